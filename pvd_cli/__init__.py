@@ -1,0 +1,1 @@
+"""The `pvd` command line: the one place that knows `pvd_core`, `training` and `pvd_ros` together."""

@@ -1,0 +1,75 @@
+"""One batch of scans on a grid: features per point, the distinct voxels, and the way from points to voxels.
+
+P points of all scans, V voxels, F point features, B scans.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from pvd_core.voxels.features import point_features
+from pvd_core.voxels.grid import CylindricalGrid
+
+
+@dataclass(frozen=True)
+class VoxelBatch:
+    point_features_PF: torch.Tensor  # float32 (P, 9)
+    coords_V4: torch.Tensor  # int64 (V, 4): scan, rho, phi, z; sorted, distinct
+    point_to_voxel_P: torch.Tensor  # int64 (P,)
+    points_by_voxel_P: torch.Tensor  # int64 (P,): point numbers, voxel after voxel
+    num_points_V: torch.Tensor  # int64 (V,): points of each voxel, at least 1
+    num_points_per_scan: tuple[int, ...]
+    grid: CylindricalGrid
+
+    @property
+    def batch_size(self):
+        return len(self.num_points_per_scan)
+
+    @property
+    def num_voxels(self):
+        return self.coords_V4.shape[0]
+
+
+def voxelise(scans, grid):
+    """A VoxelBatch of `scans`, a list of B float32 tensors (P_b, 4): x, y, z in metres, intensity in 0..1; all finite.
+
+    Scans may be empty. Voxels come sorted by scan, rho, phi, z.
+    """
+    points_P4 = torch.cat(list(scans)) if len(scans) != 1 else scans[0]
+    num_points = tuple(len(scan) for scan in scans)
+    scan_of_point_P = torch.repeat_interleave(
+        torch.arange(len(scans), device=points_P4.device), torch.tensor(num_points, device=points_P4.device)
+    )
+    cylindrical_P3 = grid.cylindrical(points_P4)
+    indices_P3 = grid.indices(cylindrical_P3)
+    keys_P = _keys(scan_of_point_P, indices_P3, grid.shape)
+    sorted_keys_P, points_by_voxel_P = torch.sort(keys_P, stable=True)
+    keys_V, voxel_of_sorted_P, num_points_V = torch.unique_consecutive(
+        sorted_keys_P, return_inverse=True, return_counts=True
+    )
+    point_to_voxel_P = torch.empty_like(points_by_voxel_P)
+    point_to_voxel_P[points_by_voxel_P] = voxel_of_sorted_P
+    return VoxelBatch(
+        point_features_PF=point_features(points_P4, cylindrical_P3, indices_P3, grid),
+        coords_V4=_coords(keys_V, grid.shape),
+        point_to_voxel_P=point_to_voxel_P,
+        points_by_voxel_P=points_by_voxel_P,
+        num_points_V=num_points_V,
+        num_points_per_scan=num_points,
+        grid=grid,
+    )
+
+
+def _keys(scan_P, indices_P3, shape):
+    keys_P = scan_P
+    for axis, size in enumerate(shape):
+        keys_P = keys_P * size + indices_P3[:, axis]
+    return keys_P
+
+
+def _coords(keys_V, shape):
+    columns = []
+    for size in reversed(shape):
+        columns.append(keys_V % size)
+        keys_V = torch.div(keys_V, size, rounding_mode="floor")
+    return torch.stack((keys_V, *reversed(columns)), dim=1)

@@ -1,0 +1,73 @@
+"""The cylindrical grid of Cylinder3D: radius rho, azimuth phi, height z.
+
+P points. Bounds, cell sizes and the clamping of far points are those that the official data loader uses.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+# The official bound is this truncated pi; cell borders depend on it.
+_PHI_LIMIT = 3.1415926
+
+
+@dataclass(frozen=True)
+class CylindricalGrid:
+    """A grid of `shape` (rho, phi, z) cells over `rho_range` (metres), all azimuths, `z_range` (metres).
+
+    Points outside are not dropped: they are clamped into the border cells.
+    """
+
+    shape: tuple[int, int, int] = (480, 360, 32)
+    rho_range: tuple[float, float] = (0.0, 50.0)
+    z_range: tuple[float, float] = (-4.0, 2.0)
+
+    def __post_init__(self):
+        # Fields may come from YAML or JSON as lists; equality and hashing want tuples.
+        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        object.__setattr__(self, "rho_range", tuple(float(v) for v in self.rho_range))
+        object.__setattr__(self, "z_range", tuple(float(v) for v in self.z_range))
+        if len(self.shape) != 3 or min(self.shape) < 2:
+            raise ValueError(f"grid shape {self.shape}: expected three sizes of at least 2")
+        for name in ("rho_range", "z_range"):
+            low, high = getattr(self, name)
+            if not low < high:
+                raise ValueError(f"grid {name} ({low}, {high}): the first must be below the second")
+
+    @property
+    def minimum(self):
+        """Lowest (rho, phi, z) of the grid: metres, radians, metres."""
+        return (self.rho_range[0], -_PHI_LIMIT, self.z_range[0])
+
+    @property
+    def maximum(self):
+        return (self.rho_range[1], _PHI_LIMIT, self.z_range[1])
+
+    @property
+    def cell_size(self):
+        """Cell edges (metres, radians, metres): the range over size - 1, as in the official code, so that the
+        last index of an axis holds clamped points only."""
+        return tuple(
+            (high - low) / (size - 1) for low, high, size in zip(self.minimum, self.maximum, self.shape, strict=True)
+        )
+
+    def cylindrical(self, points_P3):
+        """(rho, phi, z) of x, y, z in metres: float32 (P, 3)."""
+        x, y, z = points_P3[:, 0], points_P3[:, 1], points_P3[:, 2]
+        return torch.stack((torch.sqrt(x * x + y * y), torch.atan2(y, x), z), dim=1)
+
+    def indices(self, cylindrical_P3):
+        """Cell (rho, phi, z) of each point, int64 (P, 3). float64 inside: cell borders must fall where the official
+        code puts them."""
+        minimum, maximum, cell = self._tensors(cylindrical_P3.device)
+        position = cylindrical_P3.double().clamp(minimum, maximum) - minimum
+        return torch.floor(position / cell).long()
+
+    def centres(self, indices_P3):
+        """Cell centres (rho, phi, z), float64 (P, 3)."""
+        minimum, _, cell = self._tensors(indices_P3.device)
+        return (indices_P3.double() + 0.5) * cell + minimum
+
+    def _tensors(self, device):
+        as_tensor = lambda values: torch.tensor(values, dtype=torch.float64, device=device)  # noqa: E731
+        return as_tensor(self.minimum), as_tensor(self.maximum), as_tensor(self.cell_size)
