@@ -1,0 +1,60 @@
+"""Convolution layers on SparseTensors. Weights are (K, C_in, C_out), taps row-major over (rho, phi, z)."""
+
+import math
+
+import torch
+from torch import nn
+
+from pvd_core.sparse.backends.reference import convolve
+from pvd_core.sparse.tensor import SparseTensor
+
+
+class _Convolution(nn.Module):
+    def __init__(self, in_channels, out_channels, kernel, bias=False):
+        super().__init__()
+        self.kernel = tuple(kernel)
+        num_taps = math.prod(self.kernel)
+        self.weight = nn.Parameter(torch.empty(num_taps, in_channels, out_channels))
+        # Kaiming-uniform with a = sqrt(5) on the true fan, as dense torch convolutions start.
+        bound = 1 / math.sqrt(num_taps * in_channels)
+        nn.init.uniform_(self.weight, -bound, bound)
+        self.bias = nn.Parameter(torch.empty(out_channels).uniform_(-bound, bound)) if bias else None
+
+    def extra_repr(self):
+        num_taps, in_channels, out_channels = self.weight.shape
+        return f"{in_channels}, {out_channels}, kernel={self.kernel}, bias={self.bias is not None}"
+
+    def _apply_map(self, features_VI, kernel_map):
+        features_VO = convolve(features_VI, self.weight, kernel_map)
+        return features_VO if self.bias is None else features_VO + self.bias
+
+
+class SubmanifoldConvolution(_Convolution):
+    """Stride 1; output sites are the input sites. Kernel sizes 1 or 3 an axis."""
+
+    def forward(self, tensor: SparseTensor) -> SparseTensor:
+        return tensor.with_features(self._apply_map(tensor.features_VC, tensor.sites.submanifold_map(self.kernel)))
+
+
+class StridedConvolution(_Convolution):
+    """Kernel 3x3x3, padding 1: an output site wherever an input site lies in the receptive field."""
+
+    def __init__(self, in_channels, out_channels, stride):
+        super().__init__(in_channels, out_channels, (3, 3, 3))
+        self.stride = tuple(stride)
+
+    def forward(self, tensor: SparseTensor) -> SparseTensor:
+        coarse_sites, kernel_map = tensor.sites.downsampled(self.stride)
+        return SparseTensor(self._apply_map(tensor.features_VC, kernel_map), coarse_sites)
+
+
+class InverseConvolution(_Convolution):
+    """Undoes the sites of the StridedConvolution with the same stride that `fine_sites` went through."""
+
+    def __init__(self, in_channels, out_channels, stride):
+        super().__init__(in_channels, out_channels, (3, 3, 3))
+        self.stride = tuple(stride)
+
+    def forward(self, tensor: SparseTensor, fine_sites) -> SparseTensor:
+        _, kernel_map = fine_sites.downsampled(self.stride)
+        return SparseTensor(self._apply_map(tensor.features_VC, kernel_map.transposed), fine_sites)
