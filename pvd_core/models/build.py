@@ -1,0 +1,56 @@
+"""A network from its name and settings: the dictionary of builders and the named sizes."""
+
+import dataclasses
+import difflib
+
+from pvd_core.errors import UserError
+from pvd_core.models.cylinder3d import Cylinder3D, Cylinder3DConfig
+
+# Small networks for CPUs: a coarser grid and a narrow point branch, which at full size costs as much as the U-Net.
+_COMPACT = {
+    "width": 8,
+    "num_point_features": 32,
+    "point_mlp_widths": (32, 32),
+    "refinement_widths": (64, 32),
+}
+
+PRESETS = {
+    "cylinder3d-1x": {"architecture": "cylinder3d", "width": 32},
+    "cylinder3d-0.5x": {"architecture": "cylinder3d", "width": 16},
+    "cylinder3d-0.25x": {"architecture": "cylinder3d", "width": 8},
+    "cylinder3d-compact": {"architecture": "cylinder3d", **_COMPACT, "grid": {"shape": (240, 180, 32)}},
+}
+
+_ARCHITECTURES = {"cylinder3d": (Cylinder3D, Cylinder3DConfig)}
+
+
+def build_model(config):
+    """A network with random weights from `config`, a preset's name or a dictionary: `name` (a preset) or
+    `architecture`, and any field of that architecture's config. Unknown names and fields raise UserError."""
+    settings = {"name": config} if isinstance(config, str) else dict(config)
+    name = settings.pop("name", None)
+    if name is not None:
+        settings = {**_look_up(PRESETS, name, "model"), **settings}
+    model_class, config_class = _look_up(_ARCHITECTURES, settings.pop("architecture", "cylinder3d"), "architecture")
+    fields = {field.name: field for field in dataclasses.fields(config_class)}
+    for key in settings:
+        _look_up(fields, key, "model setting")
+    try:
+        return model_class(config_class(**settings))
+    except (TypeError, ValueError) as error:
+        raise UserError(f"model settings {settings}: {error}") from error
+
+
+def model_facts(model):
+    """The dictionary from which `build_model` builds this network again."""
+    facts = dataclasses.asdict(model.config)
+    name = next(name for name, (model_class, _) in _ARCHITECTURES.items() if isinstance(model, model_class))
+    return {"architecture": name, **facts}
+
+
+def _look_up(choices, key, what):
+    if key in choices:
+        return choices[key]
+    close = difflib.get_close_matches(str(key), choices, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    raise UserError(f"unknown {what} {key!r}{hint} Known: {', '.join(choices)}")

@@ -1,0 +1,48 @@
+"""The point branch of Cylinder3D: an MLP on every point, the maximum over a voxel's points, a linear compression.
+
+P points, V voxels, F input features, D point features, E voxel features.
+"""
+
+from torch import nn
+
+from pvd_core.voxels import max_of_points
+
+
+class PointMLP(nn.Module):
+    """(P, F) -> (P, D): input norm, then linear-norm-ReLU for each of `widths`, then a bare linear layer."""
+
+    def __init__(self, in_features, widths, out_features):
+        super().__init__()
+        self.in_norm = nn.BatchNorm1d(in_features)
+        sizes = (in_features, *widths)
+        self.layers = nn.ModuleList(
+            LinearNormReLU(size_in, size_out) for size_in, size_out in zip(sizes, sizes[1:], strict=False)
+        )
+        self.out = nn.Linear(sizes[-1], out_features)
+
+    def forward(self, features_PF):
+        features = self.in_norm(features_PF)
+        for layer in self.layers:
+            features = layer(features)
+        return self.out(features)
+
+
+class LinearNormReLU(nn.Module):
+    def __init__(self, in_features, out_features):
+        super().__init__()
+        self.linear = nn.Linear(in_features, out_features)
+        self.norm = nn.BatchNorm1d(out_features)
+
+    def forward(self, features):
+        return nn.functional.relu(self.norm(self.linear(features)), inplace=True)
+
+
+class VoxelCompression(nn.Module):
+    """Point features (P, D) -> voxel features (V, E): maximum over each voxel's points, linear, ReLU."""
+
+    def __init__(self, in_features, out_features):
+        super().__init__()
+        self.linear = nn.Linear(in_features, out_features)
+
+    def forward(self, features_PD, batch):
+        return nn.functional.relu(self.linear(max_of_points(features_PD, batch)), inplace=True)

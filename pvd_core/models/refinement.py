@@ -1,0 +1,50 @@
+"""Point refinement: class scores for each point from its voxel's features and its own.
+
+The authors never released theirs. R3 (default) is a decoder that mirrors the point MLP, after their hint; R1 adds the
+two feature sets and serves as an auxiliary training loss. P points, V voxels, E voxel features, D point features.
+"""
+
+from torch import nn
+
+from pvd_core.models.point_mlp import LinearNormReLU
+
+
+class MirrorRefinement(nn.Module):
+    """R3: concat(voxel features, point features) -> linear-norm-ReLU for each of `widths` -> classes.
+
+    The first linear layer is split in two, so that its voxel half runs once a voxel instead of once a point.
+    """
+
+    def __init__(self, voxel_features, point_features, widths, num_classes):
+        super().__init__()
+        self.from_voxel = nn.Linear(voxel_features, widths[0], bias=False)
+        self.from_point = nn.Linear(point_features, widths[0])
+        self.norm = nn.BatchNorm1d(widths[0])
+        self.layers = nn.ModuleList(
+            LinearNormReLU(size_in, size_out) for size_in, size_out in zip(widths, widths[1:], strict=False)
+        )
+        self.out = nn.Linear(widths[-1], num_classes)
+
+    def forward(self, voxel_features_VE, point_features_PD, point_to_voxel_P):
+        """(class scores (P, C), last hidden activation (P, widths[-1]))."""
+        gathered = self.from_voxel(voxel_features_VE).index_select(0, point_to_voxel_P)
+        hidden = nn.functional.relu(self.norm(gathered + self.from_point(point_features_PD)), inplace=True)
+        for layer in self.layers:
+            hidden = layer(hidden)
+        return self.out(hidden), hidden
+
+
+class AddRefinement(nn.Module):
+    """R1: classes from (linear-norm-LeakyReLU of the voxel features) + point features."""
+
+    def __init__(self, voxel_features, point_features, num_classes):
+        super().__init__()
+        self.linear = nn.Linear(voxel_features, point_features)
+        self.norm = nn.BatchNorm1d(point_features)
+        self.out = nn.Linear(point_features, num_classes)
+
+    def forward(self, voxel_features_VE, point_features_PD, point_to_voxel_P):
+        """(class scores (P, C), fused features (P, D))."""
+        gathered = self.linear(voxel_features_VE).index_select(0, point_to_voxel_P)
+        fused = nn.functional.leaky_relu(self.norm(gathered)) + point_features_PD
+        return self.out(fused), fused
