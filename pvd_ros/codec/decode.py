@@ -1,0 +1,57 @@
+"""PointCloud2 -> points for the segmenter: any field order, padding, byte order and number type."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pvd_ros.codec.layout import CloudLayout, read_layout
+
+
+@dataclass(frozen=True)
+class DecodedCloud:
+    """Every point of a message, in its order (row after row for an organised cloud).
+
+    points: (N, 4) float32; x, y, z in metres in the sensor's frame as received, NaN included, and the intensity the
+        network sees: intensity * intensity_scale, 0 where it is absent or not finite.
+    intensity: (N,) float32, as received (0 where the cloud has none).
+    """
+
+    points: np.ndarray
+    intensity: np.ndarray
+    layout: CloudLayout
+
+    @property
+    def has_intensity(self) -> bool:
+        return self.layout.intensity_field is not None
+
+
+def decode(message, intensity_scale: float = 1.0, intensity_field: str = "") -> DecodedCloud:
+    """All points of `message`; MalformedCloudError where the message contradicts itself.
+
+    intensity_scale: brings the sensor's intensity to 0..1 (1/255 for a sensor that sends 0..255).
+    intensity_field: name of the field to use; "" finds intensity, reflectivity or the like.
+    """
+    layout = read_layout(message, intensity_field)
+    points = np.zeros((layout.num_points, 4), np.float32)
+    intensity = np.zeros(layout.num_points, np.float32)
+    # float64 beyond float32's range becomes infinity, which downstream treats as "no valid point".
+    with np.errstate(over="ignore", invalid="ignore"):
+        for column, name in enumerate(("x", "y", "z")):
+            _copy_column(layout, name, message.data, points[:, column])
+        _copy_column(layout, "intensity", message.data, intensity)
+        np.multiply(intensity, np.float32(intensity_scale), out=points[:, 3])
+    points[~np.isfinite(points[:, 3]), 3] = 0
+    return DecodedCloud(points, intensity, layout)
+
+
+def _copy_column(layout: CloudLayout, name: str, data, destination: np.ndarray) -> None:
+    if name not in layout.columns:
+        return
+    offset, dtype = layout.columns[name]
+    # NumPy refuses to build a view that leaves the buffer, so a hole in the layout checks cannot become a bad read.
+    view = np.ndarray(
+        (layout.height, layout.width), dtype, buffer=data, offset=offset, strides=(layout.row_step, layout.point_step)
+    )
+    destination.reshape(layout.height, layout.width)[...] = view
