@@ -1,0 +1,46 @@
+# `make demo` and `make test` do all the set-up they need. Settings, each optional:
+#   PYTHON=python3.12        the interpreter to build .venv from (3.10 to 3.13)
+#   TORCH_INDEX=URL          the index torch comes from; CPU only: https://download.pytorch.org/whl/cpu
+#   SYSTEM_LIBRARIES=skip    do not check or install system libraries
+#   BAG=file TOPIC=name RATE=1.0 SECONDS=12 WEIGHTS=file   what the demo plays, and how fast
+#   SCAN=file                the scan that `make bench` times
+
+# A sourced ROS 2 brings pytest plugins of its own for another pytest, hence PYTEST_DISABLE_PLUGIN_AUTOLOAD.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+BENCH_DATA := build/bench
+SCAN ?= $(BENCH_DATA)/sequences/08/velodyne/000000.bin
+
+.PHONY: help setup demo test test-slow bench lint clean
+
+help:
+	@echo "make demo        simulate a drive (or BAG=... TOPIC=...), label it with the ROS 2 node, show what came out"
+	@echo "make test        run the fast tests            make test-slow   run the slow ones"
+	@echo "make bench       time the network on this machine (SCAN=file)"
+	@echo "make lint        check style and format        make setup       only set up .venv"
+	@echo "make clean       remove .venv and what the targets wrote"
+	@echo "settings: PYTHON= TORCH_INDEX= SYSTEM_LIBRARIES=skip BAG= TOPIC= RATE= SECONDS= WEIGHTS= SCAN="
+
+setup:
+	@TORCH_INDEX="$(TORCH_INDEX)" SYSTEM_LIBRARIES="$(SYSTEM_LIBRARIES)" $(PYTHON) scripts/set_up.py
+
+demo: setup
+	@$(BIN)/python -m pvd_cli.demo $(if $(BAG),--bag "$(BAG)") $(if $(TOPIC),--topic "$(TOPIC)") \
+		$(if $(RATE),--rate $(RATE)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(WEIGHTS),--weights "$(WEIGHTS)")
+
+test: setup
+	@$(if $(ROS_DISTRO),PYTEST_DISABLE_PLUGIN_AUTOLOAD=1) $(BIN)/python -m pytest test
+
+test-slow: setup
+	@$(if $(ROS_DISTRO),PYTEST_DISABLE_PLUGIN_AUTOLOAD=1) $(BIN)/python -m pytest test -m slow
+
+bench: setup
+	@test -e "$(SCAN)" || $(BIN)/pvd simulate $(BENCH_DATA) --sequences 08 --scans 1
+	@$(BIN)/pvd bench "$(SCAN)"
+
+lint: setup
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+clean:
+	rm -rf $(VENV) build demo .pytest_cache .ruff_cache .hypothesis *.egg-info

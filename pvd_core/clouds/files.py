@@ -1,0 +1,68 @@
+"""One function that reads a cloud whatever its file format, and one that finds the clouds in folders."""
+
+from pathlib import Path
+
+import numpy as np
+
+from pvd_core.clouds.columns import read_bin, read_npy
+from pvd_core.clouds.errors import CloudFileError
+from pvd_core.clouds.pcd import read_pcd
+from pvd_core.clouds.ply import read_ply
+
+_READERS = {".bin": read_bin, ".npy": read_npy, ".pcd": read_pcd, ".ply": read_ply}
+SUFFIXES = tuple(_READERS)
+
+# No LiDAR sees this far; bytes of something else read as float32 mostly exceed it.
+_LARGEST_COORDINATE_M = 1e6
+
+
+def read_cloud(path, intensity_scale=1.0, num_columns=4):
+    """Points of the file, float32 (N, 4): x, y, z in metres and intensity times `intensity_scale` (KITTI's scale is
+    0..1, so 1/255 for a sensor that counts to 255); zeros where the file has no intensity. `num_columns`: float32
+    numbers a point in a .bin file, of which the first four are taken (nuScenes: 5).
+
+    Every point of the file is there, in its order, NaN and no-return points too. Raises CloudFileError.
+    """
+    path = Path(path)
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise CloudFileError(f"{path}: suffix {path.suffix or '(none)'} found, one of {', '.join(SUFFIXES)} expected")
+    try:
+        points = reader(path, num_columns) if reader is read_bin else reader(path)
+    except IsADirectoryError:
+        raise CloudFileError(f"{path} is a folder, a file expected") from None
+    except OSError as error:
+        raise CloudFileError(f"{path}: cannot be read: {error.strerror or error}") from None
+    points = np.ascontiguousarray(points, dtype=np.float32)
+    _check_coordinates(path, points)
+    if intensity_scale != 1.0:
+        points[:, 3] *= np.float32(intensity_scale)
+    return points
+
+
+def find_clouds(inputs):
+    """Paths of all clouds among the inputs, files and folders, in the given order; folders are searched through all
+    their levels and give their files sorted. Raises CloudFileError where an input is missing or a folder has none."""
+    found = []
+    for given in map(Path, inputs):
+        if given.is_dir():
+            inside = sorted(p for p in given.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+            if not inside:
+                raise CloudFileError(f"{given}: no {', '.join(SUFFIXES)} file found in this folder")
+            found += inside
+        elif given.exists():
+            found.append(given)
+        else:
+            raise CloudFileError(f"{given}: no such file or folder")
+    return found
+
+
+def _check_coordinates(path, points):
+    coordinates = points[:, :3]
+    is_implausible = np.isfinite(coordinates) & (np.abs(coordinates) > _LARGEST_COORDINATE_M)
+    if is_implausible.any():
+        row = int(np.flatnonzero(is_implausible.any(axis=1))[0])
+        raise CloudFileError(
+            f"{path}: point {row} is at {tuple(float(v) for v in coordinates[row])} m, "
+            "coordinates below 1e6 m expected; is this a point cloud, and does its format fit its suffix?"
+        )

@@ -1,0 +1,101 @@
+"""Stanford .ply files: ascii and binary of both byte orders; the points are the element `vertex`."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pvd_core.clouds.errors import CloudFileError
+from pvd_core.clouds.fields import points_from_columns
+
+_TYPES = {
+    "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "i2", "int16": "i2", "ushort": "u2",
+    "uint16": "u2", "int": "i4", "int32": "i4", "uint": "u4", "uint32": "u4", "float": "f4", "float32": "f4",
+    "double": "f8", "float64": "f8",
+}  # fmt: skip
+_BYTE_ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
+_MOST_HEADER_BYTES = 64 * 1024
+
+
+@dataclass
+class _Element:
+    name: str
+    count: int
+    properties: list[tuple[str, str]] = field(default_factory=list)  # name, NumPy type
+    has_lists: bool = False
+
+
+def read_ply(path):
+    """Points, float32 (N, 4), in the file's order."""
+    data = path.read_bytes()
+    encoding, elements, start = _read_header(path, data)
+    skipped = []
+    for element in elements:
+        if element.has_lists:
+            raise CloudFileError(f"{path}: PLY element {element.name} with lists before or in vertex is not supported")
+        if element.name == "vertex":
+            break
+        skipped.append(element)
+    else:
+        raise CloudFileError(f"{path}: no element vertex among {[e.name for e in elements]}")
+    read = _ascii_columns if encoding == "ascii" else _binary_columns
+    return points_from_columns(path, read(path, memoryview(data)[start:], skipped, element, _BYTE_ORDERS[encoding]))
+
+
+def _read_header(path, data):
+    end = data[:_MOST_HEADER_BYTES].find(b"end_header")
+    if not data.startswith(b"ply") or end < 0:
+        raise CloudFileError(f"{path}: no PLY header found (`ply` first, `end_header` last expected)")
+    encoding, elements = None, []
+    try:
+        for line in data[:end].decode("ascii", errors="replace").splitlines():
+            words = line.split()
+            if words[:1] == ["format"]:
+                encoding = words[1]
+            elif words[:1] == ["element"]:
+                elements.append(_Element(words[1], int(words[2])))
+            elif words[:1] == ["property"]:
+                if words[1] == "list":
+                    elements[-1].has_lists = True
+                else:
+                    elements[-1].properties.append((words[2], _TYPES[words[1]]))
+    except (IndexError, ValueError, KeyError):
+        raise CloudFileError(f"{path}: broken PLY header at line {line!r}") from None
+    if encoding not in _BYTE_ORDERS:
+        raise CloudFileError(f"{path}: PLY format {encoding} found, one of {', '.join(_BYTE_ORDERS)} expected")
+    return encoding, elements, data.index(b"\n", end) + 1 if b"\n" in data[end:] else len(data)
+
+
+def _ascii_columns(path, body, skipped, element, _):
+    first = sum(other.count for other in skipped)
+    lines = [line for line in bytes(body).splitlines() if line.strip()][first : first + element.count]
+    words = [line.split() for line in lines]
+    expected = len(element.properties)
+    if len(words) != element.count or any(len(row) < expected for row in words):
+        raise CloudFileError(
+            f"{path}: {len(words)} vertex lines found, {element.count} of {expected} values expected: truncated?"
+        )
+    try:
+        table = np.array([row[:expected] for row in words], dtype=np.float64).reshape(element.count, expected)
+    except ValueError as error:
+        raise CloudFileError(f"{path}: not a number among the vertices: {error}") from None
+    return {name: table[:, index] for index, (name, _) in enumerate(element.properties)}
+
+
+def _binary_columns(path, body, skipped, element, byte_order):
+    start = sum(other.count * _row_type(path, other, byte_order).itemsize for other in skipped)
+    row_type = _row_type(path, element, byte_order)
+    needed = element.count * row_type.itemsize
+    if len(body) - start < needed:
+        raise CloudFileError(
+            f"{path}: {len(body) - start} bytes of vertices found, {needed} expected "
+            f"({element.count} x {row_type.itemsize}): truncated"
+        )
+    table = np.frombuffer(body, dtype=row_type, count=element.count, offset=start)
+    return {name: table[name] for name in row_type.names or ()}
+
+
+def _row_type(path, element, byte_order):
+    try:
+        return np.dtype([(name, byte_order + kind) for name, kind in element.properties])
+    except ValueError as error:
+        raise CloudFileError(f"{path}: PLY element {element.name}: {error}") from None

@@ -1,0 +1,60 @@
+"""The ament_python package pvd_ros: four Python packages, their data, launch and config files, console scripts."""
+
+from glob import glob
+
+from setuptools import find_packages, setup
+
+NAME = "pvd_ros"
+
+EXTRAS = {
+    # Jazzy as wheels, for machines without a ROS 2; a machine with one sources its own instead.
+    "ros": [
+        "ros-jazzy-rclpy[fastrtps]",
+        "ros-jazzy-sensor-msgs",
+        "ros-jazzy-std-msgs",
+        "ros-jazzy-geometry-msgs",
+        "ros-jazzy-diagnostic-msgs",
+        "ros-jazzy-visualization-msgs",
+    ],
+    "train": ["lightning>=2.4", "torchmetrics>=1.4", "tensorboard>=2.14"],
+    "sim": ["open3d>=0.18"],
+    "view": ["open3d>=0.18", "matplotlib>=3.5"],
+    "gpu": ['spconv-cu120; python_version < "3.12"', 'spconv-cu126; python_version >= "3.12"'],
+    "dev": ["pytest>=7", "hypothesis>=6", "ruff>=0.6", "scipy>=1.10"],
+}
+
+setup(
+    name=NAME,
+    version="0.1.0",
+    description="Semantic labels for every LiDAR point in ROS 2: Cylinder3D and point-to-voxel distillation",
+    author="The pvd_ros authors",
+    maintainer="The pvd_ros authors",
+    maintainer_email="maintainers@pvd-ros.invalid",
+    license="Apache-2.0",
+    python_requires=">=3.10,<3.14",
+    packages=find_packages(include=["pvd_core*", "training*", "pvd_ros*", "pvd_cli*"]),
+    package_data={"pvd_core": ["weights/*.safetensors"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
+        (f"share/{NAME}", ["package.xml"]),
+        (f"share/{NAME}/launch", sorted(glob("launch/*.launch.py"))),
+        (f"share/{NAME}/config", sorted(glob("config/*.*"))),
+    ],
+    zip_safe=False,
+    install_requires=[
+        "torch>=2.4",
+        "numpy>=1.23",
+        "PyYAML>=5.4",
+        "safetensors>=0.4",
+        "typer>=0.12",
+        "rich>=13",
+        "rosbags>=0.10",
+    ],
+    extras_require=EXTRAS,
+    entry_points={
+        "console_scripts": [
+            "pvd = pvd_cli.main:main",
+            "segmenter_node = pvd_ros.node:main",
+        ]
+    },
+)
