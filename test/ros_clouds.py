@@ -16,7 +16,7 @@ XYZI = (("x", 0, FLOAT32, 1), ("y", 4, FLOAT32, 1), ("z", 8, FLOAT32, 1), ("inte
 
 
 def rosbags_cloud(*, fields=XYZI, data=b"", stamp_ns=0, frame_id="velodyne", **sizes):
-    """fields: (name, offset, datatype, count) tuples; sizes: height, width, point_step, row_step, is_bigendian, is_dense."""
+    """fields: (name, offset, datatype, count) tuples; sizes: height, width, point_step, row_step and the two flags."""
     types = STORE.types
     stamp = types["builtin_interfaces/msg/Time"](sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9)
     return types["sensor_msgs/msg/PointCloud2"](

@@ -12,7 +12,7 @@ from pvd_core.labels import CLASS_COLOURS
 from pvd_ros.codec.decode import DecodedCloud
 
 FLOAT32, UINT32 = 7, 6
-# (name, byte offset, PointField datatype). RViz and PCL read `rgb` as 0x00RRGGBB inside a float32 and `label` as uint32.
+# (name, byte offset, PointField datatype). RViz and PCL read `rgb` as 0x00RRGGBB inside a float32, `label` as uint32.
 OUTPUT_FIELDS = (
     ("x", 0, FLOAT32),
     ("y", 4, FLOAT32),

@@ -7,6 +7,7 @@ only ever reads inside the buffer.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from pvd_core.errors import UserError
 # sensor_msgs/PointField datatype -> NumPy kind and bytes.
 DATATYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
 FLOAT_DATATYPES = (7, 8)
-# Tried in this order when no field is named; `reflectivity` comes late because sensors that send both calibrate it apart.
+# Tried in this order when no field is named; `reflectivity` comes last: sensors that send both calibrate it apart.
 INTENSITY_NAMES = ("intensity", "intensities", "i", "remission", "reflectance", "reflectivity")
 
 REASONS = {
@@ -31,6 +32,7 @@ REASONS = {
     "data_too_short": "data holds fewer bytes than height * row_step",
     "data_too_long": "data holds more bytes than height * row_step",
     "data_type": "data is no buffer of bytes",
+    "unreadable_message": "the bytes in the bag are no serialised PointCloud2",
     "missing_intensity": "the intensity field that was asked for is not in the cloud",
 }
 
@@ -154,7 +156,7 @@ def _check_chosen_fields(fields: dict) -> None:
                 f"field {field.name!r} has datatype {DATATYPES[field.datatype]}, expected float32 (7) or float64 (8)",
             )
     in_order = sorted(fields.values(), key=lambda field: field.offset)
-    for first, second in zip(in_order, in_order[1:], strict=False):
+    for first, second in pairwise(in_order):
         if first.offset + _size_of(first) > second.offset:
             raise MalformedCloudError(
                 "overlapping_fields",
