@@ -12,8 +12,8 @@ from pathlib import Path
 
 import torch
 
-from pvd_core.models.build import build_model
 from pvd_core.models.blocks import KERNEL_PLANS
+from pvd_core.models.build import build_model
 from pvd_core.weights import WeightsError, load_state, save_weights
 
 LAYOUTS = ("spconv1", "spconv2")
@@ -55,7 +55,8 @@ def read_checkpoint(path):
         raise WeightsError(f"checkpoint {path} does not exist") from error
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise WeightsError(
-            f"checkpoint {path}: not a file of tensors that torch can read safely ({str(error).splitlines()[0]})"
+            f"checkpoint {path}: not a file of tensors that torch can read safely ({type(error).__name__}); is it "
+            f"complete?"
         ) from error
     for wrapper in ("state_dict", "model_state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):

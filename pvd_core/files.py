@@ -18,7 +18,9 @@ def written_atomically(path):
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}; free space or choose another folder") from error
+        raise UserError(
+            f"cannot write {path}: {error.strerror or error}; free space or choose another folder"
+        ) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()

@@ -5,6 +5,8 @@ Raw ids are what `.label` files hold (low 16 bits); class ids 0..19 are what net
 
 import numpy as np
 
+from pvd_core.errors import UserError
+
 CLASS_NAMES = (
     "unlabeled",
     "car",
@@ -86,7 +88,7 @@ for _class_id, _raw_ids in enumerate(_RAW_IDS):
 _RAW_OF_CLASS = np.array([raw_ids[0] for raw_ids in _RAW_IDS], dtype=np.uint32)
 
 
-class UnknownLabelError(ValueError):
+class UnknownLabelError(UserError):
     """A raw id that SemanticKITTI does not define."""
 
 

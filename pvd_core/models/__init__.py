@@ -1,6 +1,6 @@
 """Networks, and the one dictionary that chooses among them by name."""
 
-from pvd_core.models.cylinder3d import Cylinder3D, Cylinder3DConfig
 from pvd_core.models.build import PRESETS, build_model
+from pvd_core.models.cylinder3d import Cylinder3D, Cylinder3DConfig
 
 __all__ = ["PRESETS", "Cylinder3D", "Cylinder3DConfig", "build_model"]

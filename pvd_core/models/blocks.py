@@ -119,6 +119,4 @@ class ConvNormSigmoid(nn.Module):
 
 
 def _two_layers(in_channels, out_channels, first, second):
-    return nn.Sequential(
-        ConvActNorm(in_channels, out_channels, first), ConvActNorm(out_channels, out_channels, second)
-    )
+    return nn.Sequential(ConvActNorm(in_channels, out_channels, first), ConvActNorm(out_channels, out_channels, second))

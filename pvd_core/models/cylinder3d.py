@@ -41,16 +41,14 @@ class Cylinder3DConfig:
 
 
 class Cylinder3D(nn.Module):
-    def __init__(self, config=Cylinder3DConfig()):  # noqa: B008 - frozen
+    def __init__(self, config=Cylinder3DConfig()):
         super().__init__()
         self.config = config
         num_fused = 4 * config.width
         self.point_mlp = PointMLP(NUM_POINT_FEATURES, config.point_mlp_widths, config.num_point_features)
         self.voxel_compress = VoxelCompression(config.num_point_features, config.num_voxel_features)
         self.backbone = SparseUNet(config.num_voxel_features, config.width, KERNEL_PLANS[config.kernels])
-        self.head = nn.ModuleDict(
-            {"conv": SubmanifoldConvolution(num_fused, config.num_classes, (3, 3, 3), bias=True)}
-        )
+        self.head = nn.ModuleDict({"conv": SubmanifoldConvolution(num_fused, config.num_classes, (3, 3, 3), bias=True)})
         if config.refinement == "R3":
             self.refinement = MirrorRefinement(
                 num_fused, config.num_point_features, config.refinement_widths, config.num_classes

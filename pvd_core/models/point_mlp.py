@@ -3,6 +3,8 @@
 P points, V voxels, F input features, D point features, E voxel features.
 """
 
+import itertools
+
 from torch import nn
 
 from pvd_core.voxels import max_of_points
@@ -16,7 +18,7 @@ class PointMLP(nn.Module):
         self.in_norm = nn.BatchNorm1d(in_features)
         sizes = (in_features, *widths)
         self.layers = nn.ModuleList(
-            LinearNormReLU(size_in, size_out) for size_in, size_out in zip(sizes, sizes[1:], strict=False)
+            LinearNormReLU(size_in, size_out) for size_in, size_out in itertools.pairwise(sizes)
         )
         self.out = nn.Linear(sizes[-1], out_features)
 

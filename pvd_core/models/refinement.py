@@ -4,6 +4,8 @@ The authors never released theirs. R3 (default) is a decoder that mirrors the po
 two feature sets and serves as an auxiliary training loss. P points, V voxels, E voxel features, D point features.
 """
 
+import itertools
+
 from torch import nn
 
 from pvd_core.models.point_mlp import LinearNormReLU
@@ -21,7 +23,7 @@ class MirrorRefinement(nn.Module):
         self.from_point = nn.Linear(point_features, widths[0])
         self.norm = nn.BatchNorm1d(widths[0])
         self.layers = nn.ModuleList(
-            LinearNormReLU(size_in, size_out) for size_in, size_out in zip(widths, widths[1:], strict=False)
+            LinearNormReLU(size_in, size_out) for size_in, size_out in itertools.pairwise(widths)
         )
         self.out = nn.Linear(widths[-1], num_classes)
 

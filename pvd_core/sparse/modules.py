@@ -21,7 +21,7 @@ class _Convolution(nn.Module):
         self.bias = nn.Parameter(torch.empty(out_channels).uniform_(-bound, bound)) if bias else None
 
     def extra_repr(self):
-        num_taps, in_channels, out_channels = self.weight.shape
+        _num_taps, in_channels, out_channels = self.weight.shape
         return f"{in_channels}, {out_channels}, kernel={self.kernel}, bias={self.bias is not None}"
 
     def _apply_map(self, features_VI, kernel_map):

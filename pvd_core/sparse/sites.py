@@ -61,9 +61,7 @@ class Sites:
             )
         keys_V = self._padded_keys(centres_V4, stride)
         _, size_1, size_2 = (size + 2 for size in self.shape)
-        return torch.stack(
-            [self._table[keys_V + ((i * size_1 + j) * size_2 + k)] for i, j, k in _offsets((3, 3, 3))]
-        )
+        return torch.stack([self._table[keys_V + ((i * size_1 + j) * size_2 + k)] for i, j, k in _offsets((3, 3, 3))])
 
     def _padded_keys(self, coords_V4, stride):
         keys_V = coords_V4[:, 0]

@@ -2,9 +2,9 @@
 
 out[o] = sum over pairs (i, o, k) of x[i] @ W[k].  I input channels, O output channels, K taps, M pairs.
 
-One matrix product a tap into a buffer of all pairs, then one gather-sum an output row. The sum runs over pairs sorted by
-tap, so results do not depend on the number of threads; it replaces an `index_add_` a tap, which is 2 to 10 times slower
-at 8 to 32 channels on CPUs.
+One matrix product a tap into a buffer of all pairs, then one gather-sum an output row. Each sum runs over the pairs in
+tap order, so results do not depend on the number of threads; it replaces an `index_add_` a tap, which is 2 to 10 times
+slower at 8 to 32 channels on CPUs.
 """
 
 import torch
@@ -28,9 +28,7 @@ class _Convolve(torch.autograd.Function):
         grad_VO = grad_VO.contiguous()
         grad_features_VI = grad_weight_KIO = None
         if ctx.needs_input_grad[0]:
-            grad_features_VI = _gather_multiply_sum(
-                grad_VO, weight_KIO.transpose(1, 2), ctx.kernel_map.transposed
-            )
+            grad_features_VI = _gather_multiply_sum(grad_VO, weight_KIO.transpose(1, 2), ctx.kernel_map.transposed)
         if ctx.needs_input_grad[1]:
             grad_weight_KIO = _weight_gradient(features_VI, grad_VO, weight_KIO, ctx.kernel_map)
         return grad_features_VI, grad_weight_KIO, None

@@ -1,0 +1,149 @@
+"""The sparse engine against dense torch convolutions: values and gradients."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from pvd_core.sparse import (
+    InverseConvolution,
+    Sites,
+    SparseTensor,
+    StridedConvolution,
+    SubmanifoldConvolution,
+)
+
+KERNELS = [(1, 3, 3), (3, 1, 3), (3, 3, 3), (3, 1, 1), (1, 3, 1), (1, 1, 3)]
+STRIDES = [(2, 2, 2), (2, 2, 1)]
+SHAPE = (9, 7, 6)
+
+
+def random_tensor(num_sites, channels, batch_size=2, shape=SHAPE, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    num_cells = batch_size * shape[0] * shape[1] * shape[2]
+    keys = torch.randperm(num_cells, generator=generator)[:num_sites].sort().values
+    coords = torch.stack(torch.unravel_index(keys, (batch_size, *shape)), dim=1)
+    features = torch.randn(num_sites, channels, generator=generator, dtype=torch.float64)
+    return SparseTensor(features.requires_grad_(), Sites(coords, shape, batch_size))
+
+
+def dense(features, sites):
+    grid = features.new_zeros(sites.batch_size, *sites.shape, features.shape[1])
+    grid = grid.index_put(tuple(sites.coords_V4.t()), features)
+    return grid.permute(0, 4, 1, 2, 3)
+
+
+def at_sites(grid, sites):
+    return grid.permute(0, 2, 3, 4, 1)[tuple(sites.coords_V4.t())]
+
+
+def dense_weight(layer):
+    _num_taps, channels_in, channels_out = layer.weight.shape
+    return layer.weight.view(*layer.kernel, channels_in, channels_out).permute(4, 3, 0, 1, 2)
+
+
+def assert_same_values_and_gradients(actual, expected, inputs):
+    assert (actual - expected).abs().max() < 1e-12
+    direction = torch.randn(actual.shape, generator=torch.Generator().manual_seed(1), dtype=actual.dtype)
+    gradients = torch.autograd.grad((actual * direction).sum(), inputs, retain_graph=True)
+    references = torch.autograd.grad((expected * direction).sum(), inputs)
+    for gradient, reference in zip(gradients, references, strict=True):
+        assert (gradient - reference).abs().max() < 1e-11
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("channels", [(3, 5), (8, 8)])
+@pytest.mark.parametrize("num_sites", [1, 200])
+def test_submanifold_convolution_equals_dense_convolution_at_the_sites(kernel, channels, num_sites):
+    tensor = random_tensor(num_sites, channels[0])
+    layer = SubmanifoldConvolution(*channels, kernel, bias=True).double()
+
+    actual = layer(tensor).features_VC
+
+    padding = tuple(size // 2 for size in kernel)
+    convolved = F.conv3d(dense(tensor.features_VC, tensor.sites), dense_weight(layer), layer.bias, padding=padding)
+    expected = at_sites(convolved, tensor.sites)
+    assert_same_values_and_gradients(actual, expected, (tensor.features_VC, layer.weight, layer.bias))
+
+
+@pytest.mark.parametrize("stride", STRIDES)
+@pytest.mark.parametrize("num_sites", [1, 60])
+@pytest.mark.parametrize("shape", [SHAPE, (8, 4, 5)])
+def test_strided_convolution_equals_dense_convolution_and_creates_every_reachable_site(stride, num_sites, shape):
+    tensor = random_tensor(num_sites, 4, shape=shape)
+    layer = StridedConvolution(4, 6, stride).double()
+
+    result = layer(tensor)
+
+    grid = F.conv3d(dense(tensor.features_VC, tensor.sites), dense_weight(layer), stride=stride, padding=1)
+    assert tuple(grid.shape[2:]) == result.sites.shape
+    expected = at_sites(grid, result.sites)
+    assert_same_values_and_gradients(result.features_VC, expected, (tensor.features_VC, layer.weight))
+    occupied = dense(torch.ones(num_sites, 1, dtype=torch.float64), tensor.sites)
+    reachable = F.conv3d(occupied, torch.ones(1, 1, 3, 3, 3, dtype=torch.float64), stride=stride, padding=1) > 0
+    assert torch.equal(result.sites.coords_V4, reachable[:, 0].nonzero())
+
+
+@pytest.mark.parametrize("stride", STRIDES)
+def test_inverse_convolution_equals_dense_transposed_convolution_at_the_fine_sites(stride):
+    fine = random_tensor(60, 4)
+    coarse_sites, _ = fine.sites.downsampled(stride)
+    generator = torch.Generator().manual_seed(2)
+    coarse_features = torch.randn(
+        coarse_sites.num_sites, 5, generator=generator, dtype=torch.float64, requires_grad=True
+    )
+    layer = InverseConvolution(5, 3, stride).double()
+
+    result = layer(SparseTensor(coarse_features, coarse_sites), fine.sites)
+
+    # conv_transpose3d wants (in, out, ...), and may leave cells at the far border that no output size names.
+    weight = dense_weight(layer).transpose(0, 1)
+    sizes = zip(fine.sites.shape, coarse_sites.shape, stride, strict=True)
+    output_padding = tuple(size - ((coarse - 1) * step + 1) for size, coarse, step in sizes)
+    grid = F.conv_transpose3d(
+        dense(coarse_features, coarse_sites), weight, stride=stride, padding=1, output_padding=output_padding
+    )
+    assert result.sites is fine.sites
+    assert_same_values_and_gradients(result.features_VC, at_sites(grid, fine.sites), (coarse_features, layer.weight))
+
+
+@pytest.mark.parametrize("stride", STRIDES)
+def test_layers_accept_no_sites_at_all(stride):
+    tensor = random_tensor(0, 4)
+    down = StridedConvolution(4, 4, stride).double()
+    coarse = down(SubmanifoldConvolution(4, 4, (3, 3, 3)).double()(tensor))
+    fine = InverseConvolution(4, 2, stride).double()(coarse, tensor.sites)
+
+    fine.features_VC.sum().backward()
+
+    assert coarse.features_VC.shape == (0, 4)
+    assert fine.features_VC.shape == (0, 2)
+    assert down.weight.grad.abs().sum() == 0
+
+
+def test_scans_of_a_batch_do_not_see_each_other():
+    both = random_tensor(120, 4)
+    layer = SubmanifoldConvolution(4, 4, (3, 3, 3)).double()
+    is_second = both.sites.coords_V4[:, 0] == 1
+    coords = both.sites.coords_V4[is_second].clone()
+    coords[:, 0] = 0
+
+    together = layer(both).features_VC[is_second]
+    alone = layer(SparseTensor(both.features_VC[is_second], Sites(coords, SHAPE, 1))).features_VC
+
+    assert torch.equal(together, alone)
+
+
+def test_result_does_not_depend_on_the_number_of_threads():
+    tensor = random_tensor(3000, 16, shape=(40, 30, 10))
+    tensor = tensor.with_features(tensor.features_VC.detach().float())
+    layer = SubmanifoldConvolution(16, 16, (3, 3, 3))
+    threads = torch.get_num_threads()
+    try:
+        results = []
+        for num_threads in (1, 2):
+            torch.set_num_threads(num_threads)
+            results.append(layer(tensor).features_VC)
+    finally:
+        torch.set_num_threads(threads)
+
+    assert torch.equal(*results)
