@@ -1,0 +1,172 @@
+"""Every setting of a training run: frozen dataclasses, filled from YAML and `key=value` overrides."""
+
+from dataclasses import dataclass, field
+
+from pvd_core.errors import UserError
+from training.augment import AugmentationConfig
+from training.config_fields import apply_overrides, filled, plain, read_yaml
+
+CLASS_WEIGHTS = ("none", "sqrt", "cuberoot")
+OPTIMIZERS = ("adam", "adamw")
+SCHEDULES = ("cosine", "constant")
+PRECISIONS = ("32-true", "bf16-mixed")
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Factors of the loss terms; 0 leaves a term out."""
+
+    cross_entropy: float = 1.0
+    lovasz: float = 1.0
+    point_cross_entropy: float = 1.0
+    """Only for networks with point refinement."""
+    class_weights: str = "none"
+    """For both cross-entropies: none, or root (frequency of the commonest class / frequency), sqrt or cuberoot."""
+
+    def __post_init__(self):
+        _one_of("loss.class_weights", self.class_weights, CLASS_WEIGHTS)
+        _at_least("loss", self, ("cross_entropy", "lovasz", "point_cross_entropy"), 0)
+        if self.cross_entropy + self.lovasz + self.point_cross_entropy == 0:
+            raise UserError("every factor in 'loss' is 0: nothing to train; give at least one a positive value")
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    name: str = "adamw"
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.999)
+    gradient_clip: float = 10.0
+    """Largest gradient norm; 0 switches clipping off."""
+
+    def __post_init__(self):
+        _one_of("optimizer.name", self.name, OPTIMIZERS)
+        _positive("optimizer", self, ("learning_rate",))
+        _at_least("optimizer", self, ("weight_decay", "gradient_clip"), 0)
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    name: str = "cosine"
+    warmup_steps: int = 50
+    """Steps over which the rate grows linearly from nearly 0."""
+    final_factor: float = 0.01
+    """Rate of the last step as a share of the full one; cosine only."""
+
+    def __post_init__(self):
+        _one_of("schedule.name", self.name, SCHEDULES)
+        _at_least("schedule", self, ("warmup_steps", "final_factor"), 0)
+
+
+@dataclass(frozen=True)
+class ValidationConfig:
+    sequences: str | tuple[str, ...] = "valid"
+    """A split name or a list of sequences."""
+    every_steps: int = 200
+    """0: only at the end."""
+    max_scans: int | None = 50
+    """Evenly spread over the sequences; null for all."""
+
+    def __post_init__(self):
+        _at_least("validation", self, ("every_steps",), 0)
+        _positive("validation", self, ("max_scans",))
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    dataset: str
+    """Folder that holds 'sequences'."""
+    model: dict = field(default_factory=lambda: {"name": "cylinder3d-compact"})
+    """A preset's name and any field of the network's config."""
+    initial_weights: str | None = None
+    """A weights file to start from, of a network with the same settings; null starts from random weights."""
+    sequences: str | tuple[str, ...] = "train"
+    """A split name or a list of sequences."""
+    max_scans: int | None = None
+    """Train on this many scans, evenly spread over the sequences; null for all."""
+    seed: int = 0
+    epochs: float = 40.0
+    """Passes over the training scans; may be a fraction."""
+    max_steps: int | None = None
+    """Ends the run, and the schedule, here, if that is earlier than 'epochs'."""
+    max_minutes: float | None = None
+    """Stops in time, state kept, so that the run can be resumed; the schedule does not shrink."""
+    batch_size: int = 2
+    accumulate: int = 1
+    """Batches whose gradients are summed for one optimizer step."""
+    ema_decay: float = 0.0
+    """Weights that are validated and saved are a running mean with this decay; 0 switches it off."""
+    checkpoint_every_steps: int = 100
+    device: str = "auto"
+    precision: str = "32-true"
+    num_threads: int = 0
+    """Threads of the network; 0 leaves it to torch. A resumed run is bit-identical only with the same number."""
+    num_workers: int = 1
+    """Threads that read and prepare the coming batches; 0 prepares each when it is needed."""
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+
+    def __post_init__(self):
+        _one_of("precision", self.precision, PRECISIONS)
+        positive = ("max_scans", "epochs", "max_steps", "max_minutes", "batch_size", "accumulate")
+        _positive("", self, (*positive, "checkpoint_every_steps"))
+        _at_least("", self, ("num_threads", "num_workers", "seed"), 0)
+        if not 0 <= self.ema_decay < 1:
+            raise UserError(f"ema_decay is {self.ema_decay}: expected 0 <= value < 1")
+
+
+def load_config(path=None, overrides=()):
+    """TrainConfig from the YAML file `path` (or defaults) and `overrides` such as "optimizer.learning_rate=1e-3"."""
+    values = {} if path is None else read_yaml(path)
+    return filled(TrainConfig, apply_overrides(values, overrides))
+
+
+def config_as_dict(config):
+    """The full config as plain dictionaries and lists, ready for YAML."""
+    return plain(config)
+
+
+def settings_without_effect(config):
+    """Lines about settings that were changed from their default but do nothing with the others as they are."""
+    unused = []
+    if config.schedule.name == "constant" and config.schedule.final_factor != ScheduleConfig.final_factor:
+        unused.append("schedule.final_factor has no effect: schedule.name is constant")
+    if config.loss.class_weights != "none" and not config.loss.cross_entropy + config.loss.point_cross_entropy:
+        unused.append("loss.class_weights has no effect: both cross-entropy factors are 0")
+    return unused
+
+
+def differing_keys(first, second):
+    """Dotted names of the fields in which two configs differ."""
+    return sorted(_differing(config_as_dict(first), config_as_dict(second), ""))
+
+
+def _differing(first, second, prefix):
+    for key in first.keys() | second.keys():
+        a, b = first.get(key), second.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            yield from _differing(a, b, f"{prefix}{key}.")
+        elif a != b:
+            yield f"{prefix}{key}"
+
+
+def _one_of(name, value, choices):
+    if value not in choices:
+        raise UserError(f"{name} is {value!r}: expected one of {', '.join(choices)}")
+
+
+def _positive(section, config, names):
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and not value > 0:
+            raise UserError(f"{f'{section}.{name}'.lstrip('.')} is {value}: expected more than 0")
+
+
+def _at_least(section, config, names, minimum):
+    for name in names:
+        value = getattr(config, name)
+        if not value >= minimum:
+            raise UserError(f"{f'{section}.{name}'.lstrip('.')} is {value}: expected at least {minimum}")

@@ -1,0 +1,131 @@
+"""A folder of scans in SemanticKITTI's layout: `<root>/sequences/SS/{velodyne/*.bin, labels/*.label}`."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from pvd_core.errors import UserError
+from training.scan_files import read_class_ids, read_points
+
+SPLITS = {
+    "train": ("00", "01", "02", "03", "04", "05", "06", "07", "09", "10"),
+    "valid": ("08",),
+    "test": ("11", "12", "13", "14", "15", "16", "17", "18", "19", "20", "21"),
+}
+
+
+@dataclass(frozen=True)
+class Scan:
+    sequence: str
+    frame: str
+    points_path: Path
+    labels_path: Path | None
+
+    @property
+    def name(self):
+        return f"{self.sequence}/{self.frame}"
+
+
+class ScanFolder:
+    """The scans of some sequences, sorted by sequence and frame.
+
+    `choice`: "train", "valid", "test" (those of the official sequences that exist) or a list of sequence names (all
+    must exist). Every scan must have its label file, but for the test split, which has none.
+    """
+
+    def __init__(self, root, choice):
+        self.root = Path(root)
+        self.sequences, self.missing_sequences = _sequences(self.root, choice)
+        has_labels = choice != "test"
+        self.scans = [scan for sequence in self.sequences for scan in _scans(self.root, sequence, has_labels)]
+        self.choice = choice
+
+    def __len__(self):
+        return len(self.scans)
+
+    def points(self, index):
+        """float32 (N, 4): x, y, z in metres, intensity."""
+        return read_points(self.scans[index].points_path)
+
+    def labelled_points(self, index):
+        """(points float32 (N, 4), class ids uint8 (N,))."""
+        points = self.points(index)
+        return points, read_class_ids(self.scans[index].labels_path, len(points))
+
+    def class_ids(self, index):
+        """Class ids uint8 (N,) of a scan, without reading its points."""
+        scan = self.scans[index]
+        return read_class_ids(scan.labels_path, scan.points_path.stat().st_size // 16)
+
+    def evenly_spaced(self, max_scans=None):
+        """Scan numbers: all of them, or `max_scans` of them spread over the folder."""
+        if max_scans is None or max_scans >= len(self):
+            return list(range(len(self)))
+        return [i * len(self) // max_scans for i in range(max_scans)]
+
+    def describe(self):
+        """One line: what is used and which sequences of the split are not there."""
+        text = f"{self.root}: {len(self)} scans of sequences {', '.join(self.sequences)}"
+        if self.missing_sequences:
+            text += f" (of the split {self.choice!r} not there: {', '.join(self.missing_sequences)})"
+        return text
+
+    def fingerprint(self):
+        """Text that changes when scans are added, removed or renamed."""
+        return hashlib.sha256("\n".join(scan.name for scan in self.scans).encode()).hexdigest()
+
+
+def _sequences(root, choice):
+    folder = root / "sequences"
+    if not root.is_dir():
+        raise UserError(f"data set folder {root} does not exist; give the folder that holds 'sequences'")
+    if not folder.is_dir():
+        hint = f"; give its parent {root.parent} instead" if root.name == "sequences" else ""
+        raise UserError(
+            f"{root} has no folder 'sequences': expected SemanticKITTI's layout, sequences/SS/velodyne{hint}"
+        )
+    existing = sorted(path.name for path in folder.iterdir() if (path / "velodyne").is_dir())
+    wanted, is_split = _wanted(choice), isinstance(choice, str) and choice in SPLITS
+    missing = tuple(name for name in wanted if name not in existing)
+    used = tuple(name for name in wanted if name in existing)
+    if not used or (missing and not is_split):
+        split = f" of split {choice!r}" if is_split else ""
+        raise UserError(
+            f"{folder} has no sequence {', '.join(missing)}{split}; found {', '.join(existing) or 'none with velodyne'}"
+        )
+    return used, missing if is_split else ()
+
+
+def _wanted(choice):
+    if isinstance(choice, str):
+        if choice in SPLITS:
+            return SPLITS[choice]
+        if not choice.isdigit():
+            known = ", ".join(SPLITS)
+            raise UserError(f"unknown split {choice!r}: expected {known}, a sequence like 08 or a list like [00, 08]")
+        choice = (choice,)
+    # YAML drops the leading zero of 00.
+    names = tuple(str(name).zfill(2) for name in choice)
+    if not names or len(set(names)) < len(names):
+        raise UserError(f"sequences {list(names)}: expected at least one, each once")
+    return tuple(sorted(names))
+
+
+def _scans(root, sequence, has_labels):
+    folder = root / "sequences" / sequence
+    points_paths = sorted((folder / "velodyne").glob("*.bin"))
+    if not points_paths:
+        raise UserError(f"{folder / 'velodyne'} holds no .bin scans; copy them there or leave sequence {sequence} out")
+    labels_paths = [folder / "labels" / f"{path.stem}.label" for path in points_paths]
+    if has_labels:
+        missing = [path for path in labels_paths if not path.is_file()]
+        if missing:
+            raise UserError(
+                f"{len(missing)} of {len(points_paths)} scans of sequence {sequence} have no labels; "
+                f"the first missing file is {missing[0]}"
+            )
+    else:
+        labels_paths = [None] * len(points_paths)
+    return [
+        Scan(sequence, points.stem, points, labels) for points, labels in zip(points_paths, labels_paths, strict=True)
+    ]

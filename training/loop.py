@@ -1,0 +1,306 @@
+"""The training loop: first stage, supervised. `train` is its table of contents."""
+
+import contextlib
+import dataclasses
+import json
+import math
+import time
+
+import torch
+from lightning.fabric import Fabric
+
+from pvd_core.errors import UserError
+from pvd_core.labels import CLASS_NAMES
+from pvd_core.models import build_model
+from pvd_core.segmenter import Segmenter, resolve_device
+from pvd_core.weights import load_model, load_state, save_weights
+from training.batches import BatchStream
+from training.checkpoint import write_atomically
+from training.class_weights import class_weights, count_classes, describe
+from training.config import config_as_dict, settings_without_effect
+from training.dataset import ScanFolder
+from training.evaluate import metrics_of, score
+from training.logs import Logs
+from training.objective import SegmentationObjective
+from training.optimization import RunningMean, build_optimizer, learning_rate
+from training.prefetch import prefetched
+from training.progress import NoProgress
+from training.run_folder import RunFolder, source_commit
+from training.state import DivergedError, TrainingState
+from training.stopping import StopRequest
+
+# Counting every label of the full data set takes minutes; a sample gives the same weights.
+_MAX_SCANS_COUNTED = 1000
+
+
+def train(config, run_dir, resume=False, progress=None):
+    """Trains a network by a TrainConfig, in the new folder `run_dir` or, with `resume`, on from its last checkpoint.
+
+    Returns a JSON-able summary: "stopped" (done, max_minutes or interrupted), "steps", "miou", "miou_present", "iou",
+    "best_miou", "best_step", "weights" (the best ones), "last_weights", "num_parameters", "minutes", "run_dir".
+    """
+    progress = progress or NoProgress()
+    data = _open_data(config)
+    session = _build(config, data, RunFolder(run_dir), progress)
+    session.run.open(config, resume)
+    _restore_or_start(session, resume)
+    logs = Logs(session.run, session.state.step)
+    with contextlib.closing(logs), progress, StopRequest(config.max_minutes) as stop:
+        _describe(session, logs)
+        stopped = _run_steps(session, logs, stop)
+        _finish(session, logs, stopped)
+    return _write_summary(session, stopped)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Data:
+    training: ScanFolder
+    training_indices: list
+    validation: ScanFolder
+    validation_indices: list
+
+
+@dataclasses.dataclass
+class _Session:
+    config: object  # TrainConfig
+    data: _Data
+    run: RunFolder
+    progress: object
+    fabric: Fabric
+    objective: torch.nn.Module
+    state: TrainingState
+    stream: BatchStream
+    num_steps: int
+    validation_s: float = 0.0
+
+
+def _open_data(config):
+    training = ScanFolder(config.dataset, config.sequences)
+    validation = ScanFolder(config.dataset, config.validation.sequences)
+    return _Data(
+        training,
+        training.evenly_spaced(config.max_scans),
+        validation,
+        validation.evenly_spaced(config.validation.max_scans),
+    )
+
+
+def _build(config, data, run, progress):
+    if config.num_threads:
+        torch.set_num_threads(config.num_threads)
+    device = resolve_device(config.device)
+    fabric = Fabric(
+        accelerator=device.type, devices=[device.index or 0] if device.type == "cuda" else 1, precision=config.precision
+    )
+    torch.manual_seed(config.seed)
+    model = build_model(config.model)
+    _check_objective(config, model)
+    if config.initial_weights is not None:
+        initial, _ = load_model(config.initial_weights)
+        load_state(model, initial.state_dict(), config.initial_weights)
+    weights = class_weights(_label_counts(config, data), config.loss.class_weights)
+    if weights is not None:
+        progress.note(f"class weights ({config.loss.class_weights}): {describe(weights)}")
+    objective = SegmentationObjective(model, config.loss, weights)
+    optimizer = build_optimizer(model.parameters(), config.optimizer)
+    objective, optimizer = fabric.setup(objective, optimizer)
+    running_mean = RunningMean(model, config.ema_decay) if config.ema_decay else None
+    state = TrainingState(model, optimizer, running_mean, data.training.fingerprint())
+    stream = BatchStream(
+        data.training, data.training_indices, config.batch_size, config.seed, config.augmentation, model.grid, device
+    )
+    return _Session(config, data, run, progress, fabric, objective, state, stream, _num_steps(config, data))
+
+
+def _check_objective(config, model):
+    if model.predicts_from_points and not config.loss.point_cross_entropy:
+        raise UserError(
+            "loss.point_cross_entropy is 0, but the network labels points by its refinement, which only that term "
+            "trains; give it a positive value or set model.refinement to R1 or none"
+        )
+
+
+def _label_counts(config, data):
+    if config.loss.class_weights == "none":
+        return None
+    indices = data.training_indices
+    stride = math.ceil(len(indices) / _MAX_SCANS_COUNTED)
+    return count_classes(data.training, indices[::stride])
+
+
+def _num_steps(config, data):
+    scans_per_step = config.batch_size * config.accumulate
+    num_steps = max(1, math.ceil(config.epochs * len(data.training_indices) / scans_per_step))
+    return num_steps if config.max_steps is None else min(num_steps, config.max_steps)
+
+
+def _restore_or_start(session, resume):
+    if resume and session.run.checkpoint.exists():
+        session.state.restore(session.run.checkpoint)
+        session.progress.note(f"resumes after step {session.state.step}")
+    else:
+        # A run killed before its first checkpoint starts again: it is the same run.
+        session.state.save(session.run.checkpoint)
+
+
+def _describe(session, logs):
+    config, progress = session.config, session.progress
+    for line in settings_without_effect(config):
+        progress.note(f"warning: {line}")
+    progress.note(f"training on {session.data.training.describe()}, {len(session.data.training_indices)} used")
+    progress.note(f"validating on {session.data.validation.describe()}, {len(session.data.validation_indices)} used")
+    num_parameters = _num_parameters(session.state.model)
+    progress.note(f"{num_parameters:,} parameters, {session.num_steps} steps, device {session.fabric.device}")
+    if not logs.has_tensorboard:
+        progress.note("TensorBoard is not installed (pip install tensorboard): losses go to losses.jsonl only")
+
+
+def _run_steps(session, logs, stop):
+    """Steps until the end or a reason to stop, which is returned; "done" at the end."""
+    config, state = session.config, session.state
+    numbers = range(state.step * config.accumulate, session.num_steps * config.accumulate)
+    session.progress.start(state.step, session.num_steps)
+    step_s = 0.0
+    with contextlib.closing(prefetched(session.stream.batch, numbers, config.num_workers)) as batches:
+        while state.step < session.num_steps:
+            reason = stop.reason(needed_s=step_s + session.validation_s)
+            if reason is not None:
+                return reason
+            start = time.perf_counter()
+            record = _step(session, batches)
+            step_s = time.perf_counter() - start
+            state.seconds += step_s
+            logs.losses(state.step, **record, step_ms=round(step_s * 1e3, 1))
+            session.progress.step(state.step, record, step_s)
+            _validate_and_save_if_due(session, logs)
+    return "done"
+
+
+def _step(session, batches):
+    """One optimizer step. Returns its losses by term, learning rate, gradient norm, epoch and data wait."""
+    config, state, objective = session.config, session.state, session.objective
+    rate = learning_rate(state.step, session.num_steps, config.optimizer.learning_rate, config.schedule)
+    for group in state.optimizer.param_groups:
+        group["lr"] = rate
+    losses, wait_s = {}, 0.0
+    for i in range(config.accumulate):
+        start = time.perf_counter()
+        batch = next(batches)
+        wait_s += time.perf_counter() - start
+        terms = objective(batch)
+        values = {name: term.item() for name, term in terms.items()}
+        _check_finite(session, values, state.step * config.accumulate + i)
+        session.fabric.backward(sum(terms.values()) / config.accumulate)
+        losses = {name: losses.get(name, 0.0) + value / config.accumulate for name, value in values.items()}
+    norm = session.fabric.clip_gradients(
+        objective, state.optimizer, max_norm=config.optimizer.gradient_clip or math.inf, error_if_nonfinite=False
+    ).item()
+    _check_finite(session, {"gradient norm": norm}, state.step * config.accumulate)
+    state.optimizer.step()
+    state.optimizer.zero_grad()
+    if state.running_mean is not None:
+        state.running_mean.update(state.model)
+    epoch = session.stream.epoch_of(state.step * config.accumulate)
+    state.step += 1
+    return {
+        "loss": sum(losses.values()),
+        **losses,
+        "epoch": round(epoch, 4),
+        "learning_rate": rate,
+        "gradient_norm": norm,
+        "data_wait_ms": round(wait_s * 1e3, 1),
+    }
+
+
+def _check_finite(session, values, batch_number):
+    for name, value in values.items():
+        if not math.isfinite(value):
+            scans = ", ".join(session.stream.scan_names(batch_number))
+            raise DivergedError(
+                f"step {session.state.step + 1}: {name} is {value} on scans {scans}; the run stops and "
+                f"{session.run.checkpoint} keeps its last good state. Look at these scans, or start a new run with a "
+                f"smaller optimizer.learning_rate than {session.config.optimizer.learning_rate}"
+            )
+
+
+def _validate_and_save_if_due(session, logs):
+    config, step, is_last = session.config, session.state.step, session.state.step == session.num_steps
+    if not is_last and config.validation.every_steps and step % config.validation.every_steps == 0:
+        _validate(session, logs)
+    if not is_last and step % config.checkpoint_every_steps == 0:
+        session.state.save(session.run.checkpoint)
+
+
+def _validate(session, logs):
+    """Scores the weights, writes them as the last and, if they are, the best ones."""
+    state, start = session.state, time.perf_counter()
+    indices = session.data.validation_indices
+    with state.weights_to_keep() as model:
+        segmenter = Segmenter(model, device=session.fabric.device)
+        metrics = metrics_of(score(segmenter, session.data.validation, indices, session.progress.validating))
+        state.last_validation = {"step": state.step, **metrics}
+        is_best = metrics["miou"] > state.best_miou
+        if is_best:
+            state.best_miou, state.best_step = metrics["miou"], state.step
+        facts = _facts(session)
+        save_weights(session.run.last_weights, model, facts)
+        if is_best:
+            save_weights(session.run.best_weights, model, facts)
+    model.train()
+    session.validation_s = time.perf_counter() - start
+    state.seconds += session.validation_s
+    logs.validation(state.step, metrics)
+    session.progress.validated(state.step, metrics, is_best)
+
+
+def _finish(session, logs, stopped):
+    state = session.state
+    is_validated = state.last_validation is not None and state.last_validation["step"] == state.step
+    if stopped != "interrupted" and not is_validated:
+        _validate(session, logs)
+    state.save(session.run.checkpoint)
+
+
+def _facts(session):
+    """What the weights file says about where its numbers come from."""
+    config, state, data = session.config, session.state, session.data
+    return {
+        "classes": list(CLASS_NAMES),
+        "training_data": {
+            "dataset": data.training.root.resolve().name,
+            "sequences": list(data.training.sequences),
+            "num_scans": len(data.training_indices),
+        },
+        "validation": {
+            "sequences": list(data.validation.sequences),
+            "num_scans": len(data.validation_indices),
+            **state.last_validation,
+        },
+        "commit": source_commit(),
+        "seed": config.seed,
+        "step": state.step,
+        "training_config": {**config_as_dict(config), "dataset": data.training.root.resolve().name},
+    }
+
+
+def _write_summary(session, stopped):
+    state, run = session.state, session.run
+    validation = {key: value for key, value in (state.last_validation or {}).items() if key != "step"}
+    summary = {
+        "stopped": stopped,
+        "steps": state.step,
+        **validation,
+        "best_miou": state.best_miou,
+        "best_step": state.best_step,
+        "weights": str(run.best_weights),
+        "last_weights": str(run.last_weights),
+        "num_parameters": _num_parameters(state.model),
+        "minutes": round(state.seconds / 60, 2),
+        "run_dir": str(run.path),
+    }
+    write_atomically(run.summary, json.dumps(summary, indent=2).encode())
+    return summary
+
+
+def _num_parameters(model):
+    return sum(parameter.numel() for parameter in model.parameters())

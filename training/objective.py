@@ -1,0 +1,38 @@
+"""The supervised objective: cross-entropy and Lovasz on voxels, cross-entropy on points. V voxels, P points."""
+
+import torch
+from torch import nn
+
+from pvd_core.losses import cross_entropy, lovasz_softmax
+
+
+class SegmentationObjective(nn.Module):
+    """A network with its losses: TrainingBatch -> {term: scalar loss}, already times its factor.
+
+    Losses inside `forward`, so that distributed wrappers and mixed precision see one module.
+    """
+
+    def __init__(self, model, config, class_weights=None):
+        super().__init__()
+        self.model, self.config = model, config
+        self.register_buffer("class_weights", class_weights, persistent=False)
+
+    def forward(self, batch):
+        output = self.model(batch.voxels, with_points=self.config.point_cross_entropy > 0)
+        # Losses in float32 whatever the network computes in.
+        with torch.autocast(device_type=batch.point_labels_P.device.type, enabled=False):
+            return self._terms(output, batch)
+
+    def _terms(self, output, batch):
+        voxel_logits_VC = output.voxel_logits_VC.float()
+        terms = {}
+        if self.config.cross_entropy:
+            loss = cross_entropy(voxel_logits_VC, batch.voxel_labels_V, self.class_weights)
+            terms["cross_entropy"] = self.config.cross_entropy * loss
+        if self.config.lovasz:
+            loss = lovasz_softmax(voxel_logits_VC.softmax(dim=1), batch.voxel_labels_V)
+            terms["lovasz"] = self.config.lovasz * loss
+        if self.config.point_cross_entropy and output.point_logits_PC is not None:
+            loss = cross_entropy(output.point_logits_PC.float(), batch.point_labels_P, self.class_weights)
+            terms["point_cross_entropy"] = self.config.point_cross_entropy * loss
+        return terms
