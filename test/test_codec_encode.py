@@ -8,7 +8,7 @@ import pytest
 from ros_clouds import STORE, rclpy_cloud, rosbags_cloud, slow_column, xyzi_cloud
 
 from pvd_core.labels import CLASS_COLOURS, NUM_CLASSES
-from pvd_ros.bag_types import rosbags_cloud_types
+from pvd_ros.bags.types import rosbags_cloud_types
 from pvd_ros.codec import decode, encode, rclpy_cloud_types
 
 

@@ -1,0 +1,104 @@
+"""Reading rosbag2: the clouds of a topic, or every message as bytes; a damaged bag is one clear error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from rosbags.rosbag2 import Reader
+
+from pvd_core.errors import UserError
+from pvd_ros.bags.types import CLOUD, cloud_from_bytes
+
+
+class BagError(UserError):
+    """The bag is missing, damaged, or does not hold what was asked for."""
+
+
+class BagCloud(NamedTuple):
+    """One PointCloud2 as rosbags reads it, and when the recorder logged it."""
+
+    topic: str
+    message: object
+    log_time_ns: int
+
+
+def read_clouds(path: Path | str, topic: str | None = None) -> Iterator[BagCloud]:
+    """Every cloud of `topic` in bag order. Without a topic, the bag's only PointCloud2 topic.
+
+    BagError for a bag or topic that is not there, MalformedCloudError where a message is no PointCloud2.
+    """
+    with open_bag(path) as reader:
+        topic = cloud_topic(reader, path, topic)
+        for _, log_time_ns, raw in raw_messages(reader, path, topic):
+            yield BagCloud(topic, cloud_from_bytes(raw), log_time_ns)
+
+
+def topics_of(path: Path | str) -> dict[str, str]:
+    """{topic: message type} of a bag."""
+    with open_bag(path) as reader:
+        return {connection.topic: connection.msgtype for connection in reader.connections}
+
+
+@contextmanager
+def open_bag(path: Path | str) -> Iterator[Reader]:
+    """An open rosbags reader for a bag folder, or for a bare .mcap or .db3 file."""
+    path = Path(path)
+    if not path.exists():
+        raise BagError(f"no bag at {path}; expected a rosbag2 folder or an .mcap or .db3 file")
+    if path.is_dir() and not (path / "metadata.yaml").is_file():
+        raise BagError(f"{path} is no rosbag2: it has no metadata.yaml; give the folder that ros2 bag record made")
+    with bag_errors(path):
+        reader = Reader(path)
+        reader.open()
+    try:
+        yield reader
+    finally:
+        reader.close()
+
+
+def cloud_topic(reader: Reader, path: Path | str, topic: str | None) -> str:
+    """`topic` if it holds clouds; without one, the only topic that does."""
+    types = {connection.topic: connection.msgtype for connection in reader.connections}
+    clouds = sorted(name for name, msgtype in types.items() if msgtype == CLOUD)
+    has = ", ".join(f"{name} ({msgtype})" for name, msgtype in sorted(types.items())) or "no topics"
+    if topic is not None and topic not in types:
+        raise BagError(f"no topic {topic} in {path}; it has: {has}")
+    if topic is not None and types[topic] != CLOUD:
+        raise BagError(f"{topic} in {path} is of type {types[topic]}, expected {CLOUD}; the bag has: {has}")
+    if topic is None and not clouds:
+        raise BagError(f"no topic of type {CLOUD} in {path}; it has: {has}")
+    if topic is None and len(clouds) > 1:
+        raise BagError(f"{len(clouds)} topics of type {CLOUD} in {path}: {', '.join(clouds)}; choose one with --topic")
+    return topic or clouds[0]
+
+
+def raw_messages(reader: Reader, path: Path | str, topic: str | None = None) -> Iterator[tuple]:
+    """(connection, log time in ns, CDR bytes) of every message, or of one topic's."""
+    connections = [connection for connection in reader.connections if topic in (None, connection.topic)]
+    expected = sum(connection.msgcount for connection in connections)
+    found = 0
+    with bag_errors(path):
+        for message in reader.messages(connections) if connections else ():
+            found += 1
+            yield message
+    # A cut sqlite3 file can still be a valid, shorter database; only the count in the metadata tells.
+    if found < expected:
+        raise BagError(f"bag {path} is truncated: it declares {expected} messages but holds {found}")
+
+
+@contextmanager
+def bag_errors(path: Path | str) -> Iterator[None]:
+    """Whatever a storage plugin stumbles over in a damaged file becomes one BagError."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # sqlite3, struct, zstd, yaml, key and value errors, all for the same cause
+        detail = str(error) or type(error).__name__
+        raise BagError(
+            f"cannot read bag {path}: {detail}. It may be truncated (was the recorder killed?); "
+            "`ros2 bag reindex` or `mcap recover` may save it"
+        ) from error

@@ -1,0 +1,57 @@
+"""Latency per stage: a bounded window of measurements, its percentiles, and a table of them."""
+
+from __future__ import annotations
+
+from collections import deque
+from threading import Lock
+
+import numpy as np
+
+PERCENTILES = (50, 90, 99)
+STAGES = {
+    "queue": "arrival in the process to start of work (waiting for the cloud before it)",
+    "decode": "PointCloud2 to points",
+    "voxelise": "points to voxels and features",
+    "network": "voxels to logits",
+    "to_points": "voxel logits to a label and confidence for every point",
+    "encode": "labels to PointCloud2",
+    "publish": "handing the message to the middleware, serialisation included",
+    "total": "start of work to published (in a bag: to encoded)",
+    "stamp_to_publish": "header stamp to published, by the node's clock",
+}
+"""What each stage measures, in the order of the tables. All in milliseconds."""
+
+
+class LatencyWindow:
+    """The last `size` measurements of every stage. Written by one thread, read by another."""
+
+    def __init__(self, size: int = 500):
+        self._size = size
+        self._values: dict[str, deque[float]] = {}
+        self._lock = Lock()
+
+    def record(self, timings_ms: dict[str, float]) -> None:
+        with self._lock:
+            for stage, milliseconds in timings_ms.items():
+                self._values.setdefault(stage, deque(maxlen=self._size)).append(milliseconds)
+
+    def percentiles(self) -> dict[str, dict[str, float]]:
+        """{stage: {"p50": ms, "p90": ms, "p99": ms}}, known stages first and in their order."""
+        with self._lock:
+            values = {stage: np.array(numbers) for stage, numbers in self._values.items()}
+        known = [stage for stage in STAGES if stage in values]
+        return {
+            stage: {f"p{p}": float(np.percentile(values[stage], p)) for p in PERCENTILES}
+            for stage in known + sorted(values.keys() - STAGES.keys())
+        }
+
+
+def latency_table(percentiles: dict[str, dict[str, float]]) -> str:
+    """The percentiles as aligned text, a row a stage."""
+    if not percentiles:
+        return "no latency measured: no cloud was labelled"
+    header = f"{'stage (ms)':<18}" + "".join(f"{f'p{p}':>10}" for p in PERCENTILES)
+    rows = [
+        f"{stage:<18}" + "".join(f"{row[f'p{p}']:>10.2f}" for p in PERCENTILES) for stage, row in percentiles.items()
+    ]
+    return "\n".join([header, *rows])
