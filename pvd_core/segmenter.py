@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from pvd_core.errors import UserError
+from pvd_core.memory import keep_freed_memory
 from pvd_core.voxels import voxelise
 from pvd_core.weights import load_model
 
@@ -45,6 +46,7 @@ class Segmenter:
         if precision not in PRECISIONS:
             raise UserError(f"precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
         device = resolve_device(device)
+        keep_freed_memory()
         model, facts = load_model(path, device)
         return cls(model, facts, device)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from pvd_core.models.norm import Norm
 from pvd_core.sparse import InverseConvolution, StridedConvolution, SubmanifoldConvolution
 
 Kernel = tuple[int, int, int]
@@ -48,7 +49,7 @@ class ConvActNorm(nn.Module):
     def __init__(self, in_channels, out_channels, kernel):
         super().__init__()
         self.conv = SubmanifoldConvolution(in_channels, out_channels, kernel)
-        self.norm = nn.BatchNorm1d(out_channels)
+        self.norm = Norm(out_channels)
 
     def forward(self, tensor):
         tensor = self.conv(tensor)
@@ -112,7 +113,7 @@ class ConvNormSigmoid(nn.Module):
     def __init__(self, channels, kernel):
         super().__init__()
         self.conv = SubmanifoldConvolution(channels, channels, kernel)
-        self.norm = nn.BatchNorm1d(channels)
+        self.norm = Norm(channels)
 
     def forward(self, tensor):
         return torch.sigmoid(self.norm(self.conv(tensor).features_VC))

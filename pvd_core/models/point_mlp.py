@@ -7,6 +7,7 @@ import itertools
 
 from torch import nn
 
+from pvd_core.models.norm import Norm
 from pvd_core.voxels import max_of_points
 
 
@@ -15,7 +16,7 @@ class PointMLP(nn.Module):
 
     def __init__(self, in_features, widths, out_features):
         super().__init__()
-        self.in_norm = nn.BatchNorm1d(in_features)
+        self.in_norm = Norm(in_features)
         sizes = (in_features, *widths)
         self.layers = nn.ModuleList(
             LinearNormReLU(size_in, size_out) for size_in, size_out in itertools.pairwise(sizes)
@@ -33,7 +34,7 @@ class LinearNormReLU(nn.Module):
     def __init__(self, in_features, out_features):
         super().__init__()
         self.linear = nn.Linear(in_features, out_features)
-        self.norm = nn.BatchNorm1d(out_features)
+        self.norm = Norm(out_features)
 
     def forward(self, features):
         return nn.functional.relu(self.norm(self.linear(features)), inplace=True)

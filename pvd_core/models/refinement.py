@@ -8,6 +8,7 @@ import itertools
 
 from torch import nn
 
+from pvd_core.models.norm import Norm
 from pvd_core.models.point_mlp import LinearNormReLU
 
 
@@ -21,7 +22,7 @@ class MirrorRefinement(nn.Module):
         super().__init__()
         self.from_voxel = nn.Linear(voxel_features, widths[0], bias=False)
         self.from_point = nn.Linear(point_features, widths[0])
-        self.norm = nn.BatchNorm1d(widths[0])
+        self.norm = Norm(widths[0])
         self.layers = nn.ModuleList(
             LinearNormReLU(size_in, size_out) for size_in, size_out in itertools.pairwise(widths)
         )
@@ -42,7 +43,7 @@ class AddRefinement(nn.Module):
     def __init__(self, voxel_features, point_features, num_classes):
         super().__init__()
         self.linear = nn.Linear(voxel_features, point_features)
-        self.norm = nn.BatchNorm1d(point_features)
+        self.norm = Norm(point_features)
         self.out = nn.Linear(point_features, num_classes)
 
     def forward(self, voxel_features_VE, point_features_PD, point_to_voxel_P):

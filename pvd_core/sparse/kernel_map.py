@@ -22,14 +22,24 @@ class KernelMap:
     @staticmethod
     def from_table(table_KV, num_in):
         """`table_KV` int32 (K, V_out): input row of each tap and output, -1 where there is none."""
+        num_out = table_KV.shape[1]
         is_pair_KV = table_KV >= 0
-        return KernelMap(
-            in_index_M=table_KV[is_pair_KV].long(),
-            out_index_M=is_pair_KV.nonzero()[:, 1],
+        cells_M = is_pair_KV.view(-1).nonzero().squeeze(1)
+        kernel_map = KernelMap(
+            in_index_M=table_KV.view(-1)[cells_M].long(),
+            out_index_M=cells_M % max(num_out, 1),
             num_pairs_K=tuple(is_pair_KV.sum(dim=1).tolist()),
             num_in=num_in,
-            num_out=table_KV.shape[1],
+            num_out=num_out,
         )
+        # Pair numbers run along taps; read along outputs, they are the order in which sums are taken.
+        pair_number_KV = is_pair_KV.view(-1).cumsum(0).view_as(table_KV) - 1
+        num_taps_V = is_pair_KV.sum(dim=0)
+        kernel_map._cache["pairs_by_output"] = (
+            pair_number_KV.t()[is_pair_KV.t()],
+            num_taps_V.cumsum(0) - num_taps_V,
+        )
+        return kernel_map
 
     @property
     def num_pairs(self):
@@ -56,7 +66,7 @@ class KernelMap:
     def pairs_by_output(self):
         """(pair numbers sorted by output then tap, first pair of each output): int64 (M,), int64 (V_out,)."""
         if "pairs_by_output" not in self._cache:
-            order_M = torch.argsort(self.out_index_M, stable=True)
+            order_M = torch.sort(self.out_index_M.int(), stable=True).indices
             counts_V = torch.bincount(self.out_index_M, minlength=self.num_out)
             self._cache["pairs_by_output"] = order_M, counts_V.cumsum(0) - counts_V
         return self._cache["pairs_by_output"]
