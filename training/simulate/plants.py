@@ -1,0 +1,97 @@
+"""Trees, bushes and hedges. Crowns are loose leaf triangles, so beams pass through them as in reality."""
+
+import numpy as np
+
+from training.simulate.mesh import join
+from training.simulate.shapes import box, leaves, tubes
+
+VEGETATION, TRUNK = 70, 71
+
+
+def tree(random, scale=1.0):
+    """A trunk (class trunk) with branches and a porous crown (vegetation): round, tall, conical or young."""
+    habit = random.choice(("round", "tall", "conifer", "young"), p=(0.5, 0.2, 0.15, 0.15))
+    height, crown_radius, bare, stem = {
+        "round": (
+            random.uniform(6, 12),
+            random.uniform(2.0, 4.2),
+            random.uniform(1.9, 3.2),
+            random.uniform(0.14, 0.34),
+        ),
+        "tall": (random.uniform(9, 15), random.uniform(1.2, 2.4), random.uniform(1.5, 3.5), random.uniform(0.13, 0.28)),
+        "conifer": (
+            random.uniform(6, 14),
+            random.uniform(1.4, 2.6),
+            random.uniform(0.3, 1.6),
+            random.uniform(0.12, 0.25),
+        ),
+        "young": (
+            random.uniform(3.5, 6),
+            random.uniform(0.8, 1.6),
+            random.uniform(1.5, 2.2),
+            random.uniform(0.05, 0.1),
+        ),
+    }[habit]
+    height, crown_radius = height * scale, crown_radius * scale
+    lean = random.normal(0, 0.03, 2)
+    fork = np.array([lean[0] * bare * 3, lean[1] * bare * 3, bare + 0.25 * (height - bare)])
+    middle = fork * 0.5 + random.normal(0, 0.04, 3)
+    trunk = tubes(
+        [(0, 0, -0.6), middle], [middle, fork], [stem, stem * 0.85], "bark", 9, [stem * 0.85, stem * 0.6]
+    ).labelled(TRUNK)
+    crown = _crown_points(random, habit, height, crown_radius, bare) + np.array((fork[0], fork[1], 0))
+    count = min(9, 3 + int(crown_radius * 2))
+    tips = crown[random.integers(len(crown), size=count)]
+    roots = fork * random.uniform(0.6, 1.0, (count, 1))
+    branches = tubes(roots, tips, stem * 0.32, "bark", 5, stem * 0.1).labelled(VEGETATION)
+    foliage = leaves(crown, random.uniform(0.2, 0.45, len(crown)), random).labelled(VEGETATION)
+    return join([trunk, branches, foliage]).shaded(random.uniform(0.8, 1.2))
+
+
+def bush(random, radius=None):
+    """A shrub that reaches the ground."""
+    radius = radius or random.uniform(0.4, 1.3)
+    count = int(90 + 260 * radius * radius)
+    points = _in_ball(random, count) * (radius, radius * random.uniform(0.7, 1.4), radius * random.uniform(0.7, 1.3))
+    points[:, 2] = np.abs(points[:, 2] + 0.35 * radius)
+    return (
+        leaves(points, random.uniform(0.12, 0.28, count), random).labelled(VEGETATION).shaded(random.uniform(0.8, 1.2))
+    )
+
+
+def hedge(random, length, height, depth):
+    """A clipped hedge along x: a dense core under loose leaves."""
+    count = int(60 * length * (height + depth))
+    points = random.uniform(-0.5, 0.5, (count, 3)) * (length, depth + 0.1, height + 0.1) + (0, 0, height / 2)
+    outer = leaves(points, random.uniform(0.1, 0.22, count), random)
+    core = box((length, depth * 0.7, height * 0.92), (0, 0, height * 0.46), "leaf")
+    return join([core, outer]).labelled(VEGETATION)
+
+
+def undergrowth(random, length, depth, height):
+    """Tall grass, brambles and young shoots over an area along x."""
+    count = int(14 * length * depth)
+    points = random.uniform(-0.5, 0.5, (count, 3)) * (length, depth, 0)
+    points[:, 2] = height * random.random(count) ** 1.6
+    return leaves(points, random.uniform(0.15, 0.4, count), random).labelled(VEGETATION)
+
+
+def _crown_points(random, habit, height, radius, bare):
+    if habit == "conifer":
+        count = int(110 * radius * (height - bare) ** 0.8)
+        level = random.random(count) ** 1.4
+        reach = radius * (1 - level) * np.sqrt(random.uniform(0.15, 1, count))
+        angle = random.uniform(0, 2 * np.pi, count)
+        return np.stack([reach * np.cos(angle), reach * np.sin(angle), bare + level * (height - bare)], axis=1)
+    half = (height - bare) / 2
+    count = int(np.clip(34 * (radius * radius + 2 * radius * half), 120, 2600))
+    lumps = _in_ball(random, 10) * 0.62
+    points = lumps[random.integers(len(lumps), size=count)] + _in_ball(random, count) * 0.45
+    return points * (radius, radius, half) + (0, 0, bare + half)
+
+
+def _in_ball(random, count):
+    """(count, 3) points in the unit ball, denser towards its skin."""
+    directions = random.standard_normal((count, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    return directions * random.uniform(0.1, 1, (count, 1)) ** 0.4

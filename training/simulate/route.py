@@ -1,0 +1,64 @@
+"""The line that the street follows: all places along it are (s, d, h).
+
+s metres along the line, d metres to its left, h metres above its ground.
+"""
+
+import numpy as np
+
+_STEP_M = 1.0
+_LARGEST_CURVATURE = 1 / 95  # the street's surroundings reach 75 m to both sides and must not fold over
+
+
+class Route:
+    """A gently curved, gently rising line, drawn from a seed."""
+
+    def __init__(self, seed, length_m):
+        random = np.random.default_rng([seed, 1])
+        knots = np.arange(0, length_m + 2 * _STEP_M, _STEP_M)
+        curvature = _smooth_noise(random, knots, 60) * 0.006 + _smooth_noise(random, knots, 220) * 0.003
+        curvature = np.clip(curvature, -_LARGEST_CURVATURE, _LARGEST_CURVATURE)
+        heading = np.concatenate([[0], np.cumsum(curvature[:-1] * _STEP_M)])
+        slope = np.clip(_smooth_noise(random, knots, 90) * 0.022, -0.07, 0.07)
+        self._bank = np.clip(_smooth_noise(random, knots, 80) * 0.015, -0.04, 0.04)
+        self._knots = knots
+        self._heading = heading
+        self._x = np.concatenate([[0], np.cumsum(np.cos(heading[:-1]) * _STEP_M)])
+        self._y = np.concatenate([[0], np.cumsum(np.sin(heading[:-1]) * _STEP_M)])
+        self._z = np.concatenate([[0], np.cumsum(slope[:-1] * _STEP_M)])
+        self._slope = slope
+
+    def heading(self, s):
+        return np.interp(s, self._knots, self._heading)
+
+    def slope(self, s):
+        """Rise a metre."""
+        return np.interp(s, self._knots, self._slope)
+
+    def bank(self, s):
+        """Rise a metre to the left."""
+        return np.interp(s, self._knots, self._bank)
+
+    def to_world(self, s, d, h):
+        """(..., 3) float64 world coordinates."""
+        s, d, h = np.broadcast_arrays(*(np.asarray(a, dtype=np.float64) for a in (s, d, h)))
+        heading = self.heading(s)
+        x = np.interp(s, self._knots, self._x) - d * np.sin(heading)
+        y = np.interp(s, self._knots, self._y) + d * np.cos(heading)
+        z = np.interp(s, self._knots, self._z) + self.bank(s) * np.clip(d, -30, 30) + h
+        return np.stack([x, y, z], axis=-1)
+
+    def placed(self, mesh, s, d, h, yaw=0.0):
+        """The mesh standing at (s, d, h), turned by yaw from the direction of the street."""
+        x, y, z = self.to_world(s, d, h)
+        return mesh.moved(x, y, z, yaw + float(self.heading(s)))
+
+
+def _smooth_noise(random, knots, wavelength_m):
+    """About unit amplitude, varying over the given length."""
+    support = np.arange(0, knots[-1] + 2 * wavelength_m, wavelength_m / 2)
+    values = random.standard_normal(len(support))
+    fine = np.interp(knots, support, values)
+    window = max(3, int(wavelength_m / 2 / _STEP_M))
+    kernel = np.hanning(window + 2)[1:-1]
+    padded = np.pad(fine, window, mode="edge")
+    return np.convolve(padded, kernel / kernel.sum(), mode="same")[window:-window]

@@ -1,0 +1,65 @@
+"""A street without end: blocks made on demand from the seed, and the static geometry around a place on it."""
+
+from collections import OrderedDict
+
+import numpy as np
+
+from training.simulate.ground import ground_mesh
+from training.simulate.kinds import draw_block, flavour_of
+from training.simulate.mesh import join
+from training.simulate.populate import populate
+from training.simulate.route import Route
+
+_VIEW_M = 85.0
+_BLOCKS_KEPT = 6
+
+
+class StreetWorld:
+    """The street of one seed, from s = 0 to `length_m`."""
+
+    def __init__(self, seed, length_m):
+        self.seed = seed
+        self.route = Route(seed, length_m + 2 * _VIEW_M)
+        self.blocks = _draw_blocks(seed, length_m)
+        self._meshes = OrderedDict()
+
+    def block_at(self, s):
+        starts = [block.start_m for block in self.blocks]
+        return self.blocks[max(0, int(np.searchsorted(starts, s, side="right")) - 1)]
+
+    def window_at(self, s):
+        """(first, last) index of the blocks that a sensor at s may see; it changes only as s crosses a multiple of
+        20 m, so that the geometry is rebuilt rarely and always for the same places."""
+        rounded = np.floor(s / 20) * 20
+        return self.block_at(rounded - _VIEW_M).index, self.block_at(rounded + 20 + _VIEW_M).index
+
+    def static_mesh(self, window):
+        """All that does not move in these blocks, in world coordinates."""
+        first, last = window
+        return join(self._block_mesh(index) for index in range(first, last + 1))
+
+    def _block_mesh(self, index):
+        if index not in self._meshes:
+            self._meshes[index] = build_block(self.seed, self.blocks[index], self.route)
+            while len(self._meshes) > _BLOCKS_KEPT:
+                self._meshes.popitem(last=False)
+        self._meshes.move_to_end(index)
+        return self._meshes[index]
+
+
+def build_block(seed, block, route):
+    """The mesh of one block; it depends on the seed and the block alone."""
+    random = np.random.default_rng([seed, 3, block.index])
+    meshes, patches = populate(block, route, random)
+    return join([ground_mesh(block, route, random, patches), *meshes])
+
+
+def _draw_blocks(seed, length_m):
+    flavour = flavour_of(seed)
+    blocks, start = [], 0.0
+    while start < length_m:
+        random = np.random.default_rng([seed, 4, len(blocks)])
+        end = start + float(np.round(random.uniform(55, 105)))
+        blocks.append(draw_block(random, len(blocks), start, end, flavour))
+        start = end
+    return blocks
