@@ -23,7 +23,7 @@ class ConfusionMatrix:
         for name, ids in (("predicted", predicted), ("true", truth)):
             if ids.size and (ids.min() < 0 or ids.max() >= NUM_CLASSES):
                 raise ValueError(f"{name} class ids span {ids.min()}..{ids.max()}: expected 0..{NUM_CLASSES - 1}")
-        cells = predicted.astype(np.int64).ravel() * NUM_CLASSES + truth.ravel()
+        cells = predicted.astype(np.int64).ravel() * NUM_CLASSES + truth.astype(np.int64).ravel()
         self.counts += np.bincount(cells, minlength=NUM_CLASSES**2).reshape(NUM_CLASSES, NUM_CLASSES)
 
     @property
