@@ -41,7 +41,7 @@ class Side:
     garden_trees_per_100m: float = 4.0
     bushes_per_100m: float = 6.0
     backdrop: str = "trees"
-    backdrop_distance_m: float = 45.0
+    backdrop_distance_m: float = 38.0
     num_persons: float = 2.0
     outer_slope: float = 0.0
     roughness_m: float = 0.05
@@ -102,9 +102,9 @@ def residential(random):
         border_height_m=random.uniform(0.8, 1.9),
         building="house",
         setback_m=random.uniform(3, 8),
-        garden_trees_per_100m=random.uniform(6, 16),
-        bushes_per_100m=random.uniform(8, 22),
-        num_persons=2.5,
+        garden_trees_per_100m=random.uniform(8, 22),
+        bushes_per_100m=random.uniform(20, 60),
+        num_persons=1.5,
         outer_slope=random.uniform(-0.02, 0.05),
     )
 
@@ -125,10 +125,10 @@ def city(random):
         border_height_m=1.1,
         building="row",
         setback_m=random.choice((0.2, 0.2, 3.0)),
-        garden_trees_per_100m=2.0,
-        bushes_per_100m=3.0,
+        garden_trees_per_100m=6.0,
+        bushes_per_100m=random.uniform(4, 16),
         backdrop="buildings",
-        num_persons=6.0,
+        num_persons=3.5,
     )
 
 
@@ -146,8 +146,8 @@ def country(random):
         border_height_m=random.uniform(0.9, 1.5),
         building=random.choice(("none", "none", "house")),
         setback_m=random.uniform(6, 15),
-        garden_trees_per_100m=random.uniform(8, 40),
-        bushes_per_100m=random.uniform(10, 40),
+        garden_trees_per_100m=random.uniform(15, 50),
+        bushes_per_100m=random.uniform(30, 110),
         backdrop_distance_m=random.uniform(14, 45),
         num_persons=0.6,
         outer_slope=random.uniform(-0.1, 0.16),
@@ -166,8 +166,8 @@ def highway(random):
         sign_spacing_m=28.0,
         border=random.choice(("rail", "rail", "wall", "mesh")),
         border_height_m=random.uniform(0.9, 2.2),
-        garden_trees_per_100m=random.uniform(5, 30),
-        bushes_per_100m=random.uniform(10, 40),
+        garden_trees_per_100m=random.uniform(10, 40),
+        bushes_per_100m=random.uniform(20, 90),
         backdrop_distance_m=random.uniform(12, 40),
         num_persons=0.0,
         outer_slope=random.uniform(-0.15, 0.22),
@@ -189,9 +189,9 @@ def commercial(random):
         street_tree_spacing_m=random.choice((0.0, 11.0)),
         building="hall",
         setback_m=random.uniform(0.5, 3),
-        garden_trees_per_100m=3.0,
-        bushes_per_100m=6.0,
-        num_persons=3.0,
+        garden_trees_per_100m=5.0,
+        bushes_per_100m=random.uniform(10, 30),
+        num_persons=2.0,
     )
 
 

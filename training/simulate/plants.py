@@ -8,30 +8,19 @@ from training.simulate.shapes import box, leaves, tubes
 VEGETATION, TRUNK = 70, 71
 
 
-def tree(random, scale=1.0):
+# Ranges in metres: height, radius of the crown, height of the bare trunk, radius of the trunk.
+_HABITS = {
+    "round": ((6, 12), (2.0, 4.6), (1.1, 2.8), (0.14, 0.34)),
+    "tall": ((9, 15), (1.4, 2.6), (0.8, 3.0), (0.13, 0.28)),
+    "conifer": ((6, 14), (1.4, 2.6), (0.1, 1.2), (0.12, 0.25)),
+    "young": ((3.5, 6), (0.8, 1.8), (0.9, 2.0), (0.05, 0.1)),
+}
+
+
+def tree(random, scale=1.0, leaf_m=0.32):
     """A trunk (class trunk) with branches and a porous crown (vegetation): round, tall, conical or young."""
-    habit = random.choice(("round", "tall", "conifer", "young"), p=(0.5, 0.2, 0.15, 0.15))
-    height, crown_radius, bare, stem = {
-        "round": (
-            random.uniform(6, 12),
-            random.uniform(2.0, 4.2),
-            random.uniform(1.9, 3.2),
-            random.uniform(0.14, 0.34),
-        ),
-        "tall": (random.uniform(9, 15), random.uniform(1.2, 2.4), random.uniform(1.5, 3.5), random.uniform(0.13, 0.28)),
-        "conifer": (
-            random.uniform(6, 14),
-            random.uniform(1.4, 2.6),
-            random.uniform(0.3, 1.6),
-            random.uniform(0.12, 0.25),
-        ),
-        "young": (
-            random.uniform(3.5, 6),
-            random.uniform(0.8, 1.6),
-            random.uniform(1.5, 2.2),
-            random.uniform(0.05, 0.1),
-        ),
-    }[habit]
+    habit = random.choice(tuple(_HABITS), p=(0.5, 0.2, 0.15, 0.15))
+    height, crown_radius, bare, stem = (random.uniform(low, high) for low, high in _HABITS[habit])
     height, crown_radius = height * scale, crown_radius * scale
     lean = random.normal(0, 0.03, 2)
     fork = np.array([lean[0] * bare * 3, lean[1] * bare * 3, bare + 0.25 * (height - bare)])
@@ -39,23 +28,25 @@ def tree(random, scale=1.0):
     trunk = tubes(
         [(0, 0, -0.6), middle], [middle, fork], [stem, stem * 0.85], "bark", 9, [stem * 0.85, stem * 0.6]
     ).labelled(TRUNK)
-    crown = _crown_points(random, habit, height, crown_radius, bare) + np.array((fork[0], fork[1], 0))
+    crown = _crown_points(random, habit, height, crown_radius, bare, leaf_m) + np.array((fork[0], fork[1], 0))
     count = min(9, 3 + int(crown_radius * 2))
     tips = crown[random.integers(len(crown), size=count)]
     roots = fork * random.uniform(0.6, 1.0, (count, 1))
     branches = tubes(roots, tips, stem * 0.32, "bark", 5, stem * 0.1).labelled(VEGETATION)
-    foliage = leaves(crown, random.uniform(0.2, 0.45, len(crown)), random).labelled(VEGETATION)
+    foliage = leaves(crown, leaf_m * random.uniform(0.6, 1.4, len(crown)), random).labelled(VEGETATION)
     return join([trunk, branches, foliage]).shaded(random.uniform(0.8, 1.2))
 
 
-def bush(random, radius=None):
+def bush(random, radius=None, leaf_m=0.22):
     """A shrub that reaches the ground."""
-    radius = radius or random.uniform(0.4, 1.3)
-    count = int(90 + 260 * radius * radius)
+    radius = radius or min(0.4 + random.gamma(1.5, 0.5), 2.6)
+    count = int(60 + 19 * (radius / leaf_m) ** 2)
     points = _in_ball(random, count) * (radius, radius * random.uniform(0.7, 1.4), radius * random.uniform(0.7, 1.3))
     points[:, 2] = np.abs(points[:, 2] + 0.35 * radius)
     return (
-        leaves(points, random.uniform(0.12, 0.28, count), random).labelled(VEGETATION).shaded(random.uniform(0.8, 1.2))
+        leaves(points, leaf_m * random.uniform(0.6, 1.4, count), random)
+        .labelled(VEGETATION)
+        .shaded(random.uniform(0.8, 1.2))
     )
 
 
@@ -76,15 +67,15 @@ def undergrowth(random, length, depth, height):
     return leaves(points, random.uniform(0.15, 0.4, count), random).labelled(VEGETATION)
 
 
-def _crown_points(random, habit, height, radius, bare):
+def _crown_points(random, habit, height, radius, bare, leaf_m):
     if habit == "conifer":
-        count = int(110 * radius * (height - bare) ** 0.8)
+        count = int(np.clip(7.5 * radius * (height - bare) / leaf_m**2, 150, 4000))
         level = random.random(count) ** 1.4
         reach = radius * (1 - level) * np.sqrt(random.uniform(0.15, 1, count))
         angle = random.uniform(0, 2 * np.pi, count)
         return np.stack([reach * np.cos(angle), reach * np.sin(angle), bare + level * (height - bare)], axis=1)
     half = (height - bare) / 2
-    count = int(np.clip(34 * (radius * radius + 2 * radius * half), 120, 2600))
+    count = int(np.clip(6.0 * (radius * radius + 2 * radius * half) / leaf_m**2, 150, 4000))
     lumps = _in_ball(random, 10) * 0.62
     points = lumps[random.integers(len(lumps), size=count)] + _in_ball(random, count) * 0.45
     return points * (radius, radius, half) + (0, 0, bare + half)

@@ -26,7 +26,7 @@ class Placer:
             self._num_instances += 1
             number = (self.block.index * _INSTANCES_A_BLOCK + self._num_instances) % _STATIC_INSTANCES
             mesh = mesh.numbered(number + 1)
-        height = ground_height(self.block, side, distance_m) - sink_m
+        height = ground_height(self.block, side, s, distance_m) - sink_m
         d = self.block.lane_edge(side) + side * distance_m
         self.meshes.append(self.route.placed(mesh, s, d, height, yaw + (0.0 if side > 0 else np.pi)))
 
@@ -292,10 +292,10 @@ def _garden(placer, side, patches):
     share = (last - first) / 100
     for make, count, half in (
         (plants.tree, style.garden_trees_per_100m * share, 0.8),
-        (plants.bush, style.bushes_per_100m * share, 0.9),
+        (plants.bush, style.bushes_per_100m * share, 0.7),
     ):
         for _ in range(random.poisson(count)):
-            s, distance = random.uniform(first, last), start + random.gamma(1.6, 6.0)
+            s, distance = random.uniform(first, last), start + random.gamma(1.4, 5.0)
             if placer.claim(side, s, distance, half, half):
                 placer.put(make(random), side, s, distance, random.uniform(0, 6), sink_m=0.1)
     if block.kind in ("country", "highway") or random.random() < 0.3:
@@ -303,7 +303,7 @@ def _garden(placer, side, patches):
             length, depth = random.uniform(4, 15), random.uniform(1, 4)
             s = random.uniform(first, last)
             growth = plants.undergrowth(random, length, depth, random.uniform(0.3, 1.0))
-            placer.put(growth, side, s, start + depth + random.gamma(2, 2.5))
+            placer.put(growth, side, s, start + depth + random.gamma(2, 2.5), sink_m=0.1)
 
 
 def _backdrop(placer, side):
@@ -320,19 +320,12 @@ def _backdrop(placer, side):
             s += width + random.uniform(0, 12)
         else:
             offset = random.uniform(-6, 10)
-            placer.put(
-                plants.tree(random, random.uniform(0.9, 1.3)),
-                side,
-                s,
-                distance + offset,
-                random.uniform(0, 6),
-                sink_m=0.2,
-            )
-            if random.random() < 0.5:
-                placer.put(
-                    plants.bush(random, random.uniform(0.8, 2.2)), side, s + 2, distance + offset - 3, sink_m=0.2
-                )
-            s += random.uniform(2.0, 6.5)
+            tree = plants.tree(random, random.uniform(0.9, 1.3), leaf_m=0.9)
+            placer.put(tree, side, s, distance + offset, random.uniform(0, 6), sink_m=0.2)
+            if random.random() < 0.8:
+                bush = plants.bush(random, random.uniform(1.2, 2.8), leaf_m=0.6)
+                placer.put(bush, side, s + 2, distance + offset - random.uniform(1, 5), sink_m=0.3)
+            s += random.uniform(1.5, 5.0)
 
 
 def _standing_people(placer, side):

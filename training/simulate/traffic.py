@@ -83,11 +83,11 @@ def _lateral(mover, world, s, block):
     if mover.lane == "ego":
         return -LANE_WIDTH_M / 2 + mover.offset_m, 0.0
     if mover.lane == "edge":
-        return -LANE_WIDTH_M + 0.35 + mover.offset_m, 0.0
+        return -LANE_WIDTH_M - 0.05 + mover.offset_m, 0.0
     if mover.lane == "second":
         return (-1.5 * LANE_WIDTH_M + mover.offset_m, 0.0) if block.right_lanes > 1 else None
     if mover.lane in ("oncoming", "oncoming_edge"):
-        inset = LANE_WIDTH_M / 2 if mover.lane == "oncoming" else 0.4
+        inset = LANE_WIDTH_M / 2 if mover.lane == "oncoming" else 0.1
         return _left_edge(world, s, block) - inset + mover.offset_m, 0.0
     side = -1 if mover.lane == "right_walk" else 1
     style = block.side(side)
@@ -96,7 +96,7 @@ def _lateral(mover, world, s, block):
     walk = style.span("sidewalk")
     distance = (walk[0] + walk[1]) / 2 if walk else 1.2
     at_crossing = s < block.start_m + block.crossing_m
-    height = 0.0 if at_crossing else ground_height(block, side, distance + mover.offset_m)
+    height = 0.0 if at_crossing else ground_height(block, side, s, distance + mover.offset_m)
     return block.lane_edge(side) + side * (distance + mover.offset_m), height
 
 
@@ -131,12 +131,12 @@ def _draw_movers(random):
     add("ego", vehicle(), random.uniform(14, 40), 10, follows=True)
     add("ego", vehicle(), -random.uniform(12, 40), 10, follows=True)
     add(
-        "ego", one(two_wheelers.motorcyclist), random.uniform(7, 11), 10, follows=True, offset=random.uniform(-0.6, 0.6)
+        "ego", one(two_wheelers.motorcyclist), random.uniform(9, 22), 10, follows=True, offset=random.uniform(-0.6, 0.6)
     )
     speed = random.uniform(8, 13)
     places = np.arange(0, 2 * _REACH_M, 22.5)
     for index, start in enumerate(places):
-        if index in (2, 6):
+        if index == 3:
             add("oncoming", one(two_wheelers.motorcyclist), start, -speed, offset=random.uniform(-0.5, 0.5))
         elif random.random() < 0.75:
             add("oncoming", vehicle(), start + random.uniform(-3, 3), -speed, offset=random.normal(0, 0.15))
@@ -145,17 +145,17 @@ def _draw_movers(random):
         add("second", vehicle(), start + random.uniform(-8, 8), speed, offset=random.normal(0, 0.1))
     speed = random.uniform(3.5, 6)
     for lane, sign in (("edge", 1), ("oncoming_edge", -1)):
-        for start in np.arange(0, 100, 25):
+        for start in np.arange(0, 100, 50):
             add(
                 lane,
                 one(two_wheelers.bicyclist),
-                start + random.uniform(-8, 8),
+                start + random.uniform(-15, 15),
                 sign * speed,
                 offset=random.normal(0, 0.1),
                 reach=50.0,
             )
     for lane in ("left_walk", "right_walk"):
-        for _ in range(6):
+        for _ in range(4):
             shapes = _stride(random)
             walk = random.uniform(0.8, 1.7) * random.choice((-1, 1))
             add(lane, shapes, random.uniform(0, 100), walk, offset=random.uniform(-0.7, 0.7), reach=50.0)
