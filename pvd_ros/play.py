@@ -1,0 +1,175 @@
+"""Play the clouds of a bag into ROS 2 at the pace they were recorded: `python -m pvd_ros.play BAG`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from threading import Event
+
+from pvd_core.errors import UserError
+from pvd_ros.bags.reader import cloud_topic, open_bag, raw_messages
+from pvd_ros.bags.types import cloud_from_bytes, stamp_of
+from pvd_ros.codec import MalformedCloudError
+from pvd_ros.ros_session import qos_profile, require_rclpy, ros_context, stop_on_signals
+
+LATE_S = 0.05
+
+
+@dataclass
+class PlayReport:
+    """stamps: (stamp in the bag, stamp as published) in nanoseconds, a pair a cloud, in the order of publishing."""
+
+    topic: str
+    clouds: int = 0
+    unreadable: int = 0
+    late: int = 0
+    stamps: list[tuple[int, int]] = field(default_factory=list)
+
+
+def play_bag(
+    path: Path | str,
+    topic: str | None = None,
+    rate: float = 1.0,
+    loop: bool = False,
+    *,
+    publish_as: str | None = None,
+    restamp: bool = True,
+    reliable: bool = False,
+    wait_for_subscribers: int = 0,
+    wait_timeout_s: float = 60.0,
+    stop: Event | None = None,
+    progress=None,
+) -> PlayReport:
+    """Publish the clouds of `topic` (default: the bag's only cloud topic) on `publish_as` (default: the same name).
+
+    The gaps between clouds are those of the bag's log times divided by `rate`. With `restamp` the header stamp becomes
+    the moment of publishing, so that latencies measured against it mean something; without it clouds are unchanged.
+    wait_for_subscribers: start only when that many are there; UserError after wait_timeout_s.
+    late: clouds that left more than 50 ms behind the plan. progress(report) is called after each cloud.
+    """
+    if not rate > 0:
+        raise UserError(f"rate is {rate}, expected more than 0")
+    stop = stop or Event()
+    with open_bag(path) as reader:
+        topic = cloud_topic(reader, path, topic)
+    with ros_context() as context, _publisher(context, publish_as or topic, reliable) as publisher:
+        report = PlayReport(publish_as or topic)
+        _wait_for_subscribers(publisher, wait_for_subscribers, wait_timeout_s, stop)
+        while not stop.is_set():
+            _play_once(path, topic, rate, restamp, publisher, report, stop, progress)
+            if not loop:
+                break
+        # A best-effort cloud lives in this process's shared memory until it is taken.
+        stop.wait(0.3)
+    return report
+
+
+@contextmanager
+def _publisher(context, topic: str, reliable: bool):
+    rclpy, messages = require_rclpy()
+    node = rclpy.create_node("bag_player", context=context, use_global_arguments=False)
+    try:
+        yield node.create_publisher(messages.PointCloud2, topic, qos_profile(reliable, depth=5))
+    finally:
+        node.destroy_node()
+
+
+def _wait_for_subscribers(publisher, wanted: int, timeout_s: float, stop: Event) -> None:
+    deadline = time.monotonic() + timeout_s
+    while publisher.get_subscription_count() < wanted and not stop.wait(0.02):
+        if time.monotonic() > deadline:
+            found = publisher.get_subscription_count()
+            raise UserError(f"{found} subscribers on {publisher.topic_name} after {timeout_s:g} s, expected {wanted}")
+
+
+def _play_once(path, topic, rate, restamp, publisher, report: PlayReport, stop: Event, progress) -> None:
+    start = first_log_time_ns = None
+    for raw, log_time_ns in _bytes_of_clouds(path, topic):
+        message = _deserialised(raw)
+        if message is None:
+            report.unreadable += 1
+            continue
+        if start is None:
+            start, first_log_time_ns = time.monotonic(), log_time_ns
+        due = start + (log_time_ns - first_log_time_ns) / 1e9 / rate
+        if stop.wait(max(0.0, due - time.monotonic())):
+            return
+        report.late += time.monotonic() - due > LATE_S
+        report.stamps.append((stamp_of(message), _publish(publisher, message, restamp)))
+        report.clouds += 1
+        if progress:
+            progress(report)
+
+
+def _bytes_of_clouds(path, topic: str) -> Iterator[tuple[bytes, int]]:
+    with open_bag(path) as reader:
+        for _, log_time_ns, raw in raw_messages(reader, path, topic):
+            yield bytes(raw), log_time_ns
+
+
+def _deserialised(raw: bytes):
+    """rclpy's PointCloud2, or None where the bytes are none: rclpy itself does not always notice."""
+    _, messages = require_rclpy()
+    from rclpy.serialization import deserialize_message
+
+    try:
+        cloud_from_bytes(raw)
+    except MalformedCloudError:
+        return None
+    return deserialize_message(raw, messages.PointCloud2)
+
+
+def _publish(publisher, message, restamp: bool) -> int:
+    """Publish and return the stamp it left with, in nanoseconds."""
+    if restamp:
+        message.header.stamp.sec, message.header.stamp.nanosec = divmod(time.time_ns(), 10**9)
+    publisher.publish(message)
+    return stamp_of(message)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m pvd_ros.play", description="Play the clouds of a bag into ROS 2.")
+    parser.add_argument("bag", type=Path)
+    parser.add_argument("--topic", help="topic in the bag; default: its only cloud topic")
+    parser.add_argument("--publish-as", help="topic to publish on; default: the topic in the bag")
+    parser.add_argument("--rate", type=float, default=1.0, help="2 plays twice as fast; default 1")
+    parser.add_argument("--loop", action="store_true", help="start again at the end, until Ctrl-C")
+    parser.add_argument("--keep-stamps", action="store_true", help="leave header stamps as recorded; default: now")
+    parser.add_argument(
+        "--reliable", action="store_true", help="reliable delivery; default: best effort, as sensors do"
+    )
+    parser.add_argument("--wait-for-subscribers", type=int, default=0, metavar="N", help="start when N are there")
+    parser.add_argument("--wait-timeout", type=float, default=60.0, metavar="S", help="give up waiting after S seconds")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write what was played as JSON")
+    chosen = parser.parse_args(arguments)
+    try:
+        with stop_on_signals() as stop:
+            report = play_bag(
+                chosen.bag,
+                chosen.topic,
+                chosen.rate,
+                chosen.loop,
+                publish_as=chosen.publish_as,
+                restamp=not chosen.keep_stamps,
+                reliable=chosen.reliable,
+                wait_for_subscribers=chosen.wait_for_subscribers,
+                wait_timeout_s=chosen.wait_timeout,
+                stop=stop,
+            )
+    except UserError as error:
+        print(f"play: {error}", file=sys.stderr)
+        return 2
+    if chosen.report:
+        chosen.report.write_text(json.dumps(asdict(report)))
+    print(f"played {report.clouds} clouds on {report.topic}, {report.late} late, {report.unreadable} unreadable")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

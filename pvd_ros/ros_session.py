@@ -1,0 +1,69 @@
+"""rclpy for one process: imported late with a clear error, initialised, and left in order on Ctrl-C or SIGTERM."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event
+
+from pvd_core.errors import UserError
+from pvd_ros.transport import use_shipped_profile
+
+
+def require_rclpy():
+    """The rclpy module; UserError naming the ways to get one where there is none."""
+    try:
+        import rclpy
+        import sensor_msgs.msg
+    except ImportError as error:
+        raise UserError(
+            f"no ROS 2 for this Python ({error}); source your ROS 2 (source /opt/ros/jazzy/setup.bash), "
+            "or install the wheels: pip install 'pvd_ros[ros]'"
+        ) from error
+    return rclpy, sensor_msgs.msg
+
+
+@contextmanager
+def ros_context(arguments: list[str] | None = None) -> Iterator:
+    """A context of its own, apart from any that the caller may have; `arguments` as after --ros-args."""
+    use_shipped_profile()
+    rclpy, _ = require_rclpy()
+    context = rclpy.context.Context()
+    # rclpy's own handlers would invalidate the context while a cloud is being published.
+    rclpy.init(args=arguments or [], context=context, signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
+    try:
+        yield context
+    finally:
+        context.try_shutdown()
+
+
+def qos_profile(reliable: bool, depth: int, latched: bool = False):
+    """Keep the last `depth` messages. `latched`: also for subscribers that come later."""
+    from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=depth,
+        reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
+    )
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[Event]:
+    """An event that SIGINT or SIGTERM sets; a second signal kills as usual. For the main thread."""
+    stop = Event()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def on_signal(number, frame):
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in before:
+        signal.signal(number, on_signal)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
