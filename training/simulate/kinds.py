@@ -85,10 +85,15 @@ class Block:
         return self.right if side < 0 else self.left
 
 
+def _margin(random):
+    """Road beyond the driven lane, where bicycles ride."""
+    return Strip("margin", random.uniform(0.6, 1.8), ROAD, "asphalt")
+
+
 def residential(random):
     kerb = 0.12
-    strips = []
-    if random.random() < 0.65:
+    strips = [_margin(random)]
+    if random.random() < 0.45:
         strips.append(Strip("parking", 2.2, PARKING, "paving"))
     if random.random() < 0.4:
         strips.append(Strip("verge", random.uniform(1.2, 2.2), TERRAIN, "grass", kerb))
@@ -96,28 +101,28 @@ def residential(random):
     strips.append(Strip("outer", HALF_WIDTH_M, TERRAIN, "grass", kerb + 0.03))
     return Side(
         strips=tuple(strips),
-        parked_share=random.uniform(0.35, 0.85),
-        street_tree_spacing_m=random.choice((0.0, 12.0, 18.0)),
-        border=random.choice(("picket", "planks", "wall", "hedge", "mesh", "bars", "none")),
+        parked_share=random.uniform(0.2, 0.7),
+        street_tree_spacing_m=random.choice((0.0, 9.0, 14.0)),
+        border=random.choice(("picket", "planks", "wall", "hedge", "hedge", "mesh", "bars", "none")),
         border_height_m=random.uniform(0.8, 1.9),
         building="house",
         setback_m=random.uniform(3, 8),
         garden_trees_per_100m=random.uniform(8, 22),
-        bushes_per_100m=random.uniform(20, 60),
+        bushes_per_100m=random.uniform(30, 90),
         num_persons=1.5,
         outer_slope=random.uniform(-0.02, 0.05),
     )
 
 
 def city(random):
-    strips = []
-    if random.random() < 0.6:
+    strips = [_margin(random)]
+    if random.random() < 0.5:
         strips.append(Strip("parking", 2.2, PARKING, "paving"))
     strips.append(Strip("sidewalk", random.uniform(2.8, 5.0), SIDEWALK, "paving", 0.13))
     strips.append(Strip("outer", HALF_WIDTH_M, SIDEWALK, "paving", 0.14))
     return Side(
         strips=tuple(strips),
-        parked_share=random.uniform(0.5, 0.95),
+        parked_share=random.uniform(0.35, 0.85),
         lamp_spacing_m=22.0,
         sign_spacing_m=20.0,
         street_tree_spacing_m=random.choice((0.0, 9.0, 14.0)),
@@ -126,15 +131,15 @@ def city(random):
         building="row",
         setback_m=random.choice((0.2, 0.2, 3.0)),
         garden_trees_per_100m=6.0,
-        bushes_per_100m=random.uniform(4, 16),
+        bushes_per_100m=random.uniform(10, 30),
         backdrop="buildings",
         num_persons=3.5,
     )
 
 
 def country(random):
-    strips = []
-    if random.random() < 0.3:
+    strips = [_margin(random)]
+    if random.random() < 0.35:
         strips.append(Strip("sidewalk", 2.0, SIDEWALK, "paving", 0.1))
     strips.append(Strip("outer", HALF_WIDTH_M, TERRAIN, "grass", 0.02))
     return Side(
@@ -147,7 +152,7 @@ def country(random):
         building=random.choice(("none", "none", "house")),
         setback_m=random.uniform(6, 15),
         garden_trees_per_100m=random.uniform(15, 50),
-        bushes_per_100m=random.uniform(30, 110),
+        bushes_per_100m=random.uniform(60, 150),
         backdrop_distance_m=random.uniform(14, 45),
         num_persons=0.6,
         outer_slope=random.uniform(-0.1, 0.16),
@@ -167,7 +172,7 @@ def highway(random):
         border=random.choice(("rail", "rail", "wall", "mesh")),
         border_height_m=random.uniform(0.9, 2.2),
         garden_trees_per_100m=random.uniform(10, 40),
-        bushes_per_100m=random.uniform(20, 90),
+        bushes_per_100m=random.uniform(40, 130),
         backdrop_distance_m=random.uniform(12, 40),
         num_persons=0.0,
         outer_slope=random.uniform(-0.15, 0.22),
@@ -177,6 +182,7 @@ def highway(random):
 
 def commercial(random):
     strips = [
+        _margin(random),
         Strip("sidewalk", random.uniform(2.0, 3.5), SIDEWALK, "paving", 0.12),
         Strip("verge", random.uniform(1.0, 3.0), TERRAIN, "grass", 0.14),
         Strip("lot", random.uniform(12, 18), PARKING, "paving", 0.05),
@@ -184,13 +190,13 @@ def commercial(random):
     ]
     return Side(
         strips=tuple(strips),
-        parked_share=random.uniform(0.4, 0.8),
+        parked_share=random.uniform(0.3, 0.65),
         sign_spacing_m=25.0,
         street_tree_spacing_m=random.choice((0.0, 11.0)),
         building="hall",
         setback_m=random.uniform(0.5, 3),
         garden_trees_per_100m=5.0,
-        bushes_per_100m=random.uniform(10, 30),
+        bushes_per_100m=random.uniform(20, 60),
         num_persons=2.0,
     )
 
@@ -203,8 +209,8 @@ KINDS = {
     "commercial": commercial,
 }
 _FAVOURED = {
-    "residential": (0.42, 0.14, 0.22, 0.08, 0.14),
-    "city": (0.22, 0.46, 0.06, 0.10, 0.16),
+    "residential": (0.46, 0.10, 0.26, 0.08, 0.10),
+    "city": (0.28, 0.40, 0.08, 0.10, 0.14),
     "country": (0.24, 0.06, 0.44, 0.16, 0.10),
     "highway": (0.14, 0.10, 0.20, 0.44, 0.12),
 }

@@ -70,7 +70,7 @@ def populate(block, route, random):
 def vehicle(random):
     """A parked vehicle: mostly cars, now and then a rarer kind. Returns (mesh, half length)."""
     make = (vehicles.car, vehicles.van, vehicles.truck, vehicles.other_vehicle)[
-        random.choice(4, p=(0.77, 0.11, 0.05, 0.07))
+        random.choice(4, p=(0.8, 0.11, 0.045, 0.045))
     ]
     mesh = make(random)
     return mesh, float(mesh.vertices[:, 0].max())

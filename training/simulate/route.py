@@ -15,7 +15,7 @@ class Route:
     def __init__(self, seed, length_m):
         random = np.random.default_rng([seed, 1])
         knots = np.arange(0, length_m + 2 * _STEP_M, _STEP_M)
-        curvature = _smooth_noise(random, knots, 60) * 0.006 + _smooth_noise(random, knots, 220) * 0.003
+        curvature = _smooth_noise(random, knots, 60) * 0.005 + _smooth_noise(random, knots, 220) * 0.003
         curvature = np.clip(curvature, -_LARGEST_CURVATURE, _LARGEST_CURVATURE)
         heading = np.concatenate([[0], np.cumsum(curvature[:-1] * _STEP_M)])
         slope = np.clip(_smooth_noise(random, knots, 90) * 0.022, -0.07, 0.07)
@@ -61,4 +61,5 @@ def _smooth_noise(random, knots, wavelength_m):
     window = max(3, int(wavelength_m / 2 / _STEP_M))
     kernel = np.hanning(window + 2)[1:-1]
     padded = np.pad(fine, window, mode="edge")
-    return np.convolve(padded, kernel / kernel.sum(), mode="same")[window:-window]
+    smooth = np.convolve(padded, kernel / kernel.sum(), mode="same")[window:-window]
+    return smooth / 0.6  # smoothing takes that much of the amplitude away

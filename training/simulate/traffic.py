@@ -83,11 +83,11 @@ def _lateral(mover, world, s, block):
     if mover.lane == "ego":
         return -LANE_WIDTH_M / 2 + mover.offset_m, 0.0
     if mover.lane == "edge":
-        return -LANE_WIDTH_M - 0.05 + mover.offset_m, 0.0
+        return -LANE_WIDTH_M - 0.25 + mover.offset_m, 0.0
     if mover.lane == "second":
         return (-1.5 * LANE_WIDTH_M + mover.offset_m, 0.0) if block.right_lanes > 1 else None
     if mover.lane in ("oncoming", "oncoming_edge"):
-        inset = LANE_WIDTH_M / 2 if mover.lane == "oncoming" else 0.1
+        inset = LANE_WIDTH_M / 2 if mover.lane == "oncoming" else -0.2
         return _left_edge(world, s, block) - inset + mover.offset_m, 0.0
     side = -1 if mover.lane == "right_walk" else 1
     style = block.side(side)
@@ -122,7 +122,7 @@ def _draw_movers(random):
 
     def vehicle():
         makers = (vehicles.car, vehicles.van, vehicles.truck, vehicles.other_vehicle)
-        make = makers[random.choice(4, p=(0.72, 0.1, 0.1, 0.08))]
+        make = makers[random.choice(4, p=(0.76, 0.1, 0.09, 0.05))]
         return (moving(make(random)),)
 
     def one(make):
