@@ -9,7 +9,9 @@ from pvd_core.sparse.backends.reference import convolve
 from pvd_core.sparse.tensor import SparseTensor
 
 
-class _Convolution(nn.Module):
+class SparseConvolution(nn.Module):
+    """What the three kinds share: the weight and its application to the pairs of a kernel map."""
+
     def __init__(self, in_channels, out_channels, kernel, bias=False):
         super().__init__()
         self.kernel = tuple(kernel)
@@ -24,19 +26,22 @@ class _Convolution(nn.Module):
         _num_taps, in_channels, out_channels = self.weight.shape
         return f"{in_channels}, {out_channels}, kernel={self.kernel}, bias={self.bias is not None}"
 
-    def _apply_map(self, features_VI, kernel_map):
+    def _convolve(self, features_VI, kernel_map):
         features_VO = convolve(features_VI, self.weight, kernel_map)
         return features_VO if self.bias is None else features_VO + self.bias
 
 
-class SubmanifoldConvolution(_Convolution):
+class SubmanifoldConvolution(SparseConvolution):
     """Stride 1; output sites are the input sites. Kernel sizes 1 or 3 an axis."""
 
     def forward(self, tensor: SparseTensor) -> SparseTensor:
-        return tensor.with_features(self._apply_map(tensor.features_VC, tensor.sites.submanifold_map(self.kernel)))
+        return tensor.with_features(self._convolve(tensor.features_VC, self.kernel_map(tensor)))
+
+    def kernel_map(self, tensor):
+        return tensor.sites.submanifold_map(self.kernel)
 
 
-class StridedConvolution(_Convolution):
+class StridedConvolution(SparseConvolution):
     """Kernel 3x3x3, padding 1: an output site wherever an input site lies in the receptive field."""
 
     def __init__(self, in_channels, out_channels, stride):
@@ -45,10 +50,13 @@ class StridedConvolution(_Convolution):
 
     def forward(self, tensor: SparseTensor) -> SparseTensor:
         coarse_sites, kernel_map = tensor.sites.downsampled(self.stride)
-        return SparseTensor(self._apply_map(tensor.features_VC, kernel_map), coarse_sites)
+        return SparseTensor(self._convolve(tensor.features_VC, kernel_map), coarse_sites)
+
+    def kernel_map(self, tensor):
+        return tensor.sites.downsampled(self.stride)[1]
 
 
-class InverseConvolution(_Convolution):
+class InverseConvolution(SparseConvolution):
     """Undoes the sites of the StridedConvolution with the same stride that `fine_sites` went through."""
 
     def __init__(self, in_channels, out_channels, stride):
@@ -56,5 +64,8 @@ class InverseConvolution(_Convolution):
         self.stride = tuple(stride)
 
     def forward(self, tensor: SparseTensor, fine_sites) -> SparseTensor:
-        _, kernel_map = fine_sites.downsampled(self.stride)
-        return SparseTensor(self._apply_map(tensor.features_VC, kernel_map.transposed), fine_sites)
+        features_VC = self._convolve(tensor.features_VC, self.kernel_map(tensor, fine_sites))
+        return SparseTensor(features_VC, fine_sites)
+
+    def kernel_map(self, tensor, fine_sites):
+        return fine_sites.downsampled(self.stride)[1].transposed
