@@ -201,18 +201,39 @@ def commercial(random):
     )
 
 
+def green(random):
+    """A street past parks and allotments: plants close to the pavement, no buildings in sight."""
+    strips = [_margin(random), Strip("sidewalk", random.uniform(1.6, 3.0), SIDEWALK, "paving", 0.12)]
+    if random.random() < 0.5:
+        strips.insert(1, Strip("verge", random.uniform(1.0, 4.0), TERRAIN, "grass", 0.12))
+    strips.append(Strip("outer", HALF_WIDTH_M, TERRAIN, "grass", 0.15))
+    return Side(
+        strips=tuple(strips),
+        street_tree_spacing_m=random.choice((0.0, 8.0, 12.0)),
+        border=random.choice(("hedge", "hedge", "mesh", "planks", "none", "none")),
+        border_height_m=random.uniform(1.0, 2.2),
+        garden_trees_per_100m=random.uniform(20, 60),
+        bushes_per_100m=random.uniform(50, 160),
+        backdrop_distance_m=random.uniform(10, 40),
+        num_persons=1.2,
+        outer_slope=random.uniform(-0.06, 0.14),
+        roughness_m=0.08,
+    )
+
+
 KINDS = {
     "residential": residential,
     "city": city,
     "country": country,
     "highway": highway,
     "commercial": commercial,
+    "green": green,
 }
 _FAVOURED = {
-    "residential": (0.46, 0.10, 0.26, 0.08, 0.10),
-    "city": (0.28, 0.40, 0.08, 0.10, 0.14),
-    "country": (0.24, 0.06, 0.44, 0.16, 0.10),
-    "highway": (0.14, 0.10, 0.20, 0.44, 0.12),
+    "residential": (0.38, 0.07, 0.16, 0.07, 0.08, 0.24),
+    "city": (0.22, 0.36, 0.06, 0.08, 0.12, 0.16),
+    "country": (0.18, 0.04, 0.36, 0.12, 0.06, 0.24),
+    "highway": (0.12, 0.06, 0.18, 0.40, 0.08, 0.16),
 }
 
 
@@ -241,4 +262,4 @@ def draw_block(random, index, start_m, end_m, flavour):
 
 
 def flavour_of(seed):
-    return tuple(_FAVOURED)[np.random.default_rng([seed, 2]).choice(4, p=(0.4, 0.25, 0.25, 0.1))]
+    return tuple(_FAVOURED)[np.random.default_rng([seed, 2]).choice(4, p=(0.4, 0.2, 0.3, 0.1))]

@@ -37,13 +37,13 @@ MATERIALS = (
     Material("plate", 0.93, 0.1),
     Material("brick", 0.39, 0.09, drop=0.01),
     Material("plaster", 0.44, 0.09, drop=0.01),
-    Material("window", 0.3, 0.17, zero_share=0.15, drop=0.2),
+    Material("window", 0.3, 0.17, zero_share=0.15, drop=0.12),
     Material("tiles", 0.33, 0.08, drop=0.02),
     Material("wood", 0.34, 0.08),
     Material("stone", 0.33, 0.08),
     Material("steel", 0.27, 0.14, zero_share=0.28, drop=0.03),
     Material("bark", 0.35, 0.1, zero_share=0.05),
-    Material("leaf", 0.35, 0.1, zero_share=0.05, drop=0.03),
+    Material("leaf", 0.35, 0.1, zero_share=0.05, drop=0.015),
     Material("cloth", 0.41, 0.12, zero_share=0.03),
     Material("skin", 0.45, 0.08),
     Material("sign", 0.72, 0.25, zero_share=0.08),
@@ -71,7 +71,7 @@ _FADE_INTENSITY = (0.85, 0.88, 1.0, 1.0, 0.62, 0.35)
 def returns(materials_N, brightness_N, ranges_N, cosines_N, random):
     """True (N,) where the pulse comes back. Dark surfaces, and grazing ones far away, are lost more often."""
     fade = np.clip((ranges_N - 25) / 75, 0, 1) * (1 - np.clip(cosines_N / 0.15, 0, 1)) * 0.6
-    lost = _DROP[materials_N] * np.clip(2.2 - brightness_N, 0.2, 2.2) ** 2 * (1 + ranges_N / 40) + fade
+    lost = _DROP[materials_N] * np.clip(2 - brightness_N, 0.2, 2) ** 2 * (1 + ranges_N / 40) + fade
     return random.random(len(ranges_N), dtype=np.float32) >= lost
 
 

@@ -320,12 +320,12 @@ def _backdrop(placer, side):
             s += width + random.uniform(0, 12)
         else:
             offset = random.uniform(-6, 10)
-            tree = plants.tree(random, random.uniform(0.9, 1.3), leaf_m=0.9)
+            tree = plants.tree(random, random.uniform(0.9, 1.4), leaf_m=0.8)
             placer.put(tree, side, s, distance + offset, random.uniform(0, 6), sink_m=0.2)
-            if random.random() < 0.8:
+            if random.random() < 0.9:
                 bush = plants.bush(random, random.uniform(1.2, 2.8), leaf_m=0.6)
                 placer.put(bush, side, s + 2, distance + offset - random.uniform(1, 5), sink_m=0.3)
-            s += random.uniform(1.5, 5.0)
+            s += random.uniform(1.2, 4.0)
 
 
 def _standing_people(placer, side):
