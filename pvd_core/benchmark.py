@@ -12,7 +12,7 @@ import torch
 
 from pvd_core.errors import UserError
 from pvd_core.macs import count_macs, layer_costs
-from pvd_core.segmenter import PRECISIONS, Segmenter
+from pvd_core.segmenter import PRECISIONS
 from pvd_core.sparse import Sites, SparseConvolution, SparseTensor
 from pvd_core.voxels import voxelise
 
@@ -49,11 +49,12 @@ def benchmark(segmenter, scans, runs=100, backends=("reference",), precisions=("
         for value in values:
             if value not in known:
                 raise UserError(f"{what} {value!r}: this version has {', '.join(known)}")
-    rows = []
-    for name, points in scans.items():
-        for backend in backends:
-            for precision in precisions:
-                rows.append(asdict(_measure(segmenter, name, points, backend, precision, runs, progress)))
+    rows = [
+        asdict(_measure(segmenter, name, points, backend, precision, runs, progress))
+        for name, points in scans.items()
+        for backend in backends
+        for precision in precisions
+    ]
     return {"hardware": hardware(segmenter.device), "runs": runs, "rows": rows}
 
 
@@ -74,8 +75,7 @@ def as_table(rows):
     """The rows as a Markdown table."""
     names = list(rows[0])
     lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
-    for row in rows:
-        lines.append("| " + " | ".join(_cell(row[name]) for name in names) + " |")
+    lines += ["| " + " | ".join(_cell(row[name]) for name in names) + " |" for row in rows]
     return "\n".join(lines)
 
 
