@@ -82,10 +82,12 @@ def _publisher(context, topic: str, reliable: bool):
 
 def _wait_for_subscribers(publisher, wanted: int, timeout_s: float, stop: Event) -> None:
     deadline = time.monotonic() + timeout_s
-    while publisher.get_subscription_count() < wanted and not stop.wait(0.02):
+    while (found := publisher.get_subscription_count()) < wanted and not stop.wait(0.02):
         if time.monotonic() > deadline:
-            found = publisher.get_subscription_count()
             raise UserError(f"{found} subscribers on {publisher.topic_name} after {timeout_s:g} s, expected {wanted}")
+    if wanted:
+        # Discovery has two sides: they may learn of this publisher a moment after it learnt of them.
+        stop.wait(0.3)
 
 
 def _play_once(path, topic, rate, restamp, publisher, report: PlayReport, stop: Event, progress) -> None:

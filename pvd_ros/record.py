@@ -38,12 +38,13 @@ def record_topic(
     storage: str = "mcap",
     stop: Event | None = None,
     started=None,
+    matched=None,
 ) -> RecordReport:
     """Write every cloud of `topic` into the new bag `out_bag`, logged at its time of arrival, until one of these:
 
     max_clouds have come; none has come for idle_s after the first; timeout_s have passed; `stop` is set.
     reliable: as the node publishes; False also hears best-effort publishers, such as sensors.
-    started() is called once when the subscription exists.
+    started() is called once when the subscription exists, matched() once when a publisher of the topic is there.
     """
     stop = stop or Event()
     report = RecordReport(topic)
@@ -63,6 +64,9 @@ def record_topic(
         limits = _Limits(max_clouds, idle_s, timeout_s)
         while not stop.is_set() and not limits.reached(report):
             executor.spin_once(timeout_sec=0.1)
+            if matched and node.count_publishers(topic):
+                matched()
+                matched = None
         executor.shutdown()
         node.destroy_node()
     return report
@@ -119,6 +123,7 @@ def main(arguments: list[str] | None = None) -> int:
                 storage=chosen.storage,
                 stop=stop,
                 started=lambda: print(f"recording {chosen.topic} into {chosen.bag}", flush=True),
+                matched=lambda: print(f"hearing a publisher of {chosen.topic}", flush=True),
             )
     except UserError as error:
         print(f"record: {error}", file=sys.stderr)

@@ -1,0 +1,53 @@
+"""How the node is doing, from its counters and latencies: a level and sentences, without any ROS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+OK, WARN, ERROR = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Health:
+    level: int
+    message: str
+
+
+def judge(
+    before: dict[str, int],
+    now: dict[str, int],
+    total_p90_ms: float | None,
+    warn_ms: float,
+    error_ms: float,
+    problems: list[str],
+    remarks: list[str],
+) -> Health:
+    """Health since `before`; both dictionaries as CloudCounters.as_numbers gives them.
+
+    problems: sentences that mean no cloud can arrive (ERROR). remarks: degraded input (WARN).
+    """
+    since = {name: count - before.get(name, 0) for name, count in now.items()}
+    errors, warnings = list(problems), list(remarks)
+    if since.get("rejected_internal_error"):
+        errors.append(f"{since['rejected_internal_error']} clouds failed inside the node; see its log")
+    if total_p90_ms is not None and total_p90_ms > error_ms:
+        errors.append(f"p90 of total is {total_p90_ms:.0f} ms, over latency_error_ms = {error_ms:g}")
+    elif total_p90_ms is not None and total_p90_ms > warn_ms:
+        warnings.append(f"p90 of total is {total_p90_ms:.0f} ms, over latency_warn_ms = {warn_ms:g}")
+    for name, what in (
+        ("dropped", "clouds dropped: they come faster than they can be labelled"),
+        ("rejected", "malformed clouds rejected"),
+        ("lost", "clouds lost by the middleware; see config/fastdds.xml"),
+        ("gaps", "clouds missing between stamps"),
+        ("foreign_stamps", "stamps of another clock: stamp_to_publish not measured"),
+    ):
+        if since.get(name):
+            warnings.append(f"{since[name]} {what}")
+    level = ERROR if errors else WARN if warnings else OK
+    return Health(level, "; ".join(errors + warnings) or _usual(since))
+
+
+def _usual(since: dict[str, int]) -> str:
+    if since.get("labelled"):
+        return "labelling"
+    return "nobody subscribes to the labelled clouds" if since.get("skipped") else "no clouds arrive"

@@ -1,0 +1,65 @@
+"""Start the segmentation node: `segmenter_node` or `python -m pvd_ros.node --ros-args -p points_in:=/lidar`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from pvd_core.errors import UserError
+from pvd_ros.parameters import SPECS
+from pvd_ros.ros_session import require_rclpy, ros_context, stop_on_signals
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run until SIGINT or SIGTERM. Exit code 0, or 2 for a mistake in parameters, weights or arguments."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        rclpy, _ = require_rclpy()
+        _parser().parse_args(_plain_arguments(rclpy, arguments))
+        _run(rclpy, arguments)
+    except UserError as error:
+        print(f"segmenter_node: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _plain_arguments(rclpy, arguments: list[str]) -> list[str]:
+    """What is not for ROS; UserError where ROS cannot read what is."""
+    try:
+        return rclpy.utilities.remove_ros_args(["segmenter_node", *arguments])[1:]
+    except RuntimeError as error:
+        raise UserError(f"ROS arguments: {error}") from error
+
+
+def _run(rclpy, arguments: list[str]) -> None:
+    with stop_on_signals() as stop, ros_context(["segmenter_node", *arguments]) as context:
+        from pvd_ros.segmenter_node import SegmenterNode
+
+        node = SegmenterNode(context)
+        try:
+            if node.get_parameter("autostart").value:
+                node.start()
+            executor = rclpy.executors.SingleThreadedExecutor(context=context)
+            executor.add_node(node)
+            # Short waits, because a signal only reaches Python between two of them.
+            while not stop.is_set():
+                executor.spin_once(timeout_sec=0.1)
+            node.finish()
+            executor.shutdown()
+        finally:
+            node.destroy_node()
+
+
+def _parser() -> argparse.ArgumentParser:
+    rows = [f"  {spec.name:<20}{spec.default!r:<20}{spec.description}" for spec in SPECS]
+    return argparse.ArgumentParser(
+        prog="segmenter_node",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="segmenter_node [--ros-args -p NAME:=VALUE ... --params-file FILE -r OLD:=NEW]",
+        description="Label the points of a PointCloud2 topic with 19 classes.",
+        epilog="parameters (name, default, meaning):\n" + "\n".join(rows),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

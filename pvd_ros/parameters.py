@@ -1,0 +1,131 @@
+"""The node's parameters: one table of names, defaults, ranges and descriptions, and their checks.
+
+Read-only parameters choose the model and the wiring and hold for the life of the node; the others may be changed while
+it runs.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+from pvd_core.errors import UserError
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One parameter. `limits` are inclusive; `choices` restrict a string."""
+
+    name: str
+    default: str | int | float | bool
+    description: str
+    read_only: bool = True
+    limits: tuple[float, float] | None = None
+    choices: tuple[str, ...] = ()
+
+
+RELIABILITIES = ("best_effort", "reliable")
+
+SPECS = (
+    Spec("points_in", "/velodyne_points", "topic of the sensor_msgs/PointCloud2 to label"),
+    Spec("weights", "", "path of a .safetensors file; empty: the weights shipped with the package"),
+    Spec("device", "auto", "auto, cpu, cuda or cuda:N; auto takes the GPU when there is one"),
+    Spec("precision", "fp32", "number format of the network, as pvd_core offers"),
+    Spec("num_threads", 0, "CPU threads of the network; 0 leaves the choice to torch", limits=(0, 256)),
+    Spec("autostart", True, "configure and activate at start; false waits for a lifecycle manager"),
+    Spec(
+        "input_reliability",
+        "best_effort",
+        "QoS asked of the sensor; reliable refuses best-effort publishers",
+        choices=RELIABILITIES,
+    ),
+    Spec("input_depth", 1, "clouds that the middleware keeps for the node; more only adds latency", limits=(1, 100)),
+    Spec(
+        "output_reliability",
+        "reliable",
+        "QoS of the labelled cloud; reliable also serves best-effort subscribers",
+        choices=RELIABILITIES,
+    ),
+    Spec("output_depth", 5, "labelled clouds kept for a slow reliable subscriber", limits=(1, 100)),
+    Spec("intensity_field", "", "field to take as intensity; empty: intensity, reflectivity or the like", False),
+    Spec(
+        "intensity_scale",
+        1.0,
+        "multiplies intensity to bring it to 0..1; 0.00392157 for a sensor that sends 0..255",
+        False,
+        (0.0, 1e6),
+    ),
+    Spec("always_label", False, "label although nobody subscribes to ~/points", False),
+    Spec(
+        "latency_warn_ms", 150.0, "diagnostics warn when the 90th percentile of total exceeds this", False, (0.0, 1e6)
+    ),
+    Spec("latency_error_ms", 1000.0, "diagnostics report an error above this", False, (0.0, 1e6)),
+    Spec("latency_window", 500, "clouds over which percentiles are taken", limits=(1, 100_000)),
+    Spec("report_path", "", "JSON file written at shutdown with counters and percentiles; empty: none"),
+)
+
+# Declared by rclpy itself; users may set them beside ours.
+_OF_RCLPY = {"use_sim_time", "start_type_description_service"}
+
+
+def declare_parameters(node) -> None:
+    """Declare SPECS on a node made with automatically_declare_parameters_from_overrides=True.
+
+    That option is the one public way to see which names the user gave, and so to refuse a misspelt one.
+    """
+    given = set(node.get_parameters_by_prefix(""))
+    known = {spec.name for spec in SPECS}
+    for name in sorted(given - known - _OF_RCLPY):
+        if not name.startswith("qos_overrides."):
+            raise UserError(_unknown_parameter(name, sorted(known)))
+    for spec in SPECS:
+        if spec.name in given:
+            node.undeclare_parameter(spec.name)
+        _declare(node, spec)
+
+
+def check_topic_name(parameter: str, name: str) -> None:
+    """UserError where `name` can be no topic."""
+    from rclpy.exceptions import InvalidTopicNameException
+    from rclpy.validate_topic_name import validate_topic_name
+
+    try:
+        validate_topic_name(name)
+    except InvalidTopicNameException as error:
+        raise UserError(f"parameter {parameter} is no topic name: {' '.join(str(error).split())}") from error
+
+
+def _unknown_parameter(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    return f"unknown parameter {name}{hint} Known parameters: {', '.join(known)}"
+
+
+def _declare(node, spec: Spec) -> None:
+    from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+
+    try:
+        value = node.declare_parameter(spec.name, spec.default, _descriptor(spec)).value
+    except InvalidParameterTypeException as error:
+        found = getattr(error, "args", ("",))[0]
+        expected = type(spec.default).__name__
+        example = f" (write {float(spec.default)}, not {spec.default:g})" if expected == "float" else ""
+        raise UserError(f"parameter {spec.name} must be a {expected}{example}: {found}") from error
+    except InvalidParameterValueException as error:
+        low, high = spec.limits
+        raise UserError(f"parameter {spec.name} must lie in {low:g}..{high:g}: {error.args[0]}") from error
+    if spec.choices and value not in spec.choices:
+        raise UserError(f"parameter {spec.name} is {value!r}, expected one of: {', '.join(spec.choices)}")
+
+
+def _descriptor(spec: Spec):
+    from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+
+    descriptor = ParameterDescriptor(description=spec.description, read_only=spec.read_only)
+    if spec.choices:
+        descriptor.additional_constraints = f"one of: {', '.join(spec.choices)}"
+    if spec.limits and isinstance(spec.default, float):
+        descriptor.floating_point_range = [FloatingPointRange(from_value=spec.limits[0], to_value=spec.limits[1])]
+    elif spec.limits:
+        descriptor.integer_range = [IntegerRange(from_value=spec.limits[0], to_value=spec.limits[1], step=1)]
+    return descriptor

@@ -1,0 +1,224 @@
+"""The ROS 2 node: PointCloud2 in, labelled PointCloud2 out, with its latency and health. Needs rclpy.
+
+Publishes ~/points, ~/latency, ~/latency_window, ~/legend (latched) and /diagnostics; see status_messages and legend.
+A lifecycle node: configure loads and warms up the network, activate subscribes.
+"""
+
+from __future__ import annotations
+
+import json
+import traceback
+from pathlib import Path
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from sensor_msgs.msg import PointCloud2
+from std_msgs.msg import Float64MultiArray
+from visualization_msgs.msg import MarkerArray
+
+from pvd_core import default_weights
+from pvd_core.errors import UserError
+from pvd_core.segmenter import Segmenter
+from pvd_ros.bags.types import stamp_of
+from pvd_ros.codec import rclpy_cloud_types
+from pvd_ros.counters import CloudCounters, StampGaps
+from pvd_ros.health import judge
+from pvd_ros.labeller import CloudLabeller
+from pvd_ros.latency import LatencyWindow, latency_table
+from pvd_ros.legend import legend_markers
+from pvd_ros.parameters import check_topic_name, declare_parameters
+from pvd_ros.ros_session import qos_profile
+from pvd_ros.status_messages import diagnostics_message, latency_message, latency_window_message
+from pvd_ros.subscribing import subscribe_with_events
+from pvd_ros.topic_check import publisher_problems
+from pvd_ros.worker import LabellingWorker
+
+REPORT_PERIOD_S = 1.0
+
+
+class SegmenterNode(LifecycleNode):
+    """Labels the newest cloud, always; what it could not label is counted.
+
+    `start_error` holds the exception that made the last transition fail.
+    """
+
+    def __init__(self, context=None):
+        super().__init__("segmenter", context=context, automatically_declare_parameters_from_overrides=True)
+        declare_parameters(self)
+        self.start_error: Exception | None = None
+        self.counters = CloudCounters()
+        self.window = LatencyWindow(self._value("latency_window"))
+        self._gaps = StampGaps()
+        self._segmenter: Segmenter | None = None
+        self._worker: LabellingWorker | None = None
+        self._subscription = self._timer = None
+        self._outputs: list = []
+        self._legend_frame: str | None = None
+        self._counts_before: dict[str, int] = {}
+        self._known_problems: set[str] = set()
+
+    def start(self) -> None:
+        """Configure and activate, as a lifecycle manager would; raises what made it fail."""
+        for transition in (self.trigger_configure, self.trigger_activate):
+            if transition() != TransitionCallbackReturn.SUCCESS:
+                raise self.start_error or RuntimeError(f"{transition.__name__} failed")
+
+    def finish(self) -> None:
+        """Stop working, log what became of every cloud, and write the report that was asked for."""
+        self._stop_working()
+        counts = self.counters.as_numbers()
+        self.get_logger().info("clouds: " + ", ".join(f"{name} {count}" for name, count in counts.items()))
+        self.get_logger().info("latency:\n" + latency_table(self.window.percentiles()))
+        if self._value("report_path"):
+            report = {"clouds": counts, "latency_ms": self.window.percentiles()}
+            try:
+                Path(self._value("report_path")).write_text(json.dumps(report, indent=2))
+            except OSError as error:
+                self.get_logger().error(f"report_path: cannot write the report: {error}")
+
+    def on_configure(self, state) -> TransitionCallbackReturn:
+        return self._guarded(self._configure)
+
+    def on_activate(self, state) -> TransitionCallbackReturn:
+        return self._guarded(self._activate)
+
+    def on_deactivate(self, state) -> TransitionCallbackReturn:
+        return self._guarded(self._stop_working)
+
+    def on_cleanup(self, state) -> TransitionCallbackReturn:
+        return self._guarded(self._clean_up)
+
+    def on_shutdown(self, state) -> TransitionCallbackReturn:
+        return self._guarded(self._stop_working)
+
+    def _guarded(self, step) -> TransitionCallbackReturn:
+        """Run one transition. rclpy would swallow an exception without a word."""
+        try:
+            step()
+        except UserError as error:
+            self.start_error = error
+            if not self._value("autostart"):  # main prints it otherwise
+                self.get_logger().error(str(error))
+            return TransitionCallbackReturn.FAILURE
+        except Exception as error:  # the state machine must learn of it, and the log the whole of it
+            self.start_error = error
+            self.get_logger().error(traceback.format_exc())
+            return TransitionCallbackReturn.ERROR
+        return TransitionCallbackReturn.SUCCESS
+
+    def _configure(self) -> None:
+        check_topic_name("points_in", self._value("points_in"))
+        # First the publishers: subscribers find them while the network loads, and miss no cloud.
+        reliable = self._value("output_reliability") == "reliable"
+        self._points = self.create_publisher(
+            PointCloud2, "~/points", qos_profile(reliable, self._value("output_depth"))
+        )
+        self._latency = self.create_publisher(DiagnosticArray, "~/latency", 10)
+        self._latency_window = self.create_publisher(Float64MultiArray, "~/latency_window", 10)
+        self._legend = self.create_publisher(MarkerArray, "~/legend", qos_profile(True, 1, latched=True))
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._outputs = [self._points, self._latency, self._latency_window, self._legend, self._diagnostics]
+        try:
+            self._segmenter = self._load_segmenter()
+        except UserError:
+            self._clean_up()
+            raise
+
+    def _load_segmenter(self) -> Segmenter:
+        import torch
+
+        if self._value("num_threads"):
+            torch.set_num_threads(self._value("num_threads"))
+        weights = self._value("weights") or str(default_weights())
+        segmenter = Segmenter.from_weights(weights, self._value("device"), self._value("precision"))
+        segmenter.warm_up()
+        self.get_logger().info(f"network ready: {weights} on {segmenter.device}")
+        return segmenter
+
+    def _activate(self) -> None:
+        self._topic = self.resolve_topic_name(self._value("points_in"))
+        self._labeller = CloudLabeller(self._segmenter, rclpy_cloud_types())
+        self._worker = LabellingWorker(
+            self._labeller,
+            self.counters,
+            self.window,
+            publish=lambda labelled: self._points.publish(labelled.message),
+            after_publish=self._after_publish,
+            is_wanted=self._is_wanted,
+            now_ns=lambda: self.get_clock().now().nanoseconds,
+            log=lambda level, text: getattr(self.get_logger(), level)(text),
+        )
+        qos = qos_profile(self._value("input_reliability") == "reliable", self._value("input_depth"))
+        self._subscription = subscribe_with_events(self, PointCloud2, self._topic, self._on_cloud, qos, self._on_lost)
+        self._timer = self.create_timer(REPORT_PERIOD_S, self._report)
+        self.get_logger().info(f"labelling {self._topic} onto {self._points.topic_name}")
+
+    def _on_cloud(self, message: PointCloud2) -> None:
+        """Short, so that the middleware's own queue never decides which cloud is lost."""
+        self.counters.received += 1
+        self.counters.gaps += self._gaps.missing_before(stamp_of(message))
+        self._labeller.intensity_scale = self._value("intensity_scale")
+        self._labeller.intensity_field = self._value("intensity_field")
+        self.counters.dropped += self._worker.offer(message)
+
+    def _on_lost(self, count: int) -> None:
+        self.counters.lost += count
+
+    def _is_wanted(self) -> bool:
+        return self._value("always_label") or self._points.get_subscription_count() > 0
+
+    def _after_publish(self, labelled, timings_ms: dict[str, float]) -> None:
+        header = labelled.message.header
+        self._latency.publish(latency_message(header, self.get_name(), timings_ms))
+        if header.frame_id != self._legend_frame:
+            self._legend.publish(legend_markers(header.frame_id))
+            self._legend_frame = header.frame_id
+
+    def _report(self) -> None:
+        """Once a second: health, counters and percentiles."""
+        percentiles = self.window.percentiles()
+        counts = self.counters.as_numbers()
+        health = judge(
+            self._counts_before,
+            counts,
+            percentiles["total"]["p90"] if percentiles else None,
+            self._value("latency_warn_ms"),
+            self._value("latency_error_ms"),
+            self._input_problems(),
+            self._worker.remarks,
+        )
+        self._counts_before = counts
+        now = self.get_clock().now().to_msg()
+        hardware = str(self._segmenter.device)
+        self._diagnostics.publish(diagnostics_message(now, self.get_name(), hardware, health, counts, percentiles))
+        if percentiles:
+            self._latency_window.publish(latency_window_message(percentiles))
+
+    def _input_problems(self) -> list[str]:
+        wants_reliable = self._value("input_reliability") == "reliable"
+        problems = publisher_problems(self.get_publishers_info_by_topic(self._topic), self._topic, wants_reliable)
+        for problem in problems:
+            if problem not in self._known_problems:
+                self.get_logger().error(problem)
+        self._known_problems.update(problems)
+        return problems
+
+    def _stop_working(self) -> None:
+        """Hear no more clouds and finish those in work. Harmless when nothing runs."""
+        if self._subscription:
+            self.destroy_subscription(self._subscription)
+            self.destroy_timer(self._timer)
+            self._subscription = self._timer = None
+        if self._worker:
+            self._worker.stop()
+            self._worker = None
+
+    def _clean_up(self) -> None:
+        for publisher in self._outputs:
+            self.destroy_publisher(publisher)
+        self._outputs = []
+        self._segmenter = None
+        self._legend_frame = None
+
+    def _value(self, name: str):
+        return self.get_parameter(name).value

@@ -1,0 +1,65 @@
+"""Latency and health as standard messages.
+
+~/latency         diagnostic_msgs/DiagnosticArray, one a labelled cloud: the cloud's header, a value per stage in ms.
+~/latency_window  std_msgs/Float64MultiArray, once a second: rows are stages, columns p50, p90, p99 in ms; the labels of
+                  the dimensions name them ("stage: queue, decode, ..." and "percentile: p50, p90, p99").
+/diagnostics      diagnostic_msgs/DiagnosticArray, once a second: health, counters, percentiles.
+"""
+
+from __future__ import annotations
+
+from pvd_ros.health import Health
+from pvd_ros.latency import PERCENTILES
+
+
+def latency_message(header, node_name: str, timings_ms: dict[str, float]):
+    """The stages of one cloud, under that cloud's own stamp and frame."""
+    from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+
+    status = DiagnosticStatus(
+        level=DiagnosticStatus.OK, name=f"{node_name}: latency", values=_key_values(timings_ms, "{:.3f}")
+    )
+    return DiagnosticArray(header=header, status=[status])
+
+
+def latency_window_message(percentiles: dict[str, dict[str, float]]):
+    """The table of percentiles, for plotting."""
+    from std_msgs.msg import Float64MultiArray, MultiArrayDimension
+
+    columns = [f"p{p}" for p in PERCENTILES]
+    message = Float64MultiArray(data=[row[column] for row in percentiles.values() for column in columns])
+    message.layout.dim = [
+        MultiArrayDimension(label=f"stage: {', '.join(percentiles)}", size=len(percentiles), stride=len(message.data)),
+        MultiArrayDimension(label=f"percentile: {', '.join(columns)}", size=len(columns), stride=len(columns)),
+    ]
+    return message
+
+
+def diagnostics_message(
+    stamp,
+    node_name: str,
+    hardware: str,
+    health: Health,
+    counts: dict[str, int],
+    percentiles: dict[str, dict[str, float]],
+):
+    """Health, counters and percentiles as one status named "<node>: labelling"."""
+    from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+
+    flat = {f"{stage}_{name}_ms": value for stage, row in percentiles.items() for name, value in row.items()}
+    status = DiagnosticStatus(
+        level=bytes([health.level]),
+        name=f"{node_name}: labelling",
+        message=health.message,
+        hardware_id=hardware,
+        values=_key_values(counts, "{}") + _key_values(flat, "{:.3f}"),
+    )
+    message = DiagnosticArray(status=[status])
+    message.header.stamp = stamp
+    return message
+
+
+def _key_values(values: dict, form: str) -> list:
+    from diagnostic_msgs.msg import KeyValue
+
+    return [KeyValue(key=name, value=form.format(value)) for name, value in values.items()]

@@ -1,0 +1,22 @@
+"""Why no cloud arrives: publishers on the input topic that speak another type or offer an incompatible QoS."""
+
+from __future__ import annotations
+
+CLOUD = "sensor_msgs/msg/PointCloud2"
+
+
+def publisher_problems(publishers, topic: str, wants_reliable: bool) -> list[str]:
+    """A sentence for each publisher of `topic` that this node cannot hear.
+
+    publishers: as Node.get_publishers_info_by_topic returns them.
+    """
+    from rclpy.qos import ReliabilityPolicy
+
+    problems = []
+    for publisher in publishers:
+        who = f"{publisher.node_namespace.rstrip('/')}/{publisher.node_name} publishes {topic}"
+        if publisher.topic_type != CLOUD:
+            problems.append(f"{who} as {publisher.topic_type}, expected {CLOUD}; set points_in to a cloud topic")
+        elif wants_reliable and publisher.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT:
+            problems.append(f"{who} best effort, but input_reliability is reliable; set it to best_effort")
+    return sorted(set(problems))

@@ -1,0 +1,153 @@
+"""Player, node and recorder exchange real messages over Fast DDS: what goes in comes out labelled."""
+
+import json
+
+import numpy as np
+import pytest
+from ros_clouds import rosbags_cloud, slow_column, xyzi_cloud
+from ros_processes import graph
+from ros_weights import tiny_weights
+
+pytest.importorskip("rclpy", reason="needs rclpy: pip install 'pvd_ros[ros]' or source a ROS 2")
+
+from pvd_core.segmenter import Segmenter
+from pvd_ros.bags import BagWriter, read_clouds
+from pvd_ros.bags.types import stamp_of
+from pvd_ros.codec import decode
+
+TOPIC = "/lidar"
+GAP_NS = 300_000_000
+
+
+def street(seed, count=2000):
+    generator = np.random.default_rng(seed)
+    points = generator.uniform((-30, -30, -2, 0), (30, 30, 2, 1), (count, 4)).astype(np.float32)
+    points[::31] = np.nan
+    points[7] = 0
+    return points
+
+
+def write_bag(path, clouds, gap_ns=GAP_NS):
+    with BagWriter(path) as bag:
+        for index, cloud in enumerate(clouds):
+            bag.write_cloud(TOPIC, cloud, index * gap_ns)
+    return path
+
+
+def run_drive(folder, bag, *player_options, node_options=(), expected=None):
+    """(labelled clouds, node's report, player's report) of one bag played through the node."""
+    weights = tiny_weights(folder)
+    with graph(folder) as ros:
+        record = ["--topic", "/segmenter/points", "--idle", "3", "--timeout", "60"]
+        record += ["--max-clouds", expected] if expected else []
+        recorder = ros.start("pvd_ros.record", folder / "out", *record, ready="recording")
+        options = [f"points_in:={TOPIC}", f"weights:={weights}", f"report_path:={folder / 'node.json'}"]
+        options += ["always_label:=true", *node_options]
+        ros_arguments = [word for option in options for word in ("-p", option)]
+        node = ros.start("pvd_ros.node", "--ros-args", *ros_arguments, ready="labelling")
+        recorder.wait_for_text("hearing")
+        play = ["--topic", TOPIC, "--wait-for-subscribers", "1", "--report", folder / "play.json", *player_options]
+        player = ros.start("pvd_ros.play", bag, *play)
+        assert player.wait() == 0, player.text()
+        assert recorder.wait() == 0, recorder.text()
+        assert node.stop() == 0, node.text()
+        assert "Traceback" not in node.text()
+    clouds = [cloud.message for cloud in read_clouds(folder / "out", "/segmenter/points")]
+    return clouds, json.loads((folder / "node.json").read_text()), json.loads((folder / "play.json").read_text())
+
+
+def accounted_for(counts):
+    return counts["labelled"] + counts["dropped"] + counts["rejected"] + counts["skipped"]
+
+
+def test_every_cloud_comes_out_with_its_stamp_frame_order_count_and_the_segmenters_labels(tmp_path):
+    stamps = [1_700_000_000_000_000_000 + index * GAP_NS for index in range(6)]
+    inputs = [
+        xyzi_cloud(street(index), stamp_ns=stamp, frame_id=f"roof_{index % 2}", height=1 + index % 2)
+        for index, stamp in enumerate(stamps)
+    ]
+    bag = write_bag(tmp_path / "in", inputs)
+    options = ("input_reliability:=reliable",)
+    outputs, report, _ = run_drive(tmp_path, bag, "--keep-stamps", "--reliable", node_options=options, expected=6)
+    assert [stamp_of(output) for output in outputs] == stamps
+    segmenter = Segmenter.from_weights(tmp_path / "tiny.safetensors", device="cpu")
+    for output, given in zip(outputs, inputs, strict=True):
+        points = decode(given).points
+        expected = segmenter.segment(points)
+        assert output.header == given.header
+        assert (output.height, output.width) == (given.height, given.width)
+        for name in ("x", "y", "z", "intensity"):
+            np.testing.assert_array_equal(slow_column(output, name), slow_column(given, name))
+        np.testing.assert_array_equal(slow_column(output, "label"), expected.labels)
+        np.testing.assert_allclose(slow_column(output, "confidence"), expected.confidence, atol=1e-6)
+    assert report["clouds"]["received"] == report["clouds"]["labelled"] == 6
+    assert report["clouds"]["foreign_stamps"] == 6, "recorded stamps are years away from the node's clock"
+
+
+def test_restamped_clouds_measure_the_latency_from_stamp_to_publish(tmp_path):
+    bag = write_bag(tmp_path / "in", [xyzi_cloud(street(index)) for index in range(4)])
+    outputs, report, played = run_drive(tmp_path, bag, expected=4, node_options=("input_reliability:=best_effort",))
+    published = [stamp for _, stamp in played["stamps"]]
+    assert {stamp_of(output) for output in outputs} <= set(published)
+    assert report["clouds"]["foreign_stamps"] == 0
+    latency = report["latency_ms"]
+    expected_stages = ["queue", "decode", "voxelise", "network", "to_points", "encode", "publish", "total"]
+    assert list(latency) == [*expected_stages, "stamp_to_publish"]
+    assert latency["stamp_to_publish"]["p50"] > latency["total"]["p50"] > latency["network"]["p50"] > 0
+
+
+def test_under_overload_the_newest_cloud_wins_and_every_drop_is_counted(tmp_path):
+    count = 60
+    stamps = [10**18 + index for index in range(count)]
+    clouds = [xyzi_cloud(street(index % 3, 60_000), stamp_ns=stamp) for index, stamp in enumerate(stamps)]
+    bag = write_bag(tmp_path / "in", clouds, gap_ns=10_000_000)
+    reliable = ("input_reliability:=reliable", "input_depth:=10")
+    outputs, report, _ = run_drive(tmp_path, bag, "--keep-stamps", "--reliable", node_options=reliable)
+    counts = report["clouds"]
+    assert counts["received"] == accounted_for(counts)
+    assert counts["dropped"] > 0, "the node kept up: this was no overload"
+    assert counts["labelled"] == len(outputs)
+    labelled = [stamp_of(output) for output in outputs]
+    assert labelled == sorted(labelled)
+    assert labelled[-1] == stamps[-1], "the newest cloud was not labelled"
+
+
+def test_malformed_empty_and_all_nan_clouds_leave_the_node_running(tmp_path):
+    clouds = [
+        xyzi_cloud(street(0), stamp_ns=1),
+        rosbags_cloud(data=bytes(32), width=2, row_step=0),
+        rosbags_cloud(fields=[("x", 0, 7, 1)], data=bytes(32)),
+        rosbags_cloud(data=bytes(16), width=2**32 - 1, height=2**32 - 1, row_step=2**32 - 1),
+        rosbags_cloud(fields=(), height=0, width=0, point_step=0, stamp_ns=2),
+        xyzi_cloud(np.full((9, 4), np.nan, np.float32), stamp_ns=3),
+        xyzi_cloud(street(1), stamp_ns=4),
+    ]
+    options = ("input_reliability:=reliable", "input_depth:=10")
+    bag = write_bag(tmp_path / "in", clouds)
+    outputs, report, _ = run_drive(tmp_path, bag, "--keep-stamps", "--reliable", node_options=options, expected=4)
+    counts = report["clouds"]
+    assert (counts["received"], counts["labelled"], counts["rejected"], counts["dropped"]) == (7, 4, 3, 0)
+    assert (counts["rejected_row_step"], counts["rejected_missing_xyz"]) == (2, 1)
+    assert [stamp_of(output) for output in outputs] == [1, 2, 3, 4]
+    assert [output.width for output in outputs] == [2000, 0, 9, 2000]
+    assert set(slow_column(outputs[2], "label")) == {0}
+
+
+def test_recorded_clouds_of_real_sensors_pass_through_the_node(tmp_path, shared_data):
+    """Built here from a recorded message with a 26-byte step and two organised VLP-16 clouds with NaN."""
+    fields = [("x", 0, 7, 1), ("y", 4, 7, 1), ("z", 8, 7, 1), ("intensity", 12, 7, 1), ("time", 16, 7, 1)]
+    sizes = {"height": 1824, "width": 16, "point_step": 20, "row_step": 320}
+    with BagWriter(tmp_path / "in") as bag:
+        raw = (shared_data / "pointcloud2_cdr" / "lidar32_step26_unaligned.bin").read_bytes()
+        bag.write_cloud_bytes(TOPIC, raw, 0)
+        for index, path in enumerate(sorted((shared_data / "vlp16_organised").glob("*.bin"))[:2]):
+            bag.write_cloud(TOPIC, rosbags_cloud(fields=fields, data=path.read_bytes(), **sizes), 10**9 * (1 + index))
+    options = ("input_reliability:=reliable", "intensity_scale:=0.00392157")
+    bag = tmp_path / "in"
+    outputs, report, _ = run_drive(tmp_path, bag, "--keep-stamps", "--reliable", node_options=options, expected=3)
+    assert report["clouds"]["labelled"] == 3
+    for output, given in zip(outputs, read_clouds(bag), strict=True):
+        assert output.header == given.message.header
+        assert (output.height, output.width) == (given.message.height, given.message.width)
+        np.testing.assert_array_equal(slow_column(output, "y"), slow_column(given.message, "y"))
+        np.testing.assert_array_equal(slow_column(output, "intensity"), slow_column(given.message, "intensity"))
