@@ -9,6 +9,7 @@ NAME = "pvd_ros"
 EXTRAS = {
     # Jazzy as wheels, for machines without a ROS 2; a machine with one sources its own instead.
     "ros": [
+        "rosbags>=0.10",
         "ros-jazzy-rclpy[fastrtps]",
         "ros-jazzy-sensor-msgs",
         "ros-jazzy-std-msgs",

@@ -3,11 +3,11 @@
 import re
 import subprocess
 import sys
+import threading
 import time
 
-_SECONDS_BETWEEN_LINES = 10
 _NOTABLE = re.compile(
-    r"\s*(Collecting|Downloading|Processing|Building|Preparing|Installing) (\S+).*?(\([\d.]+ [kMG]B\))?$"
+    r"\s*(Collecting|Downloading|Processing|Building|Preparing|Installing) (\S+)(?:.*(\([\d.]+ [kMG]B\)))?"
 )
 _NOISE = re.compile(r"is ignored|Requirement already satisfied|Looking in")
 
@@ -19,23 +19,20 @@ class PipError(RuntimeError):
 def install(python, arguments, title, say, log_path):
     """`pip install` of the arguments with the given interpreter; raises PipError with pip's own last lines."""
     command = [python, "-m", "pip", "install", "--progress-bar", "off", "--disable-pip-version-check", *arguments]
-    say(f"installing {title}")
     started = time.monotonic()
     kept_lines = []
-    reporter = _Reporter()
-    with log_path.open("a", encoding="utf-8") as log:
+    say(f"installing {title}")
+    with log_path.open("a", encoding="utf-8") as log, _Reporter() as reporter:
         log.write(f"$ {' '.join(command)}\n")
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
         )
         for line in process.stdout:
-            if _NOISE.search(line):
-                continue
-            log.write(line)
-            kept_lines.append(line.rstrip())
-            reporter.show(line, time.monotonic() - started)
+            if not _NOISE.search(line):
+                log.write(line)
+                kept_lines.append(line.rstrip())
+                reporter.take(line)
         return_code = process.wait()
-    reporter.clear()
     if return_code != 0:
         last_lines = "\n".join(kept_lines[-15:])
         raise PipError(
@@ -46,27 +43,43 @@ def install(python, arguments, title, say, log_path):
 
 
 class _Reporter:
-    """One line that is rewritten on a terminal, a line every ten seconds elsewhere."""
+    """One line that is rewritten every second on a terminal, a line every ten seconds elsewhere.
+
+    Time goes on in a thread of its own: pip unpacks for a minute without a word.
+    """
 
     def __init__(self):
         self._is_terminal = sys.stdout.isatty()
-        self._num_collected = 0
-        self._last_shown = 0.0
+        self._num_packages = 0
+        self._doing = "starting"
+        self._has_ended = threading.Event()
+        self._thread = threading.Thread(target=self._show_until_end, daemon=True)
 
-    def show(self, line, elapsed_s):
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception):
+        self._has_ended.set()
+        self._thread.join()
+
+    def take(self, line):
+        """Looks at one line of pip's output."""
         match = _NOTABLE.match(line)
         if match is None:
             return
         step, name, size = match.groups()
-        self._num_collected += step == "Collecting"
-        name = name.rsplit("/", 1)[-1][:50]
-        text = f"[set-up]   {elapsed_s:4.0f} s  {self._num_collected} packages  {step.lower()} {name} {size or ''}"
-        if self._is_terminal:
-            print(f"\r\033[K{text}", end="", flush=True)
-        elif elapsed_s - self._last_shown >= _SECONDS_BETWEEN_LINES:
-            self._last_shown = elapsed_s
-            print(text, flush=True)
+        if step == "Installing" and name == "collected":
+            self._doing = f"unpacking {self._num_packages} packages"
+            return
+        self._num_packages += step == "Collecting"
+        name = re.split(r"[<>=!~;\[]|-\d", name.rsplit("/", 1)[-1])[0]
+        self._doing = f"{step.lower()} {name} {size or ''}".rstrip()
 
-    def clear(self):
+    def _show_until_end(self):
+        started = time.monotonic()
+        while not self._has_ended.wait(1 if self._is_terminal else 10):
+            text = f"[set-up]   {time.monotonic() - started:4.0f} s  {self._num_packages} packages  {self._doing}"
+            print(f"\r\033[K{text}" if self._is_terminal else text, end="" if self._is_terminal else "\n", flush=True)
         if self._is_terminal:
             print("\r\033[K", end="", flush=True)

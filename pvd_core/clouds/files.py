@@ -12,8 +12,9 @@ from pvd_core.clouds.ply import read_ply
 _READERS = {".bin": read_bin, ".npy": read_npy, ".pcd": read_pcd, ".ply": read_ply}
 SUFFIXES = tuple(_READERS)
 
-# No LiDAR sees this far; bytes of something else read as float32 mostly exceed it.
+# No LiDAR measures such distances; text or pixels read as float32 mostly do.
 _LARGEST_COORDINATE_M = 1e6
+_LEAST_MEDIAN_M = 1e-9
 
 
 def read_cloud(path, intensity_scale=1.0, num_columns=4):
@@ -58,11 +59,14 @@ def find_clouds(inputs):
 
 
 def _check_coordinates(path, points):
-    coordinates = points[:, :3]
-    is_implausible = np.isfinite(coordinates) & (np.abs(coordinates) > _LARGEST_COORDINATE_M)
-    if is_implausible.any():
-        row = int(np.flatnonzero(is_implausible.any(axis=1))[0])
+    sizes = np.abs(points[:, :3])
+    is_too_large = np.isfinite(sizes) & (sizes > _LARGEST_COORDINATE_M)
+    measured = sizes[np.isfinite(sizes) & (sizes > 0)]
+    is_too_small = len(measured) and np.median(measured) < _LEAST_MEDIAN_M
+    if is_too_large.any() or is_too_small:
+        row = int(np.flatnonzero(is_too_large.any(axis=1) if is_too_large.any() else sizes.any(axis=1))[0])
+        x, y, z = points[row, :3]
         raise CloudFileError(
-            f"{path}: point {row} is at {tuple(float(v) for v in coordinates[row])} m, "
-            "coordinates below 1e6 m expected; is this a point cloud, and does its format fit its suffix?"
+            f"{path}: point {row} is at x {x:.3g}, y {y:.3g}, z {z:.3g} m, which no LiDAR measures; "
+            "is this a point cloud, and does its format fit its suffix?"
         )

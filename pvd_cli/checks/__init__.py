@@ -1,0 +1,19 @@
+"""What `pvd doctor` looks at: functions that each return a list of findings."""
+
+from pvd_cli.checks.finding import Finding
+from pvd_cli.checks.hardware import check_disk, check_gpu, check_python, check_torch
+from pvd_cli.checks.packages import check_packages, check_ros, check_simulator
+from pvd_cli.checks.weights import check_weights
+
+CHECKS = (
+    check_python,
+    check_torch,
+    check_gpu,
+    check_weights,
+    check_ros,
+    check_simulator,
+    check_packages,
+    check_disk,
+)
+
+__all__ = ["CHECKS", "Finding"]

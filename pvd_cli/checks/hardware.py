@@ -1,0 +1,97 @@
+"""Python, torch, threads, number formats, GPU, disk."""
+
+import os
+import platform
+import shutil
+import sys
+from pathlib import Path
+
+from pvd_cli.checks.finding import Finding, installed_version
+
+_LEAST_FREE_GB = 5
+
+
+def check_python():
+    version = platform.python_version()
+    is_fit = (3, 10) <= sys.version_info[:2] <= (3, 13)
+    remedy = "" if is_fit else "use Python 3.10 to 3.13"
+    return [Finding("python", is_fit, f"{version} at {sys.executable}", remedy, is_needed=True)]
+
+
+def check_torch():
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        return [Finding("torch", False, f"does not import: {error}", "pip install torch", is_needed=True)]
+    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    threads = f"{torch.get_num_threads()} threads on {num_cores} usable cores ({_cpu_name()})"
+    return [
+        Finding("torch", True, torch.__version__, is_needed=True),
+        Finding("cpu", True, threads),
+        _bf16_on_cpu(),
+    ]
+
+
+def check_gpu():
+    import torch
+
+    if not torch.cuda.is_available():
+        if torch.version.cuda is None:
+            why, remedy = (
+                "this torch is built for the CPU alone",
+                "install a torch with CUDA where there is an NVIDIA GPU",
+            )
+        else:
+            why, remedy = "no usable NVIDIA GPU or driver", "check `nvidia-smi`; the CPU works without"
+        return [Finding("gpu", False, why, remedy), _spconv(has_gpu=False), _triton(has_gpu=False)]
+    names = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
+    found = ", ".join(f"{gpu.name} ({gpu.total_memory / 2**30:.0f} GiB)" for gpu in names)
+    return [Finding("gpu", True, f"{found}, CUDA {torch.version.cuda}"), _spconv(True), _triton(True)]
+
+
+def check_disk():
+    free_gb = shutil.disk_usage(Path.cwd()).free / 1e9
+    is_enough = free_gb >= _LEAST_FREE_GB
+    remedy = "" if is_enough else f"free some: simulated drives and bags want {_LEAST_FREE_GB} GB"
+    return [Finding("disk", is_enough, f"{free_gb:.0f} GB free in {Path.cwd()}", remedy)]
+
+
+def _bf16_on_cpu():
+    flags = _cpu_flags()
+    fast = [flag for flag in ("amx_bf16", "avx512_bf16") if flag in flags]
+    if fast:
+        return Finding("bf16 on cpu", True, f"in hardware: {', '.join(fast)}")
+    return Finding("bf16 on cpu", False, "emulated: no amx_bf16 or avx512_bf16", "use --precision fp32 on this CPU")
+
+
+def _spconv(has_gpu):
+    for name in ("spconv", "spconv-cu120", "spconv-cu126"):
+        if version := installed_version(name):
+            return Finding("spconv", True, f"{name} {version}")
+    remedy = "pip install 'pvd_ros[gpu]' (one of several GPU backends)" if has_gpu else "of use with a GPU only"
+    return Finding("spconv", False, "not installed", remedy)
+
+
+def _triton(has_gpu):
+    version = installed_version("triton")
+    if version is None:
+        remedy = "comes with torch for CUDA" if has_gpu else "of use with a GPU only"
+        return Finding("triton", False, "not installed", remedy)
+    return Finding("triton", True, f"{version}{'' if has_gpu else ', idle without a GPU'}")
+
+
+def _cpu_flags():
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return set()
+    return set(next((line for line in text.splitlines() if line.startswith("flags")), "").split())
+
+
+def _cpu_name():
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.machine())

@@ -1,0 +1,28 @@
+"""`pvd convert`: official checkpoints to our weights."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def convert(
+    checkpoint: Annotated[Path, typer.Argument(help="Official Cylinder3D or PVKD checkpoint (.pt).")],
+    output: Annotated[Path, typer.Argument(help="Weights to write (.safetensors).")],
+    layout: Annotated[str, typer.Option(help="Axis order of the convolution weights: spconv1 or spconv2.")],
+    kernels: Annotated[str, typer.Option(help="as_trained (the official releases) or as_written.")],
+):
+    """Turn an official checkpoint into our weights.
+
+    Every key and shape is checked. The file is read without running code from it. Widths are read from its tensors.
+
+    \b
+    Examples:
+      pvd convert cyl_sem_1.0x_71_8.pt cylinder3d.safetensors --layout spconv1 --kernels as_trained
+      pvd convert mine.pt mine.safetensors --layout spconv2 --kernels as_written
+    """
+    from pvd_core.convert import convert_checkpoint
+
+    facts = convert_checkpoint(checkpoint, output, layout=layout, kernels=kernels)
+    settings = ", ".join(f"{key} {value}" for key, value in facts["model"].items())
+    print(f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB): {settings}")

@@ -1,0 +1,49 @@
+"""`pvd evaluate`: IoU of weights on labelled scans."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pvd_cli.errors import interruptible, optional_packages
+
+
+def evaluate(
+    dataset: Annotated[Path, typer.Argument(help="Folder that holds `sequences`.")],
+    weights: Annotated[Path | None, typer.Option(help="Weights; those that ship with pvd if left out.")] = None,
+    split: Annotated[str, typer.Option(help="valid, train, or sequences such as 08 or 05,07.")] = "valid",
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the result to this file.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    max_scans: Annotated[int | None, typer.Option(min=1, help="Use this many scans, evenly spread.")] = None,
+):
+    """Score weights on labelled scans.
+
+    Prints the IoU of each class by the official SemanticKITTI protocol, on the labels that the node would publish.
+
+    \b
+    Examples:
+      pvd evaluate data/drive
+      pvd evaluate data/drive --weights runs/first/best.safetensors --split valid --json result.json
+      pvd evaluate kitti --split 00,05 --max-scans 100
+    """
+    from pvd_cli.progress import Steps
+    from pvd_cli.tables import print_iou
+    from pvd_core import default_weights
+    from pvd_core.files import written_atomically
+
+    with optional_packages("train", "evaluation"):
+        from training.dataset import SPLITS
+        from training.evaluate import evaluate as score_dataset
+
+    choice = split if split in SPLITS else [name.strip() for name in split.split(",") if name.strip()]
+    with interruptible(lambda: "nothing was written"), Steps("evaluating", "scans") as steps:
+        result = score_dataset(
+            dataset, weights or default_weights(), split=choice, device=device, progress=steps.show, max_scans=max_scans
+        )
+    sequences = ", ".join(result["sequences"])
+    print_iou(result, f"{result['dataset']}, sequences {sequences}, {result['num_scans']} scans")
+    if json_file is not None:
+        with written_atomically(json_file) as temporary:
+            temporary.write_text(json.dumps(result, indent=2) + "\n")
+        print(f"wrote {json_file}")

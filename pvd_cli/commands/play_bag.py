@@ -1,0 +1,55 @@
+"""`pvd play-bag`: the clouds of a bag into ROS 2."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pvd_cli.errors import optional_packages
+
+
+def play_bag(
+    bag: Annotated[Path, typer.Argument(metavar="IN", help="rosbag2 folder, .mcap or .db3 file.")],
+    topic: Annotated[str | None, typer.Option(help="PointCloud2 topic; the bag's only one if left out.")] = None,
+    rate: Annotated[float, typer.Option(help="2 plays twice as fast.")] = 1.0,
+    loop: Annotated[bool, typer.Option("--loop", help="Start again at the end, until Ctrl-C.")] = False,
+    publish_as: Annotated[str | None, typer.Option(help="Topic to publish on; that of the bag if left out.")] = None,
+    keep_stamps: Annotated[bool, typer.Option("--keep-stamps", help="Leave stamps as recorded; else now.")] = False,
+    reliable: Annotated[bool, typer.Option("--reliable", help="Reliable delivery; else best effort.")] = False,
+    wait_for: Annotated[int, typer.Option(min=0, help="Start when this many subscribers are there.")] = 0,
+):
+    """Play the clouds of a bag into ROS 2.
+
+    At the pace they were recorded. Needs rclpy: a sourced ROS 2 or the wheels.
+
+    Header stamps become the time of publishing, so that latencies against them mean something.
+
+    \b
+    Examples:
+      pvd play-bag drive --topic /velodyne_points
+      pvd play-bag drive.mcap --topic /points --rate 0.5 --loop
+    """
+    from pvd_cli.progress import Steps
+
+    with optional_packages("ros", "playing bags"):
+        from pvd_ros.bags.reader import cloud_topic, open_bag
+        from pvd_ros.play import play_bag as play
+        from pvd_ros.ros_session import stop_on_signals
+
+    with open_bag(bag) as reader:
+        topic = cloud_topic(reader, bag, topic)
+        total = sum(connection.msgcount for connection in reader.connections if connection.topic == topic)
+    with stop_on_signals() as stop, Steps("playing", "clouds") as steps:
+        report = play(
+            bag,
+            topic,
+            rate,
+            loop,
+            publish_as=publish_as,
+            restamp=not keep_stamps,
+            reliable=reliable,
+            wait_for_subscribers=wait_for,
+            stop=stop,
+            progress=lambda report: steps.show((report.clouds - 1) % total + 1, total),
+        )
+    print(f"played {report.clouds} clouds on {report.topic}, {report.late} late, {report.unreadable} unreadable")

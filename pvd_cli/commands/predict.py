@@ -1,0 +1,109 @@
+"""`pvd predict`: labels for scan files."""
+
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pvd_cli.errors import EXIT_USER_ERROR, interruptible, optional_packages, print_error
+from pvd_core.errors import UserError
+
+
+def predict(
+    inputs: Annotated[list[Path], typer.Argument(help="Scans (.bin, .npy, .pcd, .ply) and folders of them.")],
+    out: Annotated[Path, typer.Option(help="Folder for the .label files.")],
+    weights: Annotated[Path | None, typer.Option(help="Weights; those that ship with pvd if left out.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    precision: Annotated[str, typer.Option(help="Number format of the network.")] = "fp32",
+    threads: Annotated[int, typer.Option(min=0, help="Threads of the network; 0 leaves it to torch.")] = 0,
+    intensity_scale: Annotated[
+        float, typer.Option(help="Factor that brings intensity to 0..1: 0.00392 (1/255) for 0..255.")
+    ] = 1.0,
+    columns: Annotated[int, typer.Option(min=4, max=16, help="float32 numbers a point in .bin files.")] = 4,
+    picture: Annotated[bool, typer.Option("--picture", help="Write a bird's-eye NAME.png beside each .label.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace .label files that exist.")] = False,
+):
+    """Label scan files.
+
+    One .label file a scan: raw SemanticKITTI ids as uint32, in the scan's order.
+
+    Points that are no measurement (NaN, or 0, 0, 0 for no return) get 0. Where the scans lie in SemanticKITTI's
+    layout with labels beside them, the IoU of each class is printed too.
+
+    \b
+    Examples:
+      pvd predict scan.bin --out labels
+      pvd predict sequences/08/velodyne --weights mine.safetensors --out predictions
+      pvd predict kitti --out submission
+      pvd predict cloud.pcd --intensity-scale 0.00392 --picture --out labels
+      pvd predict sweep.pcd.bin --columns 5 --intensity-scale 0.00392 --out labels
+    """
+    import torch
+
+    from pvd_cli.label_files import label_paths, true_labels, write_labels
+    from pvd_cli.progress import tracked
+    from pvd_core import default_weights
+    from pvd_core.clouds import CloudFileError, find_clouds, read_cloud
+    from pvd_core.metrics import ConfusionMatrix
+    from pvd_core.segmenter import Segmenter
+
+    clouds = find_clouds(inputs)
+    paths = label_paths(clouds, inputs, out)
+    _check_output(paths.values(), overwrite)
+    if picture:
+        with optional_packages("view", "--picture"):
+            from pvd_cli.picture import save_prediction_picture
+    if threads:
+        torch.set_num_threads(threads)
+    segmenter = Segmenter.from_weights(weights or default_weights(), device=device, precision=precision)
+    segmenter.warm_up()
+
+    confusion, timings, num_failed, num_done = ConfusionMatrix(), defaultdict(list), 0, 0
+    notes = set()
+    with interruptible(lambda: f"{num_done} of {len(clouds)} scans are labelled in {out}; --overwrite starts anew"):
+        for cloud in tracked(clouds, "labelling", "scans"):
+            started = time.perf_counter()
+            try:
+                points = read_cloud(cloud, intensity_scale=intensity_scale, num_columns=columns)
+            except CloudFileError as error:
+                print_error(error)
+                num_failed += 1
+                continue
+            timings["read"].append((time.perf_counter() - started) * 1e3)
+            result = segmenter.segment(points)
+            for stage, value in result.timings_ms.items():
+                timings[stage].append(value)
+            write_labels(paths[cloud], result.labels)
+            truth, reason = true_labels(cloud, len(points))
+            if truth is not None:
+                confusion.update(result.labels, truth)
+            elif reason:
+                notes.add(f"labels beside the scans not used: {reason}")
+            if picture:
+                save_prediction_picture(paths[cloud].with_suffix(".png"), points, result.labels, truth)
+            num_done += 1
+    _report(num_done, num_failed, out, timings, confusion, sorted(notes))
+    if num_failed:
+        raise typer.Exit(EXIT_USER_ERROR)
+
+
+def _check_output(paths, overwrite):
+    existing = [path for path in paths if path.exists()]
+    if existing and not overwrite:
+        others = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
+        raise UserError(f"{existing[0]}{others} exists already; name another folder with --out, or add --overwrite")
+
+
+def _report(num_done, num_failed, out, timings, confusion, notes):
+    from pvd_cli.tables import percentiles, print_class_table, print_latency
+
+    if num_done:
+        print_latency(percentiles(timings), f"Time a scan, {num_done} scans")
+    if confusion.num_points:
+        print_class_table(confusion, "Against the labels beside the scans")
+    for note in notes[:3]:
+        print(f"note: {note}", file=sys.stderr)
+    print(f"{num_done} scans labelled, {num_failed} failed; labels in {out}")

@@ -1,0 +1,69 @@
+"""`pvd simulate`: labelled drives from the simulator, as a data set and as a bag."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pvd_cli.errors import interruptible, optional_packages
+from pvd_core.errors import UserError
+
+
+def simulate(
+    out: Annotated[Path, typer.Argument(help="New folder for the data set.")],
+    scans: Annotated[int, typer.Option(min=1, help="Scans in each sequence.")] = 100,
+    valid_scans: Annotated[int | None, typer.Option(min=1, help="Scans in sequence 08; --scans if left out.")] = None,
+    sequences: Annotated[
+        str, typer.Option(help="Sequences, such as 00,01,08; all eleven if left out, 08 alone with --bag.")
+    ] = "",
+    seed: Annotated[int, typer.Option(min=0, help="Another seed is another world.")] = 0,
+    interval: Annotated[float, typer.Option(help="Seconds between scans; 0.1 is a sensor at 10 Hz.")] = 0.1,
+    sensor: Annotated[str, typer.Option(help="Sensor to simulate.")] = "hdl64e",
+    bag: Annotated[
+        Path | None, typer.Option(help="Also write the sequence as a rosbag2 (MCAP) of PointCloud2.")
+    ] = None,
+    topic: Annotated[str, typer.Option(help="Topic in the bag.")] = "/velodyne_points",
+):
+    """Simulate labelled drives, as a data set and as a bag.
+
+    Streets with all 19 classes, scanned by a spinning LiDAR, in SemanticKITTI's format.
+
+    Sequence 08 is for validation, the others for training; no two share a street. The same settings give the same
+    bytes. An interrupted simulation goes on when the command is repeated.
+
+    \b
+    Examples:
+      pvd simulate data/drive --scans 200
+      pvd simulate data/sparse --scans 40 --interval 1.0 --seed 7
+      pvd simulate data/short --scans 120 --bag data/short_bag --topic /velodyne_points
+    """
+    from pvd_cli.progress import Steps
+
+    with optional_packages("sim", "the simulator"):
+        from training.simulate.dataset import TRAIN_SEQUENCES, VALID_SEQUENCES, write_dataset
+    names = [name.strip() for name in sequences.split(",") if name.strip()]
+    if not names:
+        names = list(VALID_SEQUENCES) if bag else [*TRAIN_SEQUENCES, *VALID_SEQUENCES]
+    if bag is not None and len(names) != 1:
+        raise UserError(f"--bag holds one drive, {len(names)} sequences asked for; name one with --sequences")
+    if bag is not None and bag.exists():
+        raise UserError(f"{bag} exists already; name another --bag")
+    note = lambda: f"the scans so far are kept in {out}; repeat the command to go on"  # noqa: E731
+    with interruptible(note), Steps("simulating", "scans") as steps:
+        write_dataset(
+            out,
+            train_sequences=[name for name in names if name not in VALID_SEQUENCES],
+            valid_sequences=[name for name in names if name in VALID_SEQUENCES],
+            num_scans=scans,
+            num_valid_scans=valid_scans,
+            seed=seed,
+            scan_interval_s=interval,
+            sensor=sensor,
+            progress=lambda done, total, _path: steps.show(done, total),
+        )
+    print(f"wrote sequences {', '.join(sorted(names))} to {out}")
+    if bag is not None:
+        from pvd_cli.bags import write_sequence_bag
+
+        num_clouds = write_sequence_bag(out / "sequences" / names[0], bag, topic)
+        print(f"wrote {num_clouds} clouds on {topic} to {bag}")

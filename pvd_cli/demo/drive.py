@@ -1,0 +1,73 @@
+"""What the demo plays: a bag of the user's, or a simulated drive whose true labels are known."""
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pvd_cli.bags import sequence_frames, write_sequence_bag
+from pvd_cli.errors import optional_packages
+from pvd_cli.progress import Steps
+from pvd_core.errors import UserError
+
+_MARKER = ".pvd_demo"
+_TOPIC = "/velodyne_points"
+_SEQUENCE = "08"
+# A world that no training set of `pvd simulate` with a usual seed holds.
+_SEED = 2024
+_SCANS_A_SECOND = 10
+
+
+@dataclass(frozen=True)
+class Drive:
+    bag: Path
+    topic: str
+    num_clouds: int
+    label_path_of_stamp: dict[int, Path] = field(default_factory=dict)
+    """Stamp in the bag in ns -> .label file with the truth; empty where the truth is not known."""
+
+
+def prepare_folder(out):
+    """The folder for results, empty but for a marker; an earlier demo's results are removed, nothing else ever is."""
+    try:
+        if out.exists() and any(out.iterdir()):
+            if not (out / _MARKER).is_file():
+                raise UserError(f"{out} is not empty and no earlier demo's folder: name another one with --out")
+            shutil.rmtree(out)
+        out.mkdir(parents=True, exist_ok=True)
+        (out / _MARKER).touch()
+    except OSError as error:
+        raise UserError(f"cannot write to {out}: {error.strerror or error}; name another folder with --out") from None
+    return out
+
+
+def given_drive(bag, topic):
+    """A bag of the user's; its topic is checked now rather than after the node has started."""
+    from pvd_ros.bags.reader import cloud_topic, open_bag
+
+    with open_bag(bag) as reader:
+        topic = cloud_topic(reader, bag, topic)
+        num_clouds = sum(connection.msgcount for connection in reader.connections if connection.topic == topic)
+    if not num_clouds:
+        raise UserError(f"{bag}: topic {topic} holds no clouds; name another one with --topic")
+    return Drive(bag, topic, num_clouds)
+
+
+def simulated_drive(out, seconds, topic):
+    """A new drive at 10 Hz, as a bag and with its truth, below `out`."""
+    with optional_packages("sim", "simulating a drive (or give one with --bag)"):
+        from training.simulate.dataset import write_dataset
+    topic = topic or _TOPIC
+    num_scans = max(1, round(seconds * _SCANS_A_SECOND))
+    print(f"simulating {seconds:g} s of driving, {num_scans} scans of a 64-beam LiDAR at 10 Hz", flush=True)
+    with Steps("simulating", "scans") as steps:
+        write_dataset(
+            out / "data",
+            train_sequences=(),
+            valid_sequences=(_SEQUENCE,),
+            num_scans=num_scans,
+            seed=_SEED,
+            progress=lambda done, total, _path: steps.show(done, total),
+        )
+    sequence, bag = out / "data" / "sequences" / _SEQUENCE, out / "drive"
+    num_clouds = write_sequence_bag(sequence, bag, topic)
+    return Drive(bag, topic, num_clouds, {stamp: labels for _, labels, stamp in sequence_frames(sequence)})

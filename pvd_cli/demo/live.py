@@ -1,0 +1,169 @@
+"""Player, node and recorder as three processes over ROS 2, watched until every cloud is accounted for."""
+
+import json
+import os
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pvd_cli.demo.processes import Child
+from pvd_cli.progress import Steps
+from pvd_core.errors import UserError
+
+_LABELLED_TOPIC = "/segmenter/points"
+_READY_S = 120
+_FINISH_S = 60
+# Without news for so long the node is stuck; a cloud may take seconds on a slow machine.
+_SILENCE_S = 60
+_QUIET_REPORTS = 3
+# Fast DDS ports of domains up to 101 lie below those that the system hands out.
+_NUM_DOMAINS = 100
+
+
+@dataclass(frozen=True)
+class LiveRun:
+    labelled_bag: Path
+    labelled_topic: str
+    counts: dict[str, int]
+    """played, received, labelled, dropped, rejected, lost (played but never received), recorded."""
+    rejected_by_reason: dict[str, int]
+    latency_ms: dict[str, dict[str, float]]
+    bag_stamp_of_published: dict[int, int]
+    """Stamp of a cloud as published in ns -> its stamp in the bag."""
+
+
+def label_live(drive, weights, rate, intensity_scale, out):
+    """Plays the drive into the node and records what it publishes; a LiveRun. UserError where a process fails."""
+    logs, reports = out / "logs", {name: out / "logs" / f"{name}.json" for name in ("player", "node", "recorder")}
+    logs.mkdir()
+    labelled_bag = out / "labelled"
+    with _ros_environment() as environment:
+
+        def child(name, module, *arguments):
+            return Child(name, module, arguments, environment, logs / f"{name}.log")
+
+        recorder_arguments = (labelled_bag, "--topic", _LABELLED_TOPIC, "--report", reports["recorder"])
+        node_parameters = {
+            "points_in": drive.topic,
+            "weights": Path(weights).resolve(),
+            "report_path": reports["node"].resolve(),
+            "intensity_scale": float(intensity_scale),
+            "latency_window": min(max(drive.num_clouds, 1), 100_000),
+        }
+        node_arguments = [word for key, value in node_parameters.items() for word in ("-p", f"{key}:={value}")]
+        player_arguments = (drive.bag, "--topic", drive.topic, "--rate", rate, "--report", reports["player"])
+        waiting = ("--wait-for-subscribers", 1, "--wait-timeout", _READY_S)
+        print("starting recorder, node and player", flush=True)
+        with (
+            child("recorder", "pvd_ros.record", *recorder_arguments) as recorder,
+            child("node", "pvd_ros.node", "--ros-args", *node_arguments) as node,
+            _NodeWatch() as watch,
+        ):
+            recorder.wait_for_output("recording", _READY_S)
+            node.wait_for_output("labelling", _READY_S)
+            with child("player", "pvd_ros.play", *player_arguments, *waiting) as player:
+                _watch_until_done(watch, (recorder, node, player), player, drive.num_clouds)
+            node.finish(_FINISH_S)
+            recorder.finish(_FINISH_S)
+    return _live_run(labelled_bag, *(json.loads(path.read_text()) for path in reports.values()))
+
+
+@contextmanager
+def _ros_environment():
+    """Variables for this process and its children: a domain of their own, this machine only, large clouds."""
+    from pvd_ros.transport import fastdds_environment
+
+    variables = {
+        **fastdds_environment(),
+        "ROS_DOMAIN_ID": str(1 + os.getpid() % _NUM_DOMAINS),
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+    }
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield variables
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+class _NodeWatch:
+    """Listens to the node's diagnostics: `counts` are its latest counters, `num_reports` how many came."""
+
+    def __init__(self):
+        self.counts, self.num_reports = {}, 0
+
+    def __enter__(self):
+        import rclpy
+        from diagnostic_msgs.msg import DiagnosticArray
+
+        from pvd_ros.ros_session import ros_context
+
+        self._session = ros_context()
+        context = self._session.__enter__()
+        self._node = rclpy.create_node("demo_watch", context=context, use_global_arguments=False)
+        self._node.create_subscription(DiagnosticArray, "/diagnostics", self._take, 10)
+        self._executor = rclpy.executors.SingleThreadedExecutor(context=context)
+        self._executor.add_node(self._node)
+        return self
+
+    def __exit__(self, *exception):
+        self._executor.shutdown()
+        self._node.destroy_node()
+        self._session.__exit__(*exception)
+
+    def listen(self, seconds):
+        """Handles what comes within that time."""
+        self._executor.spin_once(timeout_sec=seconds)
+
+    def _take(self, message):
+        for status in message.status:
+            values = {item.key: item.value for item in status.values}
+            if "received" in values:
+                self.counts = {key: int(value) for key, value in values.items() if value.isdecimal()}
+                self.num_reports += 1
+
+
+def _watch_until_done(watch, children, player, num_clouds):
+    """Shows progress until the player has ended and the node's counters stand still."""
+    last_counts, last_change, quiet_reports, last_report = {}, time.monotonic(), 0, 0
+    with Steps("playing", "clouds") as steps:
+        while not (player.has_ended and quiet_reports >= _QUIET_REPORTS):
+            for child in children:
+                child.check_alive()
+            watch.listen(0.2)
+            if watch.counts != last_counts:
+                last_counts, last_change, quiet_reports = watch.counts, time.monotonic(), 0
+                last_report = watch.num_reports
+                steps.show(min(watch.counts["received"], num_clouds), num_clouds)
+            elif player.has_ended:
+                quiet_reports = watch.num_reports - last_report
+            if time.monotonic() - last_change > _SILENCE_S and player.has_ended:
+                raise UserError(
+                    f"the node has said nothing for {_SILENCE_S} s after the player ended; see {children[1].log}"
+                )
+
+
+def _live_run(labelled_bag, played, node, recorded):
+    counts = node["clouds"]
+    reasons = {key.removeprefix("rejected_"): n for key, n in counts.items() if key.startswith("rejected_")}
+    return LiveRun(
+        labelled_bag=labelled_bag,
+        labelled_topic=_LABELLED_TOPIC,
+        counts={
+            "played": played["clouds"],
+            "received": counts["received"],
+            "labelled": counts["labelled"],
+            "dropped": counts["dropped"],
+            "rejected": counts["rejected"],
+            "lost": played["clouds"] - counts["received"],
+            "recorded": recorded["clouds"],
+        },
+        rejected_by_reason=reasons,
+        latency_ms=node["latency_ms"],
+        bag_stamp_of_published={published: in_bag for in_bag, published in played["stamps"]},
+    )

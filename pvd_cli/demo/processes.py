@@ -1,0 +1,77 @@
+"""Child processes of the demo: each with a log file, none outliving the demo, no wait without a deadline."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from pvd_core.errors import UserError
+
+_POLL_S = 0.05
+_GRACE_S = 10
+
+
+class Child:
+    """`python -m MODULE ARGUMENTS...`, its output in a log file. A context manager: leaving it ends the process."""
+
+    def __init__(self, name, module, arguments, environment, log):
+        self.name, self.log = name, Path(log)
+        self._log_file = self.log.open("wb")
+        # A session of its own: Ctrl-C reaches the demo alone, which then ends the children in order.
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module, *map(str, arguments)],
+            env={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=self._log_file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        if self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGTERM)
+            try:
+                self._process.wait(_GRACE_S)
+            except subprocess.TimeoutExpired:
+                os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
+        self._log_file.close()
+
+    @property
+    def has_ended(self):
+        return self._process.poll() is not None
+
+    def check_alive(self):
+        """Raises UserError with the last lines of the log where the process has ended with an error."""
+        if self._process.poll():
+            raise UserError(f"the {self.name} ended with exit code {self._process.returncode}: {self._last_lines()}")
+
+    def wait_for_output(self, text, timeout_s):
+        """Returns when `text` is in the log; UserError when the process ends before or the time is over."""
+        deadline = time.monotonic() + timeout_s
+        while text not in self.log.read_text(errors="replace"):
+            if self.has_ended or time.monotonic() > deadline:
+                why = "ended" if self.has_ended else f"did not get ready within {timeout_s:g} s"
+                raise UserError(f"the {self.name} {why}: {self._last_lines()}")
+            time.sleep(_POLL_S)
+
+    def finish(self, timeout_s):
+        """Asks the process to end in its own order and waits; UserError where it does not or ends with an error."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGINT)
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise UserError(f"the {self.name} did not end within {timeout_s:g} s: {self._last_lines()}") from None
+        self.check_alive()
+
+    def _last_lines(self):
+        lines = self.log.read_text(errors="replace").strip().splitlines()
+        return f"{' / '.join(lines[-3:]) or 'no output'} (all of it in {self.log})"

@@ -1,0 +1,117 @@
+"""What came out of the demo: accuracy against the truth, a picture, a report, tables."""
+
+import json
+
+import numpy as np
+
+from pvd_cli.tables import print_iou, print_latency
+from pvd_core.errors import UserError
+from pvd_core.files import written_atomically
+from pvd_core.labels import class_ids_from_raw
+from pvd_core.metrics import ConfusionMatrix
+from pvd_ros.bags import read_clouds
+from pvd_ros.bags.types import stamp_of
+
+
+def judge(drive, run):
+    """ConfusionMatrix of the recorded labels against the truth, clouds matched by stamp; None without a truth."""
+    if not drive.label_path_of_stamp:
+        return None
+    scores = ConfusionMatrix()
+    for cloud in _recorded(run):
+        truth = _truth(drive, run, cloud)
+        scores.update(_column(cloud, "label"), truth)
+    return scores
+
+
+def write_picture(drive, run, out):
+    """A bird's-eye PNG of the recorded cloud in the middle of the drive; its path, or None where none was recorded."""
+    from pvd_cli.picture import save_prediction_picture
+
+    if not run.counts["recorded"]:
+        return None
+    middle = run.counts["recorded"] // 2
+    cloud = next(cloud for index, cloud in enumerate(_recorded(run)) if index == middle)
+    points = np.stack([_column(cloud, name) for name in ("x", "y", "z", "intensity")], axis=1)
+    truth = _truth(drive, run, cloud) if drive.label_path_of_stamp else None
+    title = f"cloud {middle + 1} of {run.counts['recorded']} as the node published them: {len(points):,} points"
+    path = out / "picture.png"
+    save_prediction_picture(path, points, _column(cloud, "label"), truth, title)
+    return path
+
+
+def write_report(run, scores, picture, out):
+    """Writes and returns report.json's content."""
+    counts = run.counts
+    report = {
+        "clouds_in": counts["played"],
+        "labelled": counts["labelled"],
+        "dropped": counts["dropped"],
+        "rejected": counts["rejected"],
+        "lost_in_transport": counts["lost"],
+        "recorded": counts["recorded"],
+        "rejected_by_reason": run.rejected_by_reason,
+        "latency_ms": run.latency_ms,
+        "miou": scores.miou() if scores else None,
+        "miou_present": scores.miou(present_only=True) if scores else None,
+        "iou": _iou_of_present(scores) if scores else None,
+        "num_points": scores.num_points if scores else None,
+        "paths": {
+            "labelled_bag": str(run.labelled_bag),
+            "labelled_topic": run.labelled_topic,
+            "picture": str(picture) if picture else None,
+            "report": str(out / "report.json"),
+            "logs": str(out / "logs"),
+        },
+    }
+    with written_atomically(out / "report.json") as temporary:
+        temporary.write_text(json.dumps(report, indent=2) + "\n")
+    return report
+
+
+def print_results(report, scores):
+    """Tables and paths; UserError where not one cloud was labelled."""
+    print()
+    print_latency(report["latency_ms"], "Latency of the node")
+    print(
+        f"clouds in {report['clouds_in']}, labelled {report['labelled']}, dropped {report['dropped']} "
+        f"(a newer one had come), rejected {report['rejected']}, lost in transport {report['lost_in_transport']}"
+    )
+    for reason, count in report["rejected_by_reason"].items():
+        print(f"  rejected {count}: {reason}")
+    if report["recorded"] != report["labelled"]:
+        print(f"note: {report['recorded']} clouds recorded of {report['labelled']} labelled")
+    if scores:
+        print()
+        num_points = dict(zip(scores.iou_by_name(), scores.points_per_class()[1:].tolist(), strict=True))
+        print_iou(report, "Labels against the simulated truth, clouds matched by stamp", num_points)
+    print()
+    for name in ("labelled_bag", "picture", "report"):
+        print(f"{name.replace('_', ' '):<13} {report['paths'][name]}")
+    if not report["labelled"]:
+        raise UserError(f"no cloud was labelled; the logs of the processes are in {report['paths']['logs']}")
+
+
+def _recorded(run):
+    return (
+        (cloud.message for cloud in read_clouds(run.labelled_bag, run.labelled_topic)) if run.counts["recorded"] else ()
+    )
+
+
+def _truth(drive, run, message):
+    """Class ids (N,) of the scan that a recorded cloud was made from."""
+    bag_stamp_ns = run.bag_stamp_of_published[stamp_of(message)]
+    return class_ids_from_raw(np.fromfile(drive.label_path_of_stamp[bag_stamp_ns], dtype="<u4"))
+
+
+def _column(message, name):
+    """One field of a labelled cloud, (N,); the node's output has one layout, little endian without row padding."""
+    kinds = {7: "<f4", 6: "<u4"}
+    field = next(field for field in message.fields if field.name == name)
+    rows = np.frombuffer(bytes(message.data), np.uint8).reshape(-1, message.point_step)
+    return np.ascontiguousarray(rows[:, field.offset : field.offset + 4]).view(kinds[field.datatype])[:, 0]
+
+
+def _iou_of_present(scores):
+    is_present = scores.points_per_class()[1:] > 0
+    return {name: iou for (name, iou), present in zip(scores.iou_by_name().items(), is_present, strict=True) if present}

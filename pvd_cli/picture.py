@@ -1,0 +1,101 @@
+"""Bird's-eye pictures of a cloud: what the sensor saw, what the network says, and the truth where it is known."""
+
+import matplotlib
+import numpy as np
+
+from pvd_core.files import written_atomically
+from pvd_core.labels import CLASS_COLOURS, CLASS_NAMES
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+from matplotlib.lines import Line2D
+
+_BACKGROUND = "#101418"
+_TEXT = "#e6e9ec"
+_FAINT = "#39424c"
+_NOT_LABELLED = (90, 96, 104)
+_HALF_WIDTH_M = 40.0
+_HALF_HEIGHT_M = 40.0
+_PANEL_INCHES = 7.2
+
+
+def save_prediction_picture(path, points, labels, truth=None, title=""):
+    """Writes a PNG with panels `input`, `labels` and, with `truth`, `truth`, and a legend of the classes in it.
+
+    points float32 (N, 4); labels, truth: class ids 0..19 (N,). The vehicle is in the middle and looks up.
+    """
+    is_drawn = np.isfinite(points[:, :3]).all(axis=1) & (points[:, :3] != 0).any(axis=1)
+    is_drawn &= (np.abs(points[:, 1]) < _HALF_WIDTH_M) & (np.abs(points[:, 0]) < _HALF_HEIGHT_M)
+    # From the ground up, so that what stands hides what lies below it.
+    order = np.flatnonzero(is_drawn)
+    order = order[np.argsort(points[order, 2], kind="stable")]
+    panels = [("input (colour: height, brightness: intensity)", _input_colours(points[order]))]
+    panels.append(("labels", _class_colours(labels[order])))
+    shown = [labels[order]]
+    if truth is not None:
+        panels.append(("truth", _class_colours(truth[order])))
+        shown.append(truth[order])
+    figure = _draw(points[order], panels, np.unique(np.concatenate(shown)), title)
+    with written_atomically(path) as temporary:
+        figure.savefig(temporary, format="png", facecolor=_BACKGROUND, dpi=110)
+    plt.close(figure)
+
+
+def _draw(points, panels, class_ids, title):
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(_PANEL_INCHES * len(panels), _PANEL_INCHES + 1.3), facecolor=_BACKGROUND, squeeze=False
+    )
+    for axis, (name, colours) in zip(axes[0], panels, strict=True):
+        _draw_rings(axis)
+        # x forward becomes up, y left becomes left.
+        axis.scatter(-points[:, 1], points[:, 0], c=colours, s=1.3, linewidths=0, rasterized=True)
+        axis.plot(0, 0, marker="^", color="white", markersize=7, markeredgecolor=_BACKGROUND)
+        axis.set_title(name, color=_TEXT, fontsize=13, pad=8)
+        axis.set(xlim=(-_HALF_WIDTH_M, _HALF_WIDTH_M), ylim=(-_HALF_HEIGHT_M, _HALF_HEIGHT_M), facecolor=_BACKGROUND)
+        axis.set_aspect("equal")
+        axis.set_xticks([])
+        axis.set_yticks([])
+        for spine in axis.spines.values():
+            spine.set_color(_FAINT)
+    _draw_legend(figure, class_ids, num_columns=5 * len(panels))
+    if title:
+        figure.suptitle(title, color=_TEXT, fontsize=14, y=0.985)
+    figure.subplots_adjust(left=0.01, right=0.99, top=0.91 if title else 0.95, bottom=0.11, wspace=0.02)
+    return figure
+
+
+def _draw_rings(axis):
+    for radius_m in (10, 20, 30):
+        axis.add_patch(plt.Circle((0, 0), radius_m, fill=False, color=_FAINT, linewidth=0.6, zorder=0))
+        axis.text(0.6, -radius_m + 0.5, f"{radius_m} m", color="#6b7681", fontsize=7, zorder=3)
+
+
+def _draw_legend(figure, class_ids, num_columns):
+    handles = [
+        Line2D([], [], marker="s", linestyle="", markersize=9, color=_class_colours(np.array([class_id]))[0])
+        for class_id in class_ids
+    ]
+    names = [CLASS_NAMES[class_id] for class_id in class_ids]
+    figure.legend(
+        handles, names, loc="lower center", ncols=num_columns, frameon=False, labelcolor=_TEXT, fontsize=11,
+        handletextpad=0.3, columnspacing=1.4,
+    )  # fmt: skip
+
+
+def _class_colours(class_ids):
+    """RGB (N, 3) in 0..1; "unlabeled" is grey, black would not be seen."""
+    palette = CLASS_COLOURS.astype(float) / 255
+    palette[0] = np.array(_NOT_LABELLED) / 255
+    # The official purples of ground and the blue of vehicles are too dark on a dark background.
+    luminance = palette @ (0.299, 0.587, 0.114)
+    lift = np.clip((0.28 - luminance) / (1 - luminance), 0, None)[:, None]
+    return (palette + lift * (1 - palette))[class_ids]
+
+
+def _input_colours(points):
+    height = np.clip((points[:, 2] + 2.5) / 6.0, 0, 1)
+    colours = matplotlib.colormaps["turbo"](0.1 + 0.8 * height)[:, :3]
+    intensity = points[:, 3]
+    largest = np.quantile(intensity, 0.98) if len(intensity) else 0
+    brightness = 0.65 + 0.35 * np.clip(intensity / largest, 0, 1)[:, None] if largest > 0 else 1.0
+    return colours * brightness

@@ -1,0 +1,65 @@
+"""Tables for people: latency by stage, IoU by class."""
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from pvd_core.labels import CLASS_COLOURS, CLASS_NAMES
+
+PERCENTILES = (50, 90, 99)
+
+
+def percentiles(stage_values_ms):
+    """{stage: {"p50", "p90", "p99"}} in milliseconds of {stage: list of measurements}; stages without any are left
+    out."""
+    return {
+        stage: {f"p{p}": float(np.percentile(values, p)) for p in PERCENTILES}
+        for stage, values in stage_values_ms.items()
+        if len(values)
+    }
+
+
+def print_latency(latency_ms, title):
+    """Prints what `percentiles` returns."""
+    table = Table()
+    table.add_column("stage")
+    for p in PERCENTILES:
+        table.add_column(f"p{p} ms", justify="right")
+    for stage, values in latency_ms.items():
+        table.add_row(stage.replace("_", " "), *(f"{values[f'p{p}']:.1f}" for p in PERCENTILES))
+    _print(title, table)
+
+
+def print_class_table(confusion, title):
+    """Prints the IoU of a ConfusionMatrix for each class that occurs in the truth."""
+    num_points = dict(zip(CLASS_NAMES, confusion.points_per_class().tolist(), strict=True))
+    metrics = {
+        "iou": {name: iou for name, iou in confusion.iou_by_name().items() if num_points[name]},
+        "miou": confusion.miou(),
+        "miou_present": confusion.miou(present_only=True),
+        "num_points": confusion.num_points,
+    }
+    print_iou(metrics, title, num_points)
+
+
+def print_iou(metrics, title, num_points=None):
+    """Prints "iou" {class: 0..1}, "miou_present", "miou", "num_points"; `num_points` {class: n} fills a column."""
+    table = Table()
+    table.add_column("", justify="left")
+    table.add_column("class")
+    table.add_column("IoU %", justify="right")
+    table.add_column("points", justify="right")
+    for name, iou in metrics["iou"].items():
+        red, green, blue = CLASS_COLOURS[CLASS_NAMES.index(name)]
+        points = f"{num_points[name]:,}" if num_points else ""
+        table.add_row(f"[rgb({red},{green},{blue})]##[/]", name, f"{100 * iou:.1f}", points)
+    table.add_section()
+    table.add_row("", "mean of those present", f"{100 * metrics['miou_present']:.1f}", f"{metrics['num_points']:,}")
+    table.add_row("", "mean of all 19 (official)", f"{100 * metrics['miou']:.1f}", "")
+    _print(title, table)
+
+
+def _print(title, table):
+    # A title inside the table would be wrapped to the table's width.
+    print(title)
+    Console(highlight=False).print(table)

@@ -1,0 +1,32 @@
+"""What several test files share."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+_SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def project_root():
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """Folder of real scans beside the project, described by the README.md in it."""
+    return _shared_folder("data", "real scans")
+
+
+@pytest.fixture(scope="session")
+def shared_golden():
+    """Folder with inputs and outputs of the official code."""
+    return _shared_folder("golden", "results of the official code")
+
+
+def _shared_folder(name, content):
+    folder = _SHARED / name
+    if not folder.is_dir():
+        pytest.skip(f"no folder ../shared/{name} beside the project ({content})")
+    return folder

@@ -1,0 +1,241 @@
+"""Clouds from files: real ones of every kind, the ways in which files are broken, and what must not be misread."""
+
+import contextlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from pvd_core.clouds import CloudFileError, find_clouds, read_cloud
+
+_COORDINATES = st.integers(-20000, 20000).map(lambda centimetres: centimetres / 100)
+
+
+def saved(path, array):
+    """A .bin or .npy file with the array."""
+    array.astype("<f4").tofile(path) if path.suffix == ".bin" else np.save(path, array)
+    return path
+
+
+def scan(num_points=1000, num_columns=4, seed=0):
+    """Points on rings, neighbours close in space, as a sensor gives them."""
+    random = np.random.default_rng(seed)
+    angle = np.linspace(0, 8 * np.pi, num_points)
+    table = np.zeros((num_points, num_columns), np.float32)
+    table[:, 0], table[:, 1] = 20 * np.cos(angle), 20 * np.sin(angle)
+    table[:, 2] = -1.7 + 0.01 * random.standard_normal(num_points)
+    table[:, 3] = random.uniform(0, 1, num_points)
+    table[:, 4:] = np.arange(num_points)[:, None] % 32
+    return table
+
+
+def test_kitti_scan_is_read_bit_for_bit(shared_data):
+    path = shared_data / "semantickitti/sequences/08/velodyne/000000.bin"
+    points = read_cloud(path)
+    assert points.shape == (123389, 4)
+    assert points.tobytes() == path.read_bytes()
+
+
+def test_every_real_scan_in_kitti_format_is_accepted(shared_data):
+    scans = [*sorted(shared_data.glob("*/**/velodyne/*.bin")), shared_data / "rellis3d/000104.bin"]
+    assert len(scans) > 40
+    for path in scans:
+        points = read_cloud(path)
+        assert len(points) == path.stat().st_size // 16
+        assert np.abs(points[:, :3]).max() < 200
+
+
+def test_five_column_scans_are_refused_as_four_columns_and_read_as_five(shared_data):
+    paths = [
+        shared_data / "nuscenes/five_column_LIDAR_TOP.pcd.bin",
+        *sorted((shared_data / "vlp16_organised").glob("*.bin")),
+    ]
+    assert len(paths) == 6
+    for path in paths:
+        with pytest.raises(CloudFileError, match=r"repeat every 5 values.*--columns 5"):
+            read_cloud(path)
+        points = read_cloud(path, num_columns=5)
+        assert points.tobytes() == np.fromfile(path, "<f4").reshape(-1, 5)[:, :4].tobytes()
+
+
+def test_nan_points_are_kept_in_their_place(shared_data):
+    path = sorted((shared_data / "vlp16_organised").glob("*.bin"))[0]
+    points = read_cloud(path, num_columns=5)
+    assert len(points) == 29184
+    assert 3744 <= np.isnan(points[:, 0]).sum() <= 3848
+
+
+def test_range_images_are_read_as_organised_clouds(shared_data):
+    for path in sorted((shared_data / "ika_vlp32_range_images").glob("*.npy")):
+        image = np.load(path)
+        points = read_cloud(path, intensity_scale=1 / 255)
+        assert points.shape == (32 * 240, 4)
+        np.testing.assert_array_equal(points[:, :3], image[..., :3].reshape(-1, 3).astype(np.float32))
+        np.testing.assert_allclose(points[:, 3], image[..., 3].reshape(-1) / 255, rtol=1e-6)
+        assert points[:, 3].max() <= 1
+
+
+def test_real_pcd_files_agree_with_open3d(shared_data):
+    open3d = pytest.importorskip("open3d", reason="Open3D is the other reader here")
+    paths = sorted((shared_data / "pcd").glob("*.pcd"))
+    assert len(paths) == 5
+    for path in paths:
+        theirs = open3d.t.io.read_point_cloud(str(path))
+        points = read_cloud(path)
+        np.testing.assert_array_equal(points[:, :3], theirs.point.positions.numpy())
+        if "intensity" in theirs.point:
+            np.testing.assert_array_equal(points[:, 3], theirs.point["intensity"].numpy()[:, 0].astype(np.float32))
+        else:
+            assert not points[:, 3].any()
+
+
+@pytest.mark.parametrize("suffix", ["pcd", "ply"])
+@pytest.mark.parametrize("options", [{"write_ascii": True}, {}, {"compressed": True}])
+def test_what_open3d_writes_is_read_back(tmp_path, suffix, options):
+    open3d = pytest.importorskip("open3d", reason="Open3D writes the files here")
+    table = scan(300)
+    cloud = open3d.t.geometry.PointCloud(open3d.core.Tensor(np.ascontiguousarray(table[:, :3])))
+    cloud.point["intensity"] = open3d.core.Tensor(np.ascontiguousarray(table[:, 3:4]))
+    path = tmp_path / f"cloud.{suffix}"
+    assert open3d.t.io.write_point_cloud(str(path), cloud, **options)
+    # Open3D writes six digits as text.
+    np.testing.assert_allclose(read_cloud(path), table, atol=1e-4)
+
+
+def test_big_endian_ply_with_double_coordinates_is_read(tmp_path):
+    table = np.zeros(3, dtype=[("x", ">f8"), ("intensity", "u1"), ("z", ">f8"), ("y", ">f8")])
+    table["x"], table["y"], table["z"], table["intensity"] = (1, 2, 3), (4, 5, 6), (7, 8, np.nan), (0, 51, 255)
+    header = (
+        "ply\nformat binary_big_endian 1.0\ncomment a sensor\nelement vertex 3\nproperty double x\n"
+        "property uchar intensity\nproperty double z\nproperty double y\nelement face 0\n"
+        "property list uchar int vertex_indices\nend_header\n"
+    )
+    path = tmp_path / "cloud.ply"
+    path.write_bytes(header.encode() + table.tobytes())
+    expected = [(1, 4, 7, 0), (2, 5, 8, 51), (3, 6, np.nan, 255)]
+    np.testing.assert_array_equal(read_cloud(path), np.array(expected, np.float32))
+
+
+def test_npy_with_named_fields_and_without_intensity_is_read(tmp_path):
+    named = np.zeros((2, 3), dtype=[("ring", "u2"), ("x", "f8"), ("y", "f4"), ("z", "f4"), ("reflectivity", "u2")])
+    named["x"], named["reflectivity"] = 7, 300
+    points = read_cloud(saved(tmp_path / "named.npy", named), intensity_scale=0.001)
+    np.testing.assert_allclose(points, np.tile((7, 0, 0, 0.3), (6, 1)), rtol=1e-6)
+    points = read_cloud(saved(tmp_path / "xyz.npy", np.ones((5, 3))))
+    np.testing.assert_array_equal(points, np.tile((1, 1, 1, 0), (5, 1)))
+
+
+def test_empty_and_one_point_files_are_clouds(tmp_path):
+    for name in ("cloud.bin", "cloud.npy"):
+        assert read_cloud(saved(tmp_path / name, np.zeros((0, 4), np.float32))).shape == (0, 4)
+        assert read_cloud(saved(tmp_path / name, np.ones((1, 4), np.float32))).shape == (1, 4)
+
+
+@settings(max_examples=60, deadline=None)
+@given(points=arrays(np.float32, st.tuples(st.integers(0, 400), st.just(4)), elements=_COORDINATES))
+def test_any_four_column_cloud_is_accepted(tmp_path_factory, points):
+    path = tmp_path_factory.mktemp("any") / "cloud.bin"
+    assert read_cloud(saved(path, points)).tobytes() == points.tobytes()
+
+
+@pytest.mark.parametrize("num_columns", [5, 6])
+def test_more_columns_than_four_are_noticed_at_any_length(tmp_path, num_columns):
+    for num_points in (400, 1000, 1234, 20000):
+        path = saved(tmp_path / "cloud.bin", scan(num_points, num_columns))
+        with pytest.raises(CloudFileError, match=f"{num_columns}"):
+            read_cloud(path)
+        assert len(read_cloud(path, num_columns=num_columns)) == num_points
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("cut.bin", bytes(30), "30 bytes found, a multiple of 16"),
+        ("text.bin", b"x y z i\n" * 40, "which no LiDAR measures"),
+        ("cut.npy", b"\x93NUMPY\x01\x00", "not a .npy array"),
+        ("text.npy", b"hello", "not a .npy array"),
+        ("text.pcd", b"hello", "no PCD header"),
+        ("text.ply", b"hello", "no PLY header"),
+        ("cloud.xyz", b"1 2 3", "suffix .xyz found, one of .bin, .npy, .pcd, .ply expected"),
+    ],
+)
+def test_files_that_are_no_clouds_are_refused_with_their_name(tmp_path, name, content, message):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(CloudFileError, match=message) as caught:
+        read_cloud(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("array", [np.zeros(8), np.zeros((4, 2)), np.zeros((3, 99)), np.zeros((2, 4), complex)])
+def test_arrays_of_another_form_are_refused(tmp_path, array):
+    with pytest.raises(CloudFileError, match=r"\(N, C\) or \(H, W, C\)"):
+        read_cloud(saved(tmp_path / "cloud.npy", array))
+
+
+def test_pickled_arrays_are_not_unpickled(tmp_path):
+    path = tmp_path / "cloud.npy"
+    np.save(path, np.array([{"x": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(CloudFileError, match="without pickle"):
+        read_cloud(path)
+
+
+def pcd(fields="x y z", sizes="4 4 4", types="F F F", points=2, encoding="binary", body=bytes(24)):
+    shape = f"WIDTH {points}\nHEIGHT 1\nPOINTS {points}"
+    header = f"VERSION .7\nFIELDS {fields}\nSIZE {sizes}\nTYPE {types}\n{shape}\nDATA {encoding}\n"
+    return header.encode() + body
+
+
+def packed(size, body):
+    """What follows the header of a compressed PCD file."""
+    return len(body).to_bytes(4, "little") + size.to_bytes(4, "little") + body
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (pcd(body=bytes(23)), "truncated"),
+        (pcd(points=10**12), "truncated"),
+        (pcd(fields="x y intensity"), "no field z"),
+        (pcd(sizes="4 4"), "2 sizes"),
+        (pcd(types="F F Q"), "type Q"),
+        (pcd(points=-1), "-1 points"),
+        (pcd(encoding="zipped"), "zipped"),
+        (pcd(encoding="ascii", body=b"1 2 3 4 5"), "5 values found"),
+        (pcd(encoding="ascii", body=b"1 2 3 4 5 six"), "not a number"),
+        (pcd(encoding="binary_compressed", body=b"\x04\x00"), "truncated"),
+        (pcd(encoding="binary_compressed", body=packed(24, b"\xff\xff\xff")), "broken"),
+    ],
+)  # fmt: skip
+def test_broken_pcd_files_are_refused(tmp_path, content, message):
+    path = tmp_path / "cloud.pcd"
+    path.write_bytes(content)
+    with pytest.raises(CloudFileError, match=message):
+        read_cloud(path)
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_damaged_real_files_never_raise_anything_but_the_clear_error(shared_data, tmp_path_factory, data):
+    source = shared_data / data.draw(st.sampled_from(["pcd/vlp16_xyz_irade_t.pcd", "pcd/xt32_xyz_only.pcd"]))
+    content = bytearray(source.read_bytes()[:20000])
+    for _ in range(data.draw(st.integers(1, 5))):
+        content[data.draw(st.integers(0, 600))] = data.draw(st.integers(0, 255))
+    path = tmp_path_factory.mktemp("damaged") / source.name
+    path.write_bytes(content)
+    with contextlib.suppress(CloudFileError):
+        assert read_cloud(path).shape[1] == 4
+
+
+def test_folders_give_their_clouds_sorted_through_all_levels(tmp_path):
+    for name in ("b/velodyne/000001.bin", "b/velodyne/000000.bin", "a.npy", "b/labels/000000.label", "notes.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = [str(path.relative_to(tmp_path)) for path in find_clouds([tmp_path])]
+    assert found == ["a.npy", "b/velodyne/000000.bin", "b/velodyne/000001.bin"]
+    with pytest.raises(CloudFileError, match=r"no \.bin, \.npy, \.pcd, \.ply file"):
+        find_clouds([tmp_path / "b/labels"])
+    with pytest.raises(CloudFileError, match="no such file"):
+        find_clouds([tmp_path / "c"])
