@@ -147,3 +147,23 @@ def test_result_does_not_depend_on_the_number_of_threads():
         torch.set_num_threads(threads)
 
     assert torch.equal(*results)
+
+
+@pytest.mark.parametrize("num_sites", [1, 37, 900])
+def test_bfloat16_products_in_buckets_equal_float32_within_its_precision(num_sites):
+    tensor = random_tensor(num_sites, 8, shape=(12, 12, 6))
+    features = tensor.features_VC.detach().bfloat16().float().requires_grad_()
+    layer = SubmanifoldConvolution(8, 8, (3, 3, 3))
+    with torch.no_grad():
+        layer.weight.copy_(layer.weight.bfloat16())
+
+    expected = layer(SparseTensor(features, tensor.sites)).features_VC
+    with torch.autocast("cpu", torch.bfloat16):
+        actual = layer(SparseTensor(features, tensor.sites)).features_VC
+
+    assert actual.dtype == torch.bfloat16
+    assert (actual - expected).abs().max() < 0.01 * expected.abs().max()
+    references = torch.autograd.grad(expected.sum(), (features, layer.weight))
+    gradients = torch.autograd.grad(actual.float().sum(), (features, layer.weight))
+    for gradient, reference in zip(gradients, references, strict=True):
+        assert (gradient - reference).abs().max() < 0.01 * reference.abs().max()

@@ -54,6 +54,14 @@ class KernelMap:
                 yield tap, start, start + count
             start += count
 
+    def padded_in_index(self, num_rows):
+        """`in_index_M` followed by zeros, at least `num_rows` long."""
+        padded = self._cache.get("padded_in_index", self.in_index_M)
+        if len(padded) < num_rows:
+            padded = torch.cat((self.in_index_M, self.in_index_M.new_zeros(num_rows - self.num_pairs)))
+            self._cache["padded_in_index"] = padded
+        return padded
+
     @property
     def transposed(self):
         if "transposed" not in self._cache:

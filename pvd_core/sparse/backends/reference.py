@@ -11,7 +11,12 @@ import torch
 
 
 def convolve(features_VI, weight_KIO, kernel_map):
-    """Features of the output sites, (V_out, O), differentiable in features and weight."""
+    """Features of the output sites, (V_out, O), differentiable in features and weight. Under autocast operands and
+    result have its dtype; sums are taken in float32."""
+    device_type = features_VI.device.type
+    if torch.is_autocast_enabled(device_type):
+        dtype = torch.get_autocast_dtype(device_type)
+        features_VI, weight_KIO = features_VI.to(dtype), weight_KIO.to(dtype)
     return _Convolve.apply(features_VI, weight_KIO, kernel_map)
 
 
@@ -35,20 +40,40 @@ class _Convolve(torch.autograd.Function):
 
 
 def _gather_multiply_sum(features_VI, weight_KIO, kernel_map):
-    products_MO = features_VI.new_empty(kernel_map.num_pairs, weight_KIO.shape[2])
+    num_out, num_pairs, out_channels = kernel_map.num_out, kernel_map.num_pairs, weight_KIO.shape[2]
+    if num_pairs == 0:
+        return features_VI.new_zeros(num_out, out_channels)
+    # Rows that only fill up a tap's bucket spill into the next tap's part of the buffer, which that tap then overwrites.
+    buffer_rows = max(start + _row_bucket(end - start, features_VI) for _, start, end in kernel_map.taps)
+    in_index_M = kernel_map.padded_in_index(buffer_rows)
+    products_MO = features_VI.new_empty(buffer_rows, out_channels)
     for tap, start, end in kernel_map.taps:
-        rows_I = features_VI.index_select(0, kernel_map.in_index_M[start:end])
-        torch.mm(rows_I, weight_KIO[tap], out=products_MO[start:end])
+        end = start + _row_bucket(end - start, features_VI)
+        torch.mm(features_VI.index_select(0, in_index_M[start:end]), weight_KIO[tap], out=products_MO[start:end])
     pair_numbers_M, first_pair_V = kernel_map.pairs_by_output
-    if kernel_map.num_pairs == 0:
-        return products_MO.new_zeros(kernel_map.num_out, weight_KIO.shape[2])
     return torch.nn.functional.embedding_bag(pair_numbers_M, products_MO, first_pair_V, mode="sum")
 
 
 def _weight_gradient(features_VI, grad_VO, weight_KIO, kernel_map):
     grad_KIO = torch.zeros_like(weight_KIO)
     for tap, start, end in kernel_map.taps:
-        rows_I = features_VI.index_select(0, kernel_map.in_index_M[start:end])
-        rows_O = grad_VO.index_select(0, kernel_map.out_index_M[start:end])
+        num_pairs, num_rows = end - start, _row_bucket(end - start, features_VI)
+        in_index_M = kernel_map.padded_in_index(start + num_rows)
+        rows_I = features_VI.index_select(0, in_index_M[start : start + num_rows])
+        rows_O = grad_VO.new_empty(num_rows, grad_VO.shape[1])
+        torch.index_select(grad_VO, 0, kernel_map.out_index_M[start:end], out=rows_O[:num_pairs])
+        rows_O[num_pairs:] = 0
         torch.mm(rows_I.t(), rows_O, out=grad_KIO[tap])
     return grad_KIO
+
+
+def _row_bucket(num_rows, features):
+    """Rows of a matrix product: as many as there are, but for bfloat16 on CPUs the next of four sizes an octave.
+
+    oneDNN compiles a kernel for every new shape, which takes longer than most of these products; pair counts differ in
+    every scan, buckets recur.
+    """
+    if features.dtype != torch.bfloat16 or features.device.type != "cpu":
+        return num_rows
+    step = max(16, 1 << max(num_rows - 1, 1).bit_length() >> 3)
+    return -(-num_rows // step) * step
