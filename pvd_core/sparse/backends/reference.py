@@ -43,7 +43,7 @@ def _gather_multiply_sum(features_VI, weight_KIO, kernel_map):
     num_out, num_pairs, out_channels = kernel_map.num_out, kernel_map.num_pairs, weight_KIO.shape[2]
     if num_pairs == 0:
         return features_VI.new_zeros(num_out, out_channels)
-    # Rows that only fill up a tap's bucket spill into the next tap's part of the buffer, which that tap then overwrites.
+    # Rows that only fill up a bucket spill into the part of the next tap, which that tap then overwrites.
     buffer_rows = max(start + _row_bucket(end - start, features_VI) for _, start, end in kernel_map.taps)
     in_index_M = kernel_map.padded_in_index(buffer_rows)
     products_MO = features_VI.new_empty(buffer_rows, out_channels)
