@@ -135,21 +135,23 @@ def _publish(publisher, message, restamp: bool) -> int:
     return stamp_of(message)
 
 
+def parser() -> argparse.ArgumentParser:
+    play = argparse.ArgumentParser(prog="python -m pvd_ros.play", description="Play the clouds of a bag into ROS 2.")
+    play.add_argument("bag", type=Path)
+    play.add_argument("--topic", help="topic in the bag; default: its only cloud topic")
+    play.add_argument("--publish-as", help="topic to publish on; default: the topic in the bag")
+    play.add_argument("--rate", type=float, default=1.0, help="2 plays twice as fast; default 1")
+    play.add_argument("--loop", action="store_true", help="start again at the end, until Ctrl-C")
+    play.add_argument("--keep-stamps", action="store_true", help="leave header stamps as recorded; default: now")
+    play.add_argument("--reliable", action="store_true", help="reliable delivery; default: best effort, as sensors do")
+    play.add_argument("--wait-for-subscribers", type=int, default=0, metavar="N", help="start when N are there")
+    play.add_argument("--wait-timeout", type=float, default=60.0, metavar="S", help="give up waiting after S seconds")
+    play.add_argument("--report", type=Path, metavar="FILE", help="write what was played as JSON")
+    return play
+
+
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m pvd_ros.play", description="Play the clouds of a bag into ROS 2.")
-    parser.add_argument("bag", type=Path)
-    parser.add_argument("--topic", help="topic in the bag; default: its only cloud topic")
-    parser.add_argument("--publish-as", help="topic to publish on; default: the topic in the bag")
-    parser.add_argument("--rate", type=float, default=1.0, help="2 plays twice as fast; default 1")
-    parser.add_argument("--loop", action="store_true", help="start again at the end, until Ctrl-C")
-    parser.add_argument("--keep-stamps", action="store_true", help="leave header stamps as recorded; default: now")
-    parser.add_argument(
-        "--reliable", action="store_true", help="reliable delivery; default: best effort, as sensors do"
-    )
-    parser.add_argument("--wait-for-subscribers", type=int, default=0, metavar="N", help="start when N are there")
-    parser.add_argument("--wait-timeout", type=float, default=60.0, metavar="S", help="give up waiting after S seconds")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="write what was played as JSON")
-    chosen = parser.parse_args(arguments)
+    chosen = parser().parse_args(arguments)
     try:
         with stop_on_signals() as stop:
             report = play_bag(

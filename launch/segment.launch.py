@@ -1,0 +1,98 @@
+"""The segmentation node, and on request a bag that plays into it and RViz with the class colours.
+
+ros2 launch pvd_ros segment.launch.py topic:=/lidar/points
+ros2 launch pvd_ros segment.launch.py bag:=/data/drive rviz:=true
+"""
+
+import os
+from pathlib import Path
+
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, SetEnvironmentVariable
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from launch import LaunchDescription
+
+# The same neighbours in the source tree and in share/pvd_ros.
+CONFIG = Path(__file__).parent.parent / "config"
+
+# name: (default, meaning)
+ARGUMENTS = {
+    "topic": ("/velodyne_points", "sensor_msgs/PointCloud2 topic to label"),
+    "weights": ("", "path of a .safetensors file; empty: as params_file says"),
+    "device": ("", "auto, cpu, cuda or cuda:N; empty: as params_file says"),
+    "params_file": (str(CONFIG / "node.yaml"), "parameters of the node"),
+    "bag": ("", "rosbag2 to play onto `topic`; empty: none"),
+    "bag_topic": ("", "cloud topic in the bag; empty: its only one"),
+    "rate": ("1.0", "speed of the bag; 2.0 plays twice as fast"),
+    "rviz": ("false", "true starts RViz with the class colours and legend"),
+    "frame": ("velodyne", "fixed frame of RViz: the frame_id of the clouds"),
+    "fastdds_profile": (str(CONFIG / "fastdds.xml"), "Fast DDS profile, unless the environment already names one"),
+}
+# Fast DDS 2 (Humble, Jazzy) reads the first name, Fast DDS 3 (Kilted) the second.
+PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+
+
+def generate_launch_description():
+    declared = [
+        DeclareLaunchArgument(name, default_value=default, description=meaning)
+        for name, (default, meaning) in ARGUMENTS.items()
+    ]
+    return LaunchDescription([*declared, OpaqueFunction(function=_actions)])
+
+
+def _actions(context):
+    chosen = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    actions = [*_transport(chosen), _segmenter(chosen)]
+    if chosen["bag"]:
+        actions.append(_player(chosen))
+    if chosen["rviz"].lower() in ("true", "1"):
+        actions.append(_rviz(chosen))
+    return actions
+
+
+def _transport(chosen):
+    if any(os.environ.get(name) for name in PROFILE_VARIABLES):
+        return []
+    return [SetEnvironmentVariable(name, chosen["fastdds_profile"]) for name in PROFILE_VARIABLES]
+
+
+def _segmenter(chosen):
+    given = {"points_in": chosen["topic"]}
+    # An empty argument must not override the parameter file.
+    given.update({name: chosen[name] for name in ("weights", "device") if chosen[name]})
+    return Node(
+        package="pvd_ros",
+        executable="segmenter_node",
+        name="segmenter",
+        parameters=[chosen["params_file"], given],
+        output="screen",
+    )
+
+
+def _player(chosen):
+    command = [
+        "python3",
+        "-m",
+        "pvd_ros.play",
+        chosen["bag"],
+        "--publish-as",
+        chosen["topic"],
+        "--rate",
+        chosen["rate"],
+    ]
+    # The node takes seconds to load and warm up; the drive starts when it listens.
+    command += ["--wait-for-subscribers", "1"]
+    if chosen["bag_topic"]:
+        command += ["--topic", chosen["bag_topic"]]
+    return ExecuteProcess(cmd=command, output="screen")
+
+
+def _rviz(chosen):
+    return Node(
+        package="rviz2",
+        executable="rviz2",
+        name="rviz2",
+        arguments=["-d", str(CONFIG / "pvd.rviz"), "-f", chosen["frame"]],
+        output="log",
+    )
