@@ -10,6 +10,7 @@ from training.simulate.mesh import Mesh
 from training.simulate.shapes import grid_triangles
 
 _KERB_M = 0.03
+_SKIRT_M = 0.4  # the ends of a block reach down under its neighbours, so that no beam slips between
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ def ground_mesh(block, route, random, patches=()):
     height += slope_share(block, along)[:, None] * slopes
     height += _roughness(block, random, along, across, raw, is_outer)
     _cut_crossing(block, along, across, middle_s, middle_d, height, raw, material)
+    height[[0, -1]] -= _SKIRT_M
     brightness = _worn(random, raw)
     vertices = route.to_world(along[:, None], across[None, :], height).reshape(-1, 3)
     count = 2 * raw.size
@@ -80,10 +82,11 @@ def ground_mesh(block, route, random, patches=()):
 
 
 def _rows(block):
-    """s of the grid's rows; doubled where the crossing's edge makes a kerb."""
+    """s of the grid's rows: doubled where the crossing's edge makes a kerb, and a skirt at both ends."""
     regular = np.arange(block.start_m, block.end_m, 1.0)
     edge = block.start_m + block.crossing_m
-    return np.unique(np.concatenate([regular, [edge, edge + _KERB_M, block.end_m - _KERB_M, block.end_m]]))
+    skirts = [block.start_m - _KERB_M, block.end_m + _KERB_M]
+    return np.unique(np.concatenate([regular, [edge, edge + _KERB_M, block.end_m], skirts]))
 
 
 def _columns(block):

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 ROAD, PARKING, SIDEWALK, OTHER_GROUND, TERRAIN = 40, 44, 48, 49, 72
-LANE_WIDTH_M = 3.6
+LANE_WIDTH_M = 3.4
+_FIRST_HIGHWAY = 4  # a short drive meets streets first, where every class occurs
 HALF_WIDTH_M = 75.0
 """How far a block reaches to both sides."""
 
@@ -87,7 +88,7 @@ class Block:
 
 def _margin(random):
     """Road beyond the driven lane, where bicycles ride."""
-    return Strip("margin", random.uniform(0.6, 1.8), ROAD, "asphalt")
+    return Strip("margin", random.uniform(0.5, 1.3), ROAD, "asphalt")
 
 
 def residential(random):
@@ -97,18 +98,18 @@ def residential(random):
         strips.append(Strip("parking", 2.2, PARKING, "paving"))
     if random.random() < 0.4:
         strips.append(Strip("verge", random.uniform(1.2, 2.2), TERRAIN, "grass", kerb))
-    strips.append(Strip("sidewalk", random.uniform(1.6, 2.8), SIDEWALK, "paving", kerb))
+    strips.append(Strip("sidewalk", random.uniform(2.2, 4.8), SIDEWALK, "paving", kerb))
     strips.append(Strip("outer", HALF_WIDTH_M, TERRAIN, "grass", kerb + 0.03))
     return Side(
         strips=tuple(strips),
-        parked_share=random.uniform(0.2, 0.7),
+        parked_share=random.uniform(0.15, 0.6),
         street_tree_spacing_m=random.choice((0.0, 9.0, 14.0)),
         border=random.choice(("picket", "planks", "wall", "hedge", "hedge", "mesh", "bars", "none")),
         border_height_m=random.uniform(0.8, 1.9),
         building="house",
-        setback_m=random.uniform(3, 8),
+        setback_m=random.uniform(2, 6),
         garden_trees_per_100m=random.uniform(8, 22),
-        bushes_per_100m=random.uniform(30, 90),
+        bushes_per_100m=random.uniform(15, 60),
         num_persons=1.5,
         outer_slope=random.uniform(-0.02, 0.05),
     )
@@ -183,7 +184,7 @@ def highway(random):
 def commercial(random):
     strips = [
         _margin(random),
-        Strip("sidewalk", random.uniform(2.0, 3.5), SIDEWALK, "paving", 0.12),
+        Strip("sidewalk", random.uniform(2.0, 4.5), SIDEWALK, "paving", 0.12),
         Strip("verge", random.uniform(1.0, 3.0), TERRAIN, "grass", 0.14),
         Strip("lot", random.uniform(12, 18), PARKING, "paving", 0.05),
         Strip("outer", HALF_WIDTH_M, TERRAIN, "grass", 0.05),
@@ -203,7 +204,7 @@ def commercial(random):
 
 def green(random):
     """A street past parks and allotments: plants close to the pavement, no buildings in sight."""
-    strips = [_margin(random), Strip("sidewalk", random.uniform(1.6, 3.0), SIDEWALK, "paving", 0.12)]
+    strips = [_margin(random), Strip("sidewalk", random.uniform(2.2, 4.8), SIDEWALK, "paving", 0.12)]
     if random.random() < 0.5:
         strips.insert(1, Strip("verge", random.uniform(1.0, 4.0), TERRAIN, "grass", 0.12))
     strips.append(Strip("outer", HALF_WIDTH_M, TERRAIN, "grass", 0.15))
@@ -230,9 +231,9 @@ KINDS = {
     "green": green,
 }
 _FAVOURED = {
-    "residential": (0.38, 0.07, 0.16, 0.07, 0.08, 0.24),
+    "residential": (0.45, 0.13, 0.10, 0.04, 0.07, 0.21),
     "city": (0.22, 0.36, 0.06, 0.08, 0.12, 0.16),
-    "country": (0.18, 0.04, 0.36, 0.12, 0.06, 0.24),
+    "country": (0.22, 0.06, 0.34, 0.08, 0.06, 0.24),
     "highway": (0.12, 0.06, 0.18, 0.40, 0.08, 0.16),
 }
 
@@ -242,9 +243,11 @@ def draw_block(random, index, start_m, end_m, flavour):
     names = tuple(KINDS)
     kind = names[random.choice(len(names), p=_FAVOURED[flavour])]
     other = names[random.choice(len(names), p=_FAVOURED[flavour])] if random.random() < 0.4 else kind
+    if index < _FIRST_HIGHWAY and "highway" in (kind, other):
+        kind = other = "residential"
     if "highway" in (kind, other):
         kind = other = "highway"
-    is_wide = kind == "highway" or (kind in ("city", "commercial") and random.random() < 0.35)
+    is_wide = kind == "highway" or (kind in ("city", "commercial") and random.random() < 0.2)
     return Block(
         index=index,
         start_m=start_m,
@@ -254,12 +257,12 @@ def draw_block(random, index, start_m, end_m, flavour):
         left=KINDS[other](random),
         right_lanes=2 if is_wide else 1,
         left_lanes=2 if is_wide else 1,
-        median_m=float(random.choice((1.5, 2.5, 4.0))) if is_wide or random.random() < 0.2 else 0.0,
-        crosses_right=bool(random.random() < (0.2 if kind == "highway" else 0.7)),
-        crosses_left=bool(random.random() < (0.2 if kind == "highway" else 0.7)),
+        median_m=float(random.choice((1.2, 2.0, 3.0))) if is_wide or random.random() < 0.12 else 0.0,
+        crosses_right=bool(random.random() < (0.2 if kind == "highway" else 0.55)),
+        crosses_left=bool(random.random() < (0.2 if kind == "highway" else 0.55)),
         crossing_m=float(random.uniform(6, 10)),
     )
 
 
 def flavour_of(seed):
-    return tuple(_FAVOURED)[np.random.default_rng([seed, 2]).choice(4, p=(0.4, 0.2, 0.3, 0.1))]
+    return tuple(_FAVOURED)[np.random.default_rng([seed, 2]).choice(4, p=(0.42, 0.28, 0.23, 0.07))]

@@ -53,7 +53,7 @@ _ALONG = {1: np.pi, -1: np.pi}  # yaw that makes +x the driving direction of a s
 def populate(block, route, random):
     """(meshes in world coordinates, ground patches) of the block."""
     placer = Placer(block, route, random)
-    patches = [*_islands(placer)]
+    patches = [*_islands(placer), *_car_parks(placer)]
     for side in (-1, 1):
         patches += _buildings(placer, side)
         _parked(placer, side)
@@ -70,7 +70,7 @@ def populate(block, route, random):
 def vehicle(random):
     """A parked vehicle: mostly cars, now and then a rarer kind. Returns (mesh, half length)."""
     make = (vehicles.car, vehicles.van, vehicles.truck, vehicles.other_vehicle)[
-        random.choice(4, p=(0.8, 0.11, 0.045, 0.045))
+        random.choice(4, p=(0.82, 0.11, 0.035, 0.035))
     ]
     mesh = make(random)
     return mesh, float(mesh.vertices[:, 0].max())
@@ -86,8 +86,29 @@ def _islands(placer):
     first, last = placer.span(side)
     length = min(random.uniform(10, 28), (last - first) * 0.6)
     s = random.uniform(first, last - length)
-    width = random.uniform(1.2, 3.5)
+    width = random.uniform(1.0, 2.2)
     yield Patch(side, s, s + length, start, start + width, OTHER_GROUND, "gravel", height)
+
+
+def _car_parks(placer):
+    """Parking: a block without a strip, a lot or driveways for it has a small car park beside the road."""
+    block, random = placer.block, placer.random
+    has_parking = any(side.span(name) for side in (block.left, block.right) for name in ("parking", "lot"))
+    free = [side for side in (-1, 1) if block.side(side).building == "none"]
+    if has_parking or block.kind == "highway" or not free:
+        return
+    side = int(random.choice(free))
+    first, last = placer.span(side)
+    start = block.side(side).edges()[-2] + 0.05
+    count = int(random.integers(3, 8))
+    s = random.uniform(first + 2, last - 2.7 * count - 2)
+    yield Patch(side, s, s + 2.7 * count, start, start + 5.5, PARKING, "paving", ground_height(block, side, s, start))
+    placer.claim(side, s + 1.35 * count, start + 2.7, 1.35 * count + 0.5, 2.8)
+    for place in range(count):
+        mesh, half = vehicle(random)
+        if random.random() < 0.45 and half < 2.7:
+            yaw = np.pi / 2 * random.choice((-1, 1)) + random.normal(0, 0.03)
+            placer.put(mesh, side, s + 2.7 * (place + 0.5), start + 2.9, yaw, counts=True)
 
 
 def _walking_zone(side):
@@ -157,8 +178,8 @@ def _furniture(placer, side):
         placer.put(
             street_furniture.bollards(random, length), side, random.uniform(first + length, last - length), kerb - 0.1
         )
-    for make, group, spacing in ((two_wheelers.bicycle, 6, 0.65), (two_wheelers.motorcycle, 4, 1.1)):
-        for _ in range(int(random.integers(1, 4)) if block.kind != "highway" else int(random.random() < 0.3)):
+    for make, group, spacing in ((two_wheelers.bicycle, 7, 0.65), (two_wheelers.motorcycle, 4, 1.1)):
+        for _ in range(int(random.integers(2, 5)) if block.kind != "highway" else int(random.random() < 0.3)):
             _rack(
                 placer,
                 side,
@@ -237,24 +258,7 @@ def _buildings(placer, side):
     patches = []
     s = first + random.uniform(0, 3)
     while s < last - 6:
-        if style.building == "row":
-            width, depth, floors, gap = random.uniform(9, 18), random.uniform(10, 14), int(random.integers(3, 6)), 0.0
-            if random.random() < 0.12:
-                gap = random.uniform(4, 9)
-        elif style.building == "hall":
-            width, depth, floors, gap = (
-                random.uniform(18, 40),
-                random.uniform(12, 20),
-                int(random.integers(1, 4)),
-                random.uniform(6, 15),
-            )
-        else:
-            width, depth, floors, gap = (
-                random.uniform(8, 15),
-                random.uniform(8, 12),
-                int(random.integers(1, 4)),
-                random.uniform(3.5, 10),
-            )
+        width, depth, floors, gap = _plot(random, style.building)
         width = min(width, last - s)
         if width < 5:
             break
@@ -281,6 +285,16 @@ def _buildings(placer, side):
                 placer.claim(side, start + 1.5, distance, 1.8, 8)
         s += width + gap
     return patches
+
+
+def _plot(random, kind):
+    """(width, depth, floors, gap to the next) of a building."""
+    if kind == "row":
+        gap = random.uniform(4, 9) if random.random() < 0.12 else 0.0
+        return random.uniform(9, 18), random.uniform(10, 14), int(random.integers(3, 6)), gap
+    if kind == "hall":
+        return random.uniform(18, 40), random.uniform(12, 20), int(random.integers(1, 4)), random.uniform(6, 15)
+    return random.uniform(8, 15), random.uniform(8, 12), int(random.integers(1, 4)), random.uniform(2.5, 8)
 
 
 def _garden(placer, side, patches):

@@ -6,20 +6,24 @@ s metres along the line, d metres to its left, h metres above its ground.
 import numpy as np
 
 _STEP_M = 1.0
+_MARGIN_M = 250.0  # the smoothing bends the line's very end
 _LARGEST_CURVATURE = 1 / 95  # the street's surroundings reach 75 m to both sides and must not fold over
 
 
 class Route:
-    """A gently curved, gently rising line, drawn from a seed."""
+    """A gently curved, gently rising line, drawn from a seed; a longer one of the same seed begins the same."""
 
     def __init__(self, seed, length_m):
-        random = np.random.default_rng([seed, 1])
-        knots = np.arange(0, length_m + 2 * _STEP_M, _STEP_M)
-        curvature = _smooth_noise(random, knots, 60) * 0.005 + _smooth_noise(random, knots, 220) * 0.003
+        knots = np.arange(0, length_m + _MARGIN_M, _STEP_M)
+        bends, turns, hills, banks = (
+            _smooth_noise(np.random.default_rng([seed, 1, index]), knots, wavelength_m)
+            for index, wavelength_m in enumerate((60, 220, 90, 80))
+        )
+        curvature = bends * 0.005 + turns * 0.003
         curvature = np.clip(curvature, -_LARGEST_CURVATURE, _LARGEST_CURVATURE)
         heading = np.concatenate([[0], np.cumsum(curvature[:-1] * _STEP_M)])
-        slope = np.clip(_smooth_noise(random, knots, 90) * 0.022, -0.07, 0.07)
-        self._bank = np.clip(_smooth_noise(random, knots, 80) * 0.015, -0.04, 0.04)
+        slope = np.clip(hills * 0.022, -0.07, 0.07)
+        self._bank = np.clip(banks * 0.015, -0.04, 0.04)
         self._knots = knots
         self._heading = heading
         self._x = np.concatenate([[0], np.cumsum(np.cos(heading[:-1]) * _STEP_M)])

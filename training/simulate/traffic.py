@@ -122,7 +122,7 @@ def _draw_movers(random):
 
     def vehicle():
         makers = (vehicles.car, vehicles.van, vehicles.truck, vehicles.other_vehicle)
-        make = makers[random.choice(4, p=(0.76, 0.1, 0.09, 0.05))]
+        make = makers[random.choice(4, p=(0.84, 0.1, 0.03, 0.03))]
         return (moving(make(random)),)
 
     def one(make):
@@ -138,7 +138,10 @@ def _draw_movers(random):
     for index, start in enumerate(places):
         if index == 3:
             add("oncoming", one(two_wheelers.motorcyclist), start, -speed, offset=random.uniform(-0.5, 0.5))
-        elif random.random() < 0.75:
+        elif index in (1, 5):
+            rare = vehicles.truck if index == 1 else vehicles.other_vehicle
+            add("oncoming", one(rare), start, -speed)
+        elif random.random() < 0.6:
             add("oncoming", vehicle(), start + random.uniform(-3, 3), -speed, offset=random.normal(0, 0.15))
     speed = random.uniform(9, 14)
     for start in np.arange(0, 2 * _REACH_M, 36):

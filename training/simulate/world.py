@@ -11,7 +11,8 @@ from training.simulate.populate import populate
 from training.simulate.route import Route
 
 _VIEW_M = 85.0
-_BLOCKS_KEPT = 6
+_LONGEST_BLOCK_M = 115.0
+_BLOCKS_KEPT = 4
 
 
 class StreetWorld:
@@ -19,7 +20,7 @@ class StreetWorld:
 
     def __init__(self, seed, length_m):
         self.seed = seed
-        self.route = Route(seed, length_m + 2 * _VIEW_M)
+        self.route = Route(seed, length_m + 2 * _LONGEST_BLOCK_M)
         self.blocks = _draw_blocks(seed, length_m)
         self._meshes = OrderedDict()
 
@@ -28,10 +29,9 @@ class StreetWorld:
         return self.blocks[max(0, int(np.searchsorted(starts, s, side="right")) - 1)]
 
     def window_at(self, s):
-        """(first, last) index of the blocks that a sensor at s may see; it changes only as s crosses a multiple of
-        20 m, so that the geometry is rebuilt rarely and always for the same places."""
-        rounded = np.floor(s / 20) * 20
-        return self.block_at(rounded - _VIEW_M).index, self.block_at(rounded + 20 + _VIEW_M).index
+        """(first, last) index of the blocks that a sensor at s may see: its own and one to either side."""
+        index = self.block_at(s).index
+        return max(0, index - 1), min(index + 1, len(self.blocks) - 1)
 
     def static_mesh(self, window):
         """All that does not move in these blocks, in world coordinates."""
@@ -59,7 +59,7 @@ def _draw_blocks(seed, length_m):
     blocks, start = [], 0.0
     while start < length_m:
         random = np.random.default_rng([seed, 4, len(blocks)])
-        end = start + float(np.round(random.uniform(55, 105)))
+        end = start + float(np.round(random.uniform(_VIEW_M, _LONGEST_BLOCK_M)))
         blocks.append(draw_block(random, len(blocks), start, end, flavour))
         start = end
     return blocks
