@@ -1,6 +1,6 @@
 """The ament_python package pvd_ros: four Python packages, their data, launch and config files, console scripts."""
 
-from glob import glob
+from pathlib import Path
 
 from setuptools import find_packages, setup
 
@@ -24,6 +24,17 @@ EXTRAS = {
     "dev": ["pytest>=7", "hypothesis>=6", "ruff>=0.6", "scipy>=1.10"],
 }
 
+
+def shared_files(top):
+    """(folder below share/, its files) of a folder of the source and each folder in it."""
+    folders = [
+        Path(top),
+        *(path for path in sorted(Path(top).rglob("*")) if path.is_dir() and path.name[0] not in "_."),
+    ]
+    files = [(folder, sorted(str(path) for path in folder.iterdir() if path.is_file())) for folder in folders]
+    return [(f"share/{NAME}/{folder}", paths) for folder, paths in files if paths]
+
+
 setup(
     name=NAME,
     version="0.1.0",
@@ -38,8 +49,8 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
-        (f"share/{NAME}/launch", sorted(glob("launch/*.launch.py"))),
-        (f"share/{NAME}/config", sorted(glob("config/*.*"))),
+        *shared_files("launch"),
+        *shared_files("config"),
     ],
     zip_safe=False,
     install_requires=[

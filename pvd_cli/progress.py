@@ -32,7 +32,8 @@ class Steps:
         return self
 
     def __exit__(self, *exception):
-        self._bar.stop()
+        if self._task is not None:
+            self._bar.stop()
 
     def show(self, done, total):
         """`done` of `total` steps are done."""

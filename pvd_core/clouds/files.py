@@ -1,5 +1,6 @@
 """One function that reads a cloud whatever its file format, and one that finds the clouds in folders."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -42,12 +43,13 @@ def read_cloud(path, intensity_scale=1.0, num_columns=4):
 
 
 def find_clouds(inputs):
-    """Paths of all clouds among the inputs, files and folders, in the given order; folders are searched through all
-    their levels and give their files sorted. Raises CloudFileError where an input is missing or a folder has none."""
+    """Paths of all clouds among the inputs, files and folders, in the given order and each once; folders are searched
+    through all levels and links and give their files sorted. CloudFileError where an input is missing or a folder has
+    no cloud."""
     found = []
     for given in map(Path, inputs):
         if given.is_dir():
-            inside = sorted(p for p in given.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+            inside = _clouds_below(given)
             if not inside:
                 raise CloudFileError(f"{given}: no {', '.join(SUFFIXES)} file found in this folder")
             found += inside
@@ -55,7 +57,13 @@ def find_clouds(inputs):
             found.append(given)
         else:
             raise CloudFileError(f"{given}: no such file or folder")
-    return found
+    return list(dict.fromkeys(found))
+
+
+def _clouds_below(folder):
+    # Links too: data sets are often put together from them, and Path.rglob passes them by before Python 3.13.
+    paths = [Path(top, name) for top, _, names in os.walk(folder, followlinks=True) for name in names]
+    return sorted(path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file())
 
 
 def _check_coordinates(path, points):
