@@ -8,6 +8,7 @@ import numpy as np
 
 from pvd_core.errors import UserError
 from training.simulate.drive import Drive
+from training.simulate.sensors import sensor_named
 
 TRAIN_SEQUENCES = ("00", "01", "02", "03", "04", "05", "06", "07", "09", "10")
 VALID_SEQUENCES = ("08",)
@@ -87,6 +88,7 @@ def _check_settings(facts):
             raise UserError(f"sequence {name} would have {count} scans; a sequence has 1 to 999999")
     if not 0 < facts["scan_interval_s"] <= 10:
         raise UserError(f"scan_interval_s is {facts['scan_interval_s']}; expected more than 0 and at most 10 seconds")
+    sensor_named(facts["sensor"])
     if facts["seed"] < 0:
         raise UserError(f"the seed is {facts['seed']}; expected 0 or more")
 
@@ -96,12 +98,12 @@ def _open_folder(out_dir, facts):
     facts_path = out_dir / _FACTS_FILE
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
-        found = sorted(path.name for path in out_dir.iterdir())
-        if not found:
-            _write_bytes(facts_path, _facts_bytes({**facts, "complete": False}))
-            return
-    except (OSError, NotADirectoryError) as error:
+        found = sorted(path.name for path in out_dir.iterdir() if path.name != _FACTS_FILE + ".part")
+    except OSError as error:
         raise UserError(f"cannot write the data set to {out_dir}: {error.strerror}; choose another folder") from error
+    if not found:
+        _write_bytes(facts_path, _facts_bytes({**facts, "complete": False}))
+        return
     if _FACTS_FILE not in found:
         raise UserError(f"{out_dir} is not empty (it holds {found[0]!r}); choose a new or empty folder")
     try:
@@ -141,8 +143,11 @@ def _write_sequence(folder, drive):
 def _write_bytes(path, content):
     """All or nothing: an interrupt leaves either no file or a whole one."""
     temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}; what is written stays and can be continued") from error
 
 
 def _facts_bytes(facts):
