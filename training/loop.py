@@ -1,36 +1,24 @@
 """The training loop: first stage, supervised. `train` is its table of contents."""
 
 import contextlib
-import dataclasses
 import json
 import math
 import time
 
-import torch
-from lightning.fabric import Fabric
-
-from pvd_core.errors import UserError
 from pvd_core.labels import CLASS_NAMES
-from pvd_core.models import build_model
-from pvd_core.segmenter import Segmenter, resolve_device
-from pvd_core.weights import load_model, load_state, save_weights
-from training.batches import BatchStream
+from pvd_core.segmenter import Segmenter
+from pvd_core.weights import save_weights
 from training.checkpoint import write_atomically
-from training.class_weights import class_weights, count_classes, describe
 from training.config import config_as_dict, settings_without_effect
-from training.dataset import ScanFolder
 from training.evaluate import metrics_of, score
 from training.logs import Logs
-from training.objective import SegmentationObjective
-from training.optimization import RunningMean, build_optimizer, learning_rate
+from training.optimization import learning_rate
 from training.prefetch import prefetched
 from training.progress import NoProgress
 from training.run_folder import RunFolder, source_commit
-from training.state import DivergedError, TrainingState
+from training.session import build_session, open_data
+from training.state import DivergedError
 from training.stopping import StopRequest
-
-# Counting every label of the full data set takes minutes; a sample gives the same weights.
-_MAX_SCANS_COUNTED = 1000
 
 
 def train(config, run_dir, resume=False, progress=None):
@@ -40,9 +28,10 @@ def train(config, run_dir, resume=False, progress=None):
     "best_miou", "best_step", "weights" (the best ones), "last_weights", "num_parameters", "minutes", "run_dir".
     """
     progress = progress or NoProgress()
-    data = _open_data(config)
-    session = _build(config, data, RunFolder(run_dir), progress)
-    session.run.open(config, resume)
+    run = RunFolder(run_dir)
+    run.check(config, resume)
+    session = build_session(config, open_data(config), run, progress)
+    run.open(config)
     _restore_or_start(session, resume)
     logs = Logs(session.run, session.state.step)
     with contextlib.closing(logs), progress, StopRequest(config.max_minutes) as stop:
@@ -50,88 +39,6 @@ def train(config, run_dir, resume=False, progress=None):
         stopped = _run_steps(session, logs, stop)
         _finish(session, logs, stopped)
     return _write_summary(session, stopped)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Data:
-    training: ScanFolder
-    training_indices: list
-    validation: ScanFolder
-    validation_indices: list
-
-
-@dataclasses.dataclass
-class _Session:
-    config: object  # TrainConfig
-    data: _Data
-    run: RunFolder
-    progress: object
-    fabric: Fabric
-    objective: torch.nn.Module
-    state: TrainingState
-    stream: BatchStream
-    num_steps: int
-    validation_s: float = 0.0
-
-
-def _open_data(config):
-    training = ScanFolder(config.dataset, config.sequences)
-    validation = ScanFolder(config.dataset, config.validation.sequences)
-    return _Data(
-        training,
-        training.evenly_spaced(config.max_scans),
-        validation,
-        validation.evenly_spaced(config.validation.max_scans),
-    )
-
-
-def _build(config, data, run, progress):
-    if config.num_threads:
-        torch.set_num_threads(config.num_threads)
-    device = resolve_device(config.device)
-    fabric = Fabric(
-        accelerator=device.type, devices=[device.index or 0] if device.type == "cuda" else 1, precision=config.precision
-    )
-    torch.manual_seed(config.seed)
-    model = build_model(config.model)
-    _check_objective(config, model)
-    if config.initial_weights is not None:
-        initial, _ = load_model(config.initial_weights)
-        load_state(model, initial.state_dict(), config.initial_weights)
-    weights = class_weights(_label_counts(config, data), config.loss.class_weights)
-    if weights is not None:
-        progress.note(f"class weights ({config.loss.class_weights}): {describe(weights)}")
-    objective = SegmentationObjective(model, config.loss, weights)
-    optimizer = build_optimizer(model.parameters(), config.optimizer)
-    objective, optimizer = fabric.setup(objective, optimizer)
-    running_mean = RunningMean(model, config.ema_decay) if config.ema_decay else None
-    state = TrainingState(model, optimizer, running_mean, data.training.fingerprint())
-    stream = BatchStream(
-        data.training, data.training_indices, config.batch_size, config.seed, config.augmentation, model.grid, device
-    )
-    return _Session(config, data, run, progress, fabric, objective, state, stream, _num_steps(config, data))
-
-
-def _check_objective(config, model):
-    if model.predicts_from_points and not config.loss.point_cross_entropy:
-        raise UserError(
-            "loss.point_cross_entropy is 0, but the network labels points by its refinement, which only that term "
-            "trains; give it a positive value or set model.refinement to R1 or none"
-        )
-
-
-def _label_counts(config, data):
-    if config.loss.class_weights == "none":
-        return None
-    indices = data.training_indices
-    stride = math.ceil(len(indices) / _MAX_SCANS_COUNTED)
-    return count_classes(data.training, indices[::stride])
-
-
-def _num_steps(config, data):
-    scans_per_step = config.batch_size * config.accumulate
-    num_steps = max(1, math.ceil(config.epochs * len(data.training_indices) / scans_per_step))
-    return num_steps if config.max_steps is None else min(num_steps, config.max_steps)
 
 
 def _restore_or_start(session, resume):

@@ -34,12 +34,17 @@ class RunFolder:
         self.summary = self.path / "summary.json"
         self.tensorboard = self.path / "tensorboard"
 
-    def open(self, config, resume):
-        """Makes a new folder with the config in it, or, with `resume`, checks that the run in it is this one."""
+    def check(self, config, resume):
+        """Refuses a folder that holds something, or, with `resume`, one that does not hold the run of `config`."""
         if resume:
             self._check_same_run(config)
+        elif self.path.is_file():
+            raise UserError(f"run folder {self.path} is a file; give the name of a new folder")
         elif self.path.exists() and any(self.path.iterdir()):
             raise UserError(f"run folder {self.path} is not empty; give a new one, or resume the run in it")
+
+    def open(self, config):
+        """Makes the folder if need be and writes the full config into it."""
         for leftover in self.path.glob(".*.tmp"):
             # Of a run that was killed while it wrote.
             leftover.unlink()
