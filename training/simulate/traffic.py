@@ -26,7 +26,8 @@ class Mover:
 
     slot: int
     lane: str
-    """"ego", "oncoming", "edge", "oncoming_edge", "left_walk" or "right_walk": where across the street it travels."""
+    """Where across the street it travels: "ego", "second" (right of the ego's), "edge", "oncoming", "oncoming_edge",
+    "left_walk" or "right_walk"."""
     start_m: float
     speed_mps: float
     """Along the street; negative for the other direction."""
