@@ -79,7 +79,7 @@ class LabellingWorker:
         end = time.perf_counter()
         timings_ms = {
             "queue": 1e3 * (start - arrival),
-            **labelled.timings_ms,
+            **{stage: spent_ms for stage, spent_ms in labelled.timings_ms.items() if stage != "total"},
             "publish": 1e3 * (end - encoded),
             "total": 1e3 * (end - start),
             **self._stamp_to_publish(message),

@@ -1,0 +1,195 @@
+"""The parts of the node that need no ROS: mailbox, counters, gaps, health and the worker."""
+
+import threading
+
+import numpy as np
+import pytest
+from ros_clouds import rosbags_cloud, slow_column, xyzi_cloud
+from ros_processes import wait_until
+from ros_weights import tiny_weights
+
+from pvd_core.segmenter import Segmenter
+from pvd_ros.bags.types import rosbags_cloud_types, stamp_of
+from pvd_ros.counters import CloudCounters, StampGaps
+from pvd_ros.health import ERROR, OK, WARN, judge
+from pvd_ros.labeller import CloudLabeller
+from pvd_ros.latency import LatencyWindow
+from pvd_ros.mailbox import LatestMailbox
+from pvd_ros.worker import LabellingWorker
+
+NOW_NS = 10**18
+
+
+def test_a_mailbox_keeps_the_newest_and_says_what_it_threw_away():
+    mailbox = LatestMailbox()
+    assert [mailbox.put(item) for item in (1, 2, 3)] == [False, True, True]
+    assert mailbox.take() == 3
+    assert mailbox.put(4) is False
+
+
+def test_a_closed_mailbox_gives_its_last_item_and_then_none():
+    mailbox = LatestMailbox()
+    mailbox.put("last")
+    mailbox.close()
+    assert (mailbox.take(), mailbox.take()) == ("last", None)
+
+
+def test_take_waits_for_the_next_item():
+    mailbox, taken = LatestMailbox(), []
+    thread = threading.Thread(target=lambda: taken.append(mailbox.take()))
+    thread.start()
+    mailbox.put("item")
+    thread.join(10)
+    assert taken == ["item"]
+
+
+def missing(stamps_ms):
+    gaps = StampGaps()
+    return [gaps.missing_before(NOW_NS + round(stamp * 1e6)) for stamp in stamps_ms]
+
+
+def test_gaps_are_counted_from_the_usual_spacing_of_stamps():
+    jitter = [0, 98, 203, 301, 400, 499, 602]
+    assert missing([*jitter, 700, 1000, 1100]) == [0] * 8 + [2, 0]
+
+
+@pytest.mark.parametrize("odd", [[3600_000], [100], [600]])
+def test_pauses_and_stamps_that_do_not_advance_are_no_gaps(odd):
+    assert sum(missing([0, 100, 200, 300, 400, 500, 600, *odd])) == 0
+
+
+def health_of(problems=(), remarks=(), p90=10.0, **since):
+    return judge({}, CloudCounters().as_numbers() | since, p90, 100.0, 1000.0, list(problems), list(remarks))
+
+
+@pytest.mark.parametrize(
+    ("level", "words", "facts"),
+    [
+        (OK, "no clouds arrive", {}),
+        (OK, "labelling", {"labelled": 3}),
+        (OK, "nobody subscribes", {"skipped": 3}),
+        (WARN, "2 clouds dropped", {"dropped": 2}),
+        (WARN, "1 malformed", {"rejected": 1}),
+        (WARN, "4 clouds lost", {"lost": 4}),
+        (WARN, "latency_warn_ms = 100", {"p90": 150.0}),
+        (ERROR, "latency_error_ms = 1000", {"p90": 1500.0}),
+        (ERROR, "failed inside the node", {"rejected_internal_error": 1}),
+        (ERROR, "another type", {"problems": ["another type"]}),
+        (WARN, "no intensity", {"remarks": ["no intensity"]}),
+    ],
+)
+def test_health_says_what_is_wrong(level, words, facts):
+    health = health_of(**facts)
+    assert health.level == level
+    assert words in health.message
+
+
+def test_health_looks_at_what_is_new_since_the_last_report():
+    counts = CloudCounters(received=5, labelled=3, dropped=2).as_numbers()
+    assert judge(counts, counts | {"labelled": 4}, 10.0, 100.0, 1000.0, [], []).level == OK
+
+
+@pytest.fixture(scope="module")
+def segmenter(tmp_path_factory):
+    return Segmenter.from_weights(tiny_weights(tmp_path_factory.mktemp("weights")), device="cpu")
+
+
+class Bench:
+    """A worker over a real segmenter, with its outputs in lists."""
+
+    def __init__(self, segmenter, is_wanted=lambda: True, publish=None):
+        self.counters, self.window = CloudCounters(), LatencyWindow()
+        self.published, self.logged = [], []
+        self.worker = LabellingWorker(
+            CloudLabeller(segmenter, rosbags_cloud_types()),
+            self.counters,
+            self.window,
+            publish=publish or (lambda labelled: self.published.append(labelled.message)),
+            after_publish=lambda labelled, timings_ms: None,
+            is_wanted=is_wanted,
+            now_ns=lambda: NOW_NS,
+            log=lambda level, text: self.logged.append((level, text)),
+        )
+
+    def work_through(self, *messages):
+        for message in messages:
+            before = self.done()
+            self.worker.offer(message)
+            wait_until(lambda before=before: self.done() > before)
+        self.worker.stop()
+
+    def done(self):
+        return self.counters.labelled + self.counters.skipped + sum(self.counters.rejected.values())
+
+
+def points_of(seed, count=200):
+    generator = np.random.default_rng(seed)
+    return generator.uniform((-20, -20, -2, 0), (20, 20, 2, 1), (count, 4)).astype(np.float32)
+
+
+def test_a_worker_outlives_malformed_clouds_and_labels_the_next(segmenter):
+    bench = Bench(segmenter)
+    bad = rosbags_cloud(fields=[("x", 0, 7, 1)], data=bytes(16))
+    bench.work_through(bad, xyzi_cloud(points_of(1)), bad)
+    assert dict(bench.counters.rejected) == {"missing_xyz": 2}
+    np.testing.assert_array_equal(slow_column(bench.published[0], "label"), segmenter.segment(points_of(1)).labels)
+
+
+def test_one_log_line_a_cause_and_power_of_ten(segmenter):
+    bench = Bench(segmenter)
+    bench.work_through(*[rosbags_cloud(fields=[("x", 0, 7, 1)], data=bytes(16))] * 25)
+    assert [text.rsplit("(", 1)[1] for _, text in bench.logged] == ["number 1 of this kind)", "number 10 of this kind)"]
+
+
+def test_a_failure_inside_is_counted_and_logged_with_its_traceback_and_the_node_goes_on(segmenter):
+    calls = []
+
+    def publish(labelled):
+        calls.append(labelled)
+        if len(calls) == 1:
+            raise RuntimeError("the middleware refused")
+
+    bench = Bench(segmenter, publish=publish)
+    bench.work_through(xyzi_cloud(points_of(1)), xyzi_cloud(points_of(2)))
+    assert dict(bench.counters.rejected) == {"internal_error": 1}
+    assert bench.counters.labelled == 1
+    assert "the middleware refused" in bench.logged[0][1]
+
+
+def test_nothing_is_labelled_while_nobody_listens(segmenter):
+    bench = Bench(segmenter, is_wanted=lambda: False)
+    bench.work_through(xyzi_cloud(points_of(1)))
+    assert (bench.counters.skipped, bench.counters.labelled, bench.published) == (1, 0, [])
+
+
+def test_a_stamp_of_another_clock_is_counted_instead_of_measured(segmenter):
+    bench = Bench(segmenter)
+    old, none, future, now = 10**15, 0, NOW_NS + 10**9, NOW_NS - 50_000_000
+    bench.work_through(*[xyzi_cloud(points_of(1), stamp_ns=stamp) for stamp in (old, none, future, now)])
+    assert bench.counters.foreign_stamps == 3
+    assert bench.window.percentiles()["stamp_to_publish"]["p50"] == pytest.approx(50)
+
+
+def test_absent_or_unscaled_intensity_is_said_once(segmenter):
+    bench = Bench(segmenter)
+    loud = points_of(1)
+    loud[:, 3] *= 255
+    bench.work_through(xyzi_cloud(loud), xyzi_cloud(loud))
+    assert len(bench.logged) == 1
+    assert "set intensity_scale" in bench.worker.remarks[0]
+    bench = Bench(segmenter)
+    data = points_of(1)[:, :3].tobytes()
+    bench.work_through(rosbags_cloud(fields=[("x", 0, 7, 1), ("y", 4, 7, 1), ("z", 8, 7, 1)], data=data, point_step=12))
+    assert "no intensity" in bench.worker.remarks[0]
+
+
+def test_under_overload_every_cloud_is_accounted_for_and_the_last_is_labelled(segmenter):
+    bench = Bench(segmenter)
+    clouds = [xyzi_cloud(points_of(seed, 3000), stamp_ns=seed) for seed in range(50)]
+    for cloud in clouds:
+        bench.counters.received += 1
+        bench.counters.dropped += bench.worker.offer(cloud)
+    bench.worker.stop()
+    assert bench.counters.dropped > 0
+    assert bench.counters.received == bench.counters.labelled + bench.counters.dropped
+    assert stamp_of(bench.published[-1]) == 49
