@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pvd_cli.demo.domain import free_domain
 from pvd_cli.demo.processes import Child
 from pvd_cli.progress import Steps
 from pvd_core.errors import UserError
@@ -17,8 +18,6 @@ _FINISH_S = 60
 # Without news for so long the node is stuck; a cloud may take seconds on a slow machine.
 _SILENCE_S = 60
 _QUIET_REPORTS = 3
-# Fast DDS ports of domains up to 101 lie below those that the system hands out.
-_NUM_DOMAINS = 100
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class LiveRun:
     labelled_bag: Path
     labelled_topic: str
     counts: dict[str, int]
-    """played, received, labelled, dropped, rejected, lost (played but never received), recorded."""
+    """played = labelled + dropped + rejected + skipped (nobody listened yet) + lost (never received); recorded."""
     rejected_by_reason: dict[str, int]
     latency_ms: dict[str, dict[str, float]]
     bag_stamp_of_published: dict[int, int]
@@ -55,16 +54,15 @@ def label_live(drive, weights, rate, intensity_scale, out):
         player_arguments = (drive.bag, "--topic", drive.topic, "--rate", rate, "--report", reports["player"])
         waiting = ("--wait-for-subscribers", 1, "--wait-timeout", _READY_S)
         print("starting recorder, node and player", flush=True)
-        with (
-            child("recorder", "pvd_ros.record", *recorder_arguments) as recorder,
-            child("node", "pvd_ros.node", "--ros-args", *node_arguments) as node,
-            _NodeWatch() as watch,
-        ):
+        with _NodeWatch() as watch, child("recorder", "pvd_ros.record", *recorder_arguments) as recorder:
+            # One after the other: participants that appear at the same moment can take seconds to find each other.
             recorder.wait_for_output("recording", _READY_S)
-            node.wait_for_output("labelling", _READY_S)
-            with child("player", "pvd_ros.play", *player_arguments, *waiting) as player:
-                _watch_until_done(watch, (recorder, node, player), player, drive.num_clouds)
-            node.finish(_FINISH_S)
+            with child("node", "pvd_ros.node", "--ros-args", *node_arguments) as node:
+                node.wait_for_output("labelling", _READY_S)
+                recorder.wait_for_output("hearing", _READY_S)
+                with child("player", "pvd_ros.play", *player_arguments, *waiting) as player:
+                    _watch_until_done(watch, (recorder, node, player), player, drive.num_clouds)
+                node.finish(_FINISH_S)
             recorder.finish(_FINISH_S)
     return _live_run(labelled_bag, *(json.loads(path.read_text()) for path in reports.values()))
 
@@ -74,21 +72,22 @@ def _ros_environment():
     """Variables for this process and its children: a domain of their own, this machine only, large clouds."""
     from pvd_ros.transport import fastdds_environment
 
-    variables = {
-        **fastdds_environment(),
-        "ROS_DOMAIN_ID": str(1 + os.getpid() % _NUM_DOMAINS),
-        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
-    }
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield variables
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    with free_domain() as domain:
+        variables = {
+            **fastdds_environment(),
+            "ROS_DOMAIN_ID": str(domain),
+            "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        }
+        before = {name: os.environ.get(name) for name in variables}
+        os.environ.update(variables)
+        try:
+            yield variables
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
 
 
 class _NodeWatch:
@@ -156,10 +155,10 @@ def _live_run(labelled_bag, played, node, recorded):
         labelled_topic=_LABELLED_TOPIC,
         counts={
             "played": played["clouds"],
-            "received": counts["received"],
             "labelled": counts["labelled"],
             "dropped": counts["dropped"],
             "rejected": counts["rejected"],
+            "skipped": counts["skipped"],
             "lost": played["clouds"] - counts["received"],
             "recorded": recorded["clouds"],
         },

@@ -48,6 +48,7 @@ def write_report(run, scores, picture, out):
         "labelled": counts["labelled"],
         "dropped": counts["dropped"],
         "rejected": counts["rejected"],
+        "skipped": counts["skipped"],
         "lost_in_transport": counts["lost"],
         "recorded": counts["recorded"],
         "rejected_by_reason": run.rejected_by_reason,
@@ -77,6 +78,8 @@ def print_results(report, scores):
         f"clouds in {report['clouds_in']}, labelled {report['labelled']}, dropped {report['dropped']} "
         f"(a newer one had come), rejected {report['rejected']}, lost in transport {report['lost_in_transport']}"
     )
+    if report["skipped"]:
+        print(f"  skipped {report['skipped']}: the recorder had not been found yet")
     for reason, count in report["rejected_by_reason"].items():
         print(f"  rejected {count}: {reason}")
     if report["recorded"] != report["labelled"]:
