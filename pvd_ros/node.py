@@ -33,9 +33,6 @@ def _plain_arguments(rclpy, arguments: list[str]) -> list[str]:
 
 
 def _run(rclpy, arguments: list[str]) -> None:
-    # OpenMP threads that spin while they wait starve the drivers beside them, and each other: with three busy processes
-    # on 2 cores one small cloud took 0.2-6 s instead of 0.1 s. OpenMP reads this once, when torch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with stop_on_signals() as stop, ros_context(["segmenter_node", *arguments]) as context:
         from pvd_ros.segmenter_node import SegmenterNode
 
