@@ -6,6 +6,7 @@ from pvd_core.errors import UserError
 from training.augment import AugmentationConfig
 from training.config_fields import apply_overrides, filled, plain, read_yaml
 
+DEFAULT_MODEL = "cylinder3d-compact"
 CLASS_WEIGHTS = ("none", "sqrt", "cuberoot")
 OPTIMIZERS = ("adam", "adamw")
 SCHEDULES = ("cosine", "constant")
@@ -76,8 +77,8 @@ class ValidationConfig:
 class TrainConfig:
     dataset: str
     """Folder that holds 'sequences'."""
-    model: dict = field(default_factory=lambda: {"name": "cylinder3d-compact"})
-    """A preset's name and any field of the network's config."""
+    model: dict | str = field(default_factory=lambda: {"name": DEFAULT_MODEL})
+    """A preset's name, or a section with a 'name' and any field of the network's config."""
     initial_weights: str | None = None
     """A weights file to start from, of a network with the same settings; null starts from random weights."""
     sequences: str | tuple[str, ...] = "train"
@@ -110,6 +111,8 @@ class TrainConfig:
     validation: ValidationConfig = field(default_factory=ValidationConfig)
 
     def __post_init__(self):
+        if isinstance(self.model, str):
+            object.__setattr__(self, "model", {"name": self.model})
         _one_of("precision", self.precision, PRECISIONS)
         positive = ("max_scans", "epochs", "max_steps", "max_minutes", "batch_size", "accumulate")
         _positive("", self, (*positive, "checkpoint_every_steps"))
@@ -121,6 +124,10 @@ class TrainConfig:
 def load_config(path=None, overrides=()):
     """TrainConfig from the YAML file `path` (or defaults) and `overrides` such as "optimizer.learning_rate=1e-3"."""
     values = {} if path is None else read_yaml(path)
+    # So that "model.width=16" changes the default network instead of naming another one.
+    values.setdefault("model", {"name": DEFAULT_MODEL})
+    if isinstance(values["model"], str):
+        values["model"] = {"name": values["model"]}
     return filled(TrainConfig, apply_overrides(values, overrides))
 
 

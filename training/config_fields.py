@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from pathlib import Path
@@ -94,13 +95,13 @@ def _converted(value, hint, name):
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if hint is float and isinstance(value, str):
         # YAML reads 1e-3, without a dot, as text.
-        try:
-            return float(value)
-        except ValueError:
-            pass
+        with contextlib.suppress(ValueError):
+            value, is_number = float(value), True
     if hint is float and is_number:
+        if not math.isfinite(value):
+            raise UserError(f"{name} is {value}: expected a finite number")
         return float(value)
-    if hint is int and is_number and value == int(value):
+    if hint is int and is_number and math.isfinite(value) and value == int(value):
         return int(value)
     if hint is str and isinstance(value, int) and not isinstance(value, bool):
         # YAML reads a sequence name such as 00 as a number.
