@@ -12,6 +12,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchDescription
+from pvd_ros.transport import PROFILE_VARIABLES, fastdds_environment
 
 # The same neighbours in the source tree and in share/pvd_ros.
 CONFIG = Path(__file__).parent.parent / "config"
@@ -27,10 +28,7 @@ ARGUMENTS = {
     "rate": ("1.0", "speed of the bag; 2.0 plays twice as fast"),
     "rviz": ("false", "true starts RViz with the class colours and legend"),
     "frame": ("velodyne", "fixed frame of RViz: the frame_id of the clouds"),
-    "fastdds_profile": (str(CONFIG / "fastdds.xml"), "Fast DDS profile, unless the environment already names one"),
 }
-# Fast DDS 2 (Humble, Jazzy) reads the first name, Fast DDS 3 (Kilted) the second.
-PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
 
 def generate_launch_description():
@@ -43,7 +41,7 @@ def generate_launch_description():
 
 def _actions(context):
     chosen = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
-    actions = [*_transport(chosen), _segmenter(chosen)]
+    actions = [*_transport(), _segmenter(chosen)]
     if chosen["bag"]:
         actions.append(_player(chosen))
     if chosen["rviz"].lower() in ("true", "1"):
@@ -51,10 +49,11 @@ def _actions(context):
     return actions
 
 
-def _transport(chosen):
+def _transport():
+    """Room in shared memory for large clouds, for RViz too, unless the user chose a Fast DDS profile."""
     if any(os.environ.get(name) for name in PROFILE_VARIABLES):
         return []
-    return [SetEnvironmentVariable(name, chosen["fastdds_profile"]) for name in PROFILE_VARIABLES]
+    return [SetEnvironmentVariable(name, value) for name, value in fastdds_environment().items()]
 
 
 def _segmenter(chosen):

@@ -30,7 +30,7 @@ from pvd_ros.parameters import check_topic_name, declare_parameters
 from pvd_ros.ros_session import qos_profile
 from pvd_ros.status_messages import diagnostics_message, latency_message, latency_window_message
 from pvd_ros.subscribing import subscribe_with_events
-from pvd_ros.topic_check import publisher_problems
+from pvd_ros.topic_check import no_publisher, publisher_problems
 from pvd_ros.worker import LabellingWorker
 
 REPORT_PERIOD_S = 1.0
@@ -178,14 +178,15 @@ class SegmenterNode(LifecycleNode):
         """Once a second: health, counters and percentiles."""
         percentiles = self.window.percentiles()
         counts = self.counters.as_numbers()
+        problems, missing = self._input_problems()
         health = judge(
             self._counts_before,
             counts,
             percentiles["total"]["p90"] if percentiles else None,
             self._value("latency_warn_ms"),
             self._value("latency_error_ms"),
-            self._input_problems(),
-            self._worker.remarks,
+            problems,
+            self._worker.remarks + missing,
         )
         self._counts_before = counts
         now = self.get_clock().now().to_msg()
@@ -194,14 +195,18 @@ class SegmenterNode(LifecycleNode):
         if percentiles:
             self._latency_window.publish(latency_window_message(percentiles))
 
-    def _input_problems(self) -> list[str]:
-        wants_reliable = self._value("input_reliability") == "reliable"
-        problems = publisher_problems(self.get_publishers_info_by_topic(self._topic), self._topic, wants_reliable)
-        for problem in problems:
-            if problem not in self._known_problems:
-                self.get_logger().error(problem)
-        self._known_problems.update(problems)
-        return problems
+    def _input_problems(self) -> tuple[list[str], list[str]]:
+        """(publishers that cannot be heard, that there is none); each is logged once."""
+        publishers = self.get_publishers_info_by_topic(self._topic)
+        problems = publisher_problems(publishers, self._topic, self._value("input_reliability") == "reliable")
+        topics = self.get_topic_names_and_types()
+        missing = no_publisher(publishers, self._topic, self._points.topic_name, topics)
+        for problem in set(problems) - self._known_problems:
+            self.get_logger().error(problem)
+        for remark in set(missing) - self._known_problems:
+            self.get_logger().warning(remark)
+        self._known_problems.update(problems, missing)
+        return problems, missing
 
     def _stop_working(self) -> None:
         """Hear no more clouds and finish those in work. Harmless when nothing runs."""

@@ -1,8 +1,19 @@
-"""Why no cloud arrives: publishers on the input topic that speak another type or offer an incompatible QoS."""
+"""Why no cloud arrives: nobody publishes the input topic, or in another type, or with an incompatible QoS."""
 
 from __future__ import annotations
 
 CLOUD = "sensor_msgs/msg/PointCloud2"
+
+
+def no_publisher(publishers, topic: str, own_topic: str, topics_and_types) -> list[str]:
+    """A sentence if nobody publishes `topic`, with the topics that do carry clouds; nothing otherwise.
+
+    topics_and_types: as Node.get_topic_names_and_types returns them.
+    """
+    if publishers:
+        return []
+    others = [name for name, types in topics_and_types if CLOUD in types and name not in (topic, own_topic)]
+    return [f"nobody publishes {topic}; clouds are on: {', '.join(sorted(others)) or 'no topic at all'}"]
 
 
 def publisher_problems(publishers, topic: str, wants_reliable: bool) -> list[str]:

@@ -2,13 +2,16 @@
 
 import ast
 import importlib.util
+import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
 import yaml
 
+from pvd_ros import transport
 from pvd_ros.parameters import SPECS
 from pvd_ros.transport import PROFILE_VARIABLES, fastdds_environment
 
@@ -106,10 +109,15 @@ def test_every_parameter_the_launch_file_sets_exists(launch_file):
     assert node["parameters"][1].keys() <= {spec.name for spec in SPECS}
 
 
-def test_the_launch_file_needs_nothing_but_launch_and_the_standard_library(project_root):
+def test_the_launch_file_imports_neither_torch_nor_rclpy(project_root):
+    """ros2 launch reads it with the system's Python, which may have neither."""
     tree = ast.parse((project_root / LAUNCH).read_text())
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert imported == {"pathlib", "launch", "launch.actions", "launch.substitutions", "launch_ros.actions"}
+    own = {"pathlib", "pvd_ros.transport"}
+    assert imported == own | {"launch", "launch.actions", "launch.substitutions", "launch_ros.actions"}
+    code = "import sys, pvd_ros.transport; print([name for name in ('torch', 'rclpy', 'numpy') if name in sys.modules])"
+    shown = subprocess.run([sys.executable, "-c", code], cwd=project_root, capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
 
 
 def test_node_yaml_holds_every_parameter_with_its_default(project_root):
@@ -130,10 +138,19 @@ def test_rviz_shows_the_nodes_topics_in_class_colours(project_root):
     assert displays["MarkerArray"]["Topic"]["Durability Policy"] == "Transient Local"
 
 
-def test_the_fastdds_profile_has_a_64_mb_shared_memory_segment_and_keeps_the_network(project_root):
-    assert set(fastdds_environment().values()) == {str(project_root / "config/fastdds.xml")}
-    root = ElementTree.parse(project_root / "config/fastdds.xml").getroot()
+@pytest.mark.parametrize(("name", "megabytes"), [("fastdds.xml", 64), ("fastdds_small.xml", 12)])
+def test_the_fastdds_profiles_have_shared_memory_for_several_clouds_and_keep_the_network(project_root, name, megabytes):
+    root = ElementTree.parse(project_root / "config" / name).getroot()
     texts = {element.tag.split("}")[1]: element.text for element in root.iter() if element.text}
-    assert texts["segment_size"] == str(64 * 2**20)
+    assert texts["segment_size"] == str(megabytes * 2**20)
     types = [element.text for element in root.iter() if element.tag.endswith("}type")]
     assert types == ["SHM", "UDPv4"]
+
+
+@pytest.mark.parametrize(
+    ("free_mb", "profile", "warns"), [(8000, "fastdds.xml", False), (64, "fastdds_small.xml", False), (3, None, True)]
+)
+def test_the_profile_fits_the_shared_memory_that_is_free(monkeypatch, capsys, free_mb, profile, warns):
+    monkeypatch.setattr(transport.shutil, "disk_usage", lambda path: SimpleNamespace(free=free_mb * 2**20))
+    assert {Path(value).name for value in fastdds_environment().values()} == {profile or "fastdds_small.xml"}
+    assert ("--shm-size" in capsys.readouterr().err) == warns

@@ -257,3 +257,13 @@ def test_weights_that_fail_under_a_lifecycle_manager_leave_the_node_up_and_say_w
     assert not peer.call(ChangeState, "/segmenter/change_state", request).success
     node.wait_for_text("/nowhere.safetensors: does not exist")
     assert node.stop() == 0
+
+
+def test_a_wrong_topic_name_is_said_with_the_topics_that_carry_clouds(ros, peer):
+    peer.node.create_publisher(PointCloud2, "/velodyne", qos_profile(False, 1))
+    diagnostics = peer.hear(DiagnosticArray, "/diagnostics")
+    node = start_node(ros)
+    expected = "nobody publishes /lidar; clouds are on: /velodyne"
+    peer.spin_until(lambda: diagnostics and expected in diagnostics[-1].status[0].message)
+    assert diagnostics[-1].status[0].level == b"\x01"
+    node.wait_for_text(expected)
