@@ -5,9 +5,11 @@ import threading
 import numpy as np
 import pytest
 import torch
-from tiny_dataset import write_dataset, write_scan
+from tiny_dataset import TINY_MODEL, random_scan, write_dataset, write_scan
 
 from pvd_core.errors import UserError
+from pvd_core.models import build_model
+from pvd_core.segmenter import Segmenter
 from pvd_core.voxels import CylindricalGrid
 from training.augment import AugmentationConfig
 from training.batches import BatchStream, make_batch, usable_points
@@ -80,11 +82,21 @@ def test_voxel_label_is_the_majority_of_its_points_smallest_id_on_ties():
     assert batch.point_labels_P.tolist() == labels[keep].tolist()
 
 
-def test_points_that_are_no_measurement_are_left_out():
-    points = np.array([[1, 2, 3, 0.1], [0, 0, 0, 0.5], [np.nan, 1, 1, 0], [1, 1, 1, np.inf]], np.float32)
-    kept, labels = usable_points(points, np.arange(4))
-    assert labels.tolist() == [0]
-    assert kept.tolist() == points[:1].tolist()
+def test_points_that_the_segmenter_does_not_label_are_left_out():
+    odd = [
+        [0, 0, 0, 0.5],
+        [np.nan, 1, 1, 0],
+        [1, np.inf, 1, 0],
+        [2e4, 1, 1, 0],
+        [1, 1, 1, np.inf],
+        [0, 0, 1e-9, np.nan],
+    ]
+    points = np.concatenate((random_scan(np.random.default_rng(0))[0], np.array(odd, np.float32)))
+    kept, numbers = usable_points(points, np.arange(len(points)))
+    segmenter = Segmenter(build_model(TINY_MODEL))
+    assert numbers.tolist() == np.flatnonzero(segmenter.segment(points).labels).tolist()
+    assert len(points) - len(kept) == 4
+    assert kept[-2:].tolist() == [[1, 1, 1, 0], [0, 0, np.float32(1e-9), 0]]
 
 
 def test_scan_without_usable_points_is_named(tmp_path):

@@ -79,6 +79,14 @@ def test_evaluating_the_saved_weights_gives_the_validated_score(dataset, finishe
     assert json.loads(json.dumps(result)) == result
 
 
+def test_evaluation_says_which_sequences_the_weights_were_trained_on(dataset, finished_run, tmp_path):
+    _, summary, _ = finished_run
+    assert evaluate(dataset, summary["weights"], "valid", "cpu")["seen_in_training"] == []
+    assert evaluate(dataset, summary["weights"], ["01", "08"], "cpu")["seen_in_training"] == ["01"]
+    elsewhere = write_dataset(tmp_path / "other_drive", {"01": 1})
+    assert evaluate(elsewhere, summary["weights"], "train", "cpu")["seen_in_training"] == []
+
+
 def test_evaluation_counts_what_the_segmenter_labels(dataset, finished_run):
     _, summary, _ = finished_run
     segmenter = Segmenter.from_weights(summary["weights"], "cpu")

@@ -84,10 +84,10 @@ def unbroken(overrides, tmp_path_factory, project_root):
 def test_run_killed_again_and_again_gives_the_same_losses(overrides, unbroken, tmp_path, project_root):
     run_dir = tmp_path / "killed"
     process = start(run_dir, overrides, project_root)
-    # Before the first step, between two checkpoints, right after one, after a validation that a checkpoint missed.
+    # Before the first step; right after a validation that no checkpoint has seen; between two checkpoints.
     wait_until(process, (run_dir / "config.yaml").exists)
     kill_after_step(process, run_dir, 0)
-    for step in (3, 10, 14, 33):
+    for step in (14, 33):
         kill_after_step(start(run_dir, overrides, project_root, resume=True), run_dir, step)
     finish(start(run_dir, overrides, project_root, resume=True))
     losses, validations = results(run_dir)

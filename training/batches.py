@@ -69,9 +69,15 @@ def _epoch_order(seed, epoch, num_scans):
 
 
 def usable_points(points, labels):
-    """Points and labels without what the segmenter would not label: non-finite values and (0, 0, 0), no return."""
-    usable = np.isfinite(points).all(axis=1) & points[:, :3].any(axis=1)
-    return (points, labels) if usable.all() else (points[usable], labels[usable])
+    """Points and labels without those that the Segmenter does not label, by its rules: coordinates that are not finite
+    or beyond 10 km, and (0, 0, 0), no return. Intensities that are not finite become 0."""
+    xyz = points[:, :3]
+    usable = (np.abs(xyz) < 1e4).all(axis=1) & (xyz != 0).any(axis=1)
+    if not usable.all():
+        points, labels = points[usable], labels[usable]
+    if not np.isfinite(points).all():
+        points = np.nan_to_num(points, nan=0.0, posinf=0.0, neginf=0.0)
+    return points, labels
 
 
 def make_batch(examples, grid, device="cpu"):

@@ -11,7 +11,8 @@ from training.prefetch import prefetched
 
 def evaluate(dataset_root, weights, split="valid", device="auto", progress=None, max_scans=None):
     """A JSON-able dictionary: "miou" over the 19 classes, "miou_present" over those in the truth, "iou" {class: value},
-    "accuracy", "num_points" (labelled), "num_scans", "sequences", "seconds", "weights", "dataset".
+    "accuracy", "num_points" (labelled), "num_scans", "sequences", "seconds", "weights", "dataset", and
+    "seen_in_training": those of the sequences that the weights were trained on, as far as their facts tell.
 
     `split`: "train", "valid" or a list of sequences. `progress(num_done, num_all)` is called after each scan.
     """
@@ -27,6 +28,7 @@ def evaluate(dataset_root, weights, split="valid", device="auto", progress=None,
         "num_points": scores.num_points,
         "num_scans": len(indices),
         "sequences": list(folder.sequences),
+        "seen_in_training": _seen_in_training(segmenter.facts, folder),
         "seconds": round(time.perf_counter() - start, 3),
         "weights": str(weights),
         "dataset": str(dataset_root),
@@ -41,6 +43,14 @@ def score(segmenter, folder, indices, progress=None):
         if progress is not None:
             progress(num_done, len(indices))
     return scores
+
+
+def _seen_in_training(facts, folder):
+    training = facts.get("training_data")
+    # Other data sets number their sequences alike.
+    if not isinstance(training, dict) or training.get("dataset") != folder.root.resolve().name:
+        return []
+    return [sequence for sequence in folder.sequences if sequence in training.get("sequences", ())]
 
 
 def metrics_of(scores):

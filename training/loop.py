@@ -34,7 +34,7 @@ def train(config, run_dir, resume=False, progress=None):
     run.open(config)
     _restore_or_start(session, resume)
     logs = Logs(session.run, session.state.step)
-    with contextlib.closing(logs), progress, StopRequest(config.max_minutes) as stop:
+    with contextlib.closing(logs), progress, StopRequest(config.max_minutes, progress.note) as stop:
         _describe(session, logs)
         stopped = _run_steps(session, logs, stop)
         _finish(session, logs, stopped)

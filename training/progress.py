@@ -121,7 +121,7 @@ def _duration(seconds):
 
 def _memory():
     # Linux reports kilobytes.
-    text = f"RAM {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GB"
+    text = f"peak RAM {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GB"
     if torch.cuda.is_available():
         text += f"  GPU {torch.cuda.max_memory_allocated() / 2**30:.1f} GB"
     return text

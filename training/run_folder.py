@@ -86,7 +86,12 @@ class JsonLines:
             raise UserError(f"{path} cannot be written: {error.strerror}") from error
 
     def write(self, **values):
-        self._file.write(json.dumps(values) + "\n")
+        try:
+            self._file.write(json.dumps(values) + "\n")
+        except OSError as error:
+            raise UserError(
+                f"{self._file.name} cannot be written: {error.strerror}; free some space and resume"
+            ) from error
 
     def close(self):
         self._file.close()

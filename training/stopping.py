@@ -6,9 +6,11 @@ import time
 
 
 class StopRequest:
-    """Within its `with` block the first SIGINT or SIGTERM only sets a flag; a second one acts as usual."""
+    """Within its `with` block the first SIGINT or SIGTERM only sets a flag, and `note(text)` says so; a second one acts
+    as usual."""
 
-    def __init__(self, max_minutes):
+    def __init__(self, max_minutes, note):
+        self._note = note
         self._limit_s = float("inf") if max_minutes is None else max_minutes * 60
         self._start = time.monotonic()
         self._signalled = False
@@ -32,6 +34,7 @@ class StopRequest:
     def _on_signal(self, number, frame):
         self._signalled = True
         self._restore()
+        self._note("stops after this step or validation and keeps the state; once more stops at once")
 
     def _restore(self):
         for number, handler in self._previous.items():
