@@ -62,6 +62,11 @@ class Process:
         self._process = process
         self._log = log
 
+    def resident_mb(self) -> float:
+        """Memory that the process holds now."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
     def text(self) -> str:
         return self._log.read_text(errors="replace")
 
