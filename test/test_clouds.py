@@ -10,7 +10,8 @@ from hypothesis.extra.numpy import arrays
 
 from pvd_core.clouds import CloudFileError, find_clouds, read_cloud
 
-_COORDINATES = st.integers(-20000, 20000).map(lambda centimetres: centimetres / 100)
+# Sixteenths are exact in float32.
+_COORDINATES = st.integers(-3200, 3200).map(lambda sixteenths: sixteenths / 16)
 
 
 def saved(path, array):
