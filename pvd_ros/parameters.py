@@ -84,17 +84,6 @@ def declare_parameters(node) -> None:
         _declare(node, spec)
 
 
-def check_topic_name(parameter: str, name: str) -> None:
-    """UserError where `name` can be no topic."""
-    from rclpy.exceptions import InvalidTopicNameException
-    from rclpy.validate_topic_name import validate_topic_name
-
-    try:
-        validate_topic_name(name)
-    except InvalidTopicNameException as error:
-        raise UserError(f"parameter {parameter} is no topic name: {' '.join(str(error).split())}") from error
-
-
 def _unknown_parameter(name: str, known: list[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]}?" if close else ""

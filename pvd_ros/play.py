@@ -16,7 +16,7 @@ from pvd_core.errors import UserError
 from pvd_ros.bags.reader import cloud_topic, open_bag, raw_messages
 from pvd_ros.bags.types import cloud_from_bytes, stamp_of
 from pvd_ros.codec import MalformedCloudError
-from pvd_ros.ros_session import qos_profile, require_rclpy, ros_context, stop_on_signals
+from pvd_ros.ros_session import check_topic_name, qos_profile, require_rclpy, ros_context, stop_on_signals
 
 LATE_S = 0.05
 
@@ -58,6 +58,7 @@ def play_bag(
     stop = stop or Event()
     with open_bag(path) as reader:
         topic = cloud_topic(reader, path, topic)
+    check_topic_name("the topic to publish on", publish_as or topic)
     with ros_context() as context, _publisher(context, publish_as or topic, reliable) as publisher:
         report = PlayReport(publish_as or topic)
         _wait_for_subscribers(publisher, wait_for_subscribers, wait_timeout_s, stop)

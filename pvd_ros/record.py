@@ -14,7 +14,7 @@ from pvd_core.errors import UserError
 from pvd_ros.bags.types import cloud_from_bytes, stamp_of
 from pvd_ros.bags.writer import BagWriter
 from pvd_ros.codec import MalformedCloudError
-from pvd_ros.ros_session import qos_profile, require_rclpy, ros_context, stop_on_signals
+from pvd_ros.ros_session import check_topic_name, qos_profile, require_rclpy, ros_context, stop_on_signals
 
 
 @dataclass
@@ -46,6 +46,7 @@ def record_topic(
     reliable: as the node publishes; False also hears best-effort publishers, such as sensors.
     started() is called once when the subscription exists, matched() once when a publisher of the topic is there.
     """
+    check_topic_name("the topic to record", topic)
     stop = stop or Event()
     report = RecordReport(topic)
     with BagWriter(out_bag, storage) as bag, ros_context() as context:

@@ -50,6 +50,18 @@ def qos_profile(reliable: bool, depth: int, latched: bool = False):
     )
 
 
+def check_topic_name(what: str, name: str) -> None:
+    """UserError where `name` can be no topic."""
+    require_rclpy()
+    from rclpy.exceptions import InvalidTopicNameException
+    from rclpy.validate_topic_name import validate_topic_name
+
+    try:
+        validate_topic_name(name)
+    except InvalidTopicNameException as error:
+        raise UserError(f"{what} is no topic name: {' '.join(str(error).split())}") from error
+
+
 @contextmanager
 def stop_on_signals() -> Iterator[Event]:
     """An event that SIGINT or SIGTERM sets; a second signal kills as usual. For the main thread."""

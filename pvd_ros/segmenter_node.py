@@ -18,7 +18,6 @@ from visualization_msgs.msg import MarkerArray
 
 from pvd_core import default_weights
 from pvd_core.errors import UserError
-from pvd_core.segmenter import Segmenter
 from pvd_ros.bags.types import stamp_of
 from pvd_ros.codec import rclpy_cloud_types
 from pvd_ros.counters import CloudCounters, StampGaps
@@ -26,8 +25,8 @@ from pvd_ros.health import judge
 from pvd_ros.labeller import CloudLabeller
 from pvd_ros.latency import LatencyWindow, latency_table
 from pvd_ros.legend import legend_markers
-from pvd_ros.parameters import check_topic_name, declare_parameters
-from pvd_ros.ros_session import qos_profile
+from pvd_ros.parameters import declare_parameters
+from pvd_ros.ros_session import check_topic_name, qos_profile
 from pvd_ros.status_messages import diagnostics_message, latency_message, latency_window_message
 from pvd_ros.subscribing import subscribe_with_events
 from pvd_ros.topic_check import no_publisher, publisher_problems
@@ -49,7 +48,7 @@ class SegmenterNode(LifecycleNode):
         self.counters = CloudCounters()
         self.window = LatencyWindow(self._value("latency_window"))
         self._gaps = StampGaps()
-        self._segmenter: Segmenter | None = None
+        self._segmenter = None
         self._worker: LabellingWorker | None = None
         self._subscription = self._timer = None
         self._outputs: list = []
@@ -107,7 +106,7 @@ class SegmenterNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def _configure(self) -> None:
-        check_topic_name("points_in", self._value("points_in"))
+        check_topic_name("parameter points_in", self._value("points_in"))
         # First the publishers: subscribers find them while the network loads, and miss no cloud.
         reliable = self._value("output_reliability") == "reliable"
         self._points = self.create_publisher(
@@ -124,8 +123,12 @@ class SegmenterNode(LifecycleNode):
             self._clean_up()
             raise
 
-    def _load_segmenter(self) -> Segmenter:
+    def _load_segmenter(self):
+        """A pvd_core Segmenter, warmed up."""
+        # Here and not above: torch takes seconds to import, and a mistake in a parameter should show at once.
         import torch
+
+        from pvd_core.segmenter import Segmenter
 
         if self._value("num_threads"):
             torch.set_num_threads(self._value("num_threads"))

@@ -1,5 +1,7 @@
 """The parts of the node that need no ROS: mailbox, counters, gaps, health and the worker."""
 
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -9,6 +11,7 @@ from ros_processes import wait_until
 from ros_weights import tiny_weights
 
 from pvd_core.segmenter import Segmenter
+from pvd_ros.bags import BagWriter
 from pvd_ros.bags.types import rosbags_cloud_types, stamp_of
 from pvd_ros.counters import CloudCounters, StampGaps
 from pvd_ros.health import ERROR, OK, WARN, judge
@@ -193,3 +196,17 @@ def test_under_overload_every_cloud_is_accounted_for_and_the_last_is_labelled(se
     assert bench.counters.dropped > 0
     assert bench.counters.received == bench.counters.labelled + bench.counters.dropped
     assert stamp_of(bench.published[-1]) == 49
+
+
+@pytest.mark.parametrize(
+    "call", ["node.main(['--help'])", "play.main(['{bag}'])", "record.main(['{new}', '--topic', '/lidar'])"]
+)
+def test_without_rclpy_the_error_names_the_extra_to_install(tmp_path, project_root, call):
+    with BagWriter(tmp_path / "in") as bag:
+        bag.write_cloud("/lidar", xyzi_cloud(points_of(1)))
+    call = call.format(bag=tmp_path / "in", new=tmp_path / "new")
+    code = f"import sys; sys.modules['rclpy'] = None; from pvd_ros import node, play, record; sys.exit({call})"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=project_root, capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert "pip install 'pvd_ros[ros]'" in ended.stderr
+    assert "Traceback" not in ended.stderr

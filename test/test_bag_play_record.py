@@ -1,0 +1,105 @@
+"""Player and recorder as processes: pace, stamps, and what they say when something is wrong."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+from ros_clouds import xyzi_cloud
+from ros_processes import graph
+
+pytest.importorskip("rclpy", reason="needs rclpy: pip install 'pvd_ros[ros]' or source a ROS 2")
+
+from pvd_ros.bags import BagWriter, read_clouds
+from pvd_ros.bags.types import stamp_of
+
+STAMP_NS = 1_700_000_000_000_000_000
+
+
+@pytest.fixture
+def ros(tmp_path):
+    with graph(tmp_path) as found:
+        yield found
+
+
+def write_bag(folder, count=5, gap_ns=200_000_000):
+    with BagWriter(folder / "in") as bag:
+        for index in range(count):
+            points = np.random.default_rng(index).normal(size=(100, 4)).astype(np.float32)
+            bag.write_cloud("/lidar", xyzi_cloud(points, STAMP_NS + index), STAMP_NS + index * gap_ns)
+    return folder / "in"
+
+
+def play_and_record(ros, bag, count, *play_options, record_options=()):
+    """(reports of player and recorder, recorded clouds)"""
+    out, reports = ros.folder / "out", (ros.folder / "play.json", ros.folder / "record.json")
+    limits = ["--max-clouds", count, "--timeout", 60, "--report", reports[1]]
+    recorder = ros.start("pvd_ros.record", out, "--topic", "/lidar", *limits, *record_options, ready="recording")
+    player = ros.start("pvd_ros.play", bag, "--wait-for-subscribers", 1, "--report", reports[0], *play_options)
+    assert recorder.wait() == 0, recorder.text()
+    played_on = player.stop() if "--loop" in play_options else player.wait()
+    assert played_on == 0, player.text()
+    return *(json.loads(path.read_text()) for path in reports), list(read_clouds(out))
+
+
+def test_clouds_arrive_as_recorded_at_the_pace_asked_for(ros):
+    bag = write_bag(ros.folder)
+    played, recorded, clouds = play_and_record(ros, bag, 5, "--reliable", "--keep-stamps", "--rate", "2")
+    assert [stamp_of(cloud.message) for cloud in clouds] == [STAMP_NS + index for index in range(5)]
+    for cloud, given in zip(clouds, read_clouds(bag), strict=True):
+        assert cloud.message.header == given.message.header
+        np.testing.assert_array_equal(cloud.message.data, given.message.data)
+    arrivals = [arrival for _, arrival in recorded["arrivals"]]
+    assert [cloud.log_time_ns for cloud in clouds] == arrivals
+    # Four gaps of 200 ms at twice the speed; a busy machine may only be slower.
+    assert 0.35e9 < arrivals[-1] - arrivals[0] < 5e9
+    assert (played["clouds"], played["unreadable"]) == (5, 0)
+
+
+def test_restamped_clouds_leave_with_the_present_time_and_the_report_maps_the_stamps(ros):
+    before = time.time_ns()
+    played, _, clouds = play_and_record(ros, write_bag(ros.folder), 5, "--reliable")
+    assert [original for original, _ in played["stamps"]] == [STAMP_NS + index for index in range(5)]
+    assert [stamp_of(cloud.message) for cloud in clouds] == [published for _, published in played["stamps"]]
+    assert all(before < stamp_of(cloud.message) <= cloud.log_time_ns for cloud in clouds)
+
+
+def test_a_loop_goes_on_until_it_is_stopped(ros):
+    bag = write_bag(ros.folder, count=2, gap_ns=20_000_000)
+    played, _, clouds = play_and_record(ros, bag, 7, "--reliable", "--loop", "--keep-stamps")
+    assert played["clouds"] >= 7
+    assert {stamp_of(cloud.message) for cloud in clouds} == {STAMP_NS, STAMP_NS + 1}
+
+
+def test_a_best_effort_recorder_hears_a_best_effort_player(ros):
+    bag = write_bag(ros.folder, count=20, gap_ns=50_000_000)
+    _, recorded, clouds = play_and_record(ros, bag, 10, record_options=["--best-effort"])
+    assert len(clouds) == recorded["clouds"] == 10
+
+
+def test_a_player_without_listeners_gives_up_with_a_clear_error(ros):
+    arguments = ["--wait-for-subscribers", 1, "--wait-timeout", 0.2]
+    player = ros.start("pvd_ros.play", write_bag(ros.folder), *arguments)
+    assert player.wait() == 2
+    assert "0 subscribers on /lidar after 0.2 s, expected 1" in player.text()
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "words"),
+    [
+        ("pvd_ros.play", ["{in}", "--topic", "/radar"], "no topic /radar"),
+        ("pvd_ros.play", ["{in}", "--rate", "0"], "rate is 0.0, expected more than 0"),
+        ("pvd_ros.play", ["/nowhere"], "no bag at /nowhere"),
+        ("pvd_ros.record", ["{in}", "--topic", "/lidar"], "exists already"),
+        ("pvd_ros.record", ["{out}", "--topic", "no topic"], "is no topic name"),
+        ("pvd_ros.play", ["{in}", "--publish-as", "no topic"], "is no topic name"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_code_2(ros, module, arguments, words):
+    bag = str(write_bag(ros.folder))
+    paths = {"{in}": bag, "{out}": str(ros.folder / "new")}
+    process = ros.start(module, *[paths.get(word, word) for word in arguments])
+    assert process.wait() == 2
+    assert words in process.text()
+    assert len(process.text().strip().splitlines()) == 1
+    assert not (ros.folder / "new").exists()
