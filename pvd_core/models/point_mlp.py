@@ -5,8 +5,10 @@ P points, V voxels, F input features, D point features, E voxel features.
 
 import itertools
 
+import torch
 from torch import nn
 
+from pvd_core.models.fused_linear import folded, in_chunks, linear
 from pvd_core.models.norm import Norm
 from pvd_core.voxels import max_of_points
 
@@ -24,10 +26,23 @@ class PointMLP(nn.Module):
         self.out = nn.Linear(sizes[-1], out_features)
 
     def forward(self, features_PF):
+        if not (self.training or torch.is_grad_enabled()):
+            return self._fused(features_PF)
         features = self.in_norm(features_PF)
         for layer in self.layers:
             features = layer(features)
         return self.out(features)
+
+    def _fused(self, features_PF):
+        layers = [folded(layer.linear, after=layer.norm) for layer in self.layers]
+        layers[0] = folded(self.layers[0].linear, before=self.in_norm, after=self.layers[0].norm)
+
+        def run(features):
+            for weight, bias in layers:
+                features = linear(features, weight, bias, relu=True)
+            return linear(features, self.out.weight, self.out.bias)
+
+        return in_chunks(run, features_PF)
 
 
 class LinearNormReLU(nn.Module):

@@ -6,8 +6,10 @@ two feature sets and serves as an auxiliary training loss. P points, V voxels, E
 
 import itertools
 
+import torch
 from torch import nn
 
+from pvd_core.models.fused_linear import folded, in_chunks, linear
 from pvd_core.models.norm import Norm
 from pvd_core.models.point_mlp import LinearNormReLU
 
@@ -30,11 +32,28 @@ class MirrorRefinement(nn.Module):
 
     def forward(self, voxel_features_VE, point_features_PD, point_to_voxel_P):
         """(class scores (P, C), last hidden activation (P, widths[-1]))."""
+        if not (self.training or torch.is_grad_enabled()):
+            return self._fused(voxel_features_VE, point_features_PD, point_to_voxel_P)
         gathered = self.from_voxel(voxel_features_VE).index_select(0, point_to_voxel_P)
         hidden = nn.functional.relu(self.norm(gathered + self.from_point(point_features_PD)), inplace=True)
         for layer in self.layers:
             hidden = layer(hidden)
         return self.out(hidden), hidden
+
+    def _fused(self, voxel_features_VE, point_features_PD, point_to_voxel_P):
+        voxel_weight, _ = folded(self.from_voxel, after=self.norm)
+        point_weight, point_bias = folded(self.from_point, after=self.norm)
+        layers = [folded(layer.linear, after=layer.norm) for layer in self.layers]
+        from_voxels = linear(voxel_features_VE, voxel_weight, None)
+
+        def run(point_features, voxel_numbers):
+            hidden = linear(point_features, point_weight, point_bias)
+            hidden = hidden.add_(from_voxels.index_select(0, voxel_numbers.squeeze(1))).relu_()
+            for weight, bias in layers:
+                hidden = linear(hidden, weight, bias, relu=True)
+            return linear(hidden, self.out.weight, self.out.bias), hidden
+
+        return in_chunks(run, point_features_PD, point_to_voxel_P[:, None])
 
 
 class AddRefinement(nn.Module):

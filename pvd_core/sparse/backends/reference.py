@@ -9,6 +9,8 @@ slower at 8 to 32 channels on CPUs.
 
 import torch
 
+from pvd_core.sparse.backends.products import multiply_into, row_bucket
+
 
 def convolve(features_VI, weight_KIO, kernel_map):
     """Features of the output sites, (V_out, O), differentiable in features and weight. Under autocast operands and
@@ -44,12 +46,13 @@ def _gather_multiply_sum(features_VI, weight_KIO, kernel_map):
     if num_pairs == 0:
         return features_VI.new_zeros(num_out, out_channels)
     # Rows that only fill up a bucket spill into the part of the next tap, which that tap then overwrites.
-    buffer_rows = max(start + _row_bucket(end - start, features_VI) for _, start, end in kernel_map.taps)
+    buffer_rows = max(start + row_bucket(end - start, features_VI) for _, start, end in kernel_map.taps)
     in_index_M = kernel_map.padded_in_index(buffer_rows)
     products_MO = features_VI.new_empty(buffer_rows, out_channels)
     for tap, start, end in kernel_map.taps:
-        end = start + _row_bucket(end - start, features_VI)
-        torch.mm(features_VI.index_select(0, in_index_M[start:end]), weight_KIO[tap], out=products_MO[start:end])
+        end = start + row_bucket(end - start, features_VI)
+        rows_I = features_VI.index_select(0, in_index_M[start:end])
+        multiply_into(products_MO[start:end], rows_I, weight_KIO[tap])
     pair_numbers_M, first_pair_V = kernel_map.pairs_by_output
     return torch.nn.functional.embedding_bag(pair_numbers_M, products_MO, first_pair_V, mode="sum")
 
@@ -57,7 +60,7 @@ def _gather_multiply_sum(features_VI, weight_KIO, kernel_map):
 def _weight_gradient(features_VI, grad_VO, weight_KIO, kernel_map):
     grad_KIO = torch.zeros_like(weight_KIO)
     for tap, start, end in kernel_map.taps:
-        num_pairs, num_rows = end - start, _row_bucket(end - start, features_VI)
+        num_pairs, num_rows = end - start, row_bucket(end - start, features_VI)
         in_index_M = kernel_map.padded_in_index(start + num_rows)
         rows_I = features_VI.index_select(0, in_index_M[start : start + num_rows])
         rows_O = grad_VO.new_empty(num_rows, grad_VO.shape[1])
@@ -65,15 +68,3 @@ def _weight_gradient(features_VI, grad_VO, weight_KIO, kernel_map):
         rows_O[num_pairs:] = 0
         torch.mm(rows_I.t(), rows_O, out=grad_KIO[tap])
     return grad_KIO
-
-
-def _row_bucket(num_rows, features):
-    """Rows of a matrix product: as many as there are, but for bfloat16 on CPUs the next of four sizes an octave.
-
-    oneDNN compiles a kernel for every new shape, which takes longer than most of these products; pair counts differ in
-    every scan, buckets recur.
-    """
-    if features.dtype != torch.bfloat16 or features.device.type != "cpu":
-        return num_rows
-    step = max(16, 1 << max(num_rows - 1, 1).bit_length() >> 3)
-    return -(-num_rows // step) * step
