@@ -121,7 +121,8 @@ def install_packages(ros_distro):
     python = str(VENV / "bin" / "python")
     index = os.environ.get("TORCH_INDEX")
     if index:
-        install(python, ["torch", "-c", str(constraints), "--index-url", index], "torch", say, LOG)
+        # Without its dependencies: such an index need not hold them in the pinned versions; the last step brings them.
+        install(python, ["torch", "--no-deps", "-c", str(constraints), "--index-url", index], "torch", say, LOG)
     elif not Path("/dev/nvidiactl").exists():
         say("pip may fetch torch with CUDA libraries (several GB); for the CPU alone start again with")
         say("  TORCH_INDEX=https://download.pytorch.org/whl/cpu")
