@@ -16,6 +16,8 @@ def written_atomically(path):
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
+        # Some writers make files that only the owner may read.
+        temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, path)
     except OSError as error:
         raise UserError(
@@ -24,3 +26,9 @@ def written_atomically(path):
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def _umask():
+    value = os.umask(0)
+    os.umask(value)
+    return value

@@ -10,14 +10,13 @@ import numpy as np
 import torch
 
 from pvd_core.errors import UserError
+from pvd_core.measured import is_measured, measured_points
 from pvd_core.memory import keep_freed_memory
 from pvd_core.voxels import voxelise
 from pvd_core.weights import load_model
 
 PRECISIONS = ("fp32",)
 
-# Beyond this no spinning LiDAR measures; such coordinates would overflow float32 when squared.
-_MAX_COORDINATE_M = 1e4
 _WARM_UP_POINTS = 2000
 
 
@@ -64,8 +63,8 @@ class Segmenter:
         if points.ndim != 2 or points.shape[1] != 4:
             raise ValueError(f"points have shape {points.shape}; expected (N, 4): x, y, z, intensity")
         clock = _StageClock(self.device)
-        is_measured = _is_measured(points)
-        measured = np.nan_to_num(points[is_measured], copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+        measured_N = is_measured(points)
+        measured = measured_points(points, measured_N)
         batch = voxelise([torch.from_numpy(measured).to(self.device)], self.model.grid)
         clock.end("voxelise")
         output = self.model(batch, with_points=self.model.predicts_from_points) if len(measured) else None
@@ -73,7 +72,7 @@ class Segmenter:
         labels = np.zeros(len(points), np.uint8)
         confidence = np.zeros(len(points), np.float32)
         if output is not None:
-            labels[is_measured], confidence[is_measured] = _labels_of_points(output, batch.point_to_voxel_P)
+            labels[measured_N], confidence[measured_N] = _labels_of_points(output, batch.point_to_voxel_P)
         clock.end("to_points")
         return Segmentation(labels, confidence, clock.timings_ms())
 
@@ -91,12 +90,6 @@ def resolve_device(device):
     if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
         raise UserError(f"device {device!r}: torch sees {torch.cuda.device_count()} GPUs here; use cpu or auto")
     return resolved
-
-
-def _is_measured(points):
-    xyz = points[:, :3]
-    # NaN fails the comparison as well.
-    return (np.abs(xyz) < _MAX_COORDINATE_M).all(axis=1) & (xyz != 0).any(axis=1)
 
 
 def _labels_of_points(output, point_to_voxel_P):

@@ -11,6 +11,7 @@ import torch
 
 from pvd_core.errors import UserError
 from pvd_core.labels import NUM_CLASSES
+from pvd_core.measured import is_measured, measured_points
 from pvd_core.voxels import majority_labels, voxelise
 from training.augment import augment
 
@@ -69,15 +70,9 @@ def _epoch_order(seed, epoch, num_scans):
 
 
 def usable_points(points, labels):
-    """Points and labels without those that the Segmenter does not label, by its rules: coordinates that are not finite
-    or beyond 10 km, and (0, 0, 0), no return. Intensities that are not finite become 0."""
-    xyz = points[:, :3]
-    usable = (np.abs(xyz) < 1e4).all(axis=1) & (xyz != 0).any(axis=1)
-    if not usable.all():
-        points, labels = points[usable], labels[usable]
-    if not np.isfinite(points).all():
-        points = np.nan_to_num(points, nan=0.0, posinf=0.0, neginf=0.0)
-    return points, labels
+    """Points and labels of what the Segmenter would label: the measured points."""
+    measured_N = is_measured(points)
+    return measured_points(points, measured_N), labels[measured_N]
 
 
 def make_batch(examples, grid, device="cpu"):

@@ -11,6 +11,9 @@ import torch
 
 from pvd_core.sparse.backends.products import multiply_into, row_bucket
 
+# Operands and result of a product are used again at once: they should still be in the cache (best of 0.5 to 4 MB).
+_PIECE_BYTES = 1 << 21
+
 
 def convolve(features_VI, weight_KIO, kernel_map):
     """Features of the output sites, (V_out, O), differentiable in features and weight. Under autocast operands and
@@ -45,16 +48,25 @@ def _gather_multiply_sum(features_VI, weight_KIO, kernel_map):
     num_out, num_pairs, out_channels = kernel_map.num_out, kernel_map.num_pairs, weight_KIO.shape[2]
     if num_pairs == 0:
         return features_VI.new_zeros(num_out, out_channels)
-    # Rows that only fill up a bucket spill into the part of the next tap, which that tap then overwrites.
-    buffer_rows = max(start + row_bucket(end - start, features_VI) for _, start, end in kernel_map.taps)
+    # Rows that only fill up a bucket spill into the part of the next piece, which that piece then overwrites.
+    pieces = list(_pieces(kernel_map, features_VI, out_channels))
+    buffer_rows = max(end for _, _, end in pieces)
     in_index_M = kernel_map.padded_in_index(buffer_rows)
     products_MO = features_VI.new_empty(buffer_rows, out_channels)
-    for tap, start, end in kernel_map.taps:
-        end = start + row_bucket(end - start, features_VI)
+    for tap, start, end in pieces:
         rows_I = features_VI.index_select(0, in_index_M[start:end])
         multiply_into(products_MO[start:end], rows_I, weight_KIO[tap])
     pair_numbers_M, first_pair_V = kernel_map.pairs_by_output
     return torch.nn.functional.embedding_bag(pair_numbers_M, products_MO, first_pair_V, mode="sum")
+
+
+def _pieces(kernel_map, features_VI, out_channels):
+    """(tap, first pair, end) of products whose operands stay in the cache; ends are rounded up to buckets."""
+    row_bytes = features_VI.element_size() * (features_VI.shape[1] + out_channels)
+    num_rows = 1 << max(_PIECE_BYTES // row_bytes, 1).bit_length() if features_VI.device.type == "cpu" else 1 << 62
+    for tap, start, end in kernel_map.taps:
+        for first in range(start, end, num_rows):
+            yield tap, first, first + row_bucket(min(num_rows, end - first), features_VI)
 
 
 def _weight_gradient(features_VI, grad_VO, weight_KIO, kernel_map):
