@@ -10,6 +10,7 @@ from pvd_core.segmenter import Segmenter
 from pvd_core.weights import save_weights
 from training.checkpoint import write_atomically
 from training.config import config_as_dict, settings_without_effect
+from training.curves import draw_curves
 from training.evaluate import metrics_of, score
 from training.logs import Logs
 from training.optimization import learning_rate
@@ -166,6 +167,7 @@ def _finish(session, logs, stopped):
     if stopped != "interrupted" and not is_validated:
         _validate(session, logs)
     state.save(session.run.checkpoint)
+    draw_curves(session.run)
 
 
 def _facts(session):

@@ -32,6 +32,7 @@ class RunFolder:
         self.best_weights = self.path / "best.safetensors"
         self.last_weights = self.path / "last.safetensors"
         self.summary = self.path / "summary.json"
+        self.curves = self.path / "curves.png"
         self.tensorboard = self.path / "tensorboard"
 
     def check(self, config, resume):

@@ -1,0 +1,14 @@
+import json
+
+from training.curves import draw_curves
+from training.run_folder import RunFolder
+
+
+def test_curves_of_a_run_are_drawn_even_before_its_first_validation(tmp_path):
+    run = RunFolder(tmp_path)
+    assert draw_curves(run).read_bytes().startswith(b"\x89PNG")
+
+    lines = [{"step": step, "lovasz": 1 / step, "cross_entropy": 2 / step} for step in range(1, 200)]
+    run.losses.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    empty = run.curves.stat().st_size
+    assert draw_curves(run).stat().st_size > empty

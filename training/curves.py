@@ -1,0 +1,40 @@
+"""The picture of a training run: losses by term and validation mIoU over the steps."""
+
+import json
+
+# A point of the drawn loss is the mean of this share of the run.
+_SMOOTHING_SHARE = 1 / 60
+
+
+def draw_curves(run):
+    """Writes `curves.png` into the RunFolder `run` from its logs; returns the path, or None without matplotlib."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        return None
+    losses, validations = _read_lines(run.losses), _read_lines(run.validations)
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    loss_axes, score_axes = figure.subplots(1, 2)
+    terms = [name for name in ("cross_entropy", "lovasz", "point_cross_entropy") if losses and name in losses[0]]
+    width = max(1, round(len(losses) * _SMOOTHING_SHARE))
+    for name in terms:
+        parts = [losses[start : start + width] for start in range(0, len(losses), width)]
+        loss_axes.plot(
+            [part[-1]["step"] for part in parts],
+            [sum(line[name] for line in part) / len(part) for part in parts],
+            label=name.replace("_", " "),
+        )
+    loss_axes.set(title="training losses", xlabel="step", ylim=(0, None))
+    if terms:
+        loss_axes.legend()
+    score_axes.plot([line["step"] for line in validations], [line["miou_present"] for line in validations], "o-")
+    score_axes.set(title="validation mIoU over the classes present", xlabel="step", ylim=(0, 1))
+    score_axes.grid(alpha=0.3)
+    figure.savefig(run.curves, dpi=100)
+    return run.curves
+
+
+def _read_lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
