@@ -11,6 +11,7 @@ from pvd_core.models.output import SegmentationOutput
 from pvd_core.models.point_mlp import PointMLP, VoxelCompression
 from pvd_core.models.refinement import AddRefinement, MirrorRefinement
 from pvd_core.sparse import Sites, SparseTensor, SubmanifoldConvolution
+from pvd_core.sparse.backends import reference
 from pvd_core.voxels import NUM_POINT_FEATURES, CylindricalGrid
 
 REFINEMENTS = ("R3", "R1", "none")
@@ -44,6 +45,7 @@ class Cylinder3D(nn.Module):
     def __init__(self, config=Cylinder3DConfig()):
         super().__init__()
         self.config = config
+        self.backend = reference
         num_fused = 4 * config.width
         self.point_mlp = PointMLP(NUM_POINT_FEATURES, config.point_mlp_widths, config.num_point_features)
         self.voxel_compress = VoxelCompression(config.num_point_features, config.num_voxel_features)
@@ -72,7 +74,7 @@ class Cylinder3D(nn.Module):
         """SegmentationOutput of a VoxelBatch. `with_points=False` leaves the refinement out."""
         point_features_PD = self.point_mlp(batch.point_features_PF)
         voxel_features_VE = self.voxel_compress(point_features_PD, batch)
-        sites = Sites(batch.coords_V4, batch.grid.shape, batch.batch_size)
+        sites = Sites(batch.coords_V4, batch.grid.shape, batch.batch_size, self.backend)
         fused = self.backbone(SparseTensor(voxel_features_VE, sites))
         voxel_logits_VC = self.head["conv"](fused).features_VC
         if self.refinement is None or not with_points:

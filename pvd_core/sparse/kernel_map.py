@@ -32,6 +32,7 @@ class KernelMap:
             num_in=num_in,
             num_out=num_out,
         )
+        kernel_map._cache["table"] = table_KV
         # Pair numbers run along taps; read along outputs, they are the order in which sums are taken.
         pair_number_KV = is_pair_KV.view(-1).cumsum(0).view_as(table_KV) - 1
         num_taps_V = is_pair_KV.sum(dim=0)
@@ -69,6 +70,17 @@ class KernelMap:
                 self.out_index_M, self.in_index_M, self.num_pairs_K, self.num_out, self.num_in, {"transposed": self}
             )
         return self._cache["transposed"]
+
+    @property
+    def table_KV(self):
+        """Input row of each tap and output, int32 (K, V_out), -1 where there is none."""
+        if "table" not in self._cache:
+            taps_K = torch.arange(len(self.num_pairs_K), device=self.out_index_M.device)
+            taps_M = taps_K.repeat_interleave(torch.tensor(self.num_pairs_K, device=taps_K.device))
+            table = torch.full((len(taps_K), self.num_out), -1, dtype=torch.int32, device=taps_K.device)
+            table[taps_M, self.out_index_M] = self.in_index_M.int()
+            self._cache["table"] = table
+        return self._cache["table"]
 
     @property
     def pairs_by_output(self):

@@ -5,7 +5,6 @@ import math
 import torch
 from torch import nn
 
-from pvd_core.sparse.backends.reference import convolve
 from pvd_core.sparse.tensor import SparseTensor
 
 
@@ -26,8 +25,8 @@ class SparseConvolution(nn.Module):
         _num_taps, in_channels, out_channels = self.weight.shape
         return f"{in_channels}, {out_channels}, kernel={self.kernel}, bias={self.bias is not None}"
 
-    def _convolve(self, features_VI, kernel_map):
-        features_VO = convolve(features_VI, self.weight, kernel_map)
+    def _convolve(self, tensor, kernel_map):
+        features_VO = tensor.sites.backend.convolve(tensor.features_VC, self.weight, kernel_map)
         return features_VO if self.bias is None else features_VO + self.bias
 
 
@@ -35,7 +34,7 @@ class SubmanifoldConvolution(SparseConvolution):
     """Stride 1; output sites are the input sites. Kernel sizes 1 or 3 an axis."""
 
     def forward(self, tensor: SparseTensor) -> SparseTensor:
-        return tensor.with_features(self._convolve(tensor.features_VC, self.kernel_map(tensor)))
+        return tensor.with_features(self._convolve(tensor, self.kernel_map(tensor)))
 
     def kernel_map(self, tensor):
         return tensor.sites.submanifold_map(self.kernel)
@@ -50,7 +49,7 @@ class StridedConvolution(SparseConvolution):
 
     def forward(self, tensor: SparseTensor) -> SparseTensor:
         coarse_sites, kernel_map = tensor.sites.downsampled(self.stride)
-        return SparseTensor(self._convolve(tensor.features_VC, kernel_map), coarse_sites)
+        return SparseTensor(self._convolve(tensor, kernel_map), coarse_sites)
 
     def kernel_map(self, tensor):
         return tensor.sites.downsampled(self.stride)[1]
@@ -64,7 +63,7 @@ class InverseConvolution(SparseConvolution):
         self.stride = tuple(stride)
 
     def forward(self, tensor: SparseTensor, fine_sites) -> SparseTensor:
-        features_VC = self._convolve(tensor.features_VC, self.kernel_map(tensor, fine_sites))
+        features_VC = self._convolve(tensor, self.kernel_map(tensor, fine_sites))
         return SparseTensor(features_VC, fine_sites)
 
     def kernel_map(self, tensor, fine_sites):

@@ -9,6 +9,7 @@ import itertools
 
 import torch
 
+from pvd_core.sparse.backends import reference
 from pvd_core.sparse.kernel_map import KernelMap
 
 _NUM_NEIGHBOURS = 27
@@ -16,12 +17,13 @@ _NUM_NEIGHBOURS = 27
 
 class Sites:
     """`coords_V4` int64 (V, 4): scan, then three indices inside `shape`; distinct, sorted. Maps are built once and
-    kept, so layers (and encoder and decoder) that share a level share them."""
+    kept, so layers (and encoder and decoder) that share a level share them. `backend` computes the convolutions."""
 
-    def __init__(self, coords_V4, shape, batch_size):
+    def __init__(self, coords_V4, shape, batch_size, backend=reference):
         self.coords_V4 = coords_V4
         self.shape = tuple(shape)
         self.batch_size = batch_size
+        self.backend = backend
         self._neighbours_KV = None
         self._table = None
         self._submanifold_maps = {}
@@ -45,7 +47,7 @@ class Sites:
         """(coarse Sites, KernelMap to them) of a 3x3x3 convolution with `stride` (1 or 2 an axis) and padding 1.
         A coarse site exists where at least one fine site lies in its receptive field."""
         if stride not in self._downsampled:
-            coarse = Sites(*self._coarse_sites(stride), self.batch_size)
+            coarse = Sites(*self._coarse_sites(stride), self.batch_size, self.backend)
             table_KV = self._look_up(coarse.coords_V4, stride)
             self._downsampled[stride] = coarse, KernelMap.from_table(table_KV, self.num_sites)
         return self._downsampled[stride]
