@@ -27,7 +27,8 @@ class LayerCost:
 
 def layer_costs(model, batch):
     """A LayerCost a layer, in order of execution, of `model` on a VoxelBatch."""
-    with torch.inference_mode(), _recorded(model) as costs:
+    # With gradients on, the point layers run one by one, where the hooks see them, and not fused.
+    with torch.enable_grad(), _recorded(model) as costs:
         model(batch, with_points=model.predicts_from_points)
     return costs
 

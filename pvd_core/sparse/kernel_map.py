@@ -71,8 +71,7 @@ class KernelMap:
             )
         return self._cache["transposed"]
 
-    @property
-    def table_KV(self):
+    def table(self):
         """Input row of each tap and output, int32 (K, V_out), -1 where there is none."""
         if "table" not in self._cache:
             taps_K = torch.arange(len(self.num_pairs_K), device=self.out_index_M.device)
