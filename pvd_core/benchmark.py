@@ -1,5 +1,6 @@
 """How long a cloud takes, against the floor of the network's bare matrix products, in one run on one machine."""
 
+import itertools
 import platform
 import resource
 import statistics
@@ -10,13 +11,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pvd_core.errors import UserError
 from pvd_core.macs import count_macs, layer_costs
-from pvd_core.segmenter import PRECISIONS
+from pvd_core.measured import is_measured, measured_points
+from pvd_core.segmenter import PRECISIONS, Segmenter, check_precision
 from pvd_core.sparse import Sites, SparseConvolution, SparseTensor
+from pvd_core.sparse.backends import load_backend
+from pvd_core.sparse.backends.products import multiply_into
 from pvd_core.voxels import voxelise
 
-BACKENDS = ("reference",)
 _WARM_UP_RUNS = 3
 
 
@@ -43,19 +45,19 @@ class BenchmarkRow:
     peak_mb: float
 
 
-def benchmark(segmenter, scans, runs=100, backends=("reference",), precisions=("fp32",), progress=None):
-    """A dictionary of `hardware` and `rows` (BenchmarkRow as dictionaries) for `scans`: {name: (N, 4) float32}."""
-    for values, known, what in ((backends, BACKENDS, "backend"), (precisions, PRECISIONS, "precision")):
-        for value in values:
-            if value not in known:
-                raise UserError(f"{what} {value!r}: this version has {', '.join(known)}")
-    rows = [
-        asdict(_measure(segmenter, name, points, backend, precision, runs, progress))
-        for name, points in scans.items()
-        for backend in backends
-        for precision in precisions
-    ]
-    return {"hardware": hardware(segmenter.device), "runs": runs, "rows": rows}
+def benchmark(model, scans, device, runs=100, backends=("reference",), precisions=("fp32",), progress=None):
+    """A dictionary of `hardware` and `rows` (BenchmarkRow as dictionaries) of a network on `scans`, {name: (N, 4)
+    float32}, on a torch.device."""
+    loaded = {backend: load_backend(backend) for backend in backends}
+    for precision in precisions:
+        check_precision(precision, device)
+    rows = []
+    for name, points in scans.items():
+        for backend, precision in itertools.product(backends, precisions):
+            model.backend = loaded[backend]
+            segmenter = Segmenter(model, device=device, precision=precision)
+            rows.append(asdict(_measure(segmenter, name, points, backend, runs, progress)))
+    return {"hardware": hardware(device), "runs": runs, "rows": rows}
 
 
 def hardware(device):
@@ -79,7 +81,7 @@ def as_table(rows):
     return "\n".join(lines)
 
 
-def _measure(segmenter, name, points, backend, precision, runs, progress):
+def _measure(segmenter, name, points, backend, runs, progress):
     unet = _UNetInput(segmenter, points)
     totals_ms = _times_ms(lambda: segmenter.segment(points), runs, segmenter.device, progress)
     short = max(3, runs // 5)
@@ -89,7 +91,7 @@ def _measure(segmenter, name, points, backend, precision, runs, progress):
     return BenchmarkRow(
         scan=name,
         backend=backend,
-        precision=precision,
+        precision=segmenter.precision,
         threads=torch.get_num_threads(),
         points=len(points),
         voxels=unet.batch.num_voxels,
@@ -111,22 +113,22 @@ class _UNetInput:
 
     def __init__(self, segmenter, points):
         self._model = segmenter.model
-        is_finite = np.isfinite(points).all(axis=1)
-        scan = torch.from_numpy(np.ascontiguousarray(points[is_finite])).to(segmenter.device)
+        self._dtype = PRECISIONS[segmenter.precision]
+        scan = torch.from_numpy(measured_points(points, is_measured(points))).to(segmenter.device)
         self.batch = voxelise([scan], self._model.grid)
-        with torch.inference_mode():
+        with torch.inference_mode(), self._autocast(scan.device):
             features_PD = self._model.point_mlp(self.batch.point_features_PF)
             self._features_VE = self._model.voxel_compress(features_PD, self.batch)
 
     @torch.inference_mode()
     def run(self):
-        sites = Sites(self.batch.coords_V4, self.batch.grid.shape, 1)
-        return self._model.head["conv"](self._model.backbone(SparseTensor(self._features_VE, sites)))
+        with self._autocast(self._features_VE.device):
+            return self._model.head["conv"](self._model.backbone(SparseTensor(self._features_VE, self._sites())))
 
     @torch.inference_mode()
     def build_maps(self):
         """The kernel maps that the network uses, from fresh sites."""
-        sites = Sites(self.batch.coords_V4, self.batch.grid.shape, 1)
+        sites = self._sites()
         for block in self._model.backbone.encoder:
             for kernel in self._kernels_at(sites):
                 sites.submanifold_map(kernel)
@@ -134,22 +136,31 @@ class _UNetInput:
         sites.submanifold_map((3, 3, 3))
 
     def bare_products(self):
-        """A function that runs every matrix product of the U-Net on random operands of the same shapes."""
+        """A function that runs every matrix product of the U-Net, as the reference backend multiplies, on random
+        operands of the same shapes."""
         sparse = {name for name, module in self._model.named_modules() if isinstance(module, SparseConvolution)}
+        like = {"device": self._features_VE.device, "dtype": self._dtype or torch.float32}
         products = []
         for cost in layer_costs(self._model, self.batch):
             if cost.name in sparse:
                 most_rows = max(cost.rows)
-                operands = torch.randn(most_rows, cost.in_channels, device=self._features_VE.device)
-                weight = torch.randn(cost.in_channels, cost.out_channels, device=self._features_VE.device)
-                result = torch.empty(most_rows, cost.out_channels, device=self._features_VE.device)
-                products += [(operands[:n], weight, result[:n]) for n in cost.rows if n]
+                operands = torch.randn(most_rows, cost.in_channels, **like)
+                weight = torch.randn(cost.in_channels, cost.out_channels, **like)
+                result = torch.empty(most_rows, cost.out_channels, **like)
+                products += [(result[:n], operands[:n], weight) for n in cost.rows if n]
 
+        @torch.inference_mode()
         def run():
-            for operands, weight, result in products:
-                torch.mm(operands, weight, out=result)
+            for result, operands, weight in products:
+                multiply_into(result, operands, weight)
 
         return run
+
+    def _sites(self):
+        return Sites(self.batch.coords_V4, self.batch.grid.shape, 1, self._model.backend)
+
+    def _autocast(self, device):
+        return torch.autocast(device.type, self._dtype, enabled=self._dtype is not None)
 
     def _kernels_at(self, sites):
         plain = [(1, 3, 3), (3, 1, 3), (3, 3, 3)]

@@ -15,7 +15,8 @@ from pvd_core.memory import keep_freed_memory
 from pvd_core.voxels import voxelise
 from pvd_core.weights import load_model
 
-PRECISIONS = ("fp32",)
+# What the network computes in; sums, norms and probabilities stay in float32.
+PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 _WARM_UP_POINTS = 2000
 
@@ -34,7 +35,10 @@ class Segmenter:
     all exactly 0 (drivers write that for "no return"). Class 0 is never predicted for a measured point.
     """
 
-    def __init__(self, model, facts=None, device="cpu"):
+    def __init__(self, model, facts=None, device="cpu", precision="fp32"):
+        check_precision(precision, torch.device(device))
+        keep_freed_memory()
+        self.precision = precision
         self.model = model.to(device).eval()
         self.facts = facts or {}
         self.device = torch.device(device)
@@ -42,18 +46,23 @@ class Segmenter:
     @classmethod
     def from_weights(cls, path, device="auto", precision="fp32"):
         """`device`: auto, cpu, cuda or cuda:N. Raises UserError for weights that do not load or an absent device."""
-        if precision not in PRECISIONS:
-            raise UserError(f"precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
         device = resolve_device(device)
-        keep_freed_memory()
+        check_precision(precision, device)
         model, facts = load_model(path, device)
-        return cls(model, facts, device)
+        return cls(model, facts, device, precision)
 
     def warm_up(self):
         """Labels one synthetic cloud, so that the first real one is as fast as the rest."""
         generator = np.random.default_rng(0)
         points = generator.uniform((-40, -40, -2, 0), (40, 40, 1, 1), (_WARM_UP_POINTS, 4))
         self.segment(points.astype(np.float32))
+
+    @torch.inference_mode()
+    def run_network(self, batch):
+        """SegmentationOutput of a VoxelBatch in this Segmenter's precision, with what its labels need."""
+        dtype = PRECISIONS[self.precision]
+        with torch.autocast(self.device.type, dtype, enabled=dtype is not None):
+            return self.model(batch, with_points=self.model.predicts_from_points)
 
     @torch.inference_mode()
     def segment(self, points):
@@ -67,7 +76,7 @@ class Segmenter:
         measured = measured_points(points, measured_N)
         batch = voxelise([torch.from_numpy(measured).to(self.device)], self.model.grid)
         clock.end("voxelise")
-        output = self.model(batch, with_points=self.model.predicts_from_points) if len(measured) else None
+        output = self.run_network(batch) if len(measured) else None
         clock.end("network")
         labels = np.zeros(len(points), np.uint8)
         confidence = np.zeros(len(points), np.float32)
@@ -75,6 +84,14 @@ class Segmenter:
             labels[measured_N], confidence[measured_N] = _labels_of_points(output, batch.point_to_voxel_P)
         clock.end("to_points")
         return Segmentation(labels, confidence, clock.timings_ms())
+
+
+def check_precision(precision, device):
+    """UserError for a precision that `device` does not compute in."""
+    if precision not in PRECISIONS:
+        raise UserError(f"precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
+    if precision == "fp16" and device.type == "cpu":
+        raise UserError("precision 'fp16' is for GPUs; take bf16 or fp32 on the CPU")
 
 
 def resolve_device(device):

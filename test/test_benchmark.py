@@ -2,13 +2,14 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from pvd_core.benchmark import as_table, benchmark
 from pvd_core.errors import UserError
 from pvd_core.models import build_model
-from pvd_core.segmenter import Segmenter
 
 SETTINGS = {"width": 4, "num_point_features": 16, "point_mlp_widths": (16,), "grid": {"shape": (24, 18, 8)}}
+CPU = torch.device("cpu")
 PROMISED = {
     "backend", "precision", "threads", "voxels", "macs", "median_ms", "p90_ms", "p99_ms", "network_ms", "maps_ms",
     "floor_ms", "ratio_to_floor", "ratio_to_spconv", "peak_mb",
@@ -22,9 +23,10 @@ def scans():
 
 
 def test_every_promised_figure_is_measured(scans):
-    result = benchmark(Segmenter(build_model(SETTINGS)), scans, runs=4)
+    result = benchmark(build_model(SETTINGS), scans, CPU, runs=4, precisions=("fp32", "bf16"))
 
-    row = result["rows"][0]
+    row, half = result["rows"]
+    assert (row["precision"], half["precision"]) == ("fp32", "bf16")
     assert set(row) >= PROMISED
     assert row["ratio_to_floor"] == pytest.approx(row["network_ms"] / row["floor_ms"])
     assert 0 < row["maps_ms"] < row["network_ms"]
@@ -35,4 +37,4 @@ def test_every_promised_figure_is_measured(scans):
 
 def test_an_unknown_backend_is_refused(scans):
     with pytest.raises(UserError, match="backend 'cudnn'"):
-        benchmark(Segmenter(build_model(SETTINGS)), scans, backends=("cudnn",))
+        benchmark(build_model(SETTINGS), scans, CPU, backends=("cudnn",))

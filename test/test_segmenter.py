@@ -88,3 +88,16 @@ def test_unknown_device_and_precision_are_refused(tmp_path):
         resolve_device("cuda:99")
     with pytest.raises(UserError, match="precision 'fp8'"):
         Segmenter.from_weights(tmp_path / "none", precision="fp8")
+    with pytest.raises(UserError, match="fp16' is for GPUs"):
+        Segmenter.from_weights(tmp_path / "none", device="cpu", precision="fp16")
+
+
+def test_bfloat16_changes_few_labels(segmenter):
+    cloud = random_cloud(3000)
+    half = Segmenter(segmenter.model, precision="bf16")
+
+    expected, result = segmenter.segment(cloud), half.segment(cloud)
+
+    # A network with random weights is unsure everywhere; a trained one agrees far more often.
+    assert (result.labels == expected.labels).mean() > 0.9
+    assert np.abs(result.confidence - expected.confidence).max() < 0.1

@@ -44,21 +44,20 @@ def bench(
     from pvd_core.clouds import find_clouds, read_cloud
     from pvd_core.files import written_atomically
     from pvd_core.models import build_model
-    from pvd_core.segmenter import Segmenter, resolve_device
+    from pvd_core.segmenter import resolve_device
+    from pvd_core.weights import load_model
 
     if model is not None and weights is not None:
         raise UserError("--model times random weights, --weights those of a file; give one of the two")
     if threads:
         torch.set_num_threads(threads)
     clouds = {str(path): read_cloud(path) for path in find_clouds(scans)}
-    if model is not None:
-        segmenter = Segmenter(build_model(model), device=resolve_device(device))
-    else:
-        segmenter = Segmenter.from_weights(weights or default_weights(), device=device)
+    network = build_model(model) if model is not None else load_model(weights or default_weights())[0]
     with interruptible(lambda: "nothing was kept"), Steps("timing", "runs") as steps:
         result = benchmark(
-            segmenter,
+            network,
             clouds,
+            resolve_device(device),
             runs=runs,
             backends=_names(backends, "--backends"),
             precisions=_names(precision, "--precision"),

@@ -27,6 +27,10 @@ def folded(linear, before=None, after=None):
 
 
 def linear(rows, weight, bias, relu=False):
+    """rows @ weight.T + bias, then ReLU if asked for; in autocast's dtype where that is on."""
+    if torch.is_autocast_enabled(rows.device.type):
+        dtype = torch.get_autocast_dtype(rows.device.type)
+        rows, weight, bias = rows.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
     if onednn.is_usable_for(rows):
         return onednn.product(rows, weight, bias, relu)
     result = functional.linear(rows, weight, bias)

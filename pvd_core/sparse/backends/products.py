@@ -7,13 +7,13 @@ from pvd_core import onednn
 
 def multiply_into(result_NO, rows_NI, matrix_IO):
     """result = rows @ matrix."""
-    if onednn.is_usable_for(rows_NI):
+    # torch's own bfloat16 products are oneDNN's already, and write where they are told to.
+    if onednn.is_usable_for(rows_NI) and rows_NI.dtype == torch.float32:
         result_NO.copy_(onednn.product(rows_NI, matrix_IO.t()))
     else:
         torch.mm(rows_NI, matrix_IO, out=result_NO)
 
 
 def row_bucket(num_rows, features):
-    """Rows that a product is given for `num_rows` that it needs. torch's bfloat16 products on CPUs are oneDNN's too."""
-    is_onednn = onednn.is_usable_for(features) or (features.dtype == torch.bfloat16 and features.device.type == "cpu")
-    return onednn.row_bucket(num_rows) if is_onednn else num_rows
+    """Rows that a product is given for `num_rows` that it needs."""
+    return onednn.row_bucket(num_rows) if onednn.is_usable_for(features) else num_rows
