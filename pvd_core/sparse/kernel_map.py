@@ -55,6 +55,12 @@ class KernelMap:
                 yield tap, start, start + count
             start += count
 
+    def cached(self, key, build):
+        """What `build()` returns, computed once and kept with the map: for what a backend derives from it."""
+        if key not in self._cache:
+            self._cache[key] = build()
+        return self._cache[key]
+
     def padded_in_index(self, num_rows):
         """`in_index_M` followed by zeros, at least `num_rows` long."""
         padded = self._cache.get("padded_in_index", self.in_index_M)

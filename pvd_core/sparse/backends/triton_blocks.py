@@ -1,0 +1,92 @@
+"""How the triton backend cuts its work: block sizes, and the neighbour table cut into blocks of rows.
+
+V rows of the output, K taps, B blocks of rows.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class BlockSizes:
+    """Powers of two, at least 16, as `tl.dot` wants them. `pairs` is the depth of a step of the weight gradient."""
+
+    rows: int
+    in_channels: int
+    out_channels: int
+    pairs: int
+    num_warps: int
+    num_stages: int
+
+
+# (most output channels, largest block sizes). Not measured on any GPU yet: sizes that keep operands of all stages under
+# 48 KB, so that they start on every GPU with tensor cores. Layers with many channels have few rows, hence small blocks.
+_FLOAT32 = (
+    (32, BlockSizes(rows=64, in_channels=32, out_channels=32, pairs=32, num_warps=4, num_stages=2)),
+    (None, BlockSizes(rows=64, in_channels=32, out_channels=64, pairs=32, num_warps=4, num_stages=2)),
+)
+_FLOAT16 = (
+    (32, BlockSizes(rows=128, in_channels=32, out_channels=32, pairs=64, num_warps=4, num_stages=3)),
+    (64, BlockSizes(rows=128, in_channels=32, out_channels=64, pairs=64, num_warps=4, num_stages=3)),
+    (None, BlockSizes(rows=64, in_channels=64, out_channels=64, pairs=64, num_warps=4, num_stages=3)),
+)
+
+
+def block_sizes(in_channels, out_channels, dtype):
+    """BlockSizes of a layer; `dtype` is that of the operands."""
+    table = _FLOAT32 if dtype == torch.float32 else _FLOAT16
+    sizes = next(sizes for limit, sizes in table if limit is None or out_channels <= limit)
+    return BlockSizes(
+        rows=sizes.rows,
+        in_channels=min(sizes.in_channels, _power_of_two(in_channels)),
+        out_channels=min(sizes.out_channels, _power_of_two(out_channels)),
+        pairs=sizes.pairs,
+        num_warps=sizes.num_warps,
+        num_stages=sizes.num_stages,
+    )
+
+
+def _power_of_two(count):
+    """The smallest power of two that is at least `count` and 16."""
+    return max(16, 1 << (count - 1).bit_length())
+
+
+@dataclass(frozen=True)
+class RowBlocks:
+    """The columns of a neighbour table in the order in which blocks take them, padded to whole blocks."""
+
+    table_KV: torch.Tensor  # int32, -1 where there is no neighbour
+    rows_V: torch.Tensor  # int32, output row of each column, -1 for padding
+    taps_BK: torch.Tensor  # int32, the taps for which a row of the block has a neighbour, ascending, then the others
+    num_taps_B: torch.Tensor  # int32, how many these are
+
+    @property
+    def num_blocks(self):
+        return self.num_taps_B.shape[0]
+
+
+def row_blocks(kernel_map, block_rows, is_sorted=True):
+    """RowBlocks of a kernel map, kept with it. `is_sorted`: rows with the same set of neighbours stand together, so
+    that more blocks can skip more taps; otherwise rows keep their order. Nothing here waits for the device."""
+    return kernel_map.cached(("row_blocks", block_rows, is_sorted), lambda: _cut(kernel_map, block_rows, is_sorted))
+
+
+def _cut(kernel_map, block_rows, is_sorted):
+    table_KV = kernel_map.table()
+    num_taps, num_out = table_KV.shape
+    rows_V = torch.arange(num_out, dtype=torch.int32, device=table_KV.device)
+    if is_sorted:
+        taps_K1 = torch.arange(num_taps, device=table_KV.device)[:, None]
+        neighbour_sets_V = ((table_KV >= 0).long() << taps_K1).sum(dim=0)
+        order_V = torch.sort(neighbour_sets_V, stable=True).indices
+        table_KV, rows_V = table_KV[:, order_V], rows_V[order_V]
+    num_padding = -num_out % block_rows
+    table_KV = torch.nn.functional.pad(table_KV, (0, num_padding), value=-1).contiguous()
+    is_needed_BK = (table_KV >= 0).view(num_taps, -1, block_rows).any(dim=2).t()
+    return RowBlocks(
+        table_KV=table_KV,
+        rows_V=torch.nn.functional.pad(rows_V, (0, num_padding), value=-1),
+        taps_BK=torch.sort((~is_needed_BK).byte(), dim=1, stable=True).indices.int().contiguous(),
+        num_taps_B=is_needed_BK.sum(dim=1, dtype=torch.int32),
+    )
