@@ -9,7 +9,7 @@ slower at 8 to 32 channels on CPUs.
 
 import torch
 
-from pvd_core.sparse.backends.products import multiply_into, row_bucket
+from pvd_core.sparse.backends.products import add_outer_product, multiply_into, row_bucket
 
 # Operands and result of a product are used again at once: they should still be in the cache (best of 0.5 to 4 MB).
 _PIECE_BYTES = 1 << 21
@@ -49,7 +49,10 @@ def _gather_multiply_sum(features_VI, weight_KIO, kernel_map):
     if num_pairs == 0:
         return features_VI.new_zeros(num_out, out_channels)
     # Rows that only fill up a bucket spill into the part of the next piece, which that piece then overwrites.
-    pieces = list(_pieces(kernel_map, features_VI, out_channels))
+    pieces = [
+        (tap, start, start + row_bucket(end - start, features_VI))
+        for tap, start, end in _pieces(kernel_map, features_VI, out_channels)
+    ]
     buffer_rows = max(end for _, _, end in pieces)
     in_index_M = kernel_map.padded_in_index(buffer_rows)
     products_MO = features_VI.new_empty(buffer_rows, out_channels)
@@ -61,22 +64,29 @@ def _gather_multiply_sum(features_VI, weight_KIO, kernel_map):
 
 
 def _pieces(kernel_map, features_VI, out_channels):
-    """(tap, first pair, end) of products whose operands stay in the cache; ends are rounded up to buckets."""
+    """(tap, first pair, end of pairs) of products whose operands stay in the cache."""
     row_bytes = features_VI.element_size() * (features_VI.shape[1] + out_channels)
     num_rows = 1 << max(_PIECE_BYTES // row_bytes, 1).bit_length() if features_VI.device.type == "cpu" else 1 << 62
     for tap, start, end in kernel_map.taps:
         for first in range(start, end, num_rows):
-            yield tap, first, first + row_bucket(min(num_rows, end - first), features_VI)
+            yield tap, first, min(first + num_rows, end)
 
 
 def _weight_gradient(features_VI, grad_VO, weight_KIO, kernel_map):
-    grad_KIO = torch.zeros_like(weight_KIO)
-    for tap, start, end in kernel_map.taps:
-        num_pairs, num_rows = end - start, row_bucket(end - start, features_VI)
-        in_index_M = kernel_map.padded_in_index(start + num_rows)
-        rows_I = features_VI.index_select(0, in_index_M[start : start + num_rows])
-        rows_O = grad_VO.new_empty(num_rows, grad_VO.shape[1])
-        torch.index_select(grad_VO, 0, kernel_map.out_index_M[start:end], out=rows_O[:num_pairs])
-        rows_O[num_pairs:] = 0
-        torch.mm(rows_I.t(), rows_O, out=grad_KIO[tap])
-    return grad_KIO
+    # Sums of many products: in float32 even where the products are not.
+    grad_KIO = torch.zeros_like(weight_KIO, dtype=torch.promote_types(weight_KIO.dtype, torch.float32))
+    for tap, start, end in _pieces(kernel_map, features_VI, grad_VO.shape[1]):
+        in_index, out_index = kernel_map.in_index_M[start:end], kernel_map.out_index_M[start:end]
+        num_rows = row_bucket(len(in_index), features_VI)
+        rows_I, rows_O = _filled(features_VI, in_index, num_rows), _filled(grad_VO, out_index, num_rows)
+        add_outer_product(grad_KIO[tap], rows_I, rows_O)
+    return grad_KIO.to(weight_KIO.dtype)
+
+
+def _filled(features, index, num_rows):
+    """Rows `index` of `features`, filled up with zeros to `num_rows`."""
+    if len(index) == num_rows:
+        return features.index_select(0, index)
+    rows = features.new_zeros(num_rows, features.shape[1])
+    torch.index_select(features, 0, index, out=rows[: len(index)])
+    return rows

@@ -77,8 +77,9 @@ def _cut(kernel_map, block_rows, is_sorted):
     num_taps, num_out = table_KV.shape
     rows_V = torch.arange(num_out, dtype=torch.int32, device=table_KV.device)
     if is_sorted:
-        taps_K1 = torch.arange(num_taps, device=table_KV.device)[:, None]
-        neighbour_sets_V = ((table_KV >= 0).long() << taps_K1).sum(dim=0)
+        # A set of at most 27 taps is the bits of an int32.
+        taps_K1 = torch.arange(num_taps, dtype=torch.int32, device=table_KV.device)[:, None]
+        neighbour_sets_V = ((table_KV >= 0).int() << taps_K1).sum(dim=0, dtype=torch.int32)
         order_V = torch.sort(neighbour_sets_V, stable=True).indices
         table_KV, rows_V = table_KV[:, order_V], rows_V[order_V]
     num_padding = -num_out % block_rows
