@@ -127,8 +127,7 @@ def _gather_multiply(
             BLOCK_I=sizes.in_channels,
             BLOCK_O=sizes.out_channels,
             **_products(features_VI),
-            num_warps=sizes.num_warps,
-            num_stages=sizes.num_stages,
+            **_launch_options(sizes),
         )
     return out_VO
 
@@ -159,8 +158,7 @@ def _weight_gradient(features_VI, grad_VO, kernel_map):
             BLOCK_I=sizes.in_channels,
             BLOCK_O=sizes.out_channels,
             **_products(features_VI),
-            num_warps=sizes.num_warps,
-            num_stages=sizes.num_stages,
+            **_launch_options(sizes),
         )
     return partial_SKIO.sum(dim=0).to(features_VI.dtype)
 
@@ -179,6 +177,11 @@ def _products(features_VI):
         "WIDENS_OPERANDS": features_VI.dtype == torch.bfloat16 and not has_bfloat16,
         "INPUT_PRECISION": "ieee" if torch.get_float32_matmul_precision() == "highest" else "tf32",
     }
+
+
+def _launch_options(sizes):
+    # Fused multiply-adds are named because their default differs between versions of Triton.
+    return {"num_warps": sizes.num_warps, "num_stages": sizes.num_stages, "enable_fp_fusion": True}
 
 
 def _on_device_of(tensor):
