@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-# OpenMP's threads spin for about a millisecond before they sleep. Where other programs share the cores, as on a vehicle,
+# OpenMP threads spin for about a millisecond before they sleep. Where other programs share the cores, as on a vehicle,
 # that starves the threads waited for. One scan on 2 cores with long, this and no spinning: 0.25, 0.24, 0.40 s alone and
 # 0.9-16, 0.54, 0.37 s beside busy programs. OpenMP reads the variable when torch is first imported.
 if "OMP_WAIT_POLICY" not in os.environ:
