@@ -5,6 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 NAME = "pvd_ros"
+TRITON = 'triton>=3.3; platform_system == "Linux"'
 
 EXTRAS = {
     # Jazzy as wheels, for machines without a ROS 2; a machine with one sources its own instead.
@@ -20,8 +21,8 @@ EXTRAS = {
     "train": ["lightning>=2.4", "torchmetrics>=1.4", "tensorboard>=2.14"],
     "sim": ["open3d>=0.18"],
     "view": ["open3d>=0.18", "matplotlib>=3.5"],
-    "gpu": ['spconv-cu120; python_version < "3.12"', 'spconv-cu126; python_version >= "3.12"'],
-    "dev": ["pytest>=7", "hypothesis>=6", "ruff>=0.6", "scipy>=1.10"],
+    "gpu": [TRITON, 'spconv-cu120; python_version < "3.12"', 'spconv-cu126; python_version >= "3.12"'],
+    "dev": ["pytest>=7", "hypothesis>=6", "ruff>=0.6", "scipy>=1.10", TRITON],
 }
 
 
