@@ -144,7 +144,7 @@ def test_stopped_demo_leaves_no_process_behind(finished, weights, tmp_path, numb
 def wait_until(condition, demo):
     deadline = time.monotonic() + TIMEOUT_S
     while not condition():
-        assert demo.poll() is None
+        assert demo.poll() is None, demo.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
