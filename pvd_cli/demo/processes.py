@@ -19,22 +19,34 @@ class Child:
 
     def __init__(self, name, module, arguments, environment, log):
         self.name, self.log = name, Path(log)
+        self._command = [sys.executable, "-m", module, *map(str, arguments)]
+        self._environment = {**os.environ, **environment, "PYTHONUNBUFFERED": "1"}
+        self._log_file = self._process = None
+
+    def __enter__(self):
+        try:
+            # A signal while the process starts would leave it running: nobody holds it yet.
+            with _signals_deferred():
+                self._start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _start(self):
         self._log_file = self.log.open("wb")
         # A session of its own: Ctrl-C reaches the demo alone, which then ends the children in order.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, *map(str, arguments)],
-            env={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
+            self._command,
+            env=self._environment,
             stdin=subprocess.DEVNULL,
             stdout=self._log_file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
 
-    def __enter__(self):
-        return self
-
     def __exit__(self, *exception):
-        if self._process.poll() is None:
+        if self._process is not None and self._process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGTERM)
             try:
@@ -42,7 +54,8 @@ class Child:
             except subprocess.TimeoutExpired:
                 os.killpg(self._process.pid, signal.SIGKILL)
                 self._process.wait()
-        self._log_file.close()
+        if self._log_file is not None:
+            self._log_file.close()
 
     @property
     def has_ended(self):
@@ -75,3 +88,19 @@ class Child:
     def _last_lines(self):
         lines = self.log.read_text(errors="replace").strip().splitlines()
         return f"{' / '.join(lines[-3:]) or 'no output'} (all of it in {self.log})"
+
+
+@contextlib.contextmanager
+def _signals_deferred():
+    """SIGINT and SIGTERM that come inside the block are delivered at its end."""
+    came = []
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in handlers:
+        signal.signal(number, lambda number, _frame: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in came:
+            signal.raise_signal(number)
