@@ -2,7 +2,7 @@
 #   PYTHON=python3.12        the interpreter to build .venv from (3.10 to 3.13)
 #   TORCH_INDEX=URL          the index torch comes from; CPU only: https://download.pytorch.org/whl/cpu
 #   SYSTEM_LIBRARIES=skip    do not check or install system libraries
-#   BAG=file TOPIC=name RATE=1.0 SECONDS=12 WEIGHTS=file   what the demo plays, and how fast
+#   BAG=file TOPIC=name RATE=1.0 SECONDS=12 WEIGHTS=file OUT=folder   what the demo plays, how fast, results
 #   SCAN=file                the scan that `make bench` times
 
 # A sourced ROS 2 brings pytest plugins of its own for another pytest, hence PYTEST_DISABLE_PLUGIN_AUTOLOAD.
@@ -20,14 +20,15 @@ help:
 	@echo "make bench       time the network on this machine (SCAN=file)"
 	@echo "make lint        check style and format        make setup       only set up .venv"
 	@echo "make clean       remove .venv and what the targets wrote"
-	@echo "settings: PYTHON= TORCH_INDEX= SYSTEM_LIBRARIES=skip BAG= TOPIC= RATE= SECONDS= WEIGHTS= SCAN="
+	@echo "settings: PYTHON= TORCH_INDEX= SYSTEM_LIBRARIES=skip BAG= TOPIC= RATE= SECONDS= WEIGHTS= OUT= SCAN="
 
 setup:
 	@TORCH_INDEX="$(TORCH_INDEX)" SYSTEM_LIBRARIES="$(SYSTEM_LIBRARIES)" $(PYTHON) scripts/set_up.py
 
 demo: setup
 	@$(BIN)/python -m pvd_cli.demo $(if $(BAG),--bag "$(BAG)") $(if $(TOPIC),--topic "$(TOPIC)") \
-		$(if $(RATE),--rate $(RATE)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(WEIGHTS),--weights "$(WEIGHTS)")
+		$(if $(RATE),--rate $(RATE)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
+		$(if $(OUT),--out "$(OUT)")
 
 test: setup
 	@$(if $(ROS_DISTRO),PYTEST_DISABLE_PLUGIN_AUTOLOAD=1) $(BIN)/python -m pytest test

@@ -1,5 +1,6 @@
 """The `pvd` command: its sub-commands, and how their errors reach the user."""
 
+import signal
 import sys
 
 import typer
@@ -31,6 +32,8 @@ for _command in COMMANDS:
 
 
 def main():
+    # Stopped by `timeout`, a container or CI: unwinds like Ctrl-C, so that half-written files are removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     sys.exit(run(sys.argv[1:]))
 
 

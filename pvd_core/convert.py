@@ -11,6 +11,7 @@ from collections import OrderedDict
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 
 from pvd_core.models.blocks import KERNEL_PLANS
 from pvd_core.models.build import build_model
@@ -53,7 +54,7 @@ def read_checkpoint(path):
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise WeightsError(f"checkpoint {path} does not exist") from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise WeightsError(
             f"checkpoint {path}: not a file of tensors that torch can read safely ({type(error).__name__}); is it "
             f"complete?"

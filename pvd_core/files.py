@@ -1,7 +1,9 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, folders that one process uses at a time."""
 
 import contextlib
+import hashlib
 import os
+import tempfile
 from pathlib import Path
 
 from pvd_core.errors import UserError
@@ -26,6 +28,22 @@ def written_atomically(path):
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+@contextlib.contextmanager
+def held_alone(folder, what):
+    """Holds `folder` for this process until the block ends; UserError where another one does `what` in it. The lock
+    lies outside, so the folder may be removed and made anew meanwhile."""
+    import fcntl
+
+    folder = Path(folder).resolve()
+    name = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+    with (Path(tempfile.gettempdir()) / f"pvd_ros_{os.getuid()}_{name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(f"another process is {what} in {folder}; wait for it, or name another folder") from None
+        yield
 
 
 def _umask():

@@ -5,6 +5,7 @@ import json
 import math
 import time
 
+from pvd_core.files import held_alone
 from pvd_core.labels import CLASS_NAMES
 from pvd_core.segmenter import Segmenter
 from pvd_core.weights import save_weights
@@ -30,16 +31,17 @@ def train(config, run_dir, resume=False, progress=None):
     """
     progress = progress or NoProgress()
     run = RunFolder(run_dir)
-    run.check(config, resume)
-    session = build_session(config, open_data(config), run, progress)
-    run.open(config)
-    _restore_or_start(session, resume)
-    logs = Logs(session.run, session.state.step)
-    with contextlib.closing(logs), progress, StopRequest(config.max_minutes, progress.note) as stop:
-        _describe(session, logs)
-        stopped = _run_steps(session, logs, stop)
-        _finish(session, logs, stopped)
-    return _write_summary(session, stopped)
+    with held_alone(run.path, "training"):
+        run.check(config, resume)
+        session = build_session(config, open_data(config), run, progress)
+        run.open(config)
+        _restore_or_start(session, resume)
+        logs = Logs(session.run, session.state.step)
+        with contextlib.closing(logs), progress, StopRequest(config.max_minutes, progress.note) as stop:
+            _describe(session, logs)
+            stopped = _run_steps(session, logs, stop)
+            _finish(session, logs, stopped)
+        return _write_summary(session, stopped)
 
 
 def _restore_or_start(session, resume):

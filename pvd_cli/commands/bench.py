@@ -19,7 +19,7 @@ def bench(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     backends: Annotated[str, typer.Option(help="Sparse engines to time, separated by commas.")] = "reference",
     precision: Annotated[str, typer.Option(help="Number formats to time, separated by commas.")] = "fp32",
-    threads: Annotated[int, typer.Option(min=0, help="Threads of the network; 0 leaves it to torch.")] = 0,
+    threads: Annotated[int, typer.Option(min=0, max=256, help="Threads of the network; 0 leaves it to torch.")] = 0,
     runs: Annotated[int, typer.Option(min=3, help="Repeats of each measurement.")] = 20,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the rows to this file.")] = None,
 ):

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from pvd_cli.errors import interruptible, optional_packages
+from pvd_core.errors import UserError
 
 
 def label_bag(
@@ -56,3 +57,5 @@ def label_bag(
     ):
         report = label_whole_bag(bag, out, segmenter, topic=topic, options=options, progress=steps.show)
     print(report.text())
+    if report.clouds and not report.labelled:
+        raise UserError(f"not one of the {report.clouds} clouds was labelled; rejected: {', '.join(report.rejected)}")

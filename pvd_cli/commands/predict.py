@@ -18,7 +18,7 @@ def predict(
     weights: Annotated[Path | None, typer.Option(help="Weights; those that ship with pvd if left out.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     precision: Annotated[str, typer.Option(help="Number format of the network.")] = "fp32",
-    threads: Annotated[int, typer.Option(min=0, help="Threads of the network; 0 leaves it to torch.")] = 0,
+    threads: Annotated[int, typer.Option(min=0, max=256, help="Threads of the network; 0 leaves it to torch.")] = 0,
     intensity_scale: Annotated[
         float, typer.Option(help="Factor that brings intensity to 0..1: 0.00392 (1/255) for 0..255.")
     ] = 1.0,

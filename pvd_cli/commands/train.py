@@ -86,7 +86,11 @@ def _dry_run(run_training, load_config, overrides):
 def _report(summary):
     print(
         f"{summary['stopped']} after {summary['steps']} steps, {summary['minutes']:.1f} minutes; "
-        f"best mIoU {summary['best_miou']:.4f} at step {summary['best_step']}: {summary['weights']}"
+        + (
+            f"best mIoU {summary['best_miou']:.4f} at step {summary['best_step']}: {summary['weights']}"
+            if summary["best_miou"] >= 0
+            else "not validated yet, so no weights are written"
+        )
     )
     if summary["stopped"] != "done":
         print(f"go on with: pvd train --resume {summary['run_dir']}")

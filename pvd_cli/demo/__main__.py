@@ -31,6 +31,7 @@ def demo(
     from pvd_cli.demo.live import label_live
     from pvd_cli.demo.results import judge, print_results, write_picture, write_report
     from pvd_core import default_weights
+    from pvd_core.files import held_alone
     from pvd_core.weights import read_facts
 
     with optional_packages("ros", "the demo"):
@@ -38,13 +39,16 @@ def demo(
         import rclpy  # noqa: F401
     weights = weights or default_weights()
     read_facts(weights)
-    out = prepare_folder(out)
-    drive = given_drive(bag, topic) if bag else simulated_drive(out, seconds, topic)
-    run = label_live(drive, weights, rate, intensity_scale, out)
-    scores = judge(drive, run)
-    picture = write_picture(drive, run, out)
-    report = write_report(run, scores, picture, out)
-    print_results(report, scores)
+    # Before an earlier demo's results are removed.
+    given = given_drive(bag, topic, out) if bag else None
+    with held_alone(out, "running a demo"):
+        out = prepare_folder(out)
+        drive = given or simulated_drive(out, seconds, topic)
+        run = label_live(drive, weights, rate, intensity_scale, out)
+        scores = judge(drive, run)
+        picture = write_picture(drive, run, out)
+        report = write_report(run, scores, picture, out)
+        print_results(report, scores)
 
 
 def main():

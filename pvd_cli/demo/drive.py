@@ -40,10 +40,14 @@ def prepare_folder(out):
     return out
 
 
-def given_drive(bag, topic):
+def given_drive(bag, topic, out):
     """A bag of the user's; its topic is checked now rather than after the node has started."""
     from pvd_ros.bags.reader import cloud_topic, open_bag
 
+    if bag.resolve().is_relative_to(out.resolve()):
+        raise UserError(
+            f"{bag} lies in {out}, which the demo empties first: move it, or name another folder with --out"
+        )
     with open_bag(bag) as reader:
         topic = cloud_topic(reader, bag, topic)
         num_clouds = sum(connection.msgcount for connection in reader.connections if connection.topic == topic)

@@ -1,5 +1,6 @@
 """One function that reads a cloud whatever its file format, and one that finds the clouds in folders."""
 
+import math
 import os
 from pathlib import Path
 
@@ -25,6 +26,8 @@ def read_cloud(path, intensity_scale=1.0, num_columns=4):
 
     Every point of the file is there, in its order, NaN and no-return points too. Raises CloudFileError.
     """
+    if not (math.isfinite(intensity_scale) and intensity_scale >= 0):
+        raise CloudFileError(f"intensity scale {intensity_scale}: expected a number of at least 0")
     path = Path(path)
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
@@ -35,7 +38,8 @@ def read_cloud(path, intensity_scale=1.0, num_columns=4):
         raise CloudFileError(f"{path} is a folder, a file expected") from None
     except OSError as error:
         raise CloudFileError(f"{path}: cannot be read: {error.strerror or error}") from None
-    points = np.ascontiguousarray(points, dtype=np.float32)
+    # A copy: what was read may be a view of bytes that cannot be changed.
+    points = np.array(points, dtype=np.float32, order="C")
     _check_coordinates(path, points)
     if intensity_scale != 1.0:
         points[:, 3] *= np.float32(intensity_scale)

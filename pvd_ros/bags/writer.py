@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -56,10 +58,15 @@ class BagWriter:
         return self
 
     def __exit__(self, exception_type, exception, traceback) -> None:
-        self._writer.__exit__(exception_type, exception, traceback)
-        # Ctrl-C keeps nothing either: a bag that looks whole and is not would be the worst outcome.
-        if exception_type is not None:
-            shutil.rmtree(self.path, ignore_errors=True)
+        is_whole = False
+        try:
+            with self._failing_clearly():
+                self._writer.__exit__(exception_type, exception, traceback)
+            is_whole = exception_type is None
+        finally:
+            # Ctrl-C keeps nothing either: a bag that looks whole and is not would be the worst outcome.
+            if not is_whole:
+                shutil.rmtree(self.path, ignore_errors=True)
 
     def write_cloud(self, topic: str, message, log_time_ns: int | None = None) -> None:
         """`message`: a PointCloud2 as rosbags builds it, logged at its own stamp unless told otherwise."""
@@ -71,7 +78,7 @@ class BagWriter:
         """`raw`: a PointCloud2 serialised as CDR."""
         if topic not in self._connections:
             self._connections[topic] = self._writer.add_connection(topic, CLOUD, typestore=typestore())
-        self._writer.write(self._connections[topic], log_time_ns, raw)
+        self.write_bytes(topic, raw, log_time_ns)
 
     def add_topic(self, topic: str, message_type: str, definition: str, type_hash: str, qos=()) -> None:
         """Make room for messages of any type; `definition` and `type_hash` as rosbag2 stores them."""
@@ -81,4 +88,12 @@ class BagWriter:
 
     def write_bytes(self, topic: str, raw: bytes | memoryview, log_time_ns: int) -> None:
         """A message of a topic added before."""
-        self._writer.write(self._connections[topic], log_time_ns, raw)
+        with self._failing_clearly():
+            self._writer.write(self._connections[topic], log_time_ns, raw)
+
+    @contextlib.contextmanager
+    def _failing_clearly(self):
+        try:
+            yield
+        except (OSError, sqlite3.Error, WriterError) as error:
+            raise BagError(f"cannot write bag {self.path}: {error}; it is removed; free space and try again") from error
