@@ -52,5 +52,5 @@ def _look_up(choices, key, what):
     if key in choices:
         return choices[key]
     close = difflib.get_close_matches(str(key), choices, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
+    hint = f"; did you mean {close[0]!r}?" if close else "."
     raise UserError(f"unknown {what} {key!r}{hint} Known: {', '.join(choices)}")
