@@ -165,7 +165,9 @@ class SegmenterNode(LifecycleNode):
         self.counters.dropped += self._worker.offer(message)
 
     def _on_lost(self, count: int) -> None:
-        self.counters.lost += count
+        # Fast DDS has been seen to report a change of 2^31 after an oversized cloud.
+        if 0 < count < 1 << 30:
+            self.counters.lost += count
 
     def _is_wanted(self) -> bool:
         return self._value("always_label") or self._points.get_subscription_count() > 0
