@@ -16,7 +16,6 @@ class VoxelBatch:
     point_features_PF: torch.Tensor  # float32 (P, 9)
     coords_V4: torch.Tensor  # int64 (V, 4): scan, rho, phi, z; sorted, distinct
     point_to_voxel_P: torch.Tensor  # int64 (P,)
-    points_by_voxel_P: torch.Tensor  # int64 (P,): point numbers, voxel after voxel
     num_points_V: torch.Tensor  # int64 (V,): points of each voxel, at least 1
     num_points_per_scan: tuple[int, ...]
     grid: CylindricalGrid
@@ -53,7 +52,6 @@ def voxelise(scans, grid):
         point_features_PF=point_features(points_P4, cylindrical_P3, indices_P3, grid),
         coords_V4=_coords(keys_V, grid.shape),
         point_to_voxel_P=point_to_voxel_P,
-        points_by_voxel_P=points_by_voxel_P,
         num_points_V=num_points_V,
         num_points_per_scan=num_points,
         grid=grid,
