@@ -167,3 +167,33 @@ def test_bfloat16_products_in_buckets_equal_float32_within_its_precision(num_sit
     gradients = torch.autograd.grad(actual.float().sum(), (features, layer.weight))
     for gradient, reference in zip(gradients, references, strict=True):
         assert (gradient - reference).abs().max() < 0.01 * reference.abs().max()
+
+
+@pytest.mark.parametrize("num_sites", [0, 1, 60])
+@pytest.mark.parametrize("kernel", [(1, 3, 3), (3, 3, 3)])
+@pytest.mark.parametrize("stride", [None, *STRIDES])
+def test_a_transposed_map_holds_the_same_pairs_with_input_and_output_exchanged(num_sites, kernel, stride):
+    sites = random_tensor(num_sites, 1).sites
+    kernel_map = sites.submanifold_map(kernel) if stride is None else sites.downsampled(stride)[1]
+
+    assert kernel_map.transposed.transposed is kernel_map
+    for one, other in ((kernel_map, kernel_map.transposed), (kernel_map.transposed, kernel_map)):
+        table = one.table()
+        assert table.shape == (one.num_taps, one.num_out)
+        taps, outputs = (table >= 0).nonzero().t()
+        assert torch.equal(one.out_index_M, outputs)
+        assert torch.equal(one.in_index_M, table[taps, outputs].long())
+        assert torch.equal(other.in_index_M, one.out_index_M)
+        assert one.num_pairs_K == other.num_pairs_K == tuple((table >= 0).sum(dim=1).tolist())
+        pair_numbers, first_pair = one.pairs_by_output
+        by_output = torch.sort(outputs, stable=True)
+        assert torch.equal(pair_numbers, by_output.indices)
+        assert torch.equal(first_pair, torch.searchsorted(by_output.values, torch.arange(one.num_out)))
+
+
+def test_a_map_that_only_gives_its_table_counts_no_pairs():
+    _, kernel_map = random_tensor(60, 1).sites.downsampled((2, 2, 2))
+
+    for map_ in (kernel_map, kernel_map.transposed):
+        map_.table()
+        assert "pairs" not in map_._cache

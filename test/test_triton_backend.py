@@ -14,6 +14,7 @@ from pvd_core.models import build_model
 from pvd_core.sparse import Sites
 from pvd_core.sparse.backends import load_backend, reference
 from pvd_core.sparse.backends.triton_blocks import block_sizes, row_blocks
+from pvd_core.sparse.tensor import autocast
 from pvd_core.voxels import CylindricalGrid, voxelise
 
 pytest.importorskip("triton", reason="triton is not installed (extra gpu)")
@@ -152,8 +153,8 @@ def test_autocast_gives_its_dtype_and_float32_gradients():
     kernel_map = random_sites(100).submanifold_map((1, 3, 3))
     operands = random_operands(kernel_map, 8, 8)
     with torch.autocast(DEVICE.type, torch.bfloat16):
-        actual = backend.convolve(*operands, kernel_map)
-        expected = reference.convolve(*operands, kernel_map)
+        actual = backend.convolve(*autocast(*operands), kernel_map)
+        expected = reference.convolve(*autocast(*operands), kernel_map)
 
     assert actual.dtype == expected.dtype == torch.bfloat16
     assert_close(actual, expected.float(), 0.01)

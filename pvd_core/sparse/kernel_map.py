@@ -3,44 +3,40 @@
 M pairs sorted by tap then output, K taps, V sites.
 """
 
-from dataclasses import dataclass, field
-
 import torch
 
 
-@dataclass(frozen=True)
 class KernelMap:
-    """The pairs of one convolution; `transposed` runs the same pairs backwards (inverse convolution, gradients)."""
+    """The pairs of one convolution; `transposed` runs the same pairs backwards (inverse convolution, gradients).
 
-    in_index_M: torch.Tensor  # int64
-    out_index_M: torch.Tensor  # int64
-    num_pairs_K: tuple[int, ...]
-    num_in: int
-    num_out: int
-    _cache: dict = field(default_factory=dict, repr=False, compare=False)
+    It starts as a table, and lists of pairs are made when they are first asked for: only they must know their length,
+    and so wait for the device.
+    """
+
+    def __init__(self, num_taps, num_in, num_out, cache):
+        self.num_taps, self.num_in, self.num_out = num_taps, num_in, num_out
+        self._cache = cache
 
     @staticmethod
     def from_table(table_KV, num_in):
-        """`table_KV` int32 (K, V_out): input row of each tap and output, -1 where there is none."""
-        num_out = table_KV.shape[1]
-        is_pair_KV = table_KV >= 0
-        cells_M = is_pair_KV.view(-1).nonzero().squeeze(1)
-        kernel_map = KernelMap(
-            in_index_M=table_KV.view(-1)[cells_M].long(),
-            out_index_M=cells_M % max(num_out, 1),
-            num_pairs_K=tuple(is_pair_KV.sum(dim=1).tolist()),
-            num_in=num_in,
-            num_out=num_out,
-        )
-        kernel_map._cache["table"] = table_KV
-        # Pair numbers run along taps; read along outputs, they are the order in which sums are taken.
-        pair_number_KV = is_pair_KV.view(-1).cumsum(0).view_as(table_KV) - 1
-        num_taps_V = is_pair_KV.sum(dim=0)
-        kernel_map._cache["pairs_by_output"] = (
-            pair_number_KV.t()[is_pair_KV.t()],
-            num_taps_V.cumsum(0) - num_taps_V,
-        )
-        return kernel_map
+        """`table_KV` int32 (K, V_out): input row of each tap and output, -1 where there is none. Within a tap input
+        rows ascend with output rows."""
+        return KernelMap(table_KV.shape[0], num_in, table_KV.shape[1], {"table": table_KV})
+
+    @property
+    def in_index_M(self):
+        """Input row of each pair, int64."""
+        return self.cached("pairs", self._pairs)[0]
+
+    @property
+    def out_index_M(self):
+        """Output row of each pair, int64."""
+        return self.cached("pairs", self._pairs)[1]
+
+    @property
+    def num_pairs_K(self):
+        """Number of pairs of each tap, a tuple."""
+        return self.cached("pairs", self._pairs)[2]
 
     @property
     def num_pairs(self):
@@ -55,11 +51,20 @@ class KernelMap:
                 yield tap, start, start + count
             start += count
 
-    def cached(self, key, build):
-        """What `build()` returns, computed once and kept with the map: for what a backend derives from it."""
-        if key not in self._cache:
-            self._cache[key] = build()
-        return self._cache[key]
+    @property
+    def transposed(self):
+        return self.cached(
+            "transposed", lambda: KernelMap(self.num_taps, self.num_out, self.num_in, {"transposed": self})
+        )
+
+    def table(self):
+        """Input row of each tap and output, int32 (K, V_out), -1 where there is none. Does not wait for the device."""
+        return self.cached("table", self._transposed_table)
+
+    @property
+    def pairs_by_output(self):
+        """(pair numbers sorted by output then tap, first pair of each output): int64 (M,), int64 (V_out,)."""
+        return self.cached("pairs_by_output", self._pairs_by_output)
 
     def padded_in_index(self, num_rows):
         """`in_index_M` followed by zeros, at least `num_rows` long."""
@@ -69,29 +74,34 @@ class KernelMap:
             self._cache["padded_in_index"] = padded
         return padded
 
-    @property
-    def transposed(self):
-        if "transposed" not in self._cache:
-            self._cache["transposed"] = KernelMap(
-                self.out_index_M, self.in_index_M, self.num_pairs_K, self.num_out, self.num_in, {"transposed": self}
-            )
-        return self._cache["transposed"]
+    def cached(self, key, build):
+        """What `build()` returns, computed once and kept with the map: for what a backend derives from it."""
+        if key not in self._cache:
+            self._cache[key] = build()
+        return self._cache[key]
 
-    def table(self):
-        """Input row of each tap and output, int32 (K, V_out), -1 where there is none."""
+    def _pairs(self):
         if "table" not in self._cache:
-            taps_K = torch.arange(len(self.num_pairs_K), device=self.out_index_M.device)
-            taps_M = taps_K.repeat_interleave(torch.tensor(self.num_pairs_K, device=taps_K.device))
-            table = torch.full((len(taps_K), self.num_out), -1, dtype=torch.int32, device=taps_K.device)
-            table[taps_M, self.out_index_M] = self.in_index_M.int()
-            self._cache["table"] = table
-        return self._cache["table"]
+            in_index_M, out_index_M, num_pairs_K = self.transposed.cached("pairs", self.transposed._pairs)
+            return out_index_M, in_index_M, num_pairs_K
+        table_KV = self._cache["table"]
+        is_pair_KV = table_KV >= 0
+        cells_M = is_pair_KV.view(-1).nonzero().squeeze(1)
+        in_index_M = table_KV.view(-1)[cells_M].long()
+        return in_index_M, cells_M % max(self.num_out, 1), tuple(is_pair_KV.sum(dim=1).tolist())
 
-    @property
-    def pairs_by_output(self):
-        """(pair numbers sorted by output then tap, first pair of each output): int64 (M,), int64 (V_out,)."""
-        if "pairs_by_output" not in self._cache:
-            order_M = torch.sort(self.out_index_M.int(), stable=True).indices
-            counts_V = torch.bincount(self.out_index_M, minlength=self.num_out)
-            self._cache["pairs_by_output"] = order_M, counts_V.cumsum(0) - counts_V
-        return self._cache["pairs_by_output"]
+    def _transposed_table(self):
+        """The table of a map that was made as another one's transposed."""
+        table_KV = self.transposed.table()
+        # Cells without a pair write to one column too many.
+        in_rows_KV = torch.where(table_KV >= 0, table_KV, self.num_out).long()
+        out_rows_KV = torch.arange(self.num_in, dtype=torch.int32, device=table_KV.device).expand_as(table_KV)
+        result_KV = table_KV.new_full((self.num_taps, self.num_out + 1), -1).scatter_(1, in_rows_KV, out_rows_KV)
+        return result_KV[:, :-1].contiguous()
+
+    def _pairs_by_output(self):
+        is_pair_KV = self.table() >= 0
+        # Pair numbers run along taps; read along outputs, they are the order in which sums are taken.
+        pair_number_KV = is_pair_KV.view(-1).cumsum(0).view_as(is_pair_KV) - 1
+        num_taps_V = is_pair_KV.sum(dim=0)
+        return pair_number_KV.t()[is_pair_KV.t()], num_taps_V.cumsum(0) - num_taps_V

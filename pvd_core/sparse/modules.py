@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from pvd_core.sparse.tensor import SparseTensor
+from pvd_core.sparse.tensor import SparseTensor, autocast
 
 
 class SparseConvolution(nn.Module):
@@ -26,7 +26,8 @@ class SparseConvolution(nn.Module):
         return f"{in_channels}, {out_channels}, kernel={self.kernel}, bias={self.bias is not None}"
 
     def _convolve(self, tensor, kernel_map):
-        features_VO = tensor.sites.backend.convolve(tensor.features_VC, self.weight, kernel_map)
+        features_VI, weight_KIO = autocast(tensor.features_VC, self.weight)
+        features_VO = tensor.sites.backend.convolve(features_VI, weight_KIO, kernel_map)
         return features_VO if self.bias is None else features_VO + self.bias
 
 

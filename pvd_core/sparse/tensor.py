@@ -14,3 +14,11 @@ class SparseTensor:
 
     def with_features(self, features_VC):
         return SparseTensor(features_VC, self.sites)
+
+
+def autocast(*tensors):
+    """The tensors, all on one device, in autocast's dtype where that is on."""
+    device_type = tensors[0].device.type
+    if not torch.is_autocast_enabled(device_type):
+        return tensors
+    return tuple(tensor.to(torch.get_autocast_dtype(device_type)) for tensor in tensors)

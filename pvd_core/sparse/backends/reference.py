@@ -16,12 +16,8 @@ _PIECE_BYTES = 1 << 21
 
 
 def convolve(features_VI, weight_KIO, kernel_map):
-    """Features of the output sites, (V_out, O), differentiable in features and weight. Under autocast operands and
-    result have its dtype; sums are taken in float32."""
-    device_type = features_VI.device.type
-    if torch.is_autocast_enabled(device_type):
-        dtype = torch.get_autocast_dtype(device_type)
-        features_VI, weight_KIO = features_VI.to(dtype), weight_KIO.to(dtype)
+    """Features of the output sites, (V_out, O), in the operands' dtype, differentiable in features and weight. Sums are
+    taken in float32."""
     return _Convolve.apply(features_VI, weight_KIO, kernel_map)
 
 

@@ -22,9 +22,8 @@ _PAIRS_A_SPLIT = 2048
 
 
 def convolve(features_VI, weight_KIO, kernel_map):
-    """Features of the output sites, (V_out, O), differentiable in features and weight. Under autocast operands and
-    result have its dtype; sums are taken in float32."""
-    features_VI, weight_KIO = _autocast(features_VI, weight_KIO)
+    """Features of the output sites, (V_out, O), in the operands' dtype, differentiable in features and weight. Sums are
+    taken in float32."""
     _check(features_VI, weight_KIO, kernel_map)
     return _Convolve.apply(features_VI, weight_KIO, kernel_map)
 
@@ -35,7 +34,6 @@ def convolve_fused(features_VI, weight_KIO, kernel_map, bias=None, negative_slop
     given = [tensor for tensor in (features_VI, weight_KIO, bias, scale, shift) if tensor is not None]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given):
         raise RuntimeError("convolve_fused has no gradients: call it under torch.no_grad(), or call convolve")
-    features_VI, weight_KIO = _autocast(features_VI, weight_KIO)
     _check(features_VI, weight_KIO, kernel_map)
     for name, tensor in (("bias", bias), ("scale", scale), ("shift", shift)):
         if tensor is not None and tensor.shape != weight_KIO.shape[2:]:
@@ -60,14 +58,6 @@ class _Convolve(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             grad_weight_KIO = _weight_gradient(features_VI, grad_VO, ctx.kernel_map)
         return grad_features_VI, grad_weight_KIO, None
-
-
-def _autocast(features_VI, weight_KIO):
-    device_type = features_VI.device.type
-    if not torch.is_autocast_enabled(device_type):
-        return features_VI, weight_KIO
-    dtype = torch.get_autocast_dtype(device_type)
-    return features_VI.to(dtype), weight_KIO.to(dtype)
 
 
 def _check(features_VI, weight_KIO, kernel_map):
