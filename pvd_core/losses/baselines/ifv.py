@@ -1,0 +1,45 @@
+"""IFV, intra-class feature variation (Wang et al. 2020): how alike a voxel is to the mean of its class.
+
+V voxels, G groups (a class of a scan), D channels.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from pvd_core.labels import NUM_CLASSES
+from pvd_core.losses.distillation import zero_of
+
+
+@dataclass(frozen=True)
+class IFVConfig:
+    weight: float = 0.2
+
+    needs_points = False
+
+
+class IFV(nn.Module):
+    """mean over voxels of (s_S - s_T)^2 with s = cos(feature, mean feature of its class in its scan). Voxels without a
+    label, and classes with fewer than two voxels in a scan, do not count."""
+
+    def __init__(self, config=IFVConfig(), student=None, teacher=None):
+        super().__init__()
+        self.config = config
+
+    def forward(self, pair):
+        group_V = pair.voxels.coords_V4[:, 0] * NUM_CLASSES + pair.voxel_labels_V
+        num_G = torch.bincount(group_V, minlength=pair.voxels.batch_size * NUM_CLASSES)
+        counted_V = (pair.voxel_labels_V != 0) & (num_G[group_V] >= 2)
+        if not counted_V.any():
+            return {"ifv": zero_of(pair.student.voxel_features_VE)}
+        group_V = group_V[counted_V]
+        student_V = _similarity_to_mean(pair.student.voxel_features_VE[counted_V].float(), group_V, num_G)
+        teacher_V = _similarity_to_mean(pair.teacher.voxel_features_VE[counted_V].float(), group_V, num_G)
+        return {"ifv": self.config.weight * (student_V - teacher_V).square().mean()}
+
+
+def _similarity_to_mean(features_VD, group_V, num_G):
+    sums_GD = features_VD.new_zeros(len(num_G), features_VD.shape[1]).index_add_(0, group_V, features_VD)
+    means_GD = sums_GD / num_G.clamp(min=1)[:, None]
+    return nn.functional.cosine_similarity(features_VD, means_GD[group_V], dim=1)

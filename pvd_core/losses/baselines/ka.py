@@ -1,0 +1,81 @@
+"""KA, knowledge adaptation (He et al. 2019): features compared in the code space of an auto-encoder of the teacher.
+
+V voxels, D and E channels of teacher and student, H channels of the code.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from pvd_core.errors import UserError
+from pvd_core.losses.distillation import zero_of
+
+
+@dataclass(frozen=True)
+class KAConfig:
+    adaptation: float = 0.2
+    affinity: float = 0.15
+    code_channels: int = 32
+    sparsity: float = 1e-7
+    """Weight of the code's absolute values in the auto-encoder's loss."""
+    autoencoder_steps: int = 500
+    """Training steps that only the auto-encoder learns from the method; adaptation and affinity start afterwards."""
+    num_affinity_voxels: int = 2048
+    """Voxels, drawn at random from the batch, whose similarities are compared."""
+
+    needs_points = False
+
+    def __post_init__(self):
+        for name in ("code_channels", "num_affinity_voxels"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"ka: {name} is {getattr(self, name)}: expected more than 0")
+        if not self.autoencoder_steps >= 0:
+            raise UserError(f"ka: autoencoder_steps is {self.autoencoder_steps}: expected at least 0")
+
+
+class KA(nn.Module):
+    """Auto-encoder: mean |F_T - D(E(F_T))|^2 + sparsity * mean |E(F_T)|. Adaptation: mean absolute difference of
+    A(F_S) / |A(F_S)| and E(F_T) / |E(F_T)|. Affinity: root of the sum of squared differences of the two cosine
+    similarity matrices, over the number of voxels.
+
+    The auto-encoder goes on learning beside the student; the student's terms see its code as a constant.
+    """
+
+    def __init__(self, config, student, teacher):
+        super().__init__()
+        self.config = config
+        code = config.code_channels
+        self.encoder = nn.Sequential(nn.Linear(teacher.voxel_features, code), nn.BatchNorm1d(code), nn.ReLU())
+        self.decoder = nn.Linear(code, teacher.voxel_features)
+        self.adapter = nn.Sequential(nn.Linear(student.voxel_features, code), nn.BatchNorm1d(code), nn.ReLU())
+        self.register_buffer("num_steps", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, pair):
+        teacher_VD = pair.teacher.voxel_features_VE.float()
+        if len(teacher_VD) < 2:
+            return {"ka_autoencoder": zero_of(self.decoder.weight)}
+        code_VH = self.encoder(teacher_VD)
+        reconstruction = (self.decoder(code_VH) - teacher_VD).square().mean()
+        terms = {"ka_autoencoder": reconstruction + self.config.sparsity * code_VH.abs().mean()}
+        is_ready = float(self.num_steps >= self.config.autoencoder_steps)
+        if self.training:
+            self.num_steps += 1
+        # Always run, so that every parameter takes part in every step.
+        adapted_VH = self.adapter(pair.student.voxel_features_VE.float())
+        student_VH, code_VH = _unit(adapted_VH), _unit(code_VH.detach())
+        terms["ka_adaptation"] = is_ready * self.config.adaptation * (student_VH - code_VH).abs().mean()
+        rows_N = self._drawn_rows(len(code_VH), pair.generator).to(code_VH.device)
+        student_NN = student_VH[rows_N] @ student_VH[rows_N].T
+        teacher_NN = code_VH[rows_N] @ code_VH[rows_N].T
+        # The small number keeps the gradient of the root finite where both agree.
+        distance = ((student_NN - teacher_NN).square().sum() + 1e-12).sqrt() / len(rows_N)
+        terms["ka_affinity"] = is_ready * self.config.affinity * distance
+        return terms
+
+    def _drawn_rows(self, num_voxels, generator):
+        return torch.randperm(num_voxels, generator=generator)[: self.config.num_affinity_voxels]
+
+
+def _unit(features_VH):
+    return nn.functional.normalize(features_VH, dim=1, eps=1e-8)

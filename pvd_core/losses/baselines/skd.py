@@ -1,0 +1,74 @@
+"""SKD, structured knowledge distillation (Liu et al. 2019): class scores voxel by voxel, and similarities of regions.
+
+V voxels, N nodes (regions of a scan), D channels.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from pvd_core.losses.distillation import zero_of
+from pvd_core.losses.supervoxels import SupervoxelPartition
+
+
+@dataclass(frozen=True)
+class SKDConfig:
+    pixel: float = 0.15
+    pair: float = 0.2
+    node_size: tuple[int, int, int] = (120, 60, 8)
+    """Voxels (rho, phi, z) whose features are max-pooled into a node."""
+
+    needs_points = False
+
+    def __post_init__(self):
+        object.__setattr__(self, "node_size", tuple(self.node_size))
+
+
+class SKD(nn.Module):
+    """Soft cross-entropy with the teacher's probabilities, mean over labelled voxels; and the mean squared difference
+    of the Gram matrices of nodes of unit length, mean over scans. The holistic term (a discriminator) is left out, as
+    in the PVD paper's table."""
+
+    def __init__(self, config=SKDConfig(), student=None, teacher=None):
+        super().__init__()
+        self.config = config
+        self.partition = SupervoxelPartition(config.node_size)
+
+    def forward(self, pair):
+        terms = {}
+        if self.config.pixel:
+            terms["skd_pixel"] = self.config.pixel * _soft_cross_entropy(pair)
+        if self.config.pair:
+            terms["skd_pair"] = self.config.pair * self._pair_wise(pair)
+        return terms
+
+    def _pair_wise(self, pair):
+        node_V = self.partition.numbers(pair.voxels.coords_V4, pair.voxels.grid)
+        total = zero_of(pair.student.voxel_features_VE)
+        for voxels in pair.voxels_of_scans():
+            if voxels.start == voxels.stop:
+                continue
+            nodes, node_number_V = torch.unique(node_V[voxels], return_inverse=True)
+            student_NN = _gram(pair.student.voxel_features_VE[voxels], node_number_V, len(nodes))
+            teacher_NN = _gram(pair.teacher.voxel_features_VE[voxels], node_number_V, len(nodes))
+            total = total + (student_NN - teacher_NN).square().mean()
+        return total / pair.voxels.batch_size
+
+
+def _soft_cross_entropy(pair):
+    counted_V = pair.voxel_labels_V != 0
+    if not counted_V.any():
+        return zero_of(pair.student.voxel_logits_VC)
+    student_VC = pair.student.voxel_logits_VC[counted_V].float().log_softmax(dim=1)
+    teacher_VC = pair.teacher.voxel_logits_VC[counted_V].float().softmax(dim=1)
+    return -(teacher_VC * student_VC).sum(dim=1).mean()
+
+
+def _gram(features_VD, node_V, num_nodes):
+    """Similarities of the max-pooled nodes, (N, N); their lengths count as constants in the gradient."""
+    nodes_ND = features_VD.new_full((num_nodes, features_VD.shape[1]), -torch.inf, dtype=torch.float32)
+    nodes_ND = nodes_ND.scatter_reduce(0, node_V[:, None].expand_as(features_VD), features_VD.float(), "amax")
+    length_N1 = torch.linalg.vector_norm(nodes_ND.detach(), dim=1, keepdim=True) + 1e-8
+    unit_ND = nodes_ND / length_N1
+    return unit_ND @ unit_ND.T

@@ -1,0 +1,46 @@
+"""What every distillation method is given, and the rules that all of them share.
+
+A method is a module: `method(pair)` returns {term: scalar loss}, each already times its coefficient. The teacher's
+tensors carry no gradient. V voxels, P points, C classes.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from pvd_core.models.output import SegmentationOutput
+from pvd_core.voxels import VoxelBatch
+
+
+@dataclass(frozen=True)
+class DistillationPair:
+    """Student and teacher on the same voxels of the same scans, and the truth."""
+
+    student: SegmentationOutput
+    teacher: SegmentationOutput
+    voxels: VoxelBatch
+    voxel_labels_V: torch.Tensor  # int64 (V,), 0 = ignored
+    point_labels_P: torch.Tensor  # int64 (P,), 0 = ignored
+    generator: torch.Generator | None = None
+    """On the CPU; what a method draws at random comes from here, so that a resumed run draws the same."""
+
+    def voxels_of_scans(self):
+        """A slice of the voxels for each scan."""
+        counts = torch.bincount(self.voxels.coords_V4[:, 0], minlength=self.voxels.batch_size)
+        start = 0
+        for count in counts.tolist():
+            yield slice(start, start + count)
+            start += count
+
+
+@dataclass(frozen=True)
+class Channels:
+    """Channel counts of a network's outputs, which methods with learnable parts are built from."""
+
+    voxel_features: int
+    classes: int
+
+
+def zero_of(values):
+    """0 that hangs on the graph of `values`."""
+    return values.reshape(-1)[:0].float().sum()

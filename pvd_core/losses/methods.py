@@ -1,0 +1,38 @@
+"""The distillation methods by name, and the paper's coefficients for each backbone."""
+
+from pvd_core.losses.baselines.cd import CD, CDConfig
+from pvd_core.losses.baselines.ifv import IFV, IFVConfig
+from pvd_core.losses.baselines.ka import KA, KAConfig
+from pvd_core.losses.baselines.kd import KD, KDConfig
+from pvd_core.losses.baselines.skd import SKD, SKDConfig
+from pvd_core.losses.pvd import PVD, PVDConfig
+
+METHODS = {
+    "pvd": (PVD, PVDConfig),
+    "kd": (KD, KDConfig),
+    "cd": (CD, CDConfig),
+    "ifv": (IFV, IFVConfig),
+    "skd": (SKD, SKDConfig),
+    "ka": (KA, KAConfig),
+}
+
+# Supplementary material of the PVD paper, table 4. Those of Cylinder3D are the defaults of the configs.
+PAPER_COEFFICIENTS = {
+    "cylinder3d": {},
+    "spvcnn": {
+        "pvd": {"point_output": 0.1, "voxel_output": 0.1, "point_affinity": 0.1, "voxel_affinity": 0.15},
+        "kd": {"weight": 0.1},
+        "cd": {"feature": 0.05, "score": 0.1},
+        "ifv": {"weight": 0.3},
+        "skd": {"pixel": 0.15, "pair": 0.15},
+        "ka": {"adaptation": 0.2, "affinity": 0.1},
+    },
+    "minkunet": {
+        "pvd": {"point_output": 0.1, "voxel_output": 0.1, "point_affinity": 0.15, "voxel_affinity": 0.2},
+        "kd": {"weight": 0.2},
+        "cd": {"feature": 0.05, "score": 0.1},
+        "ifv": {"weight": 0.2},
+        "skd": {"pixel": 0.1, "pair": 0.2},
+        "ka": {"adaptation": 0.15, "affinity": 0.2},
+    },
+}

@@ -1,0 +1,21 @@
+"""Output distillation: the student repeats the teacher's class probabilities. V voxels or points, C classes."""
+
+import torch
+
+DIRECTIONS = ("teacher_student", "student_teacher")
+
+
+def output_distillation(
+    student_logits_VC, teacher_logits_VC, is_counted_V, direction="teacher_student", temperature=1.0, num_rows=None
+):
+    """Scalar float32: T^2 * sum of KL divergences over the rows that count / (num_rows * C).
+
+    `direction` "teacher_student" is KL(teacher || student), "student_teacher" the other way round (as the paper
+    prints it). `num_rows` None: the rows that count (bool (V,)); else any number, such as all cells of the grid.
+    """
+    student_VC = (student_logits_VC[is_counted_V].float() / temperature).log_softmax(dim=1)
+    teacher_VC = (teacher_logits_VC[is_counted_V].float() / temperature).log_softmax(dim=1)
+    first_VC, second_VC = (teacher_VC, student_VC) if direction == "teacher_student" else (student_VC, teacher_VC)
+    divergence = torch.nn.functional.kl_div(second_VC, first_VC, reduction="sum", log_target=True)
+    num_rows = len(student_VC) if num_rows is None else num_rows
+    return temperature**2 * divergence / max(num_rows * student_logits_VC.shape[1], 1)
