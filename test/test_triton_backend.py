@@ -11,6 +11,7 @@ import torch
 
 from pvd_core.errors import UserError
 from pvd_core.models import build_model
+from pvd_core.models.blocks import ConvActNorm, ConvNormSigmoid
 from pvd_core.sparse import Sites
 from pvd_core.sparse.backends import load_backend, reference
 from pvd_core.sparse.backends.triton_blocks import block_sizes, row_blocks
@@ -42,6 +43,17 @@ def random_operands(kernel_map, channels_in, channels_out, dtype=torch.float32):
     shapes = (kernel_map.num_in, channels_in), (len(kernel_map.num_pairs_K), channels_in, channels_out)
     operands = (torch.randn(shape, generator=generator).to(DEVICE, dtype) for shape in shapes)
     return tuple(operand.requires_grad_() for operand in operands)
+
+
+def small_model(**settings):
+    """In evaluation mode."""
+    widths = {"width": 4, "num_point_features": 16, "point_mlp_widths": (16,), "grid": {"shape": (24, 18, 8)}}
+    return build_model({**widths, **settings}).eval().to(DEVICE)
+
+
+def small_batch(grid):
+    points = torch.rand(60, 4, generator=torch.Generator().manual_seed(4)) * torch.tensor([40, 40, 5, 1])
+    return voxelise([(points - torch.tensor([20, 20, 3.5, 0])).to(DEVICE)], grid)
 
 
 def assert_close(actual, expected, tolerance):
@@ -209,10 +221,8 @@ def test_a_crop_of_a_real_scan_equals_the_reference(shared_data):
 @pytest.mark.parametrize("kernels", ["as_written", "as_trained"])
 def test_the_whole_network_equals_the_reference(kernels):
     torch.manual_seed(0)
-    widths = {"width": 4, "num_point_features": 16, "point_mlp_widths": (16,), "refinement": "none"}
-    model = build_model({**widths, "kernels": kernels, "grid": {"shape": (24, 18, 8)}}).eval().to(DEVICE)
-    points = torch.rand(60, 4, generator=torch.Generator().manual_seed(4)) * torch.tensor([40, 40, 5, 1])
-    batch = voxelise([(points - torch.tensor([20, 20, 3.5, 0])).to(DEVICE)], model.grid)
+    model = small_model(kernels=kernels, refinement="none")
+    batch = small_batch(model.grid)
 
     with torch.no_grad():
         expected = model(batch).voxel_logits_VC
@@ -220,6 +230,35 @@ def test_the_whole_network_equals_the_reference(kernels):
         actual = model(batch).voxel_logits_VC
 
     assert_close(actual, expected, 1e-5)
+
+
+def test_the_network_fuses_norms_and_activations_into_its_convolutions_and_only_without_gradients(monkeypatch):
+    torch.manual_seed(0)
+    model = small_model(refinement="R3")
+    for norm in (module for module in model.modules() if isinstance(module, torch.nn.BatchNorm1d)):
+        torch.nn.init.normal_(norm.running_mean)
+        torch.nn.init.uniform_(norm.running_var, 0.5, 2.0)
+        torch.nn.init.uniform_(norm.weight, -1.0, 2.0)
+        torch.nn.init.normal_(norm.bias)
+    batch = small_batch(model.grid)
+    num_layers = sum(isinstance(module, ConvActNorm | ConvNormSigmoid) for module in model.modules())
+    calls = []
+    monkeypatch.setattr(
+        backend, "convolve_fused", lambda *operands, fused=backend.convolve_fused: calls.append(1) or fused(*operands)
+    )
+
+    with torch.no_grad():
+        expected = model(batch)
+        model.backend = backend
+        actual = model(batch)
+    num_fused = len(calls)
+    with_gradients = model(batch)
+
+    # The head's bias is an epilogue too.
+    assert num_fused == num_layers + 1 == len(calls)
+    for output in (actual, with_gradients):
+        assert_close(output.voxel_logits_VC, expected.voxel_logits_VC, 1e-5)
+        assert_close(output.point_logits_PC, expected.point_logits_PC, 1e-5)
 
 
 @pytest.mark.parametrize("is_sorted", [False, True])

@@ -1,7 +1,7 @@
 """Blocks of the asymmetric sparse U-Net of Cylinder3D. Channel counts as in spec tables; kernels (rho, phi, z).
 
 The activation comes before the norm: conv, LeakyReLU(0.01), BatchNorm. So the norm cannot be folded into the
-convolution that precedes it.
+convolution that precedes it; a backend that can applies both to its sums before it stores them.
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,9 @@ from torch import nn
 
 from pvd_core.models.norm import Norm
 from pvd_core.sparse import InverseConvolution, StridedConvolution, SubmanifoldConvolution
+from pvd_core.sparse.epilogue import Epilogue, can_fuse
+
+_NEGATIVE_SLOPE = 0.01
 
 Kernel = tuple[int, int, int]
 
@@ -52,8 +55,10 @@ class ConvActNorm(nn.Module):
         self.norm = Norm(out_channels)
 
     def forward(self, tensor):
+        if not self.training and can_fuse(tensor.sites.backend):
+            return self.conv(tensor, Epilogue(_NEGATIVE_SLOPE, *self.norm.scale_and_shift()))
         tensor = self.conv(tensor)
-        activated_VC = nn.functional.leaky_relu(tensor.features_VC, 0.01, inplace=not self.training)
+        activated_VC = nn.functional.leaky_relu(tensor.features_VC, _NEGATIVE_SLOPE, inplace=not self.training)
         return tensor.with_features(self.norm(activated_VC))
 
 
@@ -116,6 +121,8 @@ class ConvNormSigmoid(nn.Module):
         self.norm = Norm(channels)
 
     def forward(self, tensor):
+        if not self.training and can_fuse(tensor.sites.backend):
+            return torch.sigmoid(self.conv(tensor, Epilogue(None, *self.norm.scale_and_shift())).features_VC)
         return torch.sigmoid(self.norm(self.conv(tensor).features_VC))
 
 

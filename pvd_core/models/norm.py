@@ -11,5 +11,10 @@ class Norm(nn.BatchNorm1d):
     def forward(self, features_NC):
         if self.training:
             return super().forward(features_NC)
+        scale_C, shift_C = self.scale_and_shift()
+        return torch.addcmul(shift_C, features_NC, scale_C)
+
+    def scale_and_shift(self):
+        """(scale, shift), each (C,): what this norm is in evaluation."""
         scale_C = self.weight * torch.rsqrt(self.running_var + self.eps)
-        return torch.addcmul(self.bias - self.running_mean * scale_C, features_NC, scale_C)
+        return scale_C, self.bias - self.running_mean * scale_C

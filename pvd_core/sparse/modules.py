@@ -5,6 +5,7 @@ import math
 import torch
 from torch import nn
 
+from pvd_core.sparse.epilogue import Epilogue, can_fuse
 from pvd_core.sparse.tensor import SparseTensor, autocast
 
 
@@ -25,17 +26,31 @@ class SparseConvolution(nn.Module):
         _num_taps, in_channels, out_channels = self.weight.shape
         return f"{in_channels}, {out_channels}, kernel={self.kernel}, bias={self.bias is not None}"
 
-    def _convolve(self, tensor, kernel_map):
+    def _convolve(self, tensor, kernel_map, epilogue=None):
         features_VI, weight_KIO = autocast(tensor.features_VC, self.weight)
-        features_VO = tensor.sites.backend.convolve(features_VI, weight_KIO, kernel_map)
+        backend = tensor.sites.backend
+        if epilogue is None and self.bias is not None and can_fuse(backend):
+            epilogue = Epilogue()
+        if epilogue is not None:
+            return backend.convolve_fused(
+                features_VI,
+                weight_KIO,
+                kernel_map,
+                self.bias,
+                epilogue.negative_slope,
+                epilogue.scale_O,
+                epilogue.shift_O,
+            )
+        features_VO = backend.convolve(features_VI, weight_KIO, kernel_map)
         return features_VO if self.bias is None else features_VO + self.bias
 
 
 class SubmanifoldConvolution(SparseConvolution):
-    """Stride 1; output sites are the input sites. Kernel sizes 1 or 3 an axis."""
+    """Stride 1; output sites are the input sites. Kernel sizes 1 or 3 an axis. An `epilogue` may be given where
+    `can_fuse` allows it."""
 
-    def forward(self, tensor: SparseTensor) -> SparseTensor:
-        return tensor.with_features(self._convolve(tensor, self.kernel_map(tensor)))
+    def forward(self, tensor: SparseTensor, epilogue: Epilogue | None = None) -> SparseTensor:
+        return tensor.with_features(self._convolve(tensor, self.kernel_map(tensor), epilogue))
 
     def kernel_map(self, tensor):
         return tensor.sites.submanifold_map(self.kernel)

@@ -71,7 +71,7 @@ def _check(features_VI, weight_KIO, kernel_map):
             f"features are {features_VI.dtype} and weight {weight_KIO.dtype}: expected one of float32, float16, "
             "bfloat16 for both"
         )
-    expected = (len(kernel_map.num_pairs_K), kernel_map.num_in)
+    expected = (kernel_map.num_taps, kernel_map.num_in)
     if (weight_KIO.shape[0], features_VI.shape[0]) != expected or features_VI.shape[1] != weight_KIO.shape[1]:
         raise ValueError(
             f"features {tuple(features_VI.shape)}, weight {tuple(weight_KIO.shape)}: the kernel map has "
