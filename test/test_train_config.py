@@ -53,6 +53,8 @@ def test_written_config_reads_back_as_the_same_config(tmp_path):
         ("batch_size", "expected key=value"),
         ("batch_size=[", "not a valid value"),
         ("ema_decay=1", "ema_decay is 1.0"),
+        ("epochs=null", "epochs and max_steps are both null"),
+        ("augmentation.intensity_of=1", "did you mean augmentation.intensity_off?"),
     ],
 )
 def test_mistakes_in_settings_say_what_is_expected(tmp_path, override, message):
@@ -86,3 +88,10 @@ def test_differing_settings_are_named_with_their_section():
     first = load_config(None, ["dataset=d"])
     second = load_config(None, ["dataset=d", "seed=4", "loss.lovasz=2", "model.width=4"])
     assert differing_keys(first, second) == ["loss.lovasz", "model.width", "seed"]
+
+
+def test_every_settings_file_that_ships_is_valid(project_root):
+    paths = sorted((project_root / "config").glob("train*.yaml"))
+    assert len(paths) >= 3
+    for path in paths:
+        assert not settings_without_effect(load_config(path, ["dataset=d"]))

@@ -86,10 +86,10 @@ class TrainConfig:
     max_scans: int | None = None
     """Train on this many scans, evenly spread over the sequences; null for all."""
     seed: int = 0
-    epochs: float = 40.0
-    """Passes over the training scans; may be a fraction."""
+    epochs: float | None = 40.0
+    """Passes over the training scans; may be a fraction. null: as many as 'max_steps' takes."""
     max_steps: int | None = None
-    """Ends the run, and the schedule, here, if that is earlier than 'epochs'."""
+    """Ends the run, and the schedule, here, if that is earlier than 'epochs'; null: 'epochs' alone ends it."""
     max_minutes: float | None = None
     """Stops in time, state kept, so that the run can be resumed; the schedule does not shrink."""
     batch_size: int = 2
@@ -117,6 +117,8 @@ class TrainConfig:
         positive = ("max_scans", "epochs", "max_steps", "max_minutes", "batch_size", "accumulate")
         _positive("", self, (*positive, "checkpoint_every_steps"))
         _at_least("", self, ("num_threads", "num_workers", "seed"), 0)
+        if self.epochs is None and self.max_steps is None:
+            raise UserError("epochs and max_steps are both null: the run would never end; give one of them")
         if not 0 <= self.ema_decay < 1:
             raise UserError(f"ema_decay is {self.ema_decay}: expected 0 <= value < 1")
 

@@ -102,6 +102,8 @@ def _label_counts(config, data):
 
 
 def _num_steps(config, data):
+    if config.epochs is None:
+        return config.max_steps
     scans_per_step = config.batch_size * config.accumulate
     num_steps = max(1, math.ceil(config.epochs * len(data.training_indices) / scans_per_step))
     return num_steps if config.max_steps is None else min(num_steps, config.max_steps)
