@@ -13,11 +13,12 @@ from pvd_cli.commands.label_bag import label_bag
 from pvd_cli.commands.play_bag import play_bag
 from pvd_cli.commands.predict import predict
 from pvd_cli.commands.simulate import simulate
+from pvd_cli.commands.submit import submit
 from pvd_cli.commands.train import train
 from pvd_cli.errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, print_error
 from pvd_core.errors import UserError
 
-COMMANDS = (simulate, train, evaluate, predict, label_bag, play_bag, convert, bench, doctor)
+COMMANDS = (simulate, train, evaluate, predict, label_bag, play_bag, convert, bench, submit, doctor)
 
 app = typer.Typer(
     name="pvd",

@@ -32,18 +32,19 @@ def print_latency(latency_ms, title):
 
 def print_class_table(confusion, title):
     """Prints the IoU of a ConfusionMatrix for each class that occurs in the truth."""
-    num_points = dict(zip(CLASS_NAMES, confusion.points_per_class().tolist(), strict=True))
+    num_points = confusion.points_by_name()
     metrics = {
         "iou": {name: iou for name, iou in confusion.iou_by_name().items() if num_points[name]},
         "miou": confusion.miou(),
         "miou_present": confusion.miou(present_only=True),
         "num_points": confusion.num_points,
+        "num_points_by_class": num_points,
     }
-    print_iou(metrics, title, num_points)
+    print_iou(metrics, title)
 
 
-def print_iou(metrics, title, num_points=None):
-    """Prints "iou" {class: 0..1}, "miou_present", "miou", "num_points"; `num_points` {class: n} fills a column."""
+def print_iou(metrics, title):
+    """Prints "iou" {class: 0..1}, "miou_present", "miou", "num_points" and "num_points_by_class"."""
     table = Table()
     table.add_column("", justify="left")
     table.add_column("class")
@@ -51,11 +52,22 @@ def print_iou(metrics, title, num_points=None):
     table.add_column("points", justify="right")
     for name, iou in metrics["iou"].items():
         red, green, blue = CLASS_COLOURS[CLASS_NAMES.index(name)]
-        points = f"{num_points[name]:,}" if num_points else ""
-        table.add_row(f"[rgb({red},{green},{blue})]##[/]", name, f"{100 * iou:.1f}", points)
+        points = metrics["num_points_by_class"][name]
+        table.add_row(f"[rgb({red},{green},{blue})]##[/]", name, f"{100 * iou:.1f}", f"{points:,}")
     table.add_section()
     table.add_row("", "mean of those present", f"{100 * metrics['miou_present']:.1f}", f"{metrics['num_points']:,}")
     table.add_row("", "mean of all 19 (official)", f"{100 * metrics['miou']:.1f}", "")
+    _print(title, table)
+
+
+def print_iou_by_distance(bands, title):
+    """Prints the mean IoU of each distance band of `pvd evaluate --by-distance`."""
+    table = Table()
+    for name in ("distance m", "mean IoU % of those present", "points"):
+        table.add_column(name, justify="right")
+    for band in bands:
+        distance = f"{band['from_m']} to {band['to_m']}" if band["to_m"] else f"over {band['from_m']}"
+        table.add_row(distance, f"{100 * band['miou_present']:.1f}", f"{band['num_points']:,}")
     _print(title, table)
 
 

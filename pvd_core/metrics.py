@@ -26,6 +26,14 @@ class ConfusionMatrix:
         cells = predicted.astype(np.int64).ravel() * NUM_CLASSES + truth.astype(np.int64).ravel()
         self.counts += np.bincount(cells, minlength=NUM_CLASSES**2).reshape(NUM_CLASSES, NUM_CLASSES)
 
+    @staticmethod
+    def summed(parts):
+        """The matrix of all the scans of `parts` together."""
+        whole = ConfusionMatrix()
+        for part in parts:
+            whole.counts += part.counts
+        return whole
+
     @property
     def num_points(self):
         """Points counted so far whose truth is not class 0."""
@@ -61,6 +69,10 @@ class ConfusionMatrix:
         """{class name: IoU} of the 19 classes."""
         iou = self.iou()
         return {CLASS_NAMES[class_id]: float(iou[class_id]) for class_id in range(1, NUM_CLASSES)}
+
+    def points_by_name(self):
+        """{class name: true points} of the 19 classes."""
+        return dict(zip(CLASS_NAMES[1:], self.points_per_class()[1:].tolist(), strict=True))
 
     def _counted(self):
         counts = self.counts.copy()

@@ -2,19 +2,28 @@
 
 import time
 
+import numpy as np
+
 from pvd_core.errors import UserError
 from pvd_core.metrics import ConfusionMatrix
 from pvd_core.segmenter import Segmenter
 from training.dataset import ScanFolder
 from training.prefetch import prefetched
+from training.votes import labels_by_vote
+
+DISTANCE_BANDS_M = ((0, 10), (10, 20), (20, 30), (30, 40), (40, 50), (50, np.inf))
+"""Level distance from the sensor, from (included) and to."""
 
 
-def evaluate(dataset_root, weights, split="valid", device="auto", progress=None, max_scans=None):
+def evaluate(
+    dataset_root, weights, split="valid", device="auto", progress=None, max_scans=None, votes=1, by_distance=False
+):
     """A JSON-able dictionary: "miou" over the 19 classes, "miou_present" over those in the truth, "iou" {class: value},
     "accuracy", "num_points" (labelled), "num_scans", "sequences", "seconds", "weights", "dataset", and
     "seen_in_training": those of the sequences that the weights were trained on, as far as their facts tell.
 
     `split`: "train", "valid" or a list of sequences. `progress(num_done, num_all)` is called after each scan.
+    `votes`: 1 to 8, of test-time augmentation. `by_distance` adds "by_distance": the metrics of each distance band.
     """
     if split == "test":
         raise UserError("split 'test' has no labels to evaluate against; use train, valid or a list of sequences")
@@ -22,11 +31,15 @@ def evaluate(dataset_root, weights, split="valid", device="auto", progress=None,
     segmenter = Segmenter.from_weights(weights, device)
     indices = folder.evenly_spaced(max_scans)
     start = time.perf_counter()
-    scores = score(segmenter, folder, indices, progress)
+    bands = score_bands(segmenter, folder, indices, progress, votes)
+    whole = ConfusionMatrix.summed(bands)
     return {
-        **metrics_of(scores),
-        "num_points": scores.num_points,
+        **metrics_of(whole),
+        **({"by_distance": _metrics_by_distance(bands)} if by_distance else {}),
+        "num_points": whole.num_points,
+        "num_points_by_class": whole.points_by_name(),
         "num_scans": len(indices),
+        "votes": votes,
         "sequences": list(folder.sequences),
         "seen_in_training": _seen_in_training(segmenter.facts, folder),
         "seconds": round(time.perf_counter() - start, 3),
@@ -37,12 +50,29 @@ def evaluate(dataset_root, weights, split="valid", device="auto", progress=None,
 
 def score(segmenter, folder, indices, progress=None):
     """ConfusionMatrix of a Segmenter's labels over the scans `indices` of a ScanFolder."""
-    scores = ConfusionMatrix()
+    return ConfusionMatrix.summed(score_bands(segmenter, folder, indices, progress))
+
+
+def score_bands(segmenter, folder, indices, progress=None, votes=1):
+    """A ConfusionMatrix for each of DISTANCE_BANDS_M."""
+    bands = [ConfusionMatrix() for _ in DISTANCE_BANDS_M]
     for num_done, (points, truth) in enumerate(prefetched(folder.labelled_points, indices, num_workers=1), start=1):
-        scores.update(segmenter.segment(points).labels, truth)
+        labels = segmenter.segment(points).labels if votes == 1 else labels_by_vote(segmenter, points, votes)
+        distance_m = np.hypot(points[:, 0], points[:, 1])
+        for scores, (near, far) in zip(bands, DISTANCE_BANDS_M, strict=True):
+            inside = (distance_m >= near) & (distance_m < far)
+            scores.update(labels[inside], truth[inside])
         if progress is not None:
             progress(num_done, len(indices))
-    return scores
+    return bands
+
+
+def _metrics_by_distance(bands):
+    named = zip(DISTANCE_BANDS_M, bands, strict=True)
+    return [
+        {"from_m": near, "to_m": far if far < np.inf else None, "num_points": scores.num_points, **metrics_of(scores)}
+        for (near, far), scores in named
+    ]
 
 
 def _seen_in_training(facts, folder):

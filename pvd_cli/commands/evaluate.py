@@ -15,6 +15,8 @@ def evaluate(
     split: Annotated[str, typer.Option(help="valid, train, or sequences such as 08 or 05,07.")] = "valid",
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the result to this file.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    votes: Annotated[int, typer.Option(min=1, max=8, help="Votes a scan: flipped, and from 5 on turned.")] = 1,
+    by_distance: Annotated[bool, typer.Option("--by-distance", help="Also the IoU of each distance band.")] = False,
     max_scans: Annotated[int | None, typer.Option(min=1, help="Use this many scans, evenly spread.")] = None,
 ):
     """Score weights on labelled scans.
@@ -26,9 +28,10 @@ def evaluate(
       pvd evaluate data/drive
       pvd evaluate data/drive --weights runs/first/best.safetensors --split valid --json result.json
       pvd evaluate kitti --split 00,05 --max-scans 100
+      pvd evaluate kitti --votes 4 --by-distance --json result.json
     """
     from pvd_cli.progress import Steps
-    from pvd_cli.tables import print_iou
+    from pvd_cli.tables import print_iou, print_iou_by_distance
     from pvd_core import default_weights
     from pvd_core.files import written_atomically
 
@@ -39,10 +42,19 @@ def evaluate(
     choice = split if split in SPLITS else [name.strip() for name in split.split(",") if name.strip()]
     with interruptible(lambda: "nothing was written"), Steps("evaluating", "scans") as steps:
         result = score_dataset(
-            dataset, weights or default_weights(), split=choice, device=device, progress=steps.show, max_scans=max_scans
+            dataset,
+            weights or default_weights(),
+            split=choice,
+            device=device,
+            progress=steps.show,
+            max_scans=max_scans,
+            votes=votes,
+            by_distance=by_distance,
         )
     sequences = ", ".join(result["sequences"])
     print_iou(result, f"{result['dataset']}, sequences {sequences}, {result['num_scans']} scans")
+    if by_distance:
+        print_iou_by_distance(result["by_distance"], "By distance from the sensor")
     if json_file is not None:
         with written_atomically(json_file) as temporary:
             temporary.write_text(json.dumps(result, indent=2) + "\n")
