@@ -24,20 +24,20 @@ def weights(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def folder_of_test_sequences(tmp_path_factory):
+def unlabelled(tmp_path_factory):
     return write_dataset(tmp_path_factory.mktemp("data"), dict.fromkeys(SPLITS["test"], 2))
 
 
 @pytest.fixture(scope="module")
-def submission(folder_of_test_sequences, weights, tmp_path_factory):
+def submission(unlabelled, weights, tmp_path_factory):
     path = tmp_path_factory.mktemp("out") / "submission.zip"
-    write_submission(folder_of_test_sequences, Segmenter.from_weights(weights, "cpu"), path)
+    write_submission(unlabelled, Segmenter.from_weights(weights, "cpu"), path)
     return path
 
 
-def test_submission_holds_every_frame_as_raw_ids_in_the_scans_order(submission, folder_of_test_sequences, weights):
+def test_submission_holds_every_frame_as_raw_ids_in_the_scans_order(submission, unlabelled, weights):
     segmenter = Segmenter.from_weights(weights, "cpu")
-    folder = ScanFolder(folder_of_test_sequences, "test")
+    folder = ScanFolder(unlabelled, "test")
     with zipfile.ZipFile(submission) as archive:
         for index, scan in enumerate(folder.scans):
             raw = np.frombuffer(archive.read(f"sequences/{scan.sequence}/predictions/{scan.frame}.label"), dtype="<u4")
@@ -52,8 +52,8 @@ def test_submission_has_an_entry_for_each_folder(submission):
     assert folders == expected | {f"sequences/{s}/predictions/" for s in SPLITS["test"]}
 
 
-def test_submission_passes_the_rules(submission, folder_of_test_sequences):
-    assert check_submission(submission, folder_of_test_sequences) == []
+def test_submission_passes_the_rules(submission, unlabelled):
+    assert check_submission(submission, unlabelled) == []
 
 
 def rewritten(source, target, change):
@@ -80,20 +80,18 @@ def rewritten(source, target, change):
         ),
     ],
 )
-def test_what_the_server_would_refuse_is_named(submission, folder_of_test_sequences, tmp_path, change, problem):
-    problems = check_submission(rewritten(submission, tmp_path / "bad.zip", change), folder_of_test_sequences)
+def test_what_the_server_would_refuse_is_named(submission, unlabelled, tmp_path, change, problem):
+    problems = check_submission(rewritten(submission, tmp_path / "bad.zip", change), unlabelled)
     assert len(problems) == 1
     assert problem in problems[0]
 
 
-def test_files_that_do_not_belong_there_are_named(submission, folder_of_test_sequences, tmp_path):
+def test_files_that_do_not_belong_there_are_named(submission, unlabelled, tmp_path):
     path = tmp_path / "more.zip"
     path.write_bytes(submission.read_bytes())
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("sequences/08/predictions/000000.label", b"")
-    assert check_submission(path, folder_of_test_sequences) == [
-        "sequences/08/predictions/000000.label does not belong there"
-    ]
+    assert check_submission(path, unlabelled) == ["sequences/08/predictions/000000.label does not belong there"]
 
 
 def test_absent_test_sequences_are_refused_unless_allowed(tmp_path, weights):
@@ -105,14 +103,14 @@ def test_absent_test_sequences_are_refused_unless_allowed(tmp_path, weights):
     assert any("sequences/12/" in line for line in check_submission(tmp_path / "out.zip", data))
 
 
-def test_a_name_that_the_server_refuses_is_refused_before_work(tmp_path, folder_of_test_sequences, weights):
+def test_a_name_that_the_server_refuses_is_refused_before_work(tmp_path, unlabelled, weights):
     with pytest.raises(UserError, match=r"out\.zip"):
-        write_submission(folder_of_test_sequences, Segmenter.from_weights(weights, "cpu"), tmp_path / "out.tar")
+        write_submission(unlabelled, Segmenter.from_weights(weights, "cpu"), tmp_path / "out.tar")
 
 
-def test_submit_writes_checks_and_never_overwrites(folder_of_test_sequences, weights, tmp_path, capsys):
+def test_submit_writes_checks_and_never_overwrites(unlabelled, weights, tmp_path, capsys):
     out = tmp_path / "submission.zip"
-    arguments = ["submit", str(folder_of_test_sequences), "--weights", str(weights), "--out", str(out)]
+    arguments = ["submit", str(unlabelled), "--weights", str(weights), "--out", str(out)]
     assert run(arguments) == 0
     assert "passes the rules" in capsys.readouterr().out
     assert run(arguments) != 0
@@ -122,11 +120,9 @@ def test_submit_writes_checks_and_never_overwrites(folder_of_test_sequences, wei
     assert run([*arguments, "--check"]) != 0
 
 
-def test_one_vote_gives_the_segmenters_labels_and_more_votes_the_sum_of_log_probabilities(
-    folder_of_test_sequences, weights
-):
+def test_one_vote_gives_the_segmenters_labels_and_more_votes_the_sum_of_log_probabilities(unlabelled, weights):
     segmenter = Segmenter.from_weights(weights, "cpu")
-    points = ScanFolder(folder_of_test_sequences, "test").points(0)
+    points = ScanFolder(unlabelled, "test").points(0)
     points[3] = np.nan
     assert (labels_by_vote(segmenter, points, 1) == segmenter.segment(points).labels).all()
     flipped = points * (-1, 1, 1, 1)
