@@ -6,6 +6,7 @@ import sys
 import typer
 
 from pvd_cli.commands.bench import bench
+from pvd_cli.commands.compare import compare
 from pvd_cli.commands.convert import convert
 from pvd_cli.commands.doctor import doctor
 from pvd_cli.commands.evaluate import evaluate
@@ -18,7 +19,7 @@ from pvd_cli.commands.train import train
 from pvd_cli.errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, print_error
 from pvd_core.errors import UserError
 
-COMMANDS = (simulate, train, evaluate, predict, label_bag, play_bag, convert, bench, submit, doctor)
+COMMANDS = (simulate, compare, train, evaluate, predict, label_bag, play_bag, convert, bench, submit, doctor)
 
 app = typer.Typer(
     name="pvd",

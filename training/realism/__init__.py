@@ -1,0 +1,1 @@
+"""How close simulated scans are to real ones: measures of both, the gaps between them, a report with pictures."""

@@ -1,0 +1,134 @@
+"""Pictures of real scans beside simulated ones: from above, and as range images."""
+
+import matplotlib
+import numpy as np
+
+from pvd_core.files import written_atomically
+from pvd_core.labels import CLASS_COLOURS, CLASS_NAMES
+from training.realism.rays import range_image
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+from matplotlib.lines import Line2D
+
+BACKGROUND = "#14171a"
+TEXT = "#e4e7ea"
+FAINT = "#3a4149"
+_EMPTY = (0.055, 0.062, 0.07)
+_HALF_WIDTH_M = 40.0
+_DPI = 110
+_VIEWS = ("class", "intensity", "height")
+_IMAGES = ("depth", "intensity", "class")
+
+
+def save_views_from_above(folder, real, simulated):
+    """Writes `above_class.png`, `above_intensity.png`, `above_height.png`: real scans in the upper row, simulated
+    ones in the lower; returns the paths. The vehicle is in the middle and looks up."""
+    return [_save(folder / f"above_{view}.png", _draw_above(real, simulated, view)) for view in _VIEWS]
+
+
+def save_range_images(folder, real, simulated):
+    """Writes `rays_depth.png`, `rays_intensity.png`, `rays_class.png`: real scans left, simulated ones right; returns
+    the paths. The middle column looks forward, the top row is the highest ring."""
+    return [_save(folder / f"rays_{kind}.png", _draw_rays(real, simulated, kind)) for kind in _IMAGES]
+
+
+def save_figure(path, figure):
+    with written_atomically(path) as temporary:
+        figure.savefig(temporary, format="png", facecolor=BACKGROUND, dpi=_DPI)
+    plt.close(figure)
+    return path
+
+
+def _save(path, figure):
+    return save_figure(path, figure)
+
+
+def _draw_above(real, simulated, view):
+    num_columns = max(len(real), len(simulated))
+    figure, axes = plt.subplots(
+        2, num_columns, figsize=(4.6 * num_columns, 9.9), facecolor=BACKGROUND, squeeze=False, layout="constrained"
+    )
+    for row, (kind, scans) in enumerate((("real", real), ("simulated", simulated))):
+        for axis in axes[row, len(scans) :]:
+            axis.set_visible(False)
+        for axis, scan in zip(axes[row], scans, strict=False):
+            inside = (np.abs(scan.points[:, :2]) < _HALF_WIDTH_M).all(axis=1)
+            # From the ground up, so that what stands hides what lies below it.
+            order = np.flatnonzero(inside)
+            order = order[np.argsort(scan.points[order, 2], kind="stable")]
+            colours = _colours(scan, view)[order]
+            axis.scatter(-scan.points[order, 1], scan.points[order, 0], c=colours, s=0.7, linewidths=0)
+            axis.plot(0, 0, marker="^", color="white", markersize=6, markeredgecolor=BACKGROUND)
+            axis.set(xlim=(-_HALF_WIDTH_M, _HALF_WIDTH_M), ylim=(-_HALF_WIDTH_M, _HALF_WIDTH_M))
+            _strip(axis, f"{kind} {scan.name}")
+            axis.set_aspect("equal")
+    _title(figure, f"from above, 80 m wide, coloured by {view}")
+    if view == "class":
+        _class_legend(figure, (*real, *simulated))
+    return figure
+
+
+def _draw_rays(real, simulated, kind):
+    num_rows = max(len(real), len(simulated))
+    figure, axes = plt.subplots(
+        num_rows, 2, figsize=(19.5, 1.75 * num_rows + 1.1), facecolor=BACKGROUND, squeeze=False, layout="constrained"
+    )
+    for column, (name, scans) in enumerate((("real", real), ("simulated", simulated))):
+        for axis in axes[len(scans) :, column]:
+            axis.set_visible(False)
+        for axis, scan in zip(axes[:, column], scans, strict=False):
+            colours = _colours(scan, kind)
+            image = np.stack([range_image(scan, colours[:, channel], np.nan) for channel in range(3)], axis=-1)
+            image = np.where(np.isnan(image), _EMPTY, image)
+            axis.imshow(image, aspect="auto", interpolation="nearest")
+            _strip(axis, f"{name} {scan.name}")
+    _title(figure, f"range images, coloured by {kind}; forward in the middle, black where no ray came back")
+    if kind == "class":
+        _class_legend(figure, (*real, *simulated))
+    return figure
+
+
+def _colours(scan, view):
+    """RGB (N, 3) in 0..1."""
+    if view == "class":
+        return class_colours()[scan.class_ids]
+    if view == "intensity":
+        # The square root shows the dark half, where nearly all real points are.
+        return matplotlib.colormaps["inferno"](0.08 + 0.92 * np.sqrt(np.clip(scan.points[:, 3], 0, 1)))[:, :3]
+    if view == "height":
+        return matplotlib.colormaps["turbo"](0.06 + 0.88 * np.clip((scan.points[:, 2] + 2.5) / 7, 0, 1))[:, :3]
+    nearness = 1 - np.clip(np.log(scan.ranges / 2.5) / np.log(80 / 2.5), 0, 1)
+    return matplotlib.colormaps["viridis"](0.06 + 0.94 * nearness)[:, :3]
+
+
+def class_colours():
+    """RGB (classes, 3) in 0..1, official ones, but with the darkest lifted so that they show on a dark ground."""
+    palette = CLASS_COLOURS.astype(float) / 255
+    palette[0] = (0.35, 0.38, 0.41)
+    luminance = palette @ (0.299, 0.587, 0.114)
+    lift = np.clip((0.28 - luminance) / (1 - luminance), 0, None)[:, None]
+    return palette + lift * (1 - palette)
+
+
+def _strip(axis, name):
+    axis.set_title(name, color=TEXT, fontsize=10, pad=3)
+    axis.set_facecolor(_EMPTY)
+    axis.set_xticks([])
+    axis.set_yticks([])
+    for spine in axis.spines.values():
+        spine.set_color(FAINT)
+
+
+def _title(figure, text):
+    figure.suptitle(text, color=TEXT, fontsize=12)
+
+
+def _class_legend(figure, scans):
+    class_ids = np.unique(np.concatenate([np.unique(scan.class_ids) for scan in scans]))
+    palette = class_colours()
+    handles = [
+        Line2D([], [], marker="s", linestyle="", markersize=8, color=palette[class_id], label=CLASS_NAMES[class_id])
+        for class_id in class_ids
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=10, frameon=False, labelcolor=TEXT, fontsize=9)

@@ -1,0 +1,181 @@
+"""The report: real and simulated scans side by side, in Markdown, JSON and pictures."""
+
+import json
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+
+from pvd_core.errors import UserError
+from pvd_core.files import written_atomically
+from pvd_core.labels import CLASS_NAMES, NUM_CLASSES
+from training.realism.charts import save_charts
+from training.realism.gaps import gaps_between, measure_scans
+from training.realism.pictures import save_range_images, save_views_from_above
+from training.realism.points import voxel_counts
+from training.realism.rays import is_missing
+from training.realism.scans import ScanSample
+
+_NUM_PICTURED = 4
+
+
+def compare_scans(real, simulated, out, max_scans=None, progress=None):
+    """Writes report.md, report.json and PNGs to the new folder `out`; returns what report.json holds.
+
+    real, simulated: folders in SemanticKITTI's layout; of each at most `max_scans` scans are read, evenly spread.
+    `progress(done, total)` counts the scans of both.
+    """
+    out = Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out} exists already; a report needs a new or empty folder")
+    samples = ScanSample(real, max_scans), ScanSample(simulated, max_scans)
+    total = sum(map(len, samples))
+    tell = (lambda done: progress(done, total)) if progress else (lambda done: None)
+    facts, measured = [], []
+    for sample, before in zip(samples, (0, len(samples[0])), strict=True):
+        counted = _CountedScans(sample)
+        measured.append(measure_scans(counted, lambda done, before=before: tell(before + done)))
+        facts.append(counted.facts())
+    gaps, left_out = gaps_between(*measured)
+    if not gaps:
+        raise UserError(
+            f"{simulated} and {real} have nothing to compare: expected labelled scans of at least three real sequences"
+        )
+    result = {
+        "real": {"folder": str(samples[0].root), **facts[0]},
+        "simulated": {"folder": str(samples[1].root), **facts[1]},
+        "gaps": [_gap_facts(gap) for gap in gaps],
+        "left_out": left_out,
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    pictured = [sample.spread(_NUM_PICTURED) for sample in samples]
+    pictures = [*save_views_from_above(out, *pictured), *save_range_images(out, *pictured)]
+    charts = save_charts(out, gaps)
+    with written_atomically(out / "report.json") as temporary:
+        temporary.write_text(json.dumps(result, indent=1) + "\n")
+    with written_atomically(out / "report.md") as temporary:
+        temporary.write_text(_markdown(result, pictures, charts), encoding="utf-8")
+    return result
+
+
+class _CountedScans:
+    """Passes scans on and keeps their single numbers; sequences count the same."""
+
+    def __init__(self, sample):
+        self._sample, self._by_sequence = sample, {}
+
+    def __iter__(self):
+        for scan in self._sample:
+            class_shares = np.bincount(scan.class_ids, minlength=NUM_CLASSES) / len(scan.class_ids)
+            voxels = voxel_counts(scan)
+            numbers = (len(scan.points), len(voxels), is_missing(scan).mean(), *class_shares)
+            self._by_sequence.setdefault(scan.sequence, []).append(numbers)
+            yield scan
+
+    def facts(self):
+        by_sequence = np.array([np.mean(numbers, axis=0) for numbers in self._by_sequence.values()])
+        scans = np.concatenate([np.array(numbers) for numbers in self._by_sequence.values()])
+        named = lambda column: {  # noqa: E731
+            "mean": float(by_sequence[:, column].mean()),
+            "lowest": float(scans[:, column].min()),
+            "highest": float(scans[:, column].max()),
+        }
+        return {
+            "scans": len(scans),
+            "sequences": list(self._by_sequence),
+            "points": named(0),
+            "voxels": named(1),
+            "missing_rays": named(2),
+            "class_shares": {name: float(by_sequence[:, 3 + i].mean()) for i, name in enumerate(CLASS_NAMES)},
+            "scans_with_class": {name: float((scans[:, 3 + i] > 0).mean()) for i, name in enumerate(CLASS_NAMES)},
+        }
+
+
+def _gap_facts(gap):
+    real, simulated = gap.means
+    values = {
+        "distance": gap.distance,
+        "floor": gap.floor,
+        "excess": gap.excess,
+        "wasserstein": gap.wasserstein,
+        "real_mean": real,
+        "simulated_mean": simulated,
+    }
+    return {
+        "measure": gap.name,
+        "family": gap.family.name,
+        "subject": gap.subject,
+        "unit": gap.family.unit,
+        # JSON knows no NaN.
+        **{name: None if math.isnan(value) else value for name, value in values.items()},
+        "bins": list(gap.family.categories) or gap.family.edges.tolist(),
+        "real": gap.real.tolist(),
+        "simulated": gap.simulated.tolist(),
+    }
+
+
+def _markdown(result, pictures, charts):
+    lines = ["# Simulated scans beside real ones", ""]
+    for side in ("real", "simulated"):
+        facts = result[side]
+        lines.append(
+            f"- {side}: `{facts['folder']}`, {facts['scans']} scans of {len(facts['sequences'])} sequences "
+            f"({', '.join(facts['sequences'])}); every sequence counts the same"
+        )
+    lines += [
+        "",
+        "## Scans",
+        "",
+        "| | real | lowest to highest | simulated | lowest to highest |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for key, name, form in (
+        ("points", "points", ",.0f"),
+        ("voxels", "occupied voxels", ",.0f"),
+        ("missing_rays", "share of missing rays", ".3f"),
+    ):
+        cells = [
+            f"{facts['mean']:{form}} | {facts['lowest']:{form}} to {facts['highest']:{form}}"
+            for facts in (result["real"][key], result["simulated"][key])
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    lines += ["", "## Gaps, largest first", "", *_EXPLANATION, ""]
+    lines += [
+        "| measure | gap | real scenes | excess | moved | real mean | simulated mean |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    lines += [_gap_line(gap) for gap in result["gaps"]]
+    if result["left_out"]:
+        lines += ["", f"Not compared: {'; '.join(result['left_out'])}."]
+    lines += ["", "## Classes", "", "| class | real % | simulated % | ratio | in real scans % | in simulated scans % |"]
+    lines.append("|---|--:|--:|--:|--:|--:|")
+    real, simulated = result["real"], result["simulated"]
+    for name in CLASS_NAMES:
+        ours, theirs = simulated["class_shares"][name], real["class_shares"][name]
+        ratio = f"{ours / theirs:.2f}" if theirs else "-"
+        seen = " | ".join(f"{100 * side['scans_with_class'][name]:.0f}" for side in (real, simulated))
+        lines.append(f"| {name} | {100 * theirs:.3f} | {100 * ours:.3f} | {ratio} | {seen} |")
+    lines += ["", "## Pictures", ""]
+    lines += [f"![{path.stem.replace('_', ' ')}]({path.name})" + os.linesep for path in pictures]
+    lines += ["## Charts", ""]
+    lines += [f"![{title}]({path.name})" + os.linesep for title, path in charts.items()]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+_EXPLANATION = (
+    "`gap` is the total variation distance of the two histograms: 0 where they are the same, 1 where they do not",
+    "overlap (for shares of missing rays: the mean difference). `real scenes` is the mean gap between two random",
+    "halves of the real sequences: a gap below it is not known to be one. `excess` is the difference of both, by",
+    "which the table is sorted. `moved` is the first Wasserstein distance, in the measure's unit.",
+)
+
+
+def _gap_line(gap):
+    number = lambda value: "" if value is None else f"{value:.3g}"  # noqa: E731
+    unit = f" {gap['unit']}" if gap["unit"] and gap["wasserstein"] is not None else ""
+    moved = number(gap["wasserstein"]) + unit if gap["wasserstein"] is not None else ""
+    return (
+        f"| {gap['measure']} | {gap['distance']:.3f} | {gap['floor']:.3f} | {gap['excess']:+.3f} | {moved} "
+        f"| {number(gap['real_mean'])} | {number(gap['simulated_mean'])} |"
+    )

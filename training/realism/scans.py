@@ -1,0 +1,89 @@
+"""Labelled scans with what the measures need of them. N points."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from pvd_core.errors import UserError
+from training.augmentation.rings import rings_of
+from training.dataset import ScanFolder
+
+
+@dataclass(frozen=True)
+class MeasuredScan:
+    sequence: str
+    frame: str
+    points: np.ndarray
+    """float32 (N, 4): x, y, z in metres in the sensor's frame, intensity."""
+    class_ids: np.ndarray
+    """uint8 (N,)."""
+
+    @property
+    def name(self):
+        return f"{self.sequence}/{self.frame}"
+
+    @cached_property
+    def ranges(self):
+        """Metres from the sensor, float32 (N,)."""
+        return np.linalg.norm(self.points[:, :3], axis=1)
+
+    @cached_property
+    def azimuths(self):
+        """Radians from 0 (forward) up to 2 pi, counter-clockwise, float32 (N,)."""
+        return np.arctan2(self.points[:, 1], self.points[:, 0]) % np.float32(2 * np.pi)
+
+    @cached_property
+    def rings(self):
+        """Ring of each point, int64 (N,), counted from the lowest, which always meets the ground: a ring without a
+        point can only be one of the highest."""
+        rings = rings_of(self.points)
+        return rings.max() - rings
+
+
+class ScanSample:
+    """At most `max_scans` scans, evenly spread, of all sequences of a folder in SemanticKITTI's layout."""
+
+    def __init__(self, root, max_scans=None):
+        self._folder = ScanFolder(root, _all_sequences(Path(root)))
+        count = len(self._folder)
+        chosen = count if max_scans is None else min(count, max_scans)
+        self._indices = np.linspace(0, count - 1, chosen).round().astype(int)
+        self.root, self.sequences, self.num_available = self._folder.root, self._folder.sequences, count
+
+    def __len__(self):
+        return len(self._indices)
+
+    def __iter__(self):
+        for index in self._indices:
+            yield self._read(index)
+
+    def spread(self, num_scans):
+        """Up to `num_scans` scans, of as many sequences as possible."""
+        by_sequence = {}
+        for index in self._indices:
+            by_sequence.setdefault(self._folder.scans[index].sequence, []).append(index)
+        groups = list(by_sequence.values())
+        if len(groups) < num_scans:
+            chosen = self._indices[np.linspace(0, len(self) - 1, min(num_scans, len(self))).round().astype(int)]
+        else:
+            picked = np.linspace(0, len(groups) - 1, num_scans).round().astype(int)
+            chosen = [groups[group][len(groups[group]) // 2] for group in picked]
+        return [self._read(index) for index in chosen]
+
+    def _read(self, index):
+        scan = self._folder.scans[index]
+        points, class_ids = self._folder.labelled_points(index)
+        if not len(points):
+            raise UserError(f"{scan.points_path} holds no points; delete it and its label file, or copy it again")
+        if not np.isfinite(points).all():
+            raise UserError(f"{scan.points_path} holds points that are not finite; expected finite x, y, z, intensity")
+        return MeasuredScan(scan.sequence, scan.frame, points, class_ids)
+
+
+def _all_sequences(root):
+    folder = root / "sequences"
+    names = sorted(path.name for path in folder.iterdir() if (path / "velodyne").is_dir()) if folder.is_dir() else []
+    # Without one, ScanFolder says what is wrong with the folder.
+    return names or "train"
