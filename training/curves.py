@@ -2,6 +2,8 @@
 
 import json
 
+# Entries of a line of losses that are no term of the loss.
+_OTHERS = ("step", "loss", "epoch", "learning_rate", "gradient_norm", "data_wait_ms", "step_ms")
 # A point of the drawn loss is the mean of this share of the run.
 _SMOOTHING_SHARE = 1 / 60
 
@@ -17,7 +19,7 @@ def draw_curves(run):
     figure = Figure(figsize=(10, 4), layout="constrained")
     FigureCanvasAgg(figure)
     loss_axes, score_axes = figure.subplots(1, 2)
-    terms = [name for name in ("cross_entropy", "lovasz", "point_cross_entropy") if losses and name in losses[0]]
+    terms = [name for name in losses[0] if name not in _OTHERS] if losses else []
     width = max(1, round(len(losses) * _SMOOTHING_SHARE))
     for name in terms:
         parts = [losses[start : start + width] for start in range(0, len(losses), width)]
