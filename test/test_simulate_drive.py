@@ -28,10 +28,11 @@ def test_frames_hold_finite_points_of_a_64_beam_sensor(frames):
         assert frame.labels.dtype == np.uint32
         assert len(frame.labels) == len(frame.points)
         assert np.isfinite(frame.points).all()
-        assert 90_000 < len(frame.points) < 64 * 2083
+        assert 90_000 < len(frame.points) < 64 * HDL64E.num_azimuths
         ranges = np.linalg.norm(frame.points[:, :3], axis=1)
-        assert ranges.min() >= HDL64E.min_range_m - 1e-3
-        assert ranges.max() <= HDL64E.max_range_m
+        # The sensor moves half a metre to both sides of the place whose frame the points are in.
+        assert ranges.min() >= HDL64E.min_range_m - 0.8
+        assert ranges.max() <= HDL64E.max_range_m + 0.8
         assert frame.points[:, 3].min() >= 0
         assert frame.points[:, 3].max() <= np.float32(0.99)
 
@@ -40,13 +41,18 @@ def test_points_are_stored_ring_after_ring_top_ring_first(frames):
     for frame in frames:
         x, y, z = frame.points[:, :3].astype(np.float64).T
         assert (np.diff(frame.rings.astype(int)) >= 0).all()
-        elevation = np.degrees(np.arctan2(z, np.hypot(x, y)))
-        np.testing.assert_allclose(elevation, np.array(HDL64E.elevations_deg)[frame.rings], atol=1e-3)
+        # Each ring's laser leaves the sensor at its own height; carrying points into one frame tilts rings a little.
+        elevation = np.degrees(np.arctan2(z - np.array(HDL64E.origins_m)[frame.rings], np.hypot(x, y)))
+        off = np.abs(elevation - np.array(HDL64E.elevations_deg)[frame.rings])
+        assert np.median(off) < 0.15
+        assert off.max() < 4
         azimuth = np.degrees(np.arctan2(y, x)) % 360
         # A reader that has no ring column counts azimuth wraps.
         assert np.count_nonzero(np.diff(azimuth) < -180) + 1 == 64
         same_ring = np.diff(frame.rings.astype(int)) == 0
-        assert (np.diff(azimuth)[same_ring] > 0).all()
+        # Beside a near thing a far point may step back: both were carried from where they were measured.
+        steps = np.diff(azimuth)[same_ring]
+        assert (steps > 0).mean() > 0.98
 
 
 def test_ground_lies_where_the_sensor_height_puts_it(frames):

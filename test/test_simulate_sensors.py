@@ -12,10 +12,10 @@ def test_hdl64e_has_64_beams_the_upper_block_finer_than_the_lower():
     steps = -np.diff(elevations)
     assert len(elevations) == 64
     assert (steps > 0).all()
-    np.testing.assert_allclose(steps[:31], 0.33, atol=0.01)
-    np.testing.assert_allclose(steps[32:], 0.495, atol=0.01)
-    assert 2.0 <= elevations[0] <= 2.5
-    assert -24.8 <= elevations[-1] <= -23.5
+    np.testing.assert_allclose(steps[:31], 0.345, atol=0.01)
+    np.testing.assert_allclose(steps[32:], 0.51, atol=0.01)
+    assert 1.5 <= elevations[0] <= 2.5
+    assert -25.2 <= elevations[-1] <= -24.5
 
 
 @pytest.mark.parametrize("sensor", SENSORS.values(), ids=lambda sensor: sensor.name)
@@ -34,6 +34,10 @@ def test_the_carrier_hides_only_steep_beams():
     assert VLP16.sees().all()
 
 
-def test_unknown_sensor_is_refused_with_the_known_ones():
-    with pytest.raises(UserError, match=r"hdl32.*hdl64e, vlp16"):
-        sensor_named("hdl32")
+def test_unknown_sensor_is_refused_with_the_closest_and_the_known_ones():
+    with pytest.raises(
+        UserError, match=r"unknown sensor 'HDL-64'; did you mean 'hdl64e'\? known sensors are hdl64e, os1"
+    ):
+        sensor_named("HDL-64")
+    with pytest.raises(UserError, match=r"unknown sensor '3'; known sensors are"):
+        sensor_named("3")

@@ -1,40 +1,60 @@
-"""Casts a sensor's rays into a world and turns what they hit into labelled points."""
+"""Casts a sensor's rays into a world and turns what they hit into labelled points.
+
+Shape suffixes: `R` rings, `A` azimuths of a sweep, `B` = R * A beams ring after ring, `N` points.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from training.simulate.materials import intensities, returns
+from training.simulate.edges import reported_surfaces
+from training.simulate.response import Response, Surfaces
 
-_STRAY_SHARE = 2e-4
 _OUTLIER = 1
-_RANGE_STEP_M = 0.002
-_GAIN_SPREAD = 0.07  # lasers of one sensor differ: real scans show it as lighter and darker rings
+_TEXTURE_PERIOD_M = 4032.0  # a common multiple of both textures' periods, so that a place keeps its texture
 
 
 @dataclass(frozen=True)
 class Scan:
     points: np.ndarray
-    """(N, 4) float32: x, y, z in metres in the sensor's frame, intensity 0..0.99; ring after ring, top ring first."""
+    """(N, 4) float32: x, y, z in metres in the sensor's frame, intensity in the sensor's scale; ring after ring, top
+    ring first, counter-clockwise but for a step back where near and far points were carried into one frame."""
     labels: np.ndarray
     """(N,) uint32: raw ids in the low 16 bits, instance ids in the high ones."""
     rings: np.ndarray
-    """(N,) uint8 or uint16."""
+    """(N,) uint8."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """How the sensor moves while it turns once."""
+
+    pose: np.ndarray
+    """(4, 4) sensor to world in the middle of the sweep: the scan's frame."""
+    column_poses: np.ndarray
+    """(A, 4, 4) sensor to world when each column of beams is measured."""
+    is_deskewed: bool = True
+    """Points are given in the scan's frame, as KITTI's; else in the sensor's at their time, as drivers send them."""
+
+
+def still_sweep(pose, num_azimuths):
+    """The sweep of a sensor that stands."""
+    return Sweep(pose, np.broadcast_to(pose, (num_azimuths, 4, 4)), is_deskewed=False)
 
 
 class Scanner:
     """Holds the static geometry as a ray casting scene; what moves is handed over scan by scan."""
 
-    def __init__(self, sensor):
+    def __init__(self, sensor, random=None, num_threads=0):
+        """`random` draws this specimen's gains and its drive's brightness; `num_threads` 0: as many as cores."""
         self._open3d = _import_open3d()
-        self.sensor = sensor
-        sees = sensor.sees().ravel()
-        self._directions = sensor.directions().reshape(-1, 3)[sees]
-        rings = np.repeat(np.arange(sensor.num_rings), sensor.num_azimuths)
-        self._rings = rings[sees].astype(np.uint8 if sensor.num_rings <= 256 else np.uint16)
-        self._gains = (
-            np.random.default_rng(sensor.num_rings).normal(1, _GAIN_SPREAD, sensor.num_rings).astype(np.float32)
-        )
+        self.sensor, self._num_threads = sensor, num_threads
+        self._response = Response(sensor, np.random.default_rng(0) if random is None else random)
+        self._seen = np.flatnonzero(sensor.sees().ravel())
+        self._directions_RA3 = sensor.directions().astype(np.float32)
+        self._heights_R = np.array(sensor.origins_m or (0,) * sensor.num_rings, dtype=np.float32)
+        spacing_deg = 360 / sensor.num_azimuths
+        self._overlap_share = min(1.0, sensor.beam_width_deg / spacing_deg)
         self._static = None
 
     def set_static(self, mesh, origin):
@@ -42,63 +62,104 @@ class Scanner:
         self._origin = np.asarray(origin, dtype=np.float64)
         self._static = (mesh, self._scene(mesh))
 
-    def scan(self, movers, pose, random):
-        """Scan from the sensor's pose (4, 4) sensor-to-world, with `movers` a mesh in world coordinates."""
-        world = self._directions @ pose[:3, :3].T
-        rays = np.empty((len(world), 6), dtype=np.float32)
-        rays[:, :3], rays[:, 3:] = pose[:3, 3] - self._origin, world
-        rays = self._open3d.core.Tensor(rays)
-        hits = self._cast(*self._static, rays)
-        if len(movers.triangles):
-            hits = _nearer(hits, self._cast(movers, self._scene(movers), rays))
-        return self._sense(hits, rays.numpy()[:, 3:], random)
+    def scan(self, movers, sweep, random):
+        """`movers`: meshes in world coordinates, one for each of equal parts of the sweep in time order."""
+        rays_B6 = self._rays(sweep)
+        hits = self._cast(*self._static, rays_B6, self._seen)
+        parts = self._parts(len(movers))
+        for part, mesh in enumerate(movers):
+            beams = self._seen if len(movers) == 1 else self._seen[parts[self._seen] == part]
+            if len(mesh.triangles) and len(beams):
+                _take_nearer(hits, self._cast(mesh, self._scene(mesh), rays_B6, beams))
+        return self._sense(hits, rays_B6, sweep, random)
+
+    def _rays(self, sweep):
+        """(B, 6) float32: origins relative to the static mesh's, and unit directions."""
+        rotations_A33 = sweep.column_poses[:, :3, :3].astype(np.float32)
+        starts_A3 = (sweep.column_poses[:, :3, 3] - self._origin).astype(np.float32)
+        rays = np.empty((self.sensor.num_rings, self.sensor.num_azimuths, 6), dtype=np.float32)
+        rays[..., 3:] = np.matmul(rotations_A33, self._directions_RA3[..., None])[..., 0]
+        rays[..., :3] = starts_A3 + self._heights_R[:, None, None] * rotations_A33[:, :, 2]
+        return rays.reshape(-1, 6)
+
+    def _parts(self, count):
+        """(B,) part of the sweep in which each beam is measured."""
+        columns = np.minimum(((self.sensor.column_times + 0.5) * count).astype(int), count - 1)
+        return np.tile(columns, self.sensor.num_rings)
 
     def _scene(self, mesh):
-        scene = self._open3d.t.geometry.RaycastingScene()
+        scene = self._open3d.t.geometry.RaycastingScene(nthreads=self._num_threads)
         vertices = (mesh.vertices - self._origin).astype(np.float32)
         scene.add_triangles(
             self._open3d.core.Tensor(vertices), self._open3d.core.Tensor(mesh.triangles.astype(np.uint32))
         )
         return scene
 
-    def _cast(self, mesh, scene, rays):
-        """(ranges, normals, materials, raw ids, instances, brightness) of each ray; infinite range where none."""
-        result = scene.cast_rays(rays)
+    def _cast(self, mesh, scene, rays_B6, beams):
+        """What all beams hit, by name; only those listed are cast, the others hit nothing."""
+        result = scene.cast_rays(self._open3d.core.Tensor(rays_B6[beams]), nthreads=self._num_threads)
         triangle = result["primitive_ids"].numpy().astype(np.int64)
         ranges = result["t_hit"].numpy()
-        triangle[~np.isfinite(ranges)] = 0
-        columns = (mesh.materials, mesh.raw_ids, mesh.instances, mesh.brightness)
-        return (ranges, result["primitive_normals"].numpy(), *(column[triangle] for column in columns))
+        hit = np.flatnonzero(np.isfinite(ranges))
+        beams, triangle = beams[hit], triangle[hit]
+        num_beams = len(rays_B6)
+        hits = {"ranges": np.full(num_beams, np.inf, np.float32), "cosines": np.zeros(num_beams, np.float32)}
+        hits["ranges"][beams] = ranges[hit]
+        normals = result["primitive_normals"].numpy()[hit]
+        hits["cosines"][beams] = np.abs(np.einsum("nc,nc->n", normals, rays_B6[beams, 3:]))
+        for name in ("materials", "raw_ids", "instances", "brightness"):
+            column = getattr(mesh, name)
+            hits[name] = np.zeros(num_beams, column.dtype)
+            hits[name][beams] = column[triangle]
+        return hits
 
-    def _sense(self, hits, directions, random):
-        sensor = self.sensor
-        ranges = hits[0]
-        heard = (ranges > sensor.min_range_m) & (ranges < sensor.max_range_m - 5 * sensor.range_noise_m)
-        index = np.flatnonzero(heard)
-        ranges, normals, materials, raw_ids, instances, brightness = (column[index] for column in hits)
-        cosines = np.abs(np.einsum("nc,nc->n", normals, directions[index]))
-        kept = returns(materials, brightness, ranges, cosines, random)
-        index, ranges, cosines, materials = index[kept], ranges[kept], cosines[kept], materials[kept]
-        raw_ids, instances, brightness = raw_ids[kept], instances[kept], brightness[kept]
-        gains = self._gains[self._rings[index]]
-        intensity = intensities(materials, brightness, ranges, cosines, gains, random)
-        noise = np.clip(random.standard_normal(len(ranges), dtype=np.float32), -4, 4) * sensor.range_noise_m
-        stray = random.random(len(ranges), dtype=np.float32) < _STRAY_SHARE
-        measured = np.where(stray, ranges * random.uniform(0.3, 0.95, len(ranges)), ranges + noise)
-        measured = np.maximum(np.rint(measured / _RANGE_STEP_M) * _RANGE_STEP_M, sensor.min_range_m)
-        points = np.empty((len(index), 4), dtype=np.float32)
-        points[:, :3] = self._directions[index] * measured[:, None]
-        points[:, 3] = intensity
-        labels = raw_ids.astype(np.uint32) | (instances.astype(np.uint32) << 16)
-        labels[stray] = _OUTLIER
-        return Scan(points, labels, self._rings[index])
+    def _sense(self, hits, rays_B6, sweep, random):
+        sensor, shape = self.sensor, self._directions_RA3.shape[:2]
+        source, blend, is_bloomed, is_stray = reported_surfaces(
+            hits["ranges"].reshape(shape), hits["materials"].reshape(shape), self._overlap_share, random
+        )
+        ranges = hits["ranges"][source] + blend
+        beams = np.flatnonzero((ranges > sensor.min_range_m) & (ranges < sensor.max_range_m))
+        beams = beams[np.isin(beams, self._seen, assume_unique=True)] if len(self._seen) < len(source) else beams
+        source, ranges = source[beams], ranges[beams]
+        places = rays_B6[beams, :3] + rays_B6[beams, 3:] * ranges[:, None]
+        surfaces = Surfaces(
+            ranges_m=ranges,
+            cosines=hits["cosines"][source],
+            materials=hits["materials"][source],
+            brightness=hits["brightness"][source],
+            places=places + (self._origin % _TEXTURE_PERIOD_M).astype(np.float32),
+        )
+        kept = self._response.returned(surfaces, random)
+        surfaces, beams, source = surfaces[kept], beams[kept], source[kept]
+        rings = beams // shape[1]
+        intensities = self._response.intensities(surfaces, rings, is_bloomed[beams], random)
+        measured = self._response.measured(surfaces, random)
+        is_stray = is_stray[beams]
+        measured[is_stray] *= random.uniform(0.3, 0.95, np.count_nonzero(is_stray)).astype(np.float32)
+        measured = np.maximum(np.rint(measured / sensor.range_step_m) * sensor.range_step_m, sensor.min_range_m)
+        labels = hits["raw_ids"][source].astype(np.uint32) | (hits["instances"][source].astype(np.uint32) << 16)
+        labels[is_stray] = _OUTLIER
+        points = np.empty((len(beams), 4), dtype=np.float32)
+        points[:, :3] = self._placed(beams, measured, sweep)
+        points[:, 3] = intensities
+        return Scan(points, labels, rings.astype(np.uint8))
+
+    def _placed(self, beams, measured, sweep):
+        """(N, 3) in the frame that the sweep asks for."""
+        local = self._directions_RA3.reshape(-1, 3)[beams] * measured[:, None].astype(np.float32)
+        local[:, 2] += self._heights_R[beams // self.sensor.num_azimuths]
+        if not sweep.is_deskewed:
+            return local
+        to_frame = (np.linalg.inv(sweep.pose) @ sweep.column_poses).astype(np.float32)
+        columns = beams % self.sensor.num_azimuths
+        return np.einsum("nij,nj->ni", to_frame[columns, :3, :3], local) + to_frame[columns, :3, 3]
 
 
-def _nearer(first, second):
-    closer = second[0] < first[0]
-    return tuple(
-        np.where(closer[:, None] if one.ndim == 2 else closer, two, one) for one, two in zip(first, second, strict=True)
-    )
+def _take_nearer(hits, others):
+    closer = others["ranges"] < hits["ranges"]
+    for name, column in hits.items():
+        column[closer] = others[name][closer]
 
 
 def _import_open3d():

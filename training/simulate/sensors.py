@@ -1,13 +1,15 @@
-"""Spinning LiDARs: where their beams point, how far they see, what their carrier hides.
+"""Spinning LiDARs: where their beams point, how they turn, what they report, what their carrier hides.
 
 Angles are as seen from the sensor's origin: azimuth 0 forward, counter-clockwise; elevation 0 level, up positive.
 """
 
+import difflib
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from pvd_core.errors import UserError
+from training.simulate import sensor_tables as tables
 
 
 @dataclass(frozen=True)
@@ -31,15 +33,40 @@ class SpinningLidar:
     max_range_m: float
     rate_hz: float
     range_noise_m: float
+    """Standard deviation near by; it doubles towards 50 m."""
+    range_step_m: float = 0.002
+    intensity_max: float = 0.99
+    """What the brightest return reports. 0.99: KITTI's scale; 255: one byte, diffuse surfaces below 100."""
+    azimuth_step_deg: float = 0.0
+    """Resolution of the encoder that tells the azimuths (0: exact)."""
+    beam_width_deg: float = 0.1
+    turns_clockwise: bool = True
+    """Seen from above. The sweep starts and ends at the rear, so that the forward view is its middle."""
+    origins_m: tuple[float, ...] = field(default=(), repr=False)
+    """Height of each ring's laser above the sensor's origin; all 0 if left out."""
     shadows: tuple[Shadow, ...] = ()
 
     @property
     def num_rings(self):
         return len(self.elevations_deg)
 
+    @property
+    def azimuths_deg(self):
+        """Float64 (azimuths,), increasing, in 0..360."""
+        azimuths = (np.arange(self.num_azimuths) + 0.5) * (360 / self.num_azimuths)
+        if self.azimuth_step_deg:
+            azimuths = (np.floor(azimuths / self.azimuth_step_deg) + 0.5) * self.azimuth_step_deg
+        return azimuths
+
+    @property
+    def column_times(self):
+        """Float64 (azimuths,): when each is measured, in sweeps from the middle of the sweep, -0.5..0.5."""
+        turned = (self.azimuths_deg + 180) % 360 / 360 - 0.5
+        return -turned if self.turns_clockwise else turned
+
     def directions(self):
         """Unit vectors, float64 (rings, azimuths, 3), in the sensor's frame (x forward, y left, z up)."""
-        azimuths = (np.arange(self.num_azimuths) + 0.5) * (2 * np.pi / self.num_azimuths)
+        azimuths = np.radians(self.azimuths_deg)
         elevations = np.radians(self.elevations_deg)[:, None]
         level = np.cos(elevations)
         height = np.broadcast_to(np.sin(elevations), (self.num_rings, self.num_azimuths))
@@ -47,56 +74,72 @@ class SpinningLidar:
 
     def sees(self):
         """False (rings, azimuths) where the carrying vehicle is in the way."""
-        azimuths = (np.arange(self.num_azimuths) + 0.5) * (360 / self.num_azimuths)
         elevations = np.asarray(self.elevations_deg)[:, None]
         is_free = np.ones((self.num_rings, self.num_azimuths), dtype=bool)
         for shadow in self.shadows:
-            inside = (azimuths - shadow.from_deg) % 360 <= (shadow.to_deg - shadow.from_deg) % 360
+            inside = (self.azimuths_deg - shadow.from_deg) % 360 <= (shadow.to_deg - shadow.from_deg) % 360
             is_free &= ~((elevations < shadow.below_deg) & inside)
         return is_free
 
 
-# The beam angles are those the real sensor shows in SemanticKITTI's scans (median over each ring): a finer upper
-# block of 32, a gap of half a degree, a coarser lower block. The shadows are the roof of the car that carried it.
+# The shadows are the roof of the car that carried the real one.
 HDL64E = SpinningLidar(
     name="hdl64e",
-    elevations_deg=(*np.linspace(2.4, -7.83, 32), *np.linspace(-8.4, -23.75, 32)),
-    num_azimuths=2083,
+    elevations_deg=tables.HDL64E_DEG,
+    origins_m=tables.HDL64E_ORIGINS_M,
+    num_azimuths=2168,
+    azimuth_step_deg=0.09,
     height_m=1.73,
     min_range_m=1.0,
     max_range_m=80.0,
     rate_hz=10.0,
-    range_noise_m=0.015,
+    range_noise_m=0.0085,
     shadows=(
-        Shadow(-14, 14, -20.8),
-        Shadow(14, 19, -22.2),
-        Shadow(-19, -14, -22.2),
-        Shadow(164, 200, -18.9),
-        Shadow(158, 207, -20.8),
-        Shadow(152, 213, -23.0),
-        Shadow(156, 163, -14.2),
-        Shadow(191, 203, -14.2),
-        Shadow(285, 300, -17.1),
-        Shadow(230, 238, -20.9),
-        Shadow(130, 139, -20.9),
+        Shadow(-14, 14, -22.12),
+        Shadow(14, 19, -23.14),
+        Shadow(-19, -14, -23.14),
+        Shadow(164, 200, -20.07),
+        Shadow(158, 207, -22.12),
+        Shadow(152, 213, -24.16),
+        Shadow(156, 163, -14.95),
+        Shadow(191, 203, -14.95),
+        Shadow(285, 300, -18.02),
+        Shadow(230, 238, -22.12),
+        Shadow(130, 139, -22.12),
     ),
 )
 
-VLP16 = SpinningLidar(
-    name="vlp16",
-    elevations_deg=tuple(np.linspace(15.0, -15.0, 16)),
-    num_azimuths=1824,
-    height_m=1.73,
-    min_range_m=0.5,
-    max_range_m=80.0,
-    rate_hz=10.0,
-    range_noise_m=0.02,
-)
 
-SENSORS = {sensor.name: sensor for sensor in (HDL64E, VLP16)}
+def _byte_sensor(name, elevations_deg, num_azimuths, max_range_m, noise_m, beam_width_deg, step_m, **others):
+    return SpinningLidar(
+        name=name,
+        elevations_deg=elevations_deg,
+        num_azimuths=num_azimuths,
+        height_m=1.73,
+        min_range_m=others.pop("min_range_m", 0.5),
+        max_range_m=max_range_m,
+        rate_hz=10.0,
+        range_noise_m=noise_m,
+        range_step_m=step_m,
+        intensity_max=255.0,
+        beam_width_deg=beam_width_deg,
+        **others,
+    )
+
+
+VLP16 = _byte_sensor("vlp16", tables.VLP16_DEG, 1824, 100.0, 0.012, 0.17, 0.002)
+VLP32C = _byte_sensor("vlp32c", tables.VLP32C_DEG, 1808, 120.0, 0.012, 0.17, 0.004)
+OS1_64 = _byte_sensor("os1-64", tables.OS1_64_DEG, 1024, 120.0, 0.011, 0.18, 0.001)
+OS1_128 = _byte_sensor("os1-128", tables.OS1_128_DEG, 1024, 120.0, 0.011, 0.18, 0.001)
+PANDAR64 = _byte_sensor("pandar64", tables.PANDAR64_DEG, 1800, 120.0, 0.009, 0.1, 0.004, min_range_m=0.3)
+XT32 = _byte_sensor("xt32", tables.XT32_DEG, 2000, 120.0, 0.006, 0.06, 0.004, min_range_m=0.05)
+
+SENSORS = {sensor.name: sensor for sensor in (HDL64E, VLP16, VLP32C, OS1_64, OS1_128, PANDAR64, XT32)}
 
 
 def sensor_named(name):
     if name not in SENSORS:
-        raise UserError(f"unknown sensor {name!r}; known sensors are {', '.join(sorted(SENSORS))}")
+        close = difflib.get_close_matches(str(name).lower(), SENSORS, n=1, cutoff=0.4)
+        meant = f"did you mean {close[0]!r}? " if close else ""
+        raise UserError(f"unknown sensor {name!r}; {meant}known sensors are {', '.join(sorted(SENSORS))}")
     return SENSORS[name]
