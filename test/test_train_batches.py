@@ -12,8 +12,10 @@ from pvd_core.models import build_model
 from pvd_core.segmenter import Segmenter
 from pvd_core.voxels import CylindricalGrid
 from training.augment import AugmentationConfig
-from training.batches import BatchStream, make_batch, usable_points
+from training.batches import BatchStream, make_batch
 from training.dataset import ScanFolder
+from training.folder_stream import FolderStream, usable_points
+from training.mix import MixingConfig
 from training.prefetch import prefetched
 
 GRID = CylindricalGrid((24, 18, 8))
@@ -24,8 +26,9 @@ def folder(tmp_path):
     return ScanFolder(write_dataset(tmp_path, {"00": 5}), "train")
 
 
-def stream_of(folder, batch_size=2, seed=0):
-    return BatchStream(folder, range(len(folder)), batch_size, seed, AugmentationConfig(), GRID, "cpu")
+def stream_of(folder, batch_size=2, seed=0, mixing=MixingConfig()):  # noqa: B008 - frozen
+    scans = FolderStream(folder, range(len(folder)), seed)
+    return BatchStream(scans, batch_size, seed, AugmentationConfig(), mixing, GRID, "cpu")
 
 
 def content(batch):
@@ -133,3 +136,24 @@ def test_prefetch_keeps_the_number_of_torch_threads_of_its_user():
     seen = list(prefetched(lambda _: torch.get_num_threads(), range(4), num_workers=2))
     assert seen == [1, 1, 1, 1]
     assert torch.get_num_threads() == before
+
+
+def test_mixed_batches_depend_on_their_number_only(folder):
+    mixing = MixingConfig(laser_mix=0.5, polar_mix=0.5, paste_objects=3)
+    in_order = [stream_of(folder, mixing=mixing).batch(number) for number in range(4)]
+    backwards = stream_of(folder, mixing=mixing)
+    for number in reversed(range(4)):
+        assert is_same(backwards.batch(number), in_order[number])
+    assert not any(is_same(stream_of(folder).batch(number), in_order[number]) for number in range(4))
+
+
+def test_objects_to_paste_come_from_the_training_scans_by_their_instance_ids(tmp_path):
+    generator = np.random.default_rng(0)
+    points, raw = random_scan(generator)
+    # The boxes are persons now, each scan with one of its own; those of scan 2 carry no instance id.
+    for frame, instance in enumerate((1, 2, 0)):
+        write_scan(tmp_path, "00", f"{frame:06d}", points, np.where(raw > 60, 30 | instance << 16, raw))
+    folder = ScanFolder(tmp_path, "train")
+    assert len(FolderStream(folder, range(3), 0).objects(0)) == 2
+    assert len(FolderStream(folder, [0, 2], 0).objects(0)) == 1
+    assert len(FolderStream(folder, range(3), 0, bank_scans=1).objects(0)) == 1

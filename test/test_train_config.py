@@ -53,13 +53,16 @@ def test_written_config_reads_back_as_the_same_config(tmp_path):
         ("batch_size", "expected key=value"),
         ("batch_size=[", "not a valid value"),
         ("ema_decay=1", "ema_decay is 1.0"),
+        ("mixing.laser_mix=0.7", "mixing.laser_mix and mixing.polar_mix are 0.7 and 0.5: .*together at most 1"),
+        ("mixing.lazer_mix=0.7", "did you mean mixing.laser_mix?"),
+        ("mixing.bank_scans=0", "mixing.bank_scans 0: expected"),
         ("epochs=null", "epochs and max_steps are both null"),
         ("augmentation.intensity_of=1", "did you mean augmentation.intensity_off?"),
     ],
 )
 def test_mistakes_in_settings_say_what_is_expected(tmp_path, override, message):
     path = tmp_path / "train.yaml"
-    path.write_text("dataset: d\noptimizer: {name: adam}\n")
+    path.write_text("dataset: d\noptimizer: {name: adam}\nmixing: {polar_mix: 0.5}\n")
     with pytest.raises(UserError, match=message):
         load_config(path, [override])
 

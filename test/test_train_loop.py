@@ -165,6 +165,7 @@ def test_accumulated_batches_count_as_one_step(dataset, tmp_path):
         ["loss.class_weights=sqrt", "model.refinement=none"],
         ["model.refinement=R1", "loss.lovasz=0"],
         ["augmentation.drop_points=0.5", "augmentation.intensity_jitter=0.2"],
+        ["mixing.laser_mix=0.5", "mixing.polar_mix=0.5", "mixing.paste_objects=2"],
         ["epochs=null", "augmentation.drop_rings=1", "augmentation.drop_patches=3", "augmentation.tilt_degrees=2"],
     ],
 )

@@ -20,6 +20,8 @@ from training.checkpoint import load_checkpoint, random_states, restore_random_s
 from training.class_weights import class_weights, count_classes
 from training.config import LossConfig, ScheduleConfig
 from training.dataset import ScanFolder
+from training.folder_stream import FolderStream
+from training.mix import MixingConfig
 from training.objective import SegmentationObjective
 from training.optimization import RunningMean, learning_rate
 from training.run_folder import JsonLines
@@ -80,7 +82,9 @@ def test_running_mean_of_constant_weights_is_those_weights_and_follows_a_change(
 def batch(tmp_path_factory):
     folder = ScanFolder(write_dataset(tmp_path_factory.mktemp("data"), {"00": 2}), "train")
     grid = CylindricalGrid(TINY_MODEL["grid"]["shape"])
-    return BatchStream(folder, [0, 1], 2, 0, AugmentationConfig(), grid, "cpu").batch(0)
+    return BatchStream(FolderStream(folder, [0, 1], 0), 2, 0, AugmentationConfig(), MixingConfig(), grid, "cpu").batch(
+        0
+    )
 
 
 def test_objective_gives_each_term_times_its_factor(batch):

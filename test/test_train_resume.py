@@ -35,6 +35,9 @@ def overrides(tmp_path_factory):
         "checkpoint_every_steps=5",
         "validation.every_steps=7",
         "augmentation.drop_points=0.2",
+        "mixing.laser_mix=0.3",
+        "mixing.polar_mix=0.3",
+        "mixing.paste_objects=2",
     ]
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pvd_core.errors import UserError
 from training.augment import AugmentationConfig
 from training.config_fields import apply_overrides, filled, plain, read_yaml
+from training.mix import MixingConfig
 
 DEFAULT_MODEL = "cylinder3d-compact"
 CLASS_WEIGHTS = ("none", "sqrt", "cuberoot")
@@ -105,6 +106,7 @@ class TrainConfig:
     num_workers: int = 1
     """Threads that read and prepare the coming batches; 0 prepares each when it is needed."""
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    mixing: MixingConfig = field(default_factory=MixingConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)

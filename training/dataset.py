@@ -4,8 +4,10 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from pvd_core.errors import UserError
-from training.scan_files import read_class_ids, read_points
+from training.scan_files import read_class_ids, read_points, read_raw_labels
 
 SPLITS = {
     "train": ("00", "01", "02", "03", "04", "05", "06", "07", "09", "10"),
@@ -51,6 +53,12 @@ class ScanFolder:
         """(points float32 (N, 4), class ids uint8 (N,))."""
         points = self.points(index)
         return points, read_class_ids(self.scans[index].labels_path, len(points))
+
+    def labelled_instances(self, index):
+        """(points float32 (N, 4), class ids uint8 (N,), instance ids uint16 (N,), 0 for none)."""
+        points, class_ids = self.labelled_points(index)
+        raw = read_raw_labels(self.scans[index].labels_path, len(points))
+        return points, class_ids, (raw >> 16).astype(np.uint16)
 
     def class_ids(self, index):
         """Class ids uint8 (N,) of a scan, without reading its points."""

@@ -14,6 +14,7 @@ from training.batches import BatchStream
 from training.class_weights import class_weights, count_classes, describe
 from training.config import TrainConfig
 from training.dataset import ScanFolder
+from training.folder_stream import FolderStream
 from training.objective import SegmentationObjective
 from training.optimization import RunningMean, build_optimizer
 from training.run_folder import RunFolder
@@ -79,9 +80,8 @@ def build_session(config, data, run, progress):
     objective, optimizer = fabric.setup(objective, optimizer)
     running_mean = RunningMean(model, config.ema_decay) if config.ema_decay else None
     state = TrainingState(model, optimizer, running_mean, data.training.fingerprint())
-    stream = BatchStream(
-        data.training, data.training_indices, config.batch_size, config.seed, config.augmentation, model.grid, device
-    )
+    scans = FolderStream(data.training, data.training_indices, config.seed, config.mixing.bank_scans)
+    stream = BatchStream(scans, config.batch_size, config.seed, config.augmentation, config.mixing, model.grid, device)
     return Session(config, data, run, progress, fabric, objective, state, stream, _num_steps(config, data))
 
 
