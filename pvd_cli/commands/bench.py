@@ -1,6 +1,10 @@
 """`pvd bench`: time a cloud from points to labels on this machine."""
 
 import json
+import os
+import shlex
+import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -9,73 +13,173 @@ import typer
 from pvd_cli.errors import interruptible
 from pvd_core.errors import UserError
 
+# The protocol of the PVD paper; parts and sizes are steadier, and some of them take seconds a run.
+_RUNS, _RUNS_OF_PARTS = 100, 10
+
 
 def bench(
     scans: Annotated[list[Path], typer.Argument(metavar="SCAN...", help="Scans (.bin, .npy, .pcd, .ply) and folders.")],
     weights: Annotated[Path | None, typer.Option(help="Weights; those that ship with pvd if left out.")] = None,
     model: Annotated[
-        str | None, typer.Option(help="A network by name instead, with random weights: cylinder3d-0.5x, ...")
+        str | None, typer.Option(help="Networks by name instead, with random weights: cylinder3d-0.5x,cylinder3d-1x")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     backends: Annotated[str, typer.Option(help="Sparse engines to time, separated by commas.")] = "reference",
     precision: Annotated[str, typer.Option(help="Number formats to time, separated by commas.")] = "fp32",
-    threads: Annotated[int, typer.Option(min=0, max=256, help="Threads of the network; 0 leaves it to torch.")] = 0,
-    runs: Annotated[int, typer.Option(min=3, help="Repeats of each measurement.")] = 20,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the rows to this file.")] = None,
+    threads: Annotated[str, typer.Option(help="Numbers of threads, separated by commas; 0 leaves it to torch.")] = "0",
+    runs: Annotated[
+        int | None,
+        typer.Option(min=3, help=f"Samples of each row. {_RUNS}; {_RUNS_OF_PARTS} for the tables below."),
+    ] = None,
+    pool: Annotated[bool, typer.Option("--pool", help="One row for all scans: samples go round them.")] = False,
+    layers: Annotated[bool, typer.Option("--layers", help="Instead: each layer against its products.")] = False,
+    stages: Annotated[bool, typer.Option("--stages", help="Instead: each stage from points to labels.")] = False,
+    growth: Annotated[bool, typer.Option("--growth", help="Instead: clouds of growing size.")] = False,
+    points: Annotated[
+        str, typer.Option(help="Sizes for --growth, separated by commas.")
+    ] = "10000,20000,50000,100000,200000,500000,1000000,2000000",
+    batch: Annotated[str | None, typer.Option(help="Instead: several clouds at once: 1,2,4,8")] = None,
+    train: Annotated[bool, typer.Option("--train", help="Instead: a training step against inference.")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write everything to this file.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Also write the tables to this file.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace these files if they exist.")] = False,
 ):
     """Time labelling on this machine.
 
-    A row for each scan, backend and precision, after warm-up.
-
-    floor_ms is the time of the network's bare matrix products on the same machine; ratio_to_floor is what the rest
-    costs.
+    A row for each network, scan, backend, precision and number of threads. Rows for the same network and scan take
+    turns, each in a process of its own. benchmarks/README.md explains every column.
 
     \b
     Examples:
       pvd bench scan.bin
-      pvd bench scan.bin --weights runs/first/best.safetensors --threads 1 --runs 50
-      pvd bench scan.bin --model cylinder3d-0.5x --device cpu --backends reference --precision fp32 --json bench.json
+      pvd bench scan.bin --weights runs/first/best.safetensors --threads 1,2 --runs 50
+      pvd bench scan.bin --model cylinder3d-0.5x --device cpu --backends reference,spconv --precision fp32,bf16
+      pvd bench sequences/08/velodyne --pool --json bench.json --markdown bench.md
+      pvd bench scan.bin --layers --stages --precision bf16
+      pvd bench scan.bin --growth --batch 1,2,4,8 --runs 5
+      pvd bench scan.bin --growth --points 10000,100000
+      pvd bench scan.bin --model cylinder3d-0.25x,cylinder3d-0.5x --train
     """
+    from pvd_cli.progress import Steps
+    from pvd_core import benchmark as measure
+    from pvd_core.clouds import find_clouds, read_cloud
+    from pvd_core.segmenter import resolve_device
+
+    for path in (json_file, markdown):
+        if path is not None:
+            _check_output(path, force)
+    clouds = {str(path): read_cloud(path) for path in find_clouds(scans)}
+    engines = {
+        "device": resolve_device(device),
+        "backends": _names(backends, "--backends"),
+        "precisions": _names(precision, "--precision"),
+        "threads": _numbers(threads, "--threads", 0, 256),
+    }
+    tables = {}
+    if stages:
+        tables["stages"] = measure.stage_rows
+    if layers:
+        tables["layers"] = measure.layer_rows
+    if growth:
+        tables["growth"] = partial(measure.growth_rows, sizes=_numbers(points, "--points", 1, 100_000_000))
+    if batch is not None:
+        tables["batches"] = partial(measure.batch_rows, batch_sizes=_numbers(batch, "--batch", 1, 1024))
+    if train:
+        tables["training"] = measure.training_rows
+    if pool and tables:
+        raise UserError("--pool is for the main table; leave it out, or --layers, --stages, --growth, --batch, --train")
+    runs = runs or (_RUNS_OF_PARTS if tables else _RUNS)
+    plan = measure.Plan(_networks(model, weights), clouds, runs=runs, **engines)
+    result = {"rows": [], "skipped": []}
+    for name, table in (tables or {"rows": partial(measure.benchmark, pool=pool)}).items():
+        with interruptible(lambda: "nothing was kept"), Steps(f"timing {name}", "samples") as steps:
+            timed = table(plan, progress=steps.show)
+        result[name] = timed["rows"]
+        result["skipped"] += timed["skipped"]
+    _report(_with_circumstances(result, plan), json_file, markdown)
+
+
+def _networks(model, weights):
+    """{name: network}."""
     import torch
 
-    from pvd_cli.progress import Steps
     from pvd_core import default_weights
-    from pvd_core.benchmark import as_table, benchmark
-    from pvd_core.clouds import find_clouds, read_cloud
-    from pvd_core.files import written_atomically
     from pvd_core.models import build_model
-    from pvd_core.segmenter import resolve_device
     from pvd_core.weights import load_model
 
-    if model is not None and weights is not None:
+    if model is None:
+        path = weights or default_weights()
+        return {path.stem: load_model(path)[0]}
+    if weights is not None:
         raise UserError("--model times random weights, --weights those of a file; give one of the two")
-    if threads:
-        torch.set_num_threads(threads)
-    clouds = {str(path): read_cloud(path) for path in find_clouds(scans)}
-    network = build_model(model) if model is not None else load_model(weights or default_weights())[0]
-    with interruptible(lambda: "nothing was kept"), Steps("timing", "runs") as steps:
-        result = benchmark(
-            network,
-            clouds,
-            resolve_device(device),
-            runs=runs,
-            backends=_names(backends, "--backends"),
-            precisions=_names(precision, "--precision"),
-            progress=steps.show,
-        )
-    hardware = result["hardware"]
-    print(
-        f"{hardware['gpu'] or hardware['cpu']}, {hardware['threads']} threads, torch {hardware['torch']}, {runs} runs"
-    )
-    print(as_table(result["rows"]))
-    if json_file is not None:
-        with written_atomically(json_file) as temporary:
-            temporary.write_text(json.dumps(result, indent=2) + "\n")
-        print(f"wrote {json_file}")
+    networks = {}
+    for name in _names(model, "--model"):
+        torch.manual_seed(0)  # the same weights, so the same labels, in every run
+        networks[name] = build_model(name)
+    return networks
+
+
+def _with_circumstances(result, plan):
+    from pvd_core.benchmark import hardware, versions
+    from training.run_folder import source_commit
+
+    return {
+        "command": shlex.join(["pvd", *sys.argv[1:]]),
+        "commit": source_commit(),
+        "hardware": hardware(plan.device),
+        "versions": versions(),
+        "runs": plan.runs,
+        "settings": {
+            "device": str(plan.device),
+            "backends": plan.backends,
+            "precisions": plan.precisions,
+            "threads": plan.threads,
+            "models": tuple(plan.networks),
+            "scans": tuple(plan.scans),
+        },
+        **result,
+    }
+
+
+def _report(result, json_file, markdown):
+    from pvd_core.benchmark import as_markdown
+    from pvd_core.files import written_atomically
+
+    text = as_markdown(result)
+    print(text, end="")
+    for path, content in ((json_file, json.dumps(result, indent=2) + "\n"), (markdown, text)):
+        if path is not None:
+            with written_atomically(path) as temporary:
+                temporary.write_text(content)
+            print(f"wrote {path}")
+
+
+def _check_output(path, force):
+    """Before anything is timed: UserError for a file that exists or could not be written."""
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; name a file in it")
+    if path.exists() and not force:
+        raise UserError(f"{path} exists already; name another file, or add --force")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}; choose another folder") from error
+    if not os.access(path.parent, os.W_OK):
+        raise UserError(f"cannot write {path}: its folder does not allow it; choose another folder")
 
 
 def _names(text, option):
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
         raise UserError(f"{option} is empty: name one or more, separated by commas")
-    return names
+    return tuple(names)
+
+
+def _numbers(text, option, least, most):
+    try:
+        numbers = tuple(int(name) for name in _names(text, option))
+    except ValueError:
+        numbers = ()
+    if not numbers or min(numbers) < least or max(numbers) > most:
+        raise UserError(f"{option} {text}: expected whole numbers from {least:,} to {most:,}, separated by commas")
+    return numbers

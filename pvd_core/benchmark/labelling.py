@@ -1,0 +1,26 @@
+"""Clouds from points to labels: the main table."""
+
+import numpy as np
+
+from pvd_core.benchmark.job import workplace
+from pvd_core.benchmark.labelling_rows import labelling_rows
+from pvd_core.benchmark.turns import measure
+
+
+def benchmark(plan, progress=None, pool=False):
+    """{"rows": BenchmarkRows as dictionaries, "skipped": combinations that do not run here, with their reason}. With
+    `pool` the samples go round all scans, and a row stands for all of them."""
+    with workplace(plan) as files:
+        clouds = {name: files.keep_cloud(points) for name, points in plan.scans.items()}
+        if pool:
+            clouds = {f"{len(clouds)} scans": tuple(clouds.values())}
+        else:
+            clouds = {name: (path,) for name, path in clouds.items()}
+        groups = [
+            [files.job("labelling", network, *engine, clouds[scan], scan=scan) for engine in plan.engines()]
+            for network in plan.networks
+            for scan in clouds
+        ]
+        outcomes, skipped = measure(groups, progress)
+        labels = [np.load(outcome.job.labels_file) for outcome in outcomes]
+    return {"rows": labelling_rows(outcomes, labels), "skipped": skipped}
