@@ -24,6 +24,7 @@ def building(random, width, depth, num_floors, roof="pitched", balconies=False):
     ):
         walls.append(_wall(random, length, height, floor_height, num_floors, bay, material).moved(x=x, y=y, yaw=yaw))
     parts = [*walls, *_roof(random, width, depth, height, roof)]
+    parts += _annexes(random, width, depth, height, floor_height, material)
     door = random.uniform(-width / 3, width / 3)
     parts += [box((1.5, 0.9, 0.2), (door, -0.4, 0.1), "stone"), box((1.7, 0.8, 0.12), (door, -0.35, 2.4), material)]
     if balconies:
@@ -43,6 +44,48 @@ def building(random, width, depth, num_floors, roof="pitched", balconies=False):
                     )
                 )
     return join(parts).shaded(random.uniform(0.75, 1.25)).labelled(BUILDING)
+
+
+def garage(random):
+    """A flat garage whose door faces -y."""
+    width, depth, height = random.uniform(2.8, 6.0), random.uniform(5.0, 6.5), random.uniform(2.3, 2.8)
+    parts = [
+        box((width, depth, height + 0.5), (0, depth / 2, height / 2 - 0.25), "plaster"),
+        box((width + 0.3, depth + 0.3, 0.18), (0, depth / 2, height), "stone"),
+        box((width - 0.5, 0.06, height - 0.35), (0, -0.02, (height - 0.35) / 2), random.choice(("panel", "wood"))),
+    ]
+    return join(parts).shaded(random.uniform(0.75, 1.2)).labelled(BUILDING)
+
+
+def _annexes(random, width, depth, height, floor_height, material):
+    """What breaks a plain block of a house: a porch, a bay, a lower wing, dormers."""
+    parts = []
+    if random.random() < 0.35:  # bay
+        x, out = random.uniform(-width / 3, width / 3), random.uniform(0.5, 1.4)
+        tall = floor_height * random.choice((1, 2))
+        parts.append(box((random.uniform(1.8, 3.2), out, tall), (x, -out / 2, tall / 2 - 0.2), material))
+    if random.random() < 0.35:  # wing
+        side, wide, deep = random.choice((-1, 1)), random.uniform(2, 4), random.uniform(0.4, 0.8) * depth
+        parts.append(
+            box(
+                (wide, deep, floor_height + 1.2),
+                (side * (width + wide) / 2, depth / 2, floor_height / 2 - 0.4),
+                material,
+            )
+        )
+    if random.random() < 0.4:  # porch roof on posts
+        x = random.uniform(-width / 3, width / 3)
+        parts += [
+            box((2.2, 1.4, 0.15), (x, -0.7, 2.5), "tiles"),
+            boxes([(0.12, 0.12, 2.7)] * 2, [(x - 0.95, -1.2, 1.15), (x + 0.95, -1.2, 1.15)], "wood"),
+        ]
+    if random.random() < 0.4:  # dormers
+        for x in np.linspace(-width / 4, width / 4, int(random.integers(1, 4))):
+            parts.append(box((1.5, 2.0, 1.5), (x, 1.6, height + 0.7), material))
+    if random.random() < 0.6:  # rainwater pipes
+        x = random.choice((-1, 1)) * (width / 2 - 0.15)
+        parts.append(box((0.1, 0.1, height), (x, -0.07, height / 2), "steel"))
+    return parts
 
 
 def _wall(random, length, height, floor_height, num_floors, bay, material):

@@ -4,20 +4,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.simulate.kinds import HALF_WIDTH_M, OTHER_GROUND, ROAD, SIDEWALK, TERRAIN
+from training.simulate.frontage import Frontage
+from training.simulate.kinds import HALF_WIDTH_M, OTHER_GROUND, PARKING, ROAD, SIDEWALK, TERRAIN
 from training.simulate.materials import material_index
 from training.simulate.mesh import Mesh
 from training.simulate.shapes import grid_triangles
 
 _KERB_M = 0.03
 _SKIRT_M = 0.4  # the ends of a block reach down under its neighbours, so that no beam slips between
+_CELL_M = 0.5
 
 
 @dataclass(frozen=True)
 class Patch:
-    """A part of one side whose ground is something else (driveway, island, gravel bed)."""
+    """A part of a frontage whose ground is something else (driveway, island, gravel bed). Roads stay roads."""
 
-    side: int
+    front: Frontage
     from_s_m: float
     to_s_m: float
     from_m: float
@@ -27,53 +29,38 @@ class Patch:
     height_m: float = 0.0
 
 
-def outer_height(side, distance_m):
-    """Height above the last strip of a side where the ground rises or falls away, `distance_m` from the lanes."""
-    start = side.edges()[-2]
-    beyond = np.maximum(np.asarray(distance_m) - start - 1.0, 0)
-    return side.outer_slope * np.minimum(beyond, 25) * np.minimum(beyond / 4, 1)
-
-
-def slope_share(block, s):
-    """How much of the outer slope there is at s: none at the block's ends, where side streets and neighbours join."""
-    from_end = np.minimum(np.asarray(s) - block.start_m - block.crossing_m, block.end_m - s) - 2.5
-    share = np.clip(from_end / 14, 0, 1)
-    return share * share * (3 - 2 * share)
-
-
 def ground_height(block, side_sign, s, distance_m):
     """Height over the street line at a distance outwards from the lanes' edge, without roughness."""
-    side = block.side(side_sign)
-    index = np.clip(np.searchsorted(side.edges(), distance_m, side="right") - 1, 0, len(side.strips) - 1)
-    return side.strips[index].height_m + float(outer_height(side, distance_m) * slope_share(block, s))
+    s, u = np.atleast_1d(np.asarray(s, float)), np.atleast_1d(np.asarray(distance_m, float))
+    heights = _strips_at(block, side_sign, s, u, 0.0)[2]
+    return float((heights + _rise(block, side_sign, s, u))[0])
 
 
 def ground_mesh(block, route, random, patches=()):
     """The block's ground as a mesh in world coordinates."""
-    along = _rows(block)
-    across = _columns(block)
-    heights, raw_ids, materials, is_outer, slopes = _profile(block, across)
-    num_rows, num_columns = len(along), len(across)
-    height = np.tile(heights, (num_rows, 1))
-    raw = np.tile(raw_ids, (num_rows - 1, 1))
-    material = np.tile(materials, (num_rows - 1, 1))
+    along, across = _rows(block), _columns(block)
     middle_s, middle_d = (along[1:] + along[:-1]) / 2, (across[1:] + across[:-1]) / 2
+    raw = np.full((len(middle_s), len(middle_d)), ROAD)
+    material = np.full(raw.shape, material_index("asphalt"))
+    height = np.zeros((len(along), len(across)))
+    _paint_lanes(block, along, across, middle_s, middle_d, height, raw, material)
+    for sign in (-1, 1):
+        edge = block.lane_edge(sign)
+        cells, knots = sign * (middle_d - edge) > 0, sign * (across - edge) > 0
+        s, u = np.broadcast_arrays(middle_s[:, None], sign * (middle_d[cells] - edge)[None])
+        raw[:, cells], material[:, cells], _ = _strips_at(block, sign, s, u, 0.0)
+        s, u = np.broadcast_arrays(along[:, None], sign * (across[knots] - edge)[None])
+        height[:, knots] = _strips_at(block, sign, s, u, _KERB_M / 2)[2] + _rise(block, sign, s, u)
     for patch in patches:
-        rows, columns, row_knots, column_knots = _patch_cells(block, patch, along, across, middle_s, middle_d)
-        raw[np.ix_(rows, columns)] = patch.raw_id
-        material[np.ix_(rows, columns)] = material_index(patch.material)
-        lift = patch.height_m - heights
-        height[np.ix_(row_knots, column_knots)] += lift[column_knots]
-    height += slope_share(block, along)[:, None] * slopes
-    height += _roughness(block, random, along, across, raw, is_outer)
-    _cut_crossing(block, along, across, middle_s, middle_d, height, raw, material)
+        _lay(block, patch, along, across, middle_s, middle_d, height, raw, material)
+    height += _roughness(block, random, across, raw)
     height[[0, -1]] -= _SKIRT_M
     brightness = _worn(random, raw)
     vertices = route.to_world(along[:, None], across[None, :], height).reshape(-1, 3)
     count = 2 * raw.size
     return Mesh(
         vertices=vertices,
-        triangles=grid_triangles(num_rows, num_columns).astype(np.int32),
+        triangles=grid_triangles(len(along), len(across)).astype(np.int32),
         materials=np.repeat(material.ravel(), 2).astype(np.uint8),
         raw_ids=np.repeat(raw.ravel(), 2).astype(np.uint16),
         instances=np.zeros(count, np.uint16),
@@ -82,111 +69,153 @@ def ground_mesh(block, route, random, patches=()):
 
 
 def _rows(block):
-    """s of the grid's rows: doubled where the crossing's edge makes a kerb, and a skirt at both ends."""
-    regular = np.arange(block.start_m, block.end_m, 1.0)
+    """s of the grid's rows, with a skirt at both ends."""
+    count = int(np.ceil((block.end_m - block.start_m) / _CELL_M))
+    regular = np.linspace(block.start_m, block.end_m, count + 1)
     edge = block.start_m + block.crossing_m
     skirts = [block.start_m - _KERB_M, block.end_m + _KERB_M]
-    return np.unique(np.concatenate([regular, [edge, edge + _KERB_M, block.end_m], skirts]))
+    return np.unique(np.concatenate([regular, [edge, edge + _KERB_M], skirts]))
 
 
 def _columns(block):
     """d of the grid's columns: strip edges, kerbs, lane markings, and steps that widen outwards."""
     right, left = block.lane_edge(-1), block.lane_edge(1)
-    columns = [right, left, 0.0, block.median_m, *np.linspace(right, left, 9)]
+    columns = [right, left, 0.0, block.median_m, *np.linspace(right, left, 13)]
     columns += [0.06, -0.06, right + 0.15, right + 0.27, left - 0.15, left - 0.27, block.median_m + _KERB_M]
     for sign, edge in ((-1, right), (1, left)):
         starts = block.side(sign).edges()[:-1]
         columns += [edge + sign * (start + offset) for start in starts for offset in (0, _KERB_M)]
-        reach = starts[-1]
+        reach = 0.0
         while reach < HALF_WIDTH_M:
-            reach += 0.8 if reach < starts[-1] + 12 else 3.0
+            reach += _CELL_M if reach < 16 else (1.0 if reach < 36 else 2.5)
             columns.append(edge + sign * reach)
     return np.unique(np.round(columns, 4))
 
 
-def _profile(block, across):
-    """Of the columns: heights, raw ids and materials of the cells between, where the outer strips are, their slopes."""
-    heights = np.zeros(len(across))
-    is_outer = np.zeros(len(across), dtype=bool)
-    slopes = np.zeros(len(across))
-    middle = (across[1:] + across[:-1]) / 2
-    raw = np.full(len(middle), ROAD)
-    material = np.full(len(middle), material_index("asphalt"))
+def _strips_at(block, side_sign, s, u, kerb_m):
+    """Raw ids, materials and heights at places beside the lanes, all of one shape.
+
+    Strips follow the edge of the roads, whichever is nearest: so pavements bend round the corners of side streets.
+    """
+    main = block.side(side_sign)
+    own = u - main.road_m()
+    raw, material, height = _profile(main, u - kerb_m)
+    nearest = np.full(s.shape, np.inf)
+    for street in block.streets(side_sign):
+        offset = street.offset(s, u)
+        for sign, style in street.sides():
+            from_edge = sign * offset - street.half_width_m
+            across = from_edge - style.road_m()
+            is_here = (sign * offset >= 0) & (across < nearest)
+            nearest = np.where(is_here, across, nearest)
+            joined = _rounded_minimum(own, across, street.corner_m)
+            is_of_street = is_here & (across < own)
+            is_of_main = is_here & ~is_of_street & (joined < own)
+            for mask, here, distance in (
+                (is_of_street, style, np.where(joined < across, joined + style.road_m(), from_edge)),
+                (is_of_main, main, joined + main.road_m()),
+            ):
+                found = _profile(here, distance[mask] - kerb_m)
+                raw[mask], material[mask], height[mask] = found
+            is_corner = is_here & (np.maximum(own, across) < street.corner_m + 3) & (raw == PARKING)
+            raw[is_corner], material[is_corner] = SIDEWALK, material_index("paving")
+    return raw, material, height
+
+
+def _profile(style, distance):
+    """Raw ids, materials and heights by the distance from the lanes' edge; road where that is below 0."""
+    index = np.clip(np.searchsorted(style.edges(), distance, side="right") - 1, -1, len(style.strips) - 1)
+    strips = (*style.strips, None)  # -1 is the road itself
+    raw = np.array([strip.raw_id if strip else ROAD for strip in strips])
+    material = np.array([material_index(strip.material if strip else "asphalt") for strip in strips])
+    height = np.array([strip.height_m if strip else 0.0 for strip in strips])
+    return raw[index], material[index], height[index]
+
+
+def _rounded_minimum(a, b, radius):
+    """Distance from the union of two roads whose inner corners are rounded."""
+    is_corner = (a < radius) & (b < radius)
+    inner = radius - np.hypot(radius - a, radius - b)
+    return np.where(is_corner, inner, np.minimum(a, b))
+
+
+def _rise(block, side_sign, s, u):
+    """How the ground as a whole swells and falls away beside the street, streets and gardens alike."""
+    side = block.side(side_sign)
+    beyond = np.maximum(u - side.road_m() - 2.0, 0)
+    slope = side.outer_slope * np.minimum(beyond, 25) * np.minimum(beyond / 5, 1)
+    swell = np.sin(0.17 * s + 1.3 * side_sign) * np.sin(0.13 * u + 0.07 * s) + 0.4 * np.sin(0.31 * s - 0.22 * u)
+    camber = -0.75 * block.crown_m
+    return _share(block, s) * (camber + slope + side.unevenness_m * swell * np.minimum(beyond / 8, 1))
+
+
+def _share(block, s):
+    """None at the block's ends, where neighbours join."""
+    share = np.clip((np.minimum(s - block.start_m, block.end_m - s) - 2.5) / 14, 0, 1)
+    return share * share * (3 - 2 * share)
+
+
+def _paint_lanes(block, along, across, middle_s, middle_d, height, raw, material):
+    """Markings, crown and median of the lanes; the street line's height is that of the ego vehicle's lane."""
     right, left = block.lane_edge(-1), block.lane_edge(1)
-    is_marking = (np.abs(middle - right - 0.21) < 0.06) | (np.abs(middle - left + 0.21) < 0.06)
+    lanes = (across >= right - 1e-6) & (across <= left + 1e-6)
+    middle, half = (right + left) / 2, (left - right) / 2
+    crown = 0.25 - ((across[lanes] - middle) / half) ** 2
+    height[:, lanes] = block.crown_m * crown * _share(block, along)[:, None]
+    is_marking = (np.abs(middle_d - right - 0.21) < 0.06) | (np.abs(middle_d - left + 0.21) < 0.06)
     if block.median_m > 0:
-        inside = (middle > 0) & (middle < block.median_m)
-        raw[inside], material[inside] = OTHER_GROUND, material_index("gravel")
-        heights[(across > _KERB_M) & (across < block.median_m + _KERB_M / 2)] = 0.13
+        rows, knots = middle_s > block.start_m + block.crossing_m, along > block.start_m + block.crossing_m + 0.02
+        inside = (middle_d > 0) & (middle_d < block.median_m)
+        raw[np.ix_(rows, inside)] = OTHER_GROUND
+        material[np.ix_(rows, inside)] = material_index("gravel")
+        height[np.ix_(knots, (across > _KERB_M) & (across < block.median_m + _KERB_M / 2))] = 0.13
     else:
-        is_marking |= np.abs(middle) < 0.06
-    material[is_marking] = material_index("marking")
-    for sign, edge in ((-1, right), (1, left)):
-        side = block.side(sign)
-        outward, outward_middle = sign * (across - edge), sign * (middle - edge)
-        for strip, start in zip(side.strips, side.edges()[:-1], strict=True):
-            cells, knots = outward_middle > start, outward > start + _KERB_M / 2
-            raw[cells], material[cells], heights[knots] = strip.raw_id, material_index(strip.material), strip.height_m
-        beyond = outward > side.edges()[-2] + 0.5
-        is_outer |= beyond
-        slopes[beyond] = outer_height(side, outward[beyond])
-    return heights, raw, material, is_outer, slopes
+        is_marking |= np.abs(middle_d) < 0.06
+    if block.index % 3:  # quiet streets have no markings
+        is_marking &= False
+    material[:, is_marking] = material_index("marking")
 
 
-def _patch_cells(block, patch, along, across, middle_s, middle_d):
-    edge = block.lane_edge(patch.side)
-    outward, outward_middle = patch.side * (across - edge), patch.side * (middle_d - edge)
-    rows = (middle_s > patch.from_s_m) & (middle_s < patch.to_s_m)
-    columns = (outward_middle > patch.from_m) & (outward_middle < patch.to_m)
-    row_knots = (along > patch.from_s_m + 0.2) & (along < patch.to_s_m - 0.2)
-    column_knots = (outward > patch.from_m + _KERB_M / 2) & (outward < patch.to_m + _KERB_M / 2)
-    return rows, columns, row_knots, column_knots
+def _lay(block, patch, along, across, middle_s, middle_d, height, raw, material):
+    side, edge = patch.front.side, block.lane_edge(patch.front.side)
+
+    def inside(s, d, inset):
+        u = side * (d - edge)
+        place, distance = patch.front.coordinates(s[:, None], u[None])
+        return (
+            (u[None] > 0)
+            & (place > patch.from_s_m + inset)
+            & (place < patch.to_s_m - inset)
+            & (distance > patch.from_m + inset)
+            & (distance < patch.to_m + inset)
+        )
+
+    cells = inside(middle_s, middle_d, 0.0) & (raw != ROAD)
+    raw[cells], material[cells] = patch.raw_id, material_index(patch.material)
+    knots = inside(along, across, 0.02)
+    covered = np.zeros(knots.shape, dtype=bool)
+    covered[:-1, :-1] = cells  # so that a road's own knots stay where they are
+    covered[1:, 1:] &= cells
+    knots &= covered
+    s, u = np.broadcast_arrays(along[:, None], side * (across - edge)[None])
+    height[knots] = patch.height_m + _rise(block, side, s[knots], u[knots])
 
 
-def _roughness(block, random, along, across, raw, is_outer):
-    """Bumps of natural ground; roads and pavements stay flat."""
-    noise = random.standard_normal((len(along), len(across)))
-    swell = np.sin(along[:, None] * random.uniform(0.1, 0.25) + random.uniform(0, 6)) * np.sin(
-        across[None, :] * random.uniform(0.1, 0.3) + random.uniform(0, 6)
-    )
+def _roughness(block, random, across, raw):
+    """Bumps of natural ground; roads and pavements are nearly flat."""
+    shape = (raw.shape[0] + 1, raw.shape[1] + 1)
+    noise = random.standard_normal(shape)
     roughness = np.where(across < 0, block.right.roughness_m, block.left.roughness_m)[None, :]
-    is_natural = np.zeros(noise.shape, dtype=bool)
-    natural_cells = (raw == TERRAIN) | (raw == OTHER_GROUND)
-    is_natural[1:-1, 1:-1] = (
-        natural_cells[1:, 1:] & natural_cells[:-1, 1:] & natural_cells[1:, :-1] & natural_cells[:-1, :-1]
-    )
-    return is_natural * (noise * 0.35 + swell * 2.0 * is_outer[None, :]) * roughness
-
-
-def _cut_crossing(block, along, across, middle_s, middle_d, height, raw, material):
-    """The crossing at the block's start: a side street of asphalt with pavements beside it."""
-    end = block.start_m + block.crossing_m
-    far_end = block.end_m
-    lanes = (across >= block.lane_edge(-1) - 1e-6) & (across <= block.lane_edge(1) + 1e-6)
-    lane_cells = (middle_d > block.lane_edge(-1)) & (middle_d < block.lane_edge(1))
-    rows, knots = middle_s < end, along < end + _KERB_M / 2
-    raw[np.ix_(rows, lane_cells)], material[np.ix_(rows, lane_cells)] = ROAD, material_index("asphalt")
-    height[np.ix_(knots, lanes)] = 0
-    for sign, crosses in ((-1, block.crosses_right), (1, block.crosses_left)):
-        if not crosses:
-            continue
-        side, edge = block.side(sign), block.lane_edge(sign)
-        outside, outside_cells = sign * (across - edge) > 0, sign * (middle_d - edge) > 0
-        raw[np.ix_(rows, outside_cells)], material[np.ix_(rows, outside_cells)] = ROAD, material_index("asphalt")
-        height[np.ix_(knots, outside)] = 0
-        sidewalk = side.span("sidewalk")
-        beyond = side.edges()[-2] if sidewalk is None else sidewalk[1]
-        for low, high in ((end, end + 2.2), (far_end - 2.2, far_end)):
-            near = (middle_s > low) & (middle_s < high)
-            near_knots = (along > low + _KERB_M / 2) & (along < high - _KERB_M / 2)
-            far, far_cells = sign * (across - edge) > beyond, sign * (middle_d - edge) > beyond
-            raw[np.ix_(near, far_cells)], material[np.ix_(near, far_cells)] = SIDEWALK, material_index("paving")
-            height[np.ix_(near_knots, far)] = 0.12
+    is_natural, is_walked = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+    for mask, ids in ((is_natural, (TERRAIN, OTHER_GROUND)), (is_walked, (SIDEWALK, PARKING))):
+        cells = np.isin(raw, ids)
+        mask[1:-1, 1:-1] = cells[1:, 1:] & cells[:-1, 1:] & cells[1:, :-1] & cells[:-1, :-1]
+    return noise * np.where(is_natural, roughness, np.where(is_walked, 0.006, 0.003))
 
 
 def _worn(random, raw):
     """Brightness of each cell: patches of repaired asphalt, dry and green grass."""
-    coarse = random.uniform(0.88, 1.12, (raw.shape[0] // 6 + 2, raw.shape[1] // 4 + 2))
-    rows = np.arange(raw.shape[0]) // 6
-    columns = np.arange(raw.shape[1]) // 4
+    coarse = random.uniform(0.85, 1.15, (raw.shape[0] // 12 + 2, raw.shape[1] // 6 + 2))
+    rows = np.arange(raw.shape[0]) // 12
+    columns = np.arange(raw.shape[1]) // 6
     return coarse[np.ix_(rows, columns)]

@@ -1,15 +1,14 @@
-"""Kinds of streets: the cross-section of one side of the road and what may stand there.
+"""The cross-section of streets and the blocks that they are made of.
 
-A new kind is a new function in `KINDS`; what its numbers mean is applied by `ground` and `populate`.
+What the numbers mean is applied by `ground` and `populate`; `styles` draws them.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 ROAD, PARKING, SIDEWALK, OTHER_GROUND, TERRAIN = 40, 44, 48, 49, 72
-LANE_WIDTH_M = 3.4
-_FIRST_HIGHWAY = 4  # a short drive meets streets first, where every class occurs
+LANE_WIDTH_M = 3.1
 HALF_WIDTH_M = 75.0
 """How far a block reaches to both sides."""
 
@@ -27,12 +26,14 @@ class Strip:
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a block, from the edge of the driven lanes outwards. The last strip runs to the world's edge."""
+    """One side of a street, from the edge of the driven lanes outwards. The last strip runs to the world's edge."""
 
     strips: tuple[Strip, ...]
     parked_share: float = 0.0
-    lamp_spacing_m: float = 28.0
-    sign_spacing_m: float = 30.0
+    parked_at_m: float | None = None
+    """Where the middle of cars is that park along the street, from the lanes' edge; None: nowhere."""
+    lamp_spacing_m: float = 32.0
+    sign_spacing_m: float = 40.0
     street_tree_spacing_m: float = 0.0
     border: str = "none"
     border_height_m: float = 1.2
@@ -43,13 +44,28 @@ class Side:
     bushes_per_100m: float = 6.0
     backdrop: str = "trees"
     backdrop_distance_m: float = 38.0
-    num_persons: float = 2.0
+    num_persons: float = 1.0
     outer_slope: float = 0.0
-    roughness_m: float = 0.05
+    unevenness_m: float = 0.1
+    """Amplitude of the swells of the ground beside the street."""
+    roughness_m: float = 0.025
+    """Of natural ground, from one hand's breadth to the next."""
 
     def edges(self):
         """Distances from the lanes' edge at which the strips start, and the end of the last."""
         return np.concatenate([[0], np.cumsum([strip.width_m for strip in self.strips])])
+
+    def outer_start_m(self):
+        return sum(strip.width_m for strip in self.strips[:-1])
+
+    def road_m(self):
+        """How much road lies beyond the lanes' edge."""
+        width = 0.0
+        for strip in self.strips:
+            if strip.raw_id != ROAD:
+                break
+            width += strip.width_m
+        return width
 
     def span(self, name):
         """(start, end, height) of the named strip, or None."""
@@ -60,8 +76,40 @@ class Side:
 
 
 @dataclass(frozen=True)
+class SideStreet:
+    """A street that leaves the main one at s_m; u is the distance outwards from the main street's lanes' edge."""
+
+    side: int
+    s_m: float
+    half_width_m: float
+    slant: float
+    """Metres along the main street for each metre outwards."""
+    bend: float
+    """Change of the slant for each metre outwards."""
+    corner_m: float
+    """Radius of its rounded corners."""
+    before: Side
+    beyond: Side
+    """Its side towards smaller and towards greater s."""
+
+    def direction(self, u):
+        return self.slant + self.bend * u
+
+    def centre(self, u):
+        return self.s_m + self.slant * u + self.bend * u * u / 2
+
+    def offset(self, s, u):
+        """Distance from its centre line, positive towards greater s."""
+        slant = self.direction(u)
+        return (s - self.centre(u)) / np.sqrt(1 + slant * slant)
+
+    def sides(self):
+        return ((-1, self.before), (1, self.beyond))
+
+
+@dataclass(frozen=True)
 class Block:
-    """A stretch of street between two crossings."""
+    """A stretch of street."""
 
     index: int
     start_m: float
@@ -69,12 +117,13 @@ class Block:
     kind: str
     right: Side
     left: Side
+    side_streets: tuple[SideStreet, ...] = ()
     right_lanes: int = 1
     left_lanes: int = 1
     median_m: float = 0.0
-    crosses_right: bool = True
-    crosses_left: bool = True
-    crossing_m: float = field(default=8.0)
+    crossing_m: float = 8.0
+    """At the block's start, how long the lanes are free of the median, so that traffic can change over."""
+    crown_m: float = 0.04
 
     def lane_edge(self, side):
         """d of the edge of the driven lanes; side is +1 for left, -1 for right."""
@@ -85,184 +134,5 @@ class Block:
     def side(self, side):
         return self.right if side < 0 else self.left
 
-
-def _margin(random):
-    """Road beyond the driven lane, where bicycles ride."""
-    return Strip("margin", random.uniform(0.5, 1.3), ROAD, "asphalt")
-
-
-def residential(random):
-    kerb = 0.12
-    strips = [_margin(random)]
-    if random.random() < 0.45:
-        strips.append(Strip("parking", 2.2, PARKING, "paving"))
-    if random.random() < 0.4:
-        strips.append(Strip("verge", random.uniform(1.2, 2.2), TERRAIN, "grass", kerb))
-    strips.append(Strip("sidewalk", random.uniform(2.2, 4.8), SIDEWALK, "paving", kerb))
-    strips.append(Strip("outer", HALF_WIDTH_M, TERRAIN, "grass", kerb + 0.03))
-    return Side(
-        strips=tuple(strips),
-        parked_share=random.uniform(0.15, 0.6),
-        street_tree_spacing_m=random.choice((0.0, 9.0, 14.0)),
-        border=random.choice(("picket", "planks", "wall", "hedge", "hedge", "mesh", "bars", "none")),
-        border_height_m=random.uniform(0.8, 1.9),
-        building="house",
-        setback_m=random.uniform(2, 6),
-        garden_trees_per_100m=random.uniform(8, 22),
-        bushes_per_100m=random.uniform(15, 60),
-        num_persons=1.5,
-        outer_slope=random.uniform(-0.02, 0.05),
-    )
-
-
-def city(random):
-    strips = [_margin(random)]
-    if random.random() < 0.5:
-        strips.append(Strip("parking", 2.2, PARKING, "paving"))
-    strips.append(Strip("sidewalk", random.uniform(2.8, 5.0), SIDEWALK, "paving", 0.13))
-    strips.append(Strip("outer", HALF_WIDTH_M, SIDEWALK, "paving", 0.14))
-    return Side(
-        strips=tuple(strips),
-        parked_share=random.uniform(0.35, 0.85),
-        lamp_spacing_m=22.0,
-        sign_spacing_m=20.0,
-        street_tree_spacing_m=random.choice((0.0, 9.0, 14.0)),
-        border=random.choice(("none", "none", "bars", "wall")),
-        border_height_m=1.1,
-        building="row",
-        setback_m=random.choice((0.2, 0.2, 3.0)),
-        garden_trees_per_100m=6.0,
-        bushes_per_100m=random.uniform(10, 30),
-        backdrop="buildings",
-        num_persons=3.5,
-    )
-
-
-def country(random):
-    strips = [_margin(random)]
-    if random.random() < 0.35:
-        strips.append(Strip("sidewalk", 2.0, SIDEWALK, "paving", 0.1))
-    strips.append(Strip("outer", HALF_WIDTH_M, TERRAIN, "grass", 0.02))
-    return Side(
-        strips=tuple(strips),
-        lamp_spacing_m=45.0,
-        sign_spacing_m=35.0,
-        street_tree_spacing_m=random.choice((0.0, 10.0, 20.0)),
-        border=random.choice(("none", "none", "hedge", "mesh", "rail", "picket")),
-        border_height_m=random.uniform(0.9, 1.5),
-        building=random.choice(("none", "none", "house")),
-        setback_m=random.uniform(6, 15),
-        garden_trees_per_100m=random.uniform(15, 50),
-        bushes_per_100m=random.uniform(60, 150),
-        backdrop_distance_m=random.uniform(14, 45),
-        num_persons=0.6,
-        outer_slope=random.uniform(-0.1, 0.16),
-        roughness_m=0.12,
-    )
-
-
-def highway(random):
-    strips = [
-        Strip("shoulder", random.uniform(1.0, 2.5), ROAD, "asphalt"),
-        Strip("outer", HALF_WIDTH_M, TERRAIN, "grass", 0.0),
-    ]
-    return Side(
-        strips=tuple(strips),
-        lamp_spacing_m=40.0,
-        sign_spacing_m=28.0,
-        border=random.choice(("rail", "rail", "wall", "mesh")),
-        border_height_m=random.uniform(0.9, 2.2),
-        garden_trees_per_100m=random.uniform(10, 40),
-        bushes_per_100m=random.uniform(40, 130),
-        backdrop_distance_m=random.uniform(12, 40),
-        num_persons=0.0,
-        outer_slope=random.uniform(-0.15, 0.22),
-        roughness_m=0.1,
-    )
-
-
-def commercial(random):
-    strips = [
-        _margin(random),
-        Strip("sidewalk", random.uniform(2.0, 4.5), SIDEWALK, "paving", 0.12),
-        Strip("verge", random.uniform(1.0, 3.0), TERRAIN, "grass", 0.14),
-        Strip("lot", random.uniform(12, 18), PARKING, "paving", 0.05),
-        Strip("outer", HALF_WIDTH_M, TERRAIN, "grass", 0.05),
-    ]
-    return Side(
-        strips=tuple(strips),
-        parked_share=random.uniform(0.3, 0.65),
-        sign_spacing_m=25.0,
-        street_tree_spacing_m=random.choice((0.0, 11.0)),
-        building="hall",
-        setback_m=random.uniform(0.5, 3),
-        garden_trees_per_100m=5.0,
-        bushes_per_100m=random.uniform(20, 60),
-        num_persons=2.0,
-    )
-
-
-def green(random):
-    """A street past parks and allotments: plants close to the pavement, no buildings in sight."""
-    strips = [_margin(random), Strip("sidewalk", random.uniform(2.2, 4.8), SIDEWALK, "paving", 0.12)]
-    if random.random() < 0.5:
-        strips.insert(1, Strip("verge", random.uniform(1.0, 4.0), TERRAIN, "grass", 0.12))
-    strips.append(Strip("outer", HALF_WIDTH_M, TERRAIN, "grass", 0.15))
-    return Side(
-        strips=tuple(strips),
-        street_tree_spacing_m=random.choice((0.0, 8.0, 12.0)),
-        border=random.choice(("hedge", "hedge", "mesh", "planks", "none", "none")),
-        border_height_m=random.uniform(1.0, 2.2),
-        garden_trees_per_100m=random.uniform(20, 60),
-        bushes_per_100m=random.uniform(50, 160),
-        backdrop_distance_m=random.uniform(10, 40),
-        num_persons=1.2,
-        outer_slope=random.uniform(-0.06, 0.14),
-        roughness_m=0.08,
-    )
-
-
-KINDS = {
-    "residential": residential,
-    "city": city,
-    "country": country,
-    "highway": highway,
-    "commercial": commercial,
-    "green": green,
-}
-_FAVOURED = {
-    "residential": (0.45, 0.13, 0.10, 0.04, 0.07, 0.21),
-    "city": (0.22, 0.36, 0.06, 0.08, 0.12, 0.16),
-    "country": (0.22, 0.06, 0.34, 0.08, 0.06, 0.24),
-    "highway": (0.12, 0.06, 0.18, 0.40, 0.08, 0.16),
-}
-
-
-def draw_block(random, index, start_m, end_m, flavour):
-    """A block of a random kind; the sequence's flavour ("residential", "city", ...) says which kinds are common."""
-    names = tuple(KINDS)
-    kind = names[random.choice(len(names), p=_FAVOURED[flavour])]
-    other = names[random.choice(len(names), p=_FAVOURED[flavour])] if random.random() < 0.4 else kind
-    if index < _FIRST_HIGHWAY and "highway" in (kind, other):
-        kind = other = "residential"
-    if "highway" in (kind, other):
-        kind = other = "highway"
-    is_wide = kind == "highway" or (kind in ("city", "commercial") and random.random() < 0.2)
-    return Block(
-        index=index,
-        start_m=start_m,
-        end_m=end_m,
-        kind=kind,
-        right=KINDS[kind](random),
-        left=KINDS[other](random),
-        right_lanes=2 if is_wide else 1,
-        left_lanes=2 if is_wide else 1,
-        median_m=float(random.choice((1.2, 2.0, 3.0))) if is_wide or random.random() < 0.12 else 0.0,
-        crosses_right=bool(random.random() < (0.2 if kind == "highway" else 0.55)),
-        crosses_left=bool(random.random() < (0.2 if kind == "highway" else 0.55)),
-        crossing_m=float(random.uniform(6, 10)),
-    )
-
-
-def flavour_of(seed):
-    return tuple(_FAVOURED)[np.random.default_rng([seed, 2]).choice(4, p=(0.42, 0.28, 0.23, 0.07))]
+    def streets(self, side):
+        return [street for street in self.side_streets if street.side == side]

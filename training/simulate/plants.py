@@ -3,23 +3,23 @@
 import numpy as np
 
 from training.simulate.mesh import join
-from training.simulate.shapes import box, leaves, tubes
+from training.simulate.shapes import leaves, lump, tubes
 
 VEGETATION, TRUNK = 70, 71
 
 
 # Ranges in metres: height, radius of the crown, height of the bare trunk, radius of the trunk.
 _HABITS = {
-    "round": ((6, 12), (2.0, 4.6), (1.1, 2.8), (0.14, 0.34)),
+    "round": ((6, 14), (2.0, 5.2), (1.4, 3.6), (0.08, 0.26)),
     "tall": ((9, 15), (1.4, 2.6), (0.8, 3.0), (0.13, 0.28)),
     "conifer": ((6, 14), (1.4, 2.6), (0.1, 1.2), (0.12, 0.25)),
     "young": ((3.5, 6), (0.8, 1.8), (0.9, 2.0), (0.05, 0.1)),
 }
 
 
-def tree(random, scale=1.0, leaf_m=0.32):
+def tree(random, scale=1.0, leaf_m=0.26):
     """A trunk (class trunk) with branches and a porous crown (vegetation): round, tall, conical or young."""
-    habit = random.choice(tuple(_HABITS), p=(0.5, 0.2, 0.15, 0.15))
+    habit = random.choice(tuple(_HABITS), p=(0.45, 0.15, 0.25, 0.15))
     height, crown_radius, bare, stem = (random.uniform(low, high) for low, high in _HABITS[habit])
     height, crown_radius = height * scale, crown_radius * scale
     lean = random.normal(0, 0.03, 2)
@@ -38,25 +38,33 @@ def tree(random, scale=1.0, leaf_m=0.32):
 
 
 def bush(random, radius=None, leaf_m=0.22):
-    """A shrub that reaches the ground."""
+    """A shrub that reaches the ground: one to three dense lumps under loose leaves."""
     radius = radius or min(0.4 + random.gamma(1.5, 0.5), 2.6)
-    count = int(60 + 19 * (radius / leaf_m) ** 2)
-    points = _in_ball(random, count) * (radius, radius * random.uniform(0.7, 1.4), radius * random.uniform(0.7, 1.3))
+    radii = np.array((radius, radius * random.uniform(0.7, 1.4), radius * random.uniform(0.7, 1.3)))
+    count = int(40 + 10 * (radius / leaf_m) ** 2)
+    points = _in_ball(random, count) * radii
     points[:, 2] = np.abs(points[:, 2] + 0.35 * radius)
-    return (
-        leaves(points, leaf_m * random.uniform(0.6, 1.4, count), random)
-        .labelled(VEGETATION)
-        .shaded(random.uniform(0.8, 1.2))
-    )
+    parts = [leaves(points, leaf_m * random.uniform(0.6, 1.4, count), random)]
+    density = random.uniform(0.35, 0.85)  # some are open enough to see through
+    for _ in range(int(random.integers(1, 4)) if density > 0.45 else 0):
+        centre = random.uniform(-0.25, 0.25, 3) * radii + (0, 0, 0.35 * radius)
+        core = lump(radii * density * random.uniform(0.8, 1.1, 3), centre, 0.14, random, "leaf")
+        np.maximum(core.vertices[:, 2], -0.3, out=core.vertices[:, 2])
+        parts.append(core)
+    return join(parts).labelled(VEGETATION).shaded(random.uniform(0.8, 1.2))
 
 
 def hedge(random, length, height, depth):
-    """A clipped hedge along x: a dense core under loose leaves."""
-    count = int(60 * length * (height + depth))
-    points = random.uniform(-0.5, 0.5, (count, 3)) * (length, depth + 0.1, height + 0.1) + (0, 0, height / 2)
-    outer = leaves(points, random.uniform(0.1, 0.22, count), random)
-    core = box((length, depth * 0.7, height * 0.92), (0, 0, height * 0.46), "leaf")
-    return join([core, outer]).labelled(VEGETATION)
+    """A hedge along x, clipped or grown out: a dense uneven core under loose leaves."""
+    count = int(38 * length * (height + depth))
+    points = random.uniform(-0.5, 0.5, (count, 3)) * (length, depth + 0.15, height + 0.15) + (0, 0, height / 2)
+    outer = leaves(points, random.uniform(0.08, 0.24, count), random)
+    roughness = random.choice((0.05, 0.1, 0.18))
+    core = [
+        lump((0.5, depth * 0.47, height * 0.58), (x, 0, height * 0.42), roughness, random, "leaf", 4.0)
+        for x in np.arange(-length / 2 + 0.3, length / 2, 0.62)
+    ]
+    return join([*core, outer]).labelled(VEGETATION)
 
 
 def undergrowth(random, length, depth, height):

@@ -1,5 +1,7 @@
 """Primitive shapes as meshes; everything in the world is put together from these."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from training.simulate.mesh import solid
@@ -114,6 +116,15 @@ def ellipsoid(radii, centre, material, num_rings=5, num_sides=8):
         axis=-1,
     )
     return solid(directions * radii + centre, grid_triangles(num_rings + 1, num_sides, wraps=True), material)
+
+
+def lump(radii, centre, roughness, random, material, squareness=2.0, num_rings=7, num_sides=11):
+    """An uneven ellipsoid, the more like a box the larger `squareness` is; its surface strays by `roughness`."""
+    mesh = ellipsoid((1.0, 1.0, 1.0), (0.0, 0.0, 0.0), material, num_rings, num_sides)
+    directions = mesh.vertices
+    reach = (np.abs(directions) ** squareness).sum(axis=1) ** (-1 / squareness)
+    reach = reach * (1 + random.uniform(-2, 2, len(directions)) * roughness)
+    return replace(mesh, vertices=directions * reach[:, None] * radii + centre)
 
 
 def grid_triangles(num_rows, num_columns, wraps=False):

@@ -6,7 +6,7 @@ from training.simulate.mesh import join
 from training.simulate.shapes import box, boxes, ellipsoid, polyline, tube, tubes
 
 POLE, TRAFFIC_SIGN, FENCE, OTHER_OBJECT, OTHER_STRUCTURE = 80, 81, 51, 99, 52
-FENCE_KINDS = ("picket", "planks", "mesh", "wall", "rail", "bars")
+FENCE_KINDS = ("picket", "planks", "mesh", "wall", "low_wall", "rail", "bars")
 
 
 def lamp(random):
@@ -77,6 +77,14 @@ def fence_panel(random, kind, length, height):
     """A stretch of fence or wall along x; pickets, bars and mesh let beams through."""
     if kind == "wall":
         parts = [box((length, 0.25, height + 0.5), (0, 0, height / 2 - 0.25), "stone")]
+    elif kind == "low_wall":
+        base = min(0.25 + 0.35 * random.random(), height)
+        parts = [
+            box((length, 0.25, base + 0.5), (0, 0, base / 2 - 0.25), "stone"),
+            box((0.35, 0.35, height + 0.3), (-length / 2 + 0.18, 0, height / 2 - 0.1), "stone"),
+            box((length, 0.04, 0.1), (0, 0, (base + height) / 2), "wood"),
+            box((length, 0.04, 0.1), (0, 0, height - 0.05), "wood"),
+        ]
     elif kind == "planks":
         parts = [
             box((length, 0.05, height - 0.1), (0, 0, height / 2 + 0.05), "wood"),
@@ -104,6 +112,34 @@ def litter_bin(random):
     return box((random.uniform(0.5, 0.8), random.uniform(0.5, 0.7), height), (0, 0, height / 2), "panel").labelled(
         OTHER_OBJECT
     )
+
+
+def cabinet(random):
+    """A grey box of the telephone or power company, or a letterbox on its post."""
+    height = random.uniform(0.9, 1.5)
+    size = (random.uniform(0.5, 1.3), random.uniform(0.3, 0.45), height)
+    return box(size, (0, 0, height / 2), "panel").shaded(random.uniform(0.7, 1.2)).labelled(OTHER_OBJECT)
+
+
+def clutter(random):
+    """What stands about a house: boxes, steps, tubs, a table, a pile of wood, a parasol."""
+    kind = random.choice(("boxes", "steps", "tub", "table", "parasol"), p=(0.4, 0.2, 0.2, 0.12, 0.08))
+    if kind == "boxes":
+        count = int(random.integers(1, 5))
+        sizes = random.uniform(0.2, 0.9, (count, 3))
+        centres = random.uniform(-0.7, 0.7, (count, 3))
+        centres[:, 2] = sizes[:, 2] / 2
+        parts = [boxes(sizes, centres, random.choice(("panel", "wood", "stone")))]
+    elif kind == "steps":
+        parts = [box((1.6, 1.2 - 0.3 * step, 0.18), (0, 0.15 * step, 0.09 + 0.18 * step), "stone") for step in range(4)]
+    elif kind == "tub":
+        parts = [tube((0, 0, 0), (0, 0, random.uniform(0.4, 0.8)), random.uniform(0.2, 0.5), "stone", 9)]
+    elif kind == "table":
+        parts = [box((1.4, 0.8, 0.06), (0, 0, 0.74), "wood"), box((0.6, 0.5, 0.7), (0, 0, 0.35), "wood")]
+        parts += [box((0.5, 0.06, 0.9), (x, y, 0.5), "panel") for x in (-0.4, 0.4) for y in (-0.8, 0.8)]
+    else:
+        parts = [tube((0, 0, 0), (0, 0, 2.3), 0.03, "steel"), ellipsoid((1.3, 1.3, 0.3), (0, 0, 2.2), "cloth")]
+    return join(parts).shaded(random.uniform(0.7, 1.2)).labelled(OTHER_OBJECT)
 
 
 def bench(random):

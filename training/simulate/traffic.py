@@ -17,6 +17,7 @@ MOVING_RAW_ID = {10: 252, 13: 257, 18: 258, 20: 259, 30: 254, 31: 253, 32: 255}
 _FIRST_INSTANCE = 30002
 _NUM_INSTANCES = 65535 - _FIRST_INSTANCE
 _REACH_M = 90.0
+_RARE_REACH_M = 180.0
 _NUM_SHAPES = 6
 
 
@@ -96,8 +97,7 @@ def _lateral(mover, world, s, block):
         return None
     walk = style.span("sidewalk")
     distance = (walk[0] + walk[1]) / 2 if walk else 1.2
-    at_crossing = s < block.start_m + block.crossing_m
-    height = 0.0 if at_crossing else ground_height(block, side, s, distance + mover.offset_m)
+    height = ground_height(block, side, s, distance + mover.offset_m)
     return block.lane_edge(side) + side * (distance + mover.offset_m), height
 
 
@@ -123,46 +123,44 @@ def _draw_movers(random):
 
     def vehicle():
         makers = (vehicles.car, vehicles.van, vehicles.truck, vehicles.other_vehicle)
-        make = makers[random.choice(4, p=(0.84, 0.1, 0.03, 0.03))]
+        make = makers[random.choice(4, p=(0.9, 0.09, 0.005, 0.005))]
         return (moving(make(random)),)
 
     def one(make):
         return (moving(make(random)),)
 
-    add("ego", vehicle(), random.uniform(14, 40), 10, follows=True)
-    add("ego", vehicle(), -random.uniform(12, 40), 10, follows=True)
+    add("ego", one(vehicles.car), random.uniform(15, 60), 10, follows=True)
+    add("ego", one(vehicles.car), -random.uniform(15, 60), 10, follows=True)
     add(
-        "ego", one(two_wheelers.motorcyclist), random.uniform(9, 22), 10, follows=True, offset=random.uniform(-0.6, 0.6)
+        "ego",
+        one(two_wheelers.motorcyclist),
+        random.uniform(12, 40),
+        10,
+        follows=True,
+        offset=random.uniform(-0.6, 0.6),
     )
     speed = random.uniform(8, 13)
-    places = np.arange(0, 2 * _REACH_M, 22.5)
-    for index, start in enumerate(places):
+    turn = random.uniform(0, 2 * _REACH_M)
+    for index, place in enumerate(np.arange(0, 2 * _REACH_M, 22.5)):
+        start = (place + turn) % (2 * _REACH_M)
         if index == 3:
             add("oncoming", one(two_wheelers.motorcyclist), start, -speed, offset=random.uniform(-0.5, 0.5))
-        elif index in (1, 5):
-            rare = vehicles.truck if index == 1 else vehicles.other_vehicle
-            add("oncoming", one(rare), start, -speed)
-        elif random.random() < 0.6:
+        elif random.random() < 0.25:
             add("oncoming", vehicle(), start + random.uniform(-3, 3), -speed, offset=random.normal(0, 0.15))
+    for make in (vehicles.truck, vehicles.other_vehicle):
+        add("oncoming", one(make), random.uniform(0, 2 * _RARE_REACH_M), -speed, reach=_RARE_REACH_M)
     speed = random.uniform(9, 14)
     for start in np.arange(0, 2 * _REACH_M, 36):
         add("second", vehicle(), start + random.uniform(-8, 8), speed, offset=random.normal(0, 0.1))
     speed = random.uniform(3.5, 6)
     for lane, sign in (("edge", 1), ("oncoming_edge", -1)):
-        for start in np.arange(0, 100, 50):
-            add(
-                lane,
-                one(two_wheelers.bicyclist),
-                start + random.uniform(-15, 15),
-                sign * speed,
-                offset=random.normal(0, 0.1),
-                reach=50.0,
-            )
+        start = random.uniform(0, 180)
+        add(lane, one(two_wheelers.bicyclist), start, sign * speed, offset=random.normal(0, 0.2), reach=90.0)
     for lane in ("left_walk", "right_walk"):
-        for _ in range(4):
+        for _ in range(2):
             shapes = _stride(random)
             walk = random.uniform(0.8, 1.7) * random.choice((-1, 1))
-            add(lane, shapes, random.uniform(0, 100), walk, offset=random.uniform(-0.7, 0.7), reach=50.0)
+            add(lane, shapes, random.uniform(0, 120), walk, offset=random.uniform(-0.7, 0.7), reach=60.0)
     return movers
 
 

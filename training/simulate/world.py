@@ -5,10 +5,10 @@ from collections import OrderedDict
 import numpy as np
 
 from training.simulate.ground import ground_mesh
-from training.simulate.kinds import draw_block, flavour_of
 from training.simulate.mesh import join
 from training.simulate.populate import populate
 from training.simulate.route import Route
+from training.simulate.styles import draw_block, flavour_of
 
 _VIEW_M = 85.0
 _LONGEST_BLOCK_M = 115.0
