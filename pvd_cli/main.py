@@ -8,6 +8,7 @@ import typer
 from pvd_cli.commands.bench import bench
 from pvd_cli.commands.compare import compare
 from pvd_cli.commands.convert import convert
+from pvd_cli.commands.dataset import dataset
 from pvd_cli.commands.doctor import doctor
 from pvd_cli.commands.evaluate import evaluate
 from pvd_cli.commands.label_bag import label_bag
@@ -16,10 +17,25 @@ from pvd_cli.commands.predict import predict
 from pvd_cli.commands.simulate import simulate
 from pvd_cli.commands.submit import submit
 from pvd_cli.commands.train import train
+from pvd_cli.commands.view import view
 from pvd_cli.errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, print_error
 from pvd_core.errors import UserError
 
-COMMANDS = (simulate, compare, train, evaluate, predict, label_bag, play_bag, convert, bench, submit, doctor)
+COMMANDS = (
+    simulate,
+    dataset,
+    compare,
+    train,
+    evaluate,
+    predict,
+    label_bag,
+    play_bag,
+    convert,
+    bench,
+    submit,
+    view,
+    doctor,
+)
 
 app = typer.Typer(
     name="pvd",

@@ -14,6 +14,9 @@ def evaluate(
     weights: Annotated[Path | None, typer.Option(help="Weights; those that ship with pvd if left out.")] = None,
     split: Annotated[str, typer.Option(help="valid, train, or sequences such as 08 or 05,07.")] = "valid",
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the result to this file.")] = None,
+    benchmark: Annotated[
+        str | None, typer.Option(help="Verify that the folder is this benchmark, such as real-33; --split is its.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     votes: Annotated[int, typer.Option(min=1, max=8, help="Votes a scan: flipped, and from 5 on turned.")] = 1,
     by_distance: Annotated[bool, typer.Option("--by-distance", help="Also the IoU of each distance band.")] = False,
@@ -28,6 +31,7 @@ def evaluate(
       pvd evaluate data/drive
       pvd evaluate data/drive --weights runs/first/best.safetensors --split valid --json result.json
       pvd evaluate kitti --split 00,05 --max-scans 100
+      pvd evaluate data/simulated --benchmark simulated --split test
       pvd evaluate kitti --votes 4 --by-distance --json result.json
     """
     from pvd_cli.progress import Steps
@@ -36,10 +40,18 @@ def evaluate(
     from pvd_core.files import written_atomically
 
     with optional_packages("train", "evaluation"):
+        from training.benchmarks import benchmark_named, check
         from training.dataset import SPLITS
         from training.evaluate import evaluate as score_dataset
 
     choice = split if split in SPLITS else [name.strip() for name in split.split(",") if name.strip()]
+    title = str(dataset)
+    if benchmark is not None:
+        chosen = benchmark_named(benchmark)
+        splits = [name.strip() for name in split.split(",")]
+        choice = chosen.sequences(splits)
+        check(chosen, dataset, splits)
+        title = f"benchmark {chosen.title}, {split}"
     with interruptible(lambda: "nothing was written"), Steps("evaluating", "scans") as steps:
         result = score_dataset(
             dataset,
@@ -51,8 +63,10 @@ def evaluate(
             votes=votes,
             by_distance=by_distance,
         )
+    if benchmark is not None:
+        result["benchmark"] = title
     sequences = ", ".join(result["sequences"])
-    print_iou(result, f"{result['dataset']}, sequences {sequences}, {result['num_scans']} scans")
+    print_iou(result, f"{title}, sequences {sequences}, {result['num_scans']} scans")
     if by_distance:
         print_iou_by_distance(result["by_distance"], "By distance from the sensor")
     if json_file is not None:
