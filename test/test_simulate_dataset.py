@@ -1,6 +1,11 @@
 """Simulated folders are SemanticKITTI's to the byte, are never overwritten, and survive interrupts."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +14,10 @@ pytest.importorskip("open3d", reason="simulating needs Open3D")
 
 from pvd_core.errors import UserError
 from training.simulate import simulate_sequence, write_dataset
-from training.simulate.dataset import sequence_seed
+from training.simulate.dataset import is_finished, sequence_seed
+from training.simulate.folder import check_free_space
+from training.simulate.parallel import Chunk, split
+from training.simulate.sensors import sensor_named
 
 SETTINGS = {"train_sequences": ("00",), "valid_sequences": ("08",), "num_scans": 2, "seed": 5, "scan_interval_s": 0.5}
 
@@ -131,7 +139,11 @@ def test_damaged_facts_are_refused(tmp_path):
         ({"num_scans": 0}, "0 scans"),
         ({"scan_interval_s": 0.0}, "scan_interval_s is 0"),
         ({"seed": -1}, "seed is -1"),
-        ({"sensor": "radar"}, "unknown sensor 'radar'"),
+        ({"sensor": "vlp-16"}, "unknown sensor 'vlp-16'; did you mean 'vlp16'"),
+        ({"height_m": 0.0}, "height is 0.0 m"),
+        ({"tilt_deg": float("nan")}, "tilt is nan"),
+        ({"num_workers": 0}, "0 worker processes"),
+        ({"wrold": "city"}, "unknown setting 'wrold'"),
     ],
 )
 def test_wrong_settings_are_refused_before_anything_is_written(tmp_path, change, message):
@@ -144,5 +156,66 @@ def test_facts_say_how_the_data_were_made(dataset):
     facts = json.loads((dataset / "simulation.json").read_text())
     assert facts["seed"] == 5
     assert facts["sensor"] == "hdl64e"
+    assert facts["intensity_max"] == 0.99
     assert facts["complete"] is True
     assert facts["sequences"] == {"00": 2, "08": 2}
+
+
+def test_any_number_of_workers_writes_the_same_bytes(dataset, tmp_path):
+    seen = []
+    write_dataset(tmp_path / "many", **SETTINGS, num_workers=2, progress=lambda done, total, path: seen.append(done))
+    assert seen == [1, 2, 3, 4]
+    assert all_bytes(tmp_path / "many") == all_bytes(dataset)
+
+
+def test_long_sequences_are_split_between_workers_and_short_ones_are_not():
+    missing = {"00": list(range(200)), "01": [3, 4, 9]}
+    assert split(missing, 1) == [Chunk("00", 0, 200), Chunk("01", 3, 5), Chunk("01", 9, 10)]
+    halves = split({"00": list(range(200))}, 2)
+    assert halves == [Chunk("00", 0, 50), Chunk("00", 50, 100), Chunk("00", 100, 150), Chunk("00", 150, 200)]
+    assert split({"00": list(range(20))}, 8) == [Chunk("00", 0, 20)]
+
+
+_RUN = """
+import sys
+from training.simulate import write_dataset
+if __name__ == "__main__":
+    write_dataset(
+        sys.argv[1], ("00",), ("08",), 2, 5, scan_interval_s=0.5, num_workers=int(sys.argv[2]),
+        progress=lambda done, total, path: print(done, flush=True),
+    )
+"""
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_a_killed_run_is_continued_to_the_same_bytes(dataset, tmp_path, num_workers):
+    script = tmp_path / "run.py"
+    script.write_text(_RUN)
+    command = [sys.executable, str(script), str(tmp_path / "killed"), str(num_workers)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout.readline().strip() == "1"
+        process.send_signal(signal.SIGKILL)
+    assert not is_finished(tmp_path / "killed")
+    write_dataset(tmp_path / "killed", **SETTINGS)
+    assert all_bytes(tmp_path / "killed") == all_bytes(dataset)
+
+
+def test_a_disk_that_fills_up_ends_the_run_and_leaves_no_half_file(tmp_path):
+    # A limit on the size of files stands in for a full disk: writing a scan fails after some bytes of it.
+    script = tmp_path / "run.py"
+    script.write_text("import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))\n" + _RUN)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    ended = subprocess.run(
+        [sys.executable, str(script), str(tmp_path / "d"), "1"], capture_output=True, text=True, env=environment
+    )
+    assert ended.returncode != 0
+    assert "cannot write" in ended.stderr
+    assert "what is written stays and can be continued" in ended.stderr
+    assert not list((tmp_path / "d").rglob("*.part"))
+    assert not list((tmp_path / "d").rglob("*.bin"))
+
+
+def test_a_run_that_cannot_fit_on_the_disk_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"1000000000 scans need at least \d+\.\d GB"):
+        check_free_space(tmp_path, 1_000_000_000, sensor_named("hdl64e"))

@@ -39,5 +39,5 @@ def test_unknown_sensor_is_refused_with_the_closest_and_the_known_ones():
         UserError, match=r"unknown sensor 'HDL-64'; did you mean 'hdl64e'\? known sensors are hdl64e, os1"
     ):
         sensor_named("HDL-64")
-    with pytest.raises(UserError, match=r"unknown sensor '3'; known sensors are"):
-        sensor_named("3")
+    with pytest.raises(UserError, match=r"unknown sensor 'camera'; known sensors are"):
+        sensor_named("camera")

@@ -11,14 +11,28 @@ from pvd_core.errors import UserError
 
 def simulate(
     out: Annotated[Path, typer.Argument(help="New folder for the data set.")],
-    scans: Annotated[int, typer.Option(min=1, help="Scans in each sequence.")] = 100,
-    valid_scans: Annotated[int | None, typer.Option(min=1, help="Scans in sequence 08; --scans if left out.")] = None,
+    scans: Annotated[int, typer.Option(min=1, max=999_999, help="Scans in each sequence.")] = 100,
+    valid_scans: Annotated[
+        int | None, typer.Option(min=1, max=999_999, help="Scans in sequence 08; --scans if left out.")
+    ] = None,
     sequences: Annotated[
         str, typer.Option(help="Sequences, such as 00,01,08; all eleven if left out, 08 alone with --bag.")
     ] = "",
     seed: Annotated[int, typer.Option(min=0, help="Another seed is another world.")] = 0,
     interval: Annotated[float, typer.Option(help="Seconds between scans; 0.1 is a sensor at 10 Hz.")] = 0.1,
-    sensor: Annotated[str, typer.Option(help="Sensor to simulate.")] = "hdl64e",
+    sensor: Annotated[
+        str,
+        typer.Option(help="hdl64e, vlp16, vlp32c, os1-64, os1-128, pandar64 or xt32; all but the first give 0..255."),
+    ] = "hdl64e",
+    height: Annotated[float | None, typer.Option(help="Metres of the sensor above the road; 1.73 if left out.")] = None,
+    tilt: Annotated[float, typer.Option(help="Degrees that the sensor looks down.")] = 0.0,
+    jitter: Annotated[
+        bool, typer.Option("--jitter", help="Vary height and tilt a little from drive to drive.")
+    ] = False,
+    rolling: Annotated[
+        bool, typer.Option("--rolling", help="Leave points as measured on the move, not carried into one frame.")
+    ] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; as many as cores if left out.")] = None,
     bag: Annotated[
         Path | None, typer.Option(help="Also write the sequence as a rosbag2 (MCAP) of PointCloud2.")
     ] = None,
@@ -35,12 +49,14 @@ def simulate(
     Examples:
       pvd simulate data/drive --scans 200
       pvd simulate data/sparse --scans 40 --interval 1.0 --seed 7
+      pvd simulate data/low --sensor vlp32c --height 1.2 --tilt 2 --jitter
       pvd simulate data/short --scans 120 --bag data/short_bag --topic /velodyne_points
     """
     from pvd_cli.progress import Steps
 
     with optional_packages("sim", "the simulator"):
         from training.simulate.dataset import TRAIN_SEQUENCES, VALID_SEQUENCES, write_dataset
+        from training.simulate.parallel import num_cores
     names = [name.strip() for name in sequences.split(",") if name.strip()]
     if not names:
         names = list(VALID_SEQUENCES) if bag else [*TRAIN_SEQUENCES, *VALID_SEQUENCES]
@@ -59,6 +75,11 @@ def simulate(
             seed=seed,
             scan_interval_s=interval,
             sensor=sensor,
+            num_workers=workers or num_cores(),
+            height_m=height,
+            tilt_deg=tilt,
+            jitter=jitter,
+            is_rolling=rolling,
             progress=lambda done, total, _path: steps.show(done, total),
         )
     print(f"wrote sequences {', '.join(sorted(names))} to {out}")

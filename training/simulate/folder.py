@@ -1,0 +1,94 @@
+"""The folder of a simulated data set: never overwritten, continued after an interrupt, complete or known not to be."""
+
+import contextlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+from pvd_core.errors import UserError
+
+_FACTS_FILE = "simulation.json"
+_LEAST_BYTES_A_BEAM = 8  # 20 a point, and two beams of five find one: less than any scan of a street needs
+
+
+def open_folder(out_dir, facts):
+    """Makes the folder, or accepts one where the simulation with these facts was interrupted."""
+    facts_path = out_dir / _FACTS_FILE
+    try:
+        out_dir.mkdir(parents=True, exist_ok=True)
+        found = sorted(path.name for path in out_dir.iterdir() if not _is_part_of(path, _FACTS_FILE))
+    except OSError as error:
+        raise UserError(f"cannot write the data set to {out_dir}: {error.strerror}; choose another folder") from error
+    if not found:
+        write_bytes(facts_path, _facts_bytes({**facts, "complete": False}))
+        return
+    if _FACTS_FILE not in found:
+        raise UserError(f"{out_dir} is not empty (it holds {found[0]!r}); choose a new or empty folder")
+    try:
+        before = json.loads(facts_path.read_text())
+        is_complete = before.pop("complete")
+    except (ValueError, KeyError, AttributeError) as error:
+        raise UserError(f"{facts_path} is damaged ({error}); delete the folder or choose another") from error
+    if is_complete:
+        raise UserError(f"{out_dir} already holds a finished simulation; choose another folder")
+    different = [key for key in facts if before.get(key) != facts[key]]
+    if different:
+        key = different[0]
+        raise UserError(
+            f"{out_dir} holds an interrupted simulation with {key} = {before.get(key)!r}, this one has {facts[key]!r}; "
+            "repeat its settings to continue it, or choose another folder"
+        )
+    for left_over in out_dir.rglob("*.part"):
+        left_over.unlink(missing_ok=True)
+
+
+def close_folder(out_dir, facts):
+    """Marks the data set as complete."""
+    write_bytes(out_dir / _FACTS_FILE, _facts_bytes({**facts, "complete": True}))
+
+
+def is_finished(out_dir):
+    """Whether `out_dir` holds a simulation that came to its end."""
+    try:
+        return json.loads((Path(out_dir) / _FACTS_FILE).read_text())["complete"] is True
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def check_free_space(out_dir, num_scans, sensor):
+    """UserError if so many scans cannot fit on the disk."""
+    needed = num_scans * sensor.num_rings * sensor.num_azimuths * _LEAST_BYTES_A_BEAM
+    free = shutil.disk_usage(out_dir).free
+    if needed > free:
+        raise UserError(
+            f"{num_scans} scans need at least {needed / 1e9:.1f} GB and {out_dir} has {free / 1e9:.1f} GB free; "
+            "free some, ask for fewer scans, or choose another disk"
+        )
+
+
+def make_folder(path):
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make {path}: {error.strerror}; what is written stays and can be continued") from error
+
+
+def write_bytes(path, content):
+    """All or nothing: an interrupt leaves either no file or a whole one."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise UserError(f"cannot write {path}: {error.strerror}; what is written stays and can be continued") from error
+
+
+def _is_part_of(path, name):
+    return path.name.startswith(name) and path.suffix == ".part"
+
+
+def _facts_bytes(facts):
+    return (json.dumps(facts, indent=2) + "\n").encode()
