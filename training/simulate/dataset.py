@@ -21,7 +21,7 @@ __all__ = [
 
 TRAIN_SEQUENCES = ("00", "01", "02", "03", "04", "05", "06", "07", "09", "10")
 VALID_SEQUENCES = ("08",)
-_WORLD_VERSION = 2
+WORLD_VERSION = 2
 _MOST_WORKERS = 256
 _FACTS = ("made_by", "world_version", "seed", "sensor", "scan_interval_s", "sequences")
 _DEFAULT_SETTINGS = {"height_m": None, "tilt_deg": 0.0, "jitter": False, "is_rolling": False}
@@ -57,7 +57,7 @@ def write_sequences(out_dir, lengths, seed, scan_interval_s, sensor, progress=No
     out_dir, lengths = Path(out_dir), dict(sorted(lengths.items()))
     facts = {
         "made_by": "pvd simulate",
-        "world_version": _WORLD_VERSION,
+        "world_version": WORLD_VERSION,
         "seed": int(seed),
         "sensor": sensor,
         "scan_interval_s": float(scan_interval_s),
