@@ -6,6 +6,7 @@ from setuptools import find_packages, setup
 
 NAME = "pvd_ros"
 TRITON = 'triton>=3.3; platform_system == "Linux"'
+HAS_SPCONV = 'platform_system == "Linux" and platform_machine == "x86_64"'
 
 EXTRAS = {
     # Jazzy as wheels, for machines without a ROS 2; a machine with one sources its own instead.
@@ -21,7 +22,13 @@ EXTRAS = {
     "train": ["lightning>=2.4", "torchmetrics>=1.4", "tensorboard>=2.14"],
     "sim": ["open3d>=0.18"],
     "view": ["open3d>=0.18", "matplotlib>=3.5"],
-    "gpu": [TRITON, 'spconv-cu120; python_version < "3.12"', 'spconv-cu126; python_version >= "3.12"'],
+    "gpu": [
+        TRITON,
+        f'spconv-cu120; python_version < "3.12" and {HAS_SPCONV}',
+        f'spconv-cu126; python_version >= "3.12" and {HAS_SPCONV}',
+    ],
+    # For the CPU. Its modules have the names of those that `gpu` brings: one of the two, not both.
+    "spconv": [f"spconv>=2.3.8; {HAS_SPCONV}"],
     "dev": ["pytest>=7", "hypothesis>=6", "ruff>=0.6", "scipy>=1.10", TRITON],
 }
 

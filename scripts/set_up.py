@@ -20,6 +20,7 @@ VENV = ROOT / ".venv"
 STAMP = VENV / "set_up.stamp"
 LOG = ROOT / "build" / "set_up.log"
 EXTRAS = ("train", "sim", "view", "dev")
+NVIDIA_DRIVER = Path("/dev/nvidiactl")
 INPUTS = ("constraints.txt", "setup.py", "setup.cfg", "pyproject.toml")
 SUPPORTED_PYTHONS = ((3, 10), (3, 13))
 
@@ -123,12 +124,13 @@ def install_packages(ros_distro):
     if index:
         # Without its dependencies: such an index need not hold them in the pinned versions; the last step brings them.
         install(python, ["torch", "--no-deps", "-c", str(constraints), "--index-url", index], "torch", say, LOG)
-    elif not Path("/dev/nvidiactl").exists():
+    elif not NVIDIA_DRIVER.exists():
         say("pip may fetch torch with CUDA libraries (several GB); for the CPU alone start again with")
         say("  TORCH_INDEX=https://download.pytorch.org/whl/cpu")
     # Building the package itself with the pinned setuptools, instead of one that pip fetches for the occasion.
     install(python, ["setuptools", "-c", str(constraints)], "setuptools", say, LOG)
-    extras = ",".join(EXTRAS if ros_distro else ("ros", *EXTRAS))
+    chosen = (*EXTRAS, "gpu" if NVIDIA_DRIVER.exists() else "spconv")
+    extras = ",".join(chosen if ros_distro else ("ros", *chosen))
     arguments = ["--no-build-isolation", "-c", str(constraints), "-e", f"{ROOT}[{extras}]"]
     install(python, arguments, f"pvd_ros[{extras}]", say, LOG)
 

@@ -17,7 +17,8 @@ _NUM_NEIGHBOURS = 27
 
 class Sites:
     """`coords_V4` int64 (V, 4): scan, then three indices inside `shape`; distinct, sorted. Maps are built once and
-    kept, so layers (and encoder and decoder) that share a level share them. `backend` computes the convolutions."""
+    kept, so layers (and encoder and decoder) that share a level share them. `backend` computes the convolutions, and
+    builds the maps where it has functions of its own for that."""
 
     def __init__(self, coords_V4, shape, batch_size, backend=reference):
         self.coords_V4 = coords_V4
@@ -36,21 +37,30 @@ class Sites:
     def submanifold_map(self, kernel):
         """KernelMap of a stride-1 convolution whose outputs are these same sites. Kernel sizes 1 or 3."""
         if kernel not in self._submanifold_maps:
-            if self._neighbours_KV is None:
-                self._neighbours_KV = self._look_up(self.coords_V4, (1, 1, 1))
-            taps = [i for i, offset in enumerate(_offsets((3, 3, 3))) if _is_inside(offset, kernel)]
-            table_KV = self._neighbours_KV if len(taps) == _NUM_NEIGHBOURS else self._neighbours_KV[taps]
-            self._submanifold_maps[kernel] = KernelMap.from_table(table_KV, self.num_sites)
+            build = getattr(self.backend, "submanifold_map", Sites._build_submanifold_map)
+            self._submanifold_maps[kernel] = build(self, kernel)
         return self._submanifold_maps[kernel]
 
     def downsampled(self, stride):
         """(coarse Sites, KernelMap to them) of a 3x3x3 convolution with `stride` (1 or 2 an axis) and padding 1.
         A coarse site exists where at least one fine site lies in its receptive field."""
         if stride not in self._downsampled:
-            coarse = Sites(*self._coarse_sites(stride), self.batch_size, self.backend)
-            table_KV = self._look_up(coarse.coords_V4, stride)
-            self._downsampled[stride] = coarse, KernelMap.from_table(table_KV, self.num_sites)
+            build = getattr(self.backend, "downsampled", Sites._build_downsampled)
+            coords_V4, shape, kernel_map = build(self, stride)
+            self._downsampled[stride] = Sites(coords_V4, shape, self.batch_size, self.backend), kernel_map
         return self._downsampled[stride]
+
+    def _build_submanifold_map(self, kernel):
+        if self._neighbours_KV is None:
+            self._neighbours_KV = self._look_up(self.coords_V4, (1, 1, 1))
+        taps = [i for i, offset in enumerate(_offsets((3, 3, 3))) if _is_inside(offset, kernel)]
+        table_KV = self._neighbours_KV if len(taps) == _NUM_NEIGHBOURS else self._neighbours_KV[taps]
+        return KernelMap.from_table(table_KV, self.num_sites)
+
+    def _build_downsampled(self, stride):
+        """(coords_V4, shape, KernelMap) of the coarse sites."""
+        coords_V4, shape = self._coarse_sites(stride)
+        return coords_V4, shape, KernelMap.from_table(self._look_up(coords_V4, stride), self.num_sites)
 
     def _look_up(self, centres_V4, stride):
         """Site numbers around `centres * stride`, int32 (27, V), -1 where there is none; taps row-major."""

@@ -1,0 +1,114 @@
+"""The spconv backend: spconv 2.3 with kernel maps of its own making, as the yardstick of the other backends.
+
+V sites, K taps, I input channels, O output channels.
+
+GPUs: implicit GEMM in float32 or float16, with gradients. Sums of float16 products are float16 in layers of at most 128
+input channels times 27 taps: that is spconv's own default. CPU: gather, multiply, scatter, without gradients.
+"""
+
+import warnings
+
+import torch
+from spconv.cppconstants import CPU_ONLY_BUILD
+
+from pvd_core.errors import UserError
+from pvd_core.sparse.backends.spconv_implicit_gemm import ImplicitGemmMap
+from pvd_core.sparse.backends.spconv_pairs import PairMap
+from pvd_core.sparse.backends.spconv_problem import PlainMap, Problem
+from pvd_core.sparse.derived import derived, forget
+
+_DTYPES = (torch.float32, torch.float16)
+
+
+def convolve(features_VI, weight_KIO, kernel_map):
+    """Features of the output sites, (V_out, O), in the operands' dtype, differentiable in features and weight on GPUs.
+    `kernel_map` is one that Sites with this backend gave."""
+    _check(features_VI, weight_KIO, kernel_map)
+    if isinstance(kernel_map, PlainMap):
+        return features_VI @ weight_KIO[0]
+    features_VI = features_VI.contiguous()
+    if isinstance(kernel_map, PairMap):
+        if (fault := known_fault(features_VI.device)) is not None:
+            warnings.warn(f"backend 'spconv': {fault}", RuntimeWarning, stacklevel=2)
+        return _ForwardOnly.apply(features_VI, weight_KIO, kernel_map)
+    if torch.is_grad_enabled() and (features_VI.requires_grad or weight_KIO.requires_grad):
+        forget(weight_KIO)
+        return kernel_map.convolve_with_gradients(features_VI, _output_first(weight_KIO))
+    return kernel_map.convolve(features_VI, derived(weight_KIO, "spconv", _output_first))
+
+
+def known_fault(device):
+    """Why results on a torch.device are wrong as things are now, or None where they are right."""
+    # spconv's OpenMP is torch's: whichever was loaded first serves both. Builds for CUDA use one thread on the CPU.
+    if device.type == "cpu" and CPU_ONLY_BUILD and torch.get_num_threads() > 1:
+        return (
+            f"with {torch.get_num_threads()} threads on the CPU some rows of its results are wrong (threads share "
+            "a pointer in scatter_add of spconv 2.3.8); torch.set_num_threads(1) makes them right"
+        )
+    return None
+
+
+def submanifold_map(sites, kernel):
+    """The kernel map of a stride-1 convolution on the same Sites."""
+    return _build_map(_problem(sites, kernel, (1, 1, 1), is_submanifold=True))[1]
+
+
+def downsampled(sites, stride):
+    """(coords_V4 int64 in spconv's order, shape, kernel map) of the coarse sites of a 3x3x3 convolution with
+    padding 1."""
+    problem = _problem(sites, (3, 3, 3), stride, is_submanifold=False)
+    indices_V4, kernel_map = _build_map(problem)
+    return indices_V4.long(), problem.out_shape, kernel_map
+
+
+def _problem(sites, kernel, stride, is_submanifold):
+    indices_V4 = sites.coords_V4.int().contiguous()
+    return Problem(indices_V4, sites.batch_size, sites.shape, tuple(kernel), tuple(stride), is_submanifold)
+
+
+def _build_map(problem):
+    """(indices_V4 of the output sites, their kernel map)."""
+    if problem.needs_no_map:
+        return problem.indices_V4, PlainMap(problem)
+    if not problem.indices_V4.is_cuda:
+        return PairMap.build(problem)
+    if CPU_ONLY_BUILD:
+        raise UserError(
+            "backend 'spconv': the spconv installed here is built for the CPU alone; for GPUs "
+            "pip uninstall spconv cumm, then pip install 'pvd_ros[gpu]'"
+        )
+    return ImplicitGemmMap.build(problem)
+
+
+def _check(features_VI, weight_KIO, kernel_map):
+    """spconv reads what it is told to: a wrong shape would read foreign memory."""
+    if features_VI.dtype not in _DTYPES:
+        raise UserError(
+            f"backend 'spconv': it has no {str(features_VI.dtype).removeprefix('torch.')}; take precision fp32 or, on "
+            "GPUs, fp16; or backend 'reference'"
+        )
+    kinds = [(tensor.dtype, tensor.device) for tensor in (features_VI, weight_KIO)]
+    if kinds[0] != kinds[1]:
+        raise TypeError(f"features are of {kinds[0]}, weight of {kinds[1]}: expected the same dtype and device")
+    if not isinstance(kernel_map, PairMap | ImplicitGemmMap | PlainMap):
+        raise TypeError(f"kernel map is {type(kernel_map).__name__}: expected one of Sites whose backend is spconv")
+    num_in, num_taps = kernel_map.num_in, kernel_map.problem.num_taps
+    if features_VI.shape != (num_in, weight_KIO.shape[1]) or weight_KIO.shape[0] != num_taps:
+        raise ValueError(
+            f"features {tuple(features_VI.shape)}, weight {tuple(weight_KIO.shape)}: the kernel map has "
+            f"{num_taps} taps and {num_in} input sites"
+        )
+
+
+class _ForwardOnly(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, features_VI, weight_KIO, kernel_map):
+        return kernel_map.convolve(features_VI, derived(weight_KIO, "spconv", _output_first))
+
+    @staticmethod
+    def backward(ctx, _grad_VO):
+        raise UserError("backend 'spconv': it has no gradients on the CPU; train with backend 'reference', or on a GPU")
+
+
+def _output_first(weight_KIO):
+    return weight_KIO.permute(2, 0, 1).clone(memory_format=torch.contiguous_format)
