@@ -20,7 +20,7 @@ def place_border(placer, front, patches):
         left_in_garden -= _STEP_M
         if left_in_garden < 0 and placer.block.kind != "highway":
             left_in_garden = random.uniform(8, 25)
-            height, grown = random.uniform(0.5, 2.2), random.random() < 0.5
+            height, grown = random.uniform(0.5, 2.4), random.random() < 0.6
             kinds = ("hedge", "hedge", "picket", "planks", "wall", "low_wall", "mesh", "bars", style.border, "gap")
             kind = random.choice(kinds)
         if kind == "gap" or random.random() < 0.03 or _is_driveway(front, patches, s, distance):

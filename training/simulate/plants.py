@@ -39,7 +39,7 @@ def tree(random, scale=1.0, leaf_m=0.26):
 
 def bush(random, radius=None, leaf_m=0.22):
     """A shrub that reaches the ground: one to three dense lumps under loose leaves."""
-    radius = radius or min(0.4 + random.gamma(1.5, 0.5), 2.6)
+    radius = radius or min(0.4 + random.gamma(1.7, 0.55), 2.6)
     radii = np.array((radius, radius * random.uniform(0.7, 1.4), radius * random.uniform(0.7, 1.3)))
     count = int(40 + 10 * (radius / leaf_m) ** 2)
     points = _in_ball(random, count) * radii

@@ -7,11 +7,11 @@ import numpy as np
 
 _STEP_M = 1.0
 _MARGIN_M = 250.0  # the smoothing bends the line's very end
-_LARGEST_CURVATURE = 1 / 95  # the street's surroundings reach 75 m to both sides and must not fold over
+_LARGEST_CURVATURE = 1 / 32
 
 
 class Route:
-    """A gently curved, gently rising line, drawn from a seed; a longer one of the same seed begins the same."""
+    """A curved, gently rising line, drawn from a seed; a longer one of the same seed begins the same."""
 
     def __init__(self, seed, length_m):
         knots = np.arange(0, length_m + _MARGIN_M, _STEP_M)
@@ -19,13 +19,14 @@ class Route:
             _smooth_noise(np.random.default_rng([seed, 1, index]), knots, wavelength_m)
             for index, wavelength_m in enumerate((60, 220, 90, 80))
         )
-        curvature = bends * 0.005 + turns * 0.003
+        curvature = bends * 0.008 + turns * 0.004
         curvature = np.clip(curvature, -_LARGEST_CURVATURE, _LARGEST_CURVATURE)
         heading = np.concatenate([[0], np.cumsum(curvature[:-1] * _STEP_M)])
         slope = np.clip(hills * 0.022, -0.07, 0.07)
         self._bank = np.clip(banks * 0.015, -0.04, 0.04)
         self._knots = knots
         self._heading = heading
+        self._curvature = curvature
         self._x = np.concatenate([[0], np.cumsum(np.cos(heading[:-1]) * _STEP_M)])
         self._y = np.concatenate([[0], np.cumsum(np.sin(heading[:-1]) * _STEP_M)])
         self._z = np.concatenate([[0], np.cumsum(slope[:-1] * _STEP_M)])
@@ -46,6 +47,7 @@ class Route:
         """(..., 3) float64 world coordinates."""
         s, d, h = np.broadcast_arrays(*(np.asarray(a, dtype=np.float64) for a in (s, d, h)))
         heading = self.heading(s)
+        d = _squeezed(d, np.interp(s, self._knots, self._curvature))
         x = np.interp(s, self._knots, self._x) - d * np.sin(heading)
         y = np.interp(s, self._knots, self._y) + d * np.cos(heading)
         z = np.interp(s, self._knots, self._z) + self.bank(s) * np.clip(d, -30, 30) + h
@@ -55,6 +57,14 @@ class Route:
         """The mesh standing at (s, d, h), turned by yaw from the direction of the street."""
         x, y, z = self.to_world(s, d, h)
         return mesh.moved(x, y, z, yaw + float(self.heading(s)))
+
+
+def _squeezed(d, curvature):
+    """Distances to the left, shortened inside a bend so that the surroundings do not fold over at its centre."""
+    limit = 0.9 / np.maximum(np.abs(curvature), 1e-6)
+    beyond = np.maximum(np.abs(d) / limit - 0.5, 0)
+    inside = limit * (np.minimum(np.abs(d) / limit, 0.5) + 0.5 * (1 - np.exp(-2 * beyond)))
+    return np.where(d * curvature > 0, np.sign(d) * inside, d)
 
 
 def _smooth_noise(random, knots, wavelength_m):

@@ -31,7 +31,7 @@ def place_buildings(placer, front):
         placer.put(house, front, s + width / 2, distance, random.normal(0, 0.02))
         if style.building == "house":
             _steps_and_clutter(placer, front, s, width, distance)
-            if gap > 3.6 and random.random() < 0.75:
+            if gap > 3.6 and random.random() < 0.5:
                 patches += _driveway(placer, front, s + width + 0.3, distance)
         s += width + gap
     return patches

@@ -10,7 +10,7 @@ import numpy as np
 from training.simulate.kinds import HALF_WIDTH_M, PARKING, ROAD, SIDEWALK, TERRAIN, Block, Side, SideStreet, Strip
 
 _FIRST_HIGHWAY = 4  # a short drive meets streets first, where every class occurs
-_CLOSEST_CAR_M = 1.15  # from the lanes' edge to the middle of a parked car, which must leave the lane free
+_CLOSEST_CAR_M = 1.4  # from the lanes' edge to the middle of a parked car, which must leave the lane free
 _CLEAR_M = 19.0  # side streets keep this far from a block's ends
 _GARDEN_BORDERS = ("hedge", "hedge", "hedge", "picket", "planks", "wall", "wall", "low_wall", "mesh", "bars", "none")
 
@@ -41,14 +41,14 @@ def _margin(width):
     return Strip("margin", width, ROAD, "asphalt")
 
 
-def _pavement(random, kerb, low=1.4, high=4.2):
+def _pavement(random, kerb, low=1.5, high=4.5):
     material = random.choice(("paving", "asphalt"), p=(0.8, 0.2))
     return Strip("sidewalk", random.uniform(low, high), SIDEWALK, material, kerb)
 
 
 def residential(random):
     kerb = _kerb(random)
-    strips, parked_at = _beside_the_lanes(random, 0.2)
+    strips, parked_at = _beside_the_lanes(random, 0.14)
     if random.random() < 0.3:
         strips.append(Strip("verge", random.uniform(0.8, 4.5), TERRAIN, "grass", kerb))
     if random.random() < 0.93:
@@ -56,7 +56,7 @@ def residential(random):
     strips.append(Strip("outer", HALF_WIDTH_M, TERRAIN, "grass", kerb + random.uniform(0.0, 0.25)))
     return Side(
         strips=tuple(strips),
-        parked_share=random.choice((0.0, random.uniform(0.0, 0.3), random.uniform(0.2, 0.6))),
+        parked_share=random.choice((0.0, random.uniform(0.0, 0.2), random.uniform(0.1, 0.45))),
         parked_at_m=parked_at,
         street_tree_spacing_m=random.choice((0.0, 0.0, 11.0, 17.0)),
         border=random.choice(_GARDEN_BORDERS),
@@ -64,7 +64,7 @@ def residential(random):
         building="house",
         setback_m=random.uniform(1.5, 8),
         garden_trees_per_100m=random.uniform(4, 14),
-        bushes_per_100m=random.uniform(30, 120),
+        bushes_per_100m=random.uniform(40, 150),
         outer_slope=random.uniform(-0.03, 0.06),
     )
 
@@ -76,7 +76,7 @@ def city(random):
     strips.append(Strip("outer", HALF_WIDTH_M, SIDEWALK, "paving", kerb + 0.01))
     return Side(
         strips=tuple(strips),
-        parked_share=random.uniform(0.1, 0.6),
+        parked_share=random.uniform(0.05, 0.5),
         parked_at_m=parked_at,
         lamp_spacing_m=25.0,
         sign_spacing_m=25.0,
@@ -172,13 +172,13 @@ def green(random):
     strips.append(Strip("outer", HALF_WIDTH_M, TERRAIN, "grass", kerb + 0.03))
     return Side(
         strips=tuple(strips),
-        parked_share=random.uniform(0.0, 0.3),
+        parked_share=random.uniform(0.0, 0.2),
         parked_at_m=parked_at,
         street_tree_spacing_m=random.choice((0.0, 0.0, 8.0, 14.0)),
         border=random.choice(("hedge", "hedge", "mesh", "planks", "none", "none", "none", "none")),
         border_height_m=random.uniform(1.0, 2.6),
         garden_trees_per_100m=random.uniform(6, 45),
-        bushes_per_100m=random.uniform(15, 120),
+        bushes_per_100m=random.uniform(30, 160),
         backdrop_distance_m=random.uniform(8, 40),
         num_persons=0.8,
         outer_slope=random.uniform(-0.06, 0.25),

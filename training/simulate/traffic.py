@@ -143,11 +143,9 @@ def _draw_movers(random):
     turn = random.uniform(0, 2 * _REACH_M)
     for index, place in enumerate(np.arange(0, 2 * _REACH_M, 22.5)):
         start = (place + turn) % (2 * _REACH_M)
-        if index == 3:
-            add("oncoming", one(two_wheelers.motorcyclist), start, -speed, offset=random.uniform(-0.5, 0.5))
-        elif random.random() < 0.25:
+        if random.random() < (0.2 if index else 1.0):
             add("oncoming", vehicle(), start + random.uniform(-3, 3), -speed, offset=random.normal(0, 0.15))
-    for make in (vehicles.truck, vehicles.other_vehicle):
+    for make in (vehicles.truck, vehicles.other_vehicle, two_wheelers.motorcyclist):
         add("oncoming", one(make), random.uniform(0, 2 * _RARE_REACH_M), -speed, reach=_RARE_REACH_M)
     speed = random.uniform(9, 14)
     for start in np.arange(0, 2 * _REACH_M, 36):
