@@ -3,7 +3,7 @@
 import numpy as np
 
 # Beyond this no spinning LiDAR measures; such coordinates would overflow float32 when squared.
-_MAX_COORDINATE_M = 1e4
+MAX_COORDINATE_M = 1e4
 
 
 def is_measured(points):
@@ -11,7 +11,7 @@ def is_measured(points):
     which is what drivers write for "no return"."""
     xyz = points[:, :3]
     # NaN fails the comparison as well.
-    return (np.abs(xyz) < _MAX_COORDINATE_M).all(axis=1) & (xyz != 0).any(axis=1)
+    return (np.abs(xyz) < MAX_COORDINATE_M).all(axis=1) & (xyz != 0).any(axis=1)
 
 
 def measured_points(points, is_measured_N):

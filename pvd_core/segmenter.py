@@ -3,29 +3,44 @@
 N points of a cloud, P those among them that can be labelled.
 """
 
+import logging
 import time
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from pvd_core.clouds.example import spinning_scan
+from pvd_core.device import DeviceRunner
+from pvd_core.device.frozen import frozen
+from pvd_core.device.message import ArrayLayout, points_of_bytes
 from pvd_core.errors import UserError
 from pvd_core.measured import is_measured, measured_points
 from pvd_core.memory import keep_freed_memory
+from pvd_core.sparse.backends import reference
+from pvd_core.sparse.backends.choose import backend_for
 from pvd_core.voxels import voxelise
 from pvd_core.weights import load_model
 
 # What the network computes in; sums, norms and probabilities stay in float32.
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
-_WARM_UP_POINTS = 2000
+# How clouds are labelled: `off` at their own size, step by step; `eager` and `graphs` by programs of fixed shapes, run
+# as they are or as CUDA graphs; `auto` by graphs on a GPU whose backend allows it, else `off`.
+PROGRAMS = ("auto", "off", "eager", "graphs")
+
+# One size for every program that 16- to 64-beam sensors use.
+_WARM_UP_POINTS = {"cpu": (2000,), "cuda": (22_000, 30_000, 45_000, 60_000, 90_000, 125_000)}
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Segmentation:
     labels: np.ndarray  # uint8 (N,): class ids 1..19; 0 for points that are no measurement
     confidence: np.ndarray  # float32 (N,): probability of the label, 0..1; 0 where the label is 0
-    timings_ms: dict[str, float]  # stage -> milliseconds: voxelise, network, to_points, total
+    timings_ms: dict[str, float]  # stage -> milliseconds: voxelise, network, to_points, total; or program, total
 
 
 class Segmenter:
@@ -35,27 +50,51 @@ class Segmenter:
     all exactly 0 (drivers write that for "no return"). Class 0 is never predicted for a measured point.
     """
 
-    def __init__(self, model, facts=None, device="cpu", precision="fp32"):
+    def __init__(self, model, facts=None, device="cpu", precision="fp32", backend=None, programs="off"):
+        """`backend`: auto or the name of one; None leaves the model its own. `programs`: one of PROGRAMS; other than
+        `off` they see the model as it is now."""
         check_precision(precision, torch.device(device))
+        if programs not in PROGRAMS:
+            raise UserError(f"programs {programs!r}: expected one of {', '.join(PROGRAMS)}")
         keep_freed_memory()
         self.precision = precision
         self.model = model.to(device).eval()
         self.facts = facts or {}
         self.device = torch.device(device)
+        self._may_fall_back = backend == "auto"
+        self._counters = Counter(backend_fallbacks=0)
+        if backend is not None:
+            self.model.backend = backend_for(backend, self.device)
+        self._runner = self._runner_for(programs)
 
     @classmethod
-    def from_weights(cls, path, device="auto", precision="fp32"):
+    def from_weights(cls, path, device="auto", precision="fp32", backend="auto", programs="auto"):
         """`device`: auto, cpu, cuda or cuda:N. Raises UserError for weights that do not load or an absent device."""
         device = resolve_device(device)
         check_precision(precision, device)
         model, facts = load_model(path, device)
-        return cls(model, facts, device, precision)
+        return cls(model, facts, device, precision, backend, programs)
 
-    def warm_up(self):
-        """Labels one synthetic cloud, so that the first real one is as fast as the rest."""
-        generator = np.random.default_rng(0)
-        points = generator.uniform((-40, -40, -2, 0), (40, 40, 1, 1), (_WARM_UP_POINTS, 4))
-        self.segment(points.astype(np.float32))
+    @property
+    def counters(self):
+        """What did not go the fast way, and programs: a dictionary of numbers since the start."""
+        return {**self._counters, **(self._runner.counters if self._runner else {})}
+
+    def warm_up(self, num_points=None):
+        """Labels synthetic scans of the sizes `num_points` (by default those that this device is expected to see), so
+        that the first real one is as fast as the rest. A backend that `auto` chose and that does not run here is
+        replaced by the reference, once, with a message."""
+        sizes = num_points or _WARM_UP_POINTS[self.device.type]
+        try:
+            self._label_examples(sizes)
+        # Triton compiles here: compilers, drivers and kernels that do not fit the GPU fail each in their own way.
+        except Exception as error:
+            if not self._may_fall_back or self.model.backend is reference:
+                raise
+            _log.warning("the sparse engine does not run on %s, the reference takes over: %s", self.device, error)
+            self._counters["backend_fallbacks"] += 1
+            self.model.backend, self._runner = reference, None
+            self._label_examples(sizes)
 
     @torch.inference_mode()
     def run_network(self, batch):
@@ -64,13 +103,33 @@ class Segmenter:
         with torch.autocast(self.device.type, dtype, enabled=dtype is not None):
             return self.model(batch, with_points=self.model.predicts_from_points)
 
-    @torch.inference_mode()
     def segment(self, points):
         """Segmentation of `points`, float32 (N, 4): x, y, z in metres in the LiDAR's frame (x forward, z up),
         intensity in 0..1. Not-finite intensities count as 0."""
         points = np.ascontiguousarray(points, dtype=np.float32)
         if points.ndim != 2 or points.shape[1] != 4:
             raise ValueError(f"points have shape {points.shape}; expected (N, 4): x, y, z, intensity")
+        return self._by_program(points, ArrayLayout(len(points)), 1.0) or self._segment(points)
+
+    def segment_bytes(self, data, layout, intensity_scale=1.0):
+        """Segmentation of a cloud as a sensor's message carries it: `data`, a buffer of bytes, in which `layout` (as
+        pvd_ros.codec.read_layout gives it) finds x, y, z and intensity; on a GPU they are decoded there."""
+        if layout.height * layout.width == 0:
+            return self.segment(np.zeros((0, 4), np.float32))
+        segmentation = self._by_program(data, layout, intensity_scale)
+        return segmentation or self._segment(points_of_bytes(data, layout, intensity_scale))
+
+    def _by_program(self, data, layout, intensity_scale):
+        """Segmentation, or None where programs are off or decline the cloud."""
+        if self._runner is None:
+            return None
+        start = time.perf_counter()
+        answer = self._runner.label(data, layout, intensity_scale)
+        total_ms = (time.perf_counter() - start) * 1e3
+        return answer and Segmentation(answer.labels, answer.confidence, {"program": total_ms, "total": total_ms})
+
+    @torch.inference_mode()
+    def _segment(self, points):
         clock = _StageClock(self.device)
         measured_N = is_measured(points)
         measured = measured_points(points, measured_N)
@@ -81,9 +140,28 @@ class Segmenter:
         labels = np.zeros(len(points), np.uint8)
         confidence = np.zeros(len(points), np.float32)
         if output is not None:
-            labels[measured_N], confidence[measured_N] = _labels_of_points(output, batch.point_to_voxel_P)
+            labels_P, confidence_P = output.labels_of_points(batch.point_to_voxel_P)
+            labels[measured_N], confidence[measured_N] = labels_P.cpu().numpy(), confidence_P.cpu().numpy()
         clock.end("to_points")
         return Segmentation(labels, confidence, clock.timings_ms())
+
+    def _runner_for(self, programs):
+        waits = getattr(self.model.backend, "WAITS_FOR_DEVICE", True)
+        if programs == "auto":
+            programs = "graphs" if self.device.type == "cuda" and not waits else "off"
+        if programs == "off":
+            return None
+        if programs == "graphs" and (self.device.type != "cuda" or waits):
+            raise UserError(
+                f"programs 'graphs' need a GPU and backend 'triton'; here are {self.device} and "
+                f"{self.model.backend.__name__.rsplit('.', 1)[-1]!r}: take 'eager' or 'off'"
+            )
+        dtype = PRECISIONS[self.precision]
+        return DeviceRunner(frozen(self.model, dtype), self.device, dtype, is_captured=programs == "graphs")
+
+    def _label_examples(self, sizes):
+        for size in sizes:
+            self.segment(spinning_scan(size))
 
 
 def check_precision(precision, device):
@@ -107,18 +185,6 @@ def resolve_device(device):
     if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
         raise UserError(f"device {device!r}: torch sees {torch.cuda.device_count()} GPUs here; use cpu or auto")
     return resolved
-
-
-def _labels_of_points(output, point_to_voxel_P):
-    """(uint8 labels (P,), float32 confidence (P,)) as NumPy arrays."""
-    from_points = output.point_logits_PC is not None
-    logits = output.point_logits_PC if from_points else output.voxel_logits_VC
-    # Without the "unlabeled" channel the rest is a distribution over real classes.
-    confidence, labels = torch.softmax(logits[:, 1:].float(), dim=1).max(dim=1)
-    labels = (labels + 1).to(torch.uint8)
-    if not from_points:
-        labels, confidence = labels[point_to_voxel_P], confidence[point_to_voxel_P]
-    return labels.cpu().numpy(), confidence.cpu().numpy()
 
 
 class _StageClock:

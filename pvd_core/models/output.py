@@ -1,4 +1,4 @@
-"""What every network returns. V voxels, P points, C classes, E and D feature channels."""
+"""What every network returns, and the labels in it. V voxels, P points, C classes, E and D feature channels."""
 
 from dataclasses import dataclass
 
@@ -13,3 +13,14 @@ class SegmentationOutput:
     voxel_features_VE: torch.Tensor
     point_logits_PC: torch.Tensor | None = None
     point_features_PD: torch.Tensor | None = None
+
+    def labels_of_points(self, point_to_voxel_P):
+        """(uint8 class ids 1..19 (P,), float32 probability of each (P,))."""
+        from_points = self.point_logits_PC is not None
+        logits = self.point_logits_PC if from_points else self.voxel_logits_VC
+        # Without the "unlabeled" channel the rest is a distribution over real classes.
+        confidence, labels = torch.softmax(logits[:, 1:].float(), dim=1).max(dim=1)
+        labels = (labels + 1).to(torch.uint8)
+        if from_points:
+            return labels, confidence
+        return labels.index_select(0, point_to_voxel_P), confidence.index_select(0, point_to_voxel_P)

@@ -3,6 +3,7 @@
 P points. Bounds, cell sizes and the clamping of far points are those that the official data loader uses.
 """
 
+import functools
 from dataclasses import dataclass
 
 import torch
@@ -59,15 +60,22 @@ class CylindricalGrid:
     def indices(self, cylindrical_P3):
         """Cell (rho, phi, z) of each point, int64 (P, 3). float64 inside: cell borders must fall where the official
         code puts them."""
-        minimum, maximum, cell = self._tensors(cylindrical_P3.device)
+        minimum, maximum, cell = _tensors(self, cylindrical_P3.device)
         position = cylindrical_P3.double().clamp(minimum, maximum) - minimum
         return torch.floor(position / cell).long()
 
     def centres(self, indices_P3):
         """Cell centres (rho, phi, z), float64 (P, 3)."""
-        minimum, _, cell = self._tensors(indices_P3.device)
+        minimum, _, cell = _tensors(self, indices_P3.device)
         return (indices_P3.double() + 0.5) * cell + minimum
 
-    def _tensors(self, device):
-        as_tensor = lambda values: torch.tensor(values, dtype=torch.float64, device=device)  # noqa: E731
-        return as_tensor(self.minimum), as_tensor(self.maximum), as_tensor(self.cell_size)
+
+@functools.lru_cache(maxsize=64)
+def _tensors(grid, device):
+    """(minimum, maximum, cell size) of a grid, float64 (3,) each. Kept: copying them to a GPU waits for it."""
+    # Tensors that are born in inference mode could not take part in training later.
+    with torch.inference_mode(False):
+        return tuple(
+            torch.tensor(values, dtype=torch.float64, device=device)
+            for values in (grid.minimum, grid.maximum, grid.cell_size)
+        )

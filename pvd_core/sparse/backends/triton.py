@@ -14,6 +14,9 @@ from pvd_core.errors import UserError
 from pvd_core.sparse.backends.triton_blocks import block_sizes, row_blocks
 from pvd_core.sparse.backends.triton_kernels import IS_INTERPRETED, convolution_kernel, weight_gradient_kernel
 
+# Convolutions without gradients only queue work: they may stand in a CUDA graph.
+WAITS_FOR_DEVICE = False
+
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 # Partial sums of a weight gradient: at most 64 MB, and at least 2,048 pairs each.
 _MOST_PARTIAL_CELLS = 1 << 24

@@ -1,0 +1,115 @@
+"""Cells of a grid, numbered without waiting for the device: by marking them and counting the marks.
+
+A table of all cells replaces sorting and `unique`, whose results have lengths that only the device knows. C cells,
+N keys (repeats allowed), V rows.
+"""
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class PaddedGrid:
+    """A grid of `shape` with a border of one empty cell, so that neighbours need no bounds check, and behind it a
+    stretch of empty cells: rows that only fill up a buffer lie there, and find no neighbours."""
+
+    shape: tuple[int, int, int]
+
+    @property
+    def sizes(self):
+        return tuple(size + 2 for size in self.shape)
+
+    @property
+    def num_cells(self):
+        return math.prod(self.sizes)
+
+    @property
+    def padding_key(self):
+        return self.num_cells + self._reach
+
+    @property
+    def length(self):
+        return self.num_cells + 2 * self._reach + 1
+
+    @property
+    def _reach(self):
+        """How far the key of a neighbour lies from that of its cell."""
+        _, size_1, size_2 = self.sizes
+        return size_1 * size_2 + size_2 + 1
+
+    def keys(self, columns, is_real_N):
+        """int64 (N,) of three int64 columns of indices inside `shape`; the padding key where a row is not real."""
+        _, size_1, size_2 = self.sizes
+        keys_N = ((columns[0] + 1) * size_1 + columns[1] + 1) * size_2 + columns[2] + 1
+        return torch.where(is_real_N, keys_N, self.padding_key)
+
+    def columns(self, keys_N):
+        """Three int64 columns of indices; meaningless for padding."""
+        _, size_1, size_2 = self.sizes
+        first_N = torch.div(keys_N, size_1 * size_2, rounding_mode="floor") - 1
+        second_N = torch.div(keys_N, size_2, rounding_mode="floor") % size_1 - 1
+        return first_N, second_N, keys_N % size_2 - 1
+
+    def is_real(self, keys_N):
+        return keys_N < self.num_cells
+
+    def neighbours(self, keys_V):
+        """Keys of the 27 cells around each, int64 (27, V), taps row-major."""
+        _, size_1, size_2 = self.sizes
+        # Computed on the device: copying a list there would wait.
+        step = torch.arange(-1, 2, device=keys_V.device)
+        offsets = (step * (size_1 * size_2)).view(3, 1, 1) + (step * size_2).view(3, 1) + step
+        return offsets.view(27, 1) + keys_V
+
+
+@dataclass(frozen=True)
+class NumberedCells:
+    """The cells that hold something, in the order of their keys. The last row is always padding."""
+
+    rows_C: torch.Tensor  # int32, row of each cell, -1 for an empty one
+    keys_V: torch.Tensor  # int64, the padding key for rows without a cell
+    num_cells: torch.Tensor  # int64 scalar: how many there are, more than fit included
+
+    def rows(self, keys_N):
+        """Row of each key, int64; the last row for padding, and for cells that did not fit."""
+        rows_N = self.rows_C.index_select(0, keys_N)
+        return torch.where(rows_N >= 0, rows_N, self.keys_V.shape[0] - 1).long()
+
+
+def number_cells(keys_N, grid, num_rows):
+    """NumberedCells of the cells with `keys_N` (padding allowed) of a PaddedGrid, of which `num_rows` - 1 fit."""
+    is_full_C = torch.zeros(grid.length, dtype=torch.bool, device=keys_N.device)
+    is_full_C.index_fill_(0, keys_N, True)
+    is_full_C[grid.num_cells :].zero_()
+    count_C = is_full_C.cumsum(0, dtype=torch.int32)
+    rows_C = torch.where(is_full_C & (count_C < num_rows), count_C - 1, -1)
+    numbered = NumberedCells(
+        rows_C=rows_C,
+        keys_V=torch.full((num_rows,), grid.padding_key, dtype=torch.int64, device=keys_N.device),
+        num_cells=count_C[-1].long(),
+    )
+    # Keys that share a row write the same number.
+    numbered.keys_V.scatter_(0, numbered.rows(keys_N), keys_N)
+    numbered.keys_V[-1:].fill_(grid.padding_key)
+    return numbered
+
+
+def coarse_keys(grid, keys_V, coarse_grid, stride):
+    """Keys in `coarse_grid` of all cells whose 3x3x3 receptive field with `stride` (1 or 2 an axis) and padding 1 holds
+    a row of `keys_V`: int64 (8 to 27 times V,), repeats included."""
+    candidates = []
+    for fine_V, step, size in zip(grid.columns(keys_V), stride, coarse_grid.shape, strict=True):
+        shifts = (-1, 0, 1) if step == 1 else (0, 1)
+        shifted = (torch.div(fine_V + shift, step, rounding_mode="floor") for shift in shifts)
+        candidates.append([column_V.clamp(0, size - 1) for column_V in shifted])
+    is_real_V = grid.is_real(keys_V)
+    return torch.cat([coarse_grid.keys(columns, is_real_V) for columns in itertools.product(*candidates)])
+
+
+def centre_keys(coarse_grid, coarse_keys_V, grid, stride):
+    """Keys in `grid` of the cells on which the receptive fields of coarse rows are centred."""
+    columns = [column_V * step for column_V, step in zip(coarse_grid.columns(coarse_keys_V), stride, strict=True)]
+    return grid.keys(columns, coarse_grid.is_real(coarse_keys_V))
