@@ -2,12 +2,14 @@
 
 import numpy as np
 
-from pvd_core.labels import NUM_CLASSES
+from pvd_core.labels import CLASS_NAMES, NUM_CLASSES
 from training.realism.gaps import FAMILIES
 from training.realism.pictures import BACKGROUND, FAINT, TEXT, plt, save_figure
+from training.realism.points import BAND_NAMES
 
 _REAL, _SIMULATED = "#aeb6bf", "#f2994a"
 _NUM_COLUMNS = 4
+_SUBJECTS = ("all", *CLASS_NAMES, *BAND_NAMES)
 
 
 def save_charts(folder, gaps):
@@ -22,8 +24,7 @@ def save_charts(folder, gaps):
 
 
 def _order(gap):
-    # "all" comes first, classes and bands in the order in which they were measured.
-    return gap.subject != "all"
+    return _SUBJECTS.index(gap.subject) if gap.subject in _SUBJECTS else len(_SUBJECTS)
 
 
 def _draw(family, gaps):

@@ -9,27 +9,34 @@ _GROUND = tuple(CLASS_NAMES.index(name) for name in ("road", "parking", "sidewal
 _ROAD = CLASS_NAMES.index("road")
 _RADIUS_M = 25.0
 _ROAD_RADIUS_M = 15.0
+_MIN_ROAD_POINTS = 200
 _MIN_POINTS_A_CELL = 12
 _MIN_CELLS = 10
 _NUM_SIDE = 2 * int(_RADIUS_M)
 
 
-def ground_cells(scan, class_id):
-    """(heights, roughness, slopes), each float64 (cells,), of the cells of 1 m with enough points of a class: mean
-    height above the road's plane (m), standard deviation of the points about the cell's own plane (m), gradient."""
-    empty = (np.empty(0),) * 3
-    plane = _road_plane(scan)
+def ground_cells(points, class_ids):
+    """{ground class: (heights, roughness, slopes)}, each float64 (cells,), of the cells of 1 m near the sensor with
+    enough points of the class: mean height above the road's plane (m), standard deviation of the points about the
+    cell's own plane (m), gradient of that plane against the road's. Without a road there are none.
+
+    points float32 (N, 4), class_ids uint8 (N,).
+    """
+    near = np.flatnonzero(np.maximum(np.abs(points[:, 0]), np.abs(points[:, 1])) < _RADIUS_M)
+    points, class_ids = points[near, :3].astype(np.float64), class_ids[near]
+    plane = _road_plane(points[class_ids == _ROAD])
     if plane is None:
-        return empty
-    chosen = (scan.class_ids == class_id) & (np.abs(scan.points[:, :2]) < _RADIUS_M).all(axis=1)
-    x, y, z = scan.points[chosen, :3].astype(np.float64).T
-    z = z - (plane[0] * x + plane[1] * y + plane[2])
+        return {}
+    points[:, 2] -= points[:, :2] @ plane[:2] + plane[2]
+    return {class_id: _cells(points[class_ids == class_id]) for class_id in _GROUND}
+
+
+def _cells(points):
+    x, y, z = points.T
     cell = np.floor(x + _RADIUS_M).astype(np.int64) * _NUM_SIDE + np.floor(y + _RADIUS_M).astype(np.int64)
     total = lambda values: np.bincount(cell, values, minlength=_NUM_SIDE**2)  # noqa: E731
     number = total(np.ones_like(x))
     used = number >= _MIN_POINTS_A_CELL
-    if not used.any():
-        return empty
     count = np.maximum(number, 1)
     means = [total(values) / count for values in (x, y, z)]
     x, y, z = (values - mean[cell] for values, mean in zip((x, y, z), means, strict=True))
@@ -42,23 +49,21 @@ def ground_cells(scan, class_id):
     return means[2][used], np.sqrt(residual), np.hypot(along_x, along_y)
 
 
-def _road_plane(scan):
-    """(a, b, c) of z = a x + b y + c through the road near the sensor; None without a road."""
-    near = (scan.class_ids == _ROAD) & (np.abs(scan.points[:, :2]) < _ROAD_RADIUS_M).all(axis=1)
-    points = scan.points[near, :3].astype(np.float64)
-    if len(points) < 200:
+def _road_plane(road):
+    """(a, b, c) of z = a x + b y + c through the road near the sensor; None with too little of it."""
+    road = road[np.maximum(np.abs(road[:, 0]), np.abs(road[:, 1])) < _ROAD_RADIUS_M]
+    if len(road) < _MIN_ROAD_POINTS:
         return None
-    matrix = np.column_stack((points[:, :2], np.ones(len(points))))
-    return np.linalg.lstsq(matrix, points[:, 2], rcond=None)[0]
+    matrix = np.column_stack((road[:, :2], np.ones(len(road))))
+    return np.linalg.lstsq(matrix, road[:, 2], rcond=None)[0]
 
 
 def _measure(which):
     def measure(scan, edges):
         found = {}
-        for class_id in _GROUND:
-            values = ground_cells(scan, class_id)[which]
-            if len(values) >= _MIN_CELLS:
-                counts = np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0]
+        for class_id, cells in scan.ground_cells.items():
+            if len(cells[which]) >= _MIN_CELLS:
+                counts = np.histogram(np.clip(cells[which], edges[0], edges[-1]), edges)[0]
                 found[CLASS_NAMES[class_id]] = shares(counts.astype(np.float64))
         return found
 

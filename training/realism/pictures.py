@@ -16,6 +16,7 @@ TEXT = "#e4e7ea"
 FAINT = "#3a4149"
 _EMPTY = (0.055, 0.062, 0.07)
 _HALF_WIDTH_M = 40.0
+_NUM_CELLS = 480
 _DPI = 110
 _VIEWS = ("class", "intensity", "height")
 _IMAGES = ("depth", "intensity", "class")
@@ -24,13 +25,13 @@ _IMAGES = ("depth", "intensity", "class")
 def save_views_from_above(folder, real, simulated):
     """Writes `above_class.png`, `above_intensity.png`, `above_height.png`: real scans in the upper row, simulated
     ones in the lower; returns the paths. The vehicle is in the middle and looks up."""
-    return [_save(folder / f"above_{view}.png", _draw_above(real, simulated, view)) for view in _VIEWS]
+    return [save_figure(folder / f"above_{view}.png", _draw_above(real, simulated, view)) for view in _VIEWS]
 
 
 def save_range_images(folder, real, simulated):
     """Writes `rays_depth.png`, `rays_intensity.png`, `rays_class.png`: real scans left, simulated ones right; returns
     the paths. The middle column looks forward, the top row is the highest ring."""
-    return [_save(folder / f"rays_{kind}.png", _draw_rays(real, simulated, kind)) for kind in _IMAGES]
+    return [save_figure(folder / f"rays_{kind}.png", _draw_rays(real, simulated, kind)) for kind in _IMAGES]
 
 
 def save_figure(path, figure):
@@ -38,10 +39,6 @@ def save_figure(path, figure):
         figure.savefig(temporary, format="png", facecolor=BACKGROUND, dpi=_DPI)
     plt.close(figure)
     return path
-
-
-def _save(path, figure):
-    return save_figure(path, figure)
 
 
 def _draw_above(real, simulated, view):
@@ -53,20 +50,25 @@ def _draw_above(real, simulated, view):
         for axis in axes[row, len(scans) :]:
             axis.set_visible(False)
         for axis, scan in zip(axes[row], scans, strict=False):
-            inside = (np.abs(scan.points[:, :2]) < _HALF_WIDTH_M).all(axis=1)
-            # From the ground up, so that what stands hides what lies below it.
-            order = np.flatnonzero(inside)
-            order = order[np.argsort(scan.points[order, 2], kind="stable")]
-            colours = _colours(scan, view)[order]
-            axis.scatter(-scan.points[order, 1], scan.points[order, 0], c=colours, s=0.7, linewidths=0)
-            axis.plot(0, 0, marker="^", color="white", markersize=6, markeredgecolor=BACKGROUND)
-            axis.set(xlim=(-_HALF_WIDTH_M, _HALF_WIDTH_M), ylim=(-_HALF_WIDTH_M, _HALF_WIDTH_M))
+            axis.imshow(_from_above(scan, _colours(scan, view)), interpolation="nearest")
+            axis.plot(
+                _NUM_CELLS / 2, _NUM_CELLS / 2, marker="^", color="white", markersize=6, markeredgecolor=BACKGROUND
+            )
             _strip(axis, f"{kind} {scan.name}")
-            axis.set_aspect("equal")
     _title(figure, f"from above, 80 m wide, coloured by {view}")
     if view == "class":
         _class_legend(figure, (*real, *simulated))
     return figure
+
+
+def _from_above(scan, colours):
+    """RGB (_NUM_CELLS, _NUM_CELLS, 3): x forward is up, y left is left. What stands hides what lies below it."""
+    cells = ((_HALF_WIDTH_M - scan.points[:, :2]) * (_NUM_CELLS / (2 * _HALF_WIDTH_M))).astype(np.int64)
+    order = np.flatnonzero((np.abs(scan.points[:, :2]) < _HALF_WIDTH_M).all(axis=1))
+    order = order[np.argsort(scan.points[order, 2], kind="stable")]
+    image = np.full((_NUM_CELLS, _NUM_CELLS, 3), _EMPTY)
+    image[cells[order, 0], cells[order, 1]] = colours[order]
+    return image
 
 
 def _draw_rays(real, simulated, kind):

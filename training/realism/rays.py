@@ -2,13 +2,17 @@
 
 import numpy as np
 
-from training.realism.families import Family, histogram_by_class, shares
+from pvd_core.labels import CLASS_NAMES
+from training.realism.families import MIN_POINTS, Family, histogram_by_class, shares
 
 NUM_RINGS = 64
 NUM_COLUMNS = 1024
 """Columns of a range image: half as many as a 64-beam sensor fires rays a turn, so that only missing rays leave
 holes."""
 _NUM_SECTORS = 36
+_RAY_SPACING_RAD = 2 * np.pi / 2083
+_RAY_EDGES = np.array([0.5, 1.5, 2.5, 3.5, 4.5, 6.5, 10.5, 20.5, 2083])
+_RAY_NAMES = ("1 (none missing)", "2", "3", "4", "5-6", "7-10", "11-20", "more")
 # Rays of a 64-beam sensor lie 0.17 degrees apart; twice that still has no third ray between.
 _NEIGHBOUR_RAD = np.radians(0.4)
 
@@ -48,12 +52,42 @@ def _missing(scan, edges):
     return {"by azimuth": np.array([part.mean() for part in parts])}
 
 
-def _steps(scan, edges):
-    same_ring = scan.rings[1:] == scan.rings[:-1]
-    near = np.abs(scan.azimuths[1:] - scan.azimuths[:-1]) < _NEIGHBOUR_RAD
-    chosen = same_ring & near & (scan.class_ids[1:] == scan.class_ids[:-1])
-    step = np.abs(scan.ranges[1:] - scan.ranges[:-1])[chosen] / scan.ranges[1:][chosen]
+def _range_steps(scan, edges):
+    chosen = _follows_same_class(scan) & (_turned_rad(scan) < _NEIGHBOUR_RAD)
+    step = np.abs(np.diff(scan.ranges))[chosen] / scan.ranges[1:][chosen]
     return histogram_by_class(step, scan.class_ids[1:][chosen], edges)
+
+
+def _intensity_steps(scan, edges):
+    chosen = _follows_same_class(scan) & (_turned_rad(scan) < _NEIGHBOUR_RAD)
+    return histogram_by_class(np.abs(np.diff(scan.points[:, 3]))[chosen], scan.class_ids[1:][chosen], edges)
+
+
+def _rays_between(scan, edges):
+    """Rays from a point to the next of the same class on its ring: 2 where one ray between them is missing."""
+    chosen = _follows_same_class(scan)
+    rays = np.rint(_turned_rad(scan)[chosen] / _RAY_SPACING_RAD)
+    return histogram_by_class(np.maximum(rays, 1), scan.class_ids[1:][chosen], edges)
+
+
+def _gains(scan, _edges):
+    """Mean intensity of each ring's road over that of all road: lasers of one sensor differ."""
+    road = scan.class_ids == CLASS_NAMES.index("road")
+    rings, intensity = np.minimum(scan.rings[road], NUM_RINGS - 1), scan.points[road, 3]
+    count = np.bincount(rings, minlength=NUM_RINGS)
+    if len(rings) < MIN_POINTS or not intensity.any():
+        return {}
+    mean = np.bincount(rings, intensity, minlength=NUM_RINGS) / np.maximum(count, 1)
+    return {"road by ring": np.where(count >= MIN_POINTS, mean / intensity.mean(), 1.0)}
+
+
+def _follows_same_class(scan):
+    """True (N - 1,) where a point has the ring and the class of the one before."""
+    return (np.diff(scan.rings) == 0) & (scan.class_ids[1:] == scan.class_ids[:-1])
+
+
+def _turned_rad(scan):
+    return np.abs(np.diff(scan.azimuths))
 
 
 RAY_FAMILIES = (
@@ -79,7 +113,30 @@ RAY_FAMILIES = (
         "Step of range to the next ray of the ring in the same class, relative",
         "",
         np.geomspace(1e-4, 1, 41),
-        _steps,
+        _range_steps,
         is_logarithmic=True,
+    ),
+    Family(
+        "intensity step",
+        "Step of intensity to the next ray of the ring in the same class",
+        "",
+        np.arange(0, 0.401, 0.01),
+        _intensity_steps,
+    ),
+    Family(
+        "rays between",
+        "Rays to the next point of the ring in the same class",
+        "",
+        _RAY_EDGES,
+        _rays_between,
+        categories=_RAY_NAMES,
+    ),
+    Family(
+        "gain",
+        "Intensity of the road by ring (0 is the lowest), relative to its mean",
+        "ring",
+        np.arange(NUM_RINGS + 1.0),
+        _gains,
+        is_distribution=False,
     ),
 )

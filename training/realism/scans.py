@@ -9,6 +9,7 @@ import numpy as np
 from pvd_core.errors import UserError
 from training.augmentation.rings import rings_of
 from training.dataset import ScanFolder
+from training.realism.ground import ground_cells
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,11 @@ class MeasuredScan:
         point can only be one of the highest."""
         rings = rings_of(self.points)
         return rings.max() - rings
+
+    @cached_property
+    def ground_cells(self):
+        """As `training.realism.ground.ground_cells` gives them."""
+        return ground_cells(self.points, self.class_ids)
 
 
 class ScanSample:
