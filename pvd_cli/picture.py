@@ -24,21 +24,47 @@ def save_prediction_picture(path, points, labels, truth=None, title=""):
 
     points float32 (N, 4); labels, truth: class ids 0..19 (N,). The vehicle is in the middle and looks up.
     """
+    panels = {"input (colour: height, brightness: intensity)": input_colours(points), "labels": class_colours(labels)}
+    shown = [labels]
+    if truth is not None:
+        panels["truth"] = class_colours(truth)
+        shown.append(truth)
+    save_panels(path, points, panels, np.unique(np.concatenate(shown)), title)
+
+
+def save_panels(path, points, panels, class_ids=(), title=""):
+    """Writes a PNG with one bird's-eye panel for each of `panels`, {name: RGB (N, 3) in 0..1}, and a legend of
+    `class_ids`."""
     is_drawn = np.isfinite(points[:, :3]).all(axis=1) & (points[:, :3] != 0).any(axis=1)
     is_drawn &= (np.abs(points[:, 1]) < _HALF_WIDTH_M) & (np.abs(points[:, 0]) < _HALF_HEIGHT_M)
     # From the ground up, so that what stands hides what lies below it.
     order = np.flatnonzero(is_drawn)
     order = order[np.argsort(points[order, 2], kind="stable")]
-    panels = [("input (colour: height, brightness: intensity)", _input_colours(points[order]))]
-    panels.append(("labels", _class_colours(labels[order])))
-    shown = [labels[order]]
-    if truth is not None:
-        panels.append(("truth", _class_colours(truth[order])))
-        shown.append(truth[order])
-    figure = _draw(points[order], panels, np.unique(np.concatenate(shown)), title)
+    drawn = [(name, colours[order]) for name, colours in panels.items()]
+    figure = _draw(points[order], drawn, class_ids, title)
     with written_atomically(path) as temporary:
         figure.savefig(temporary, format="png", facecolor=_BACKGROUND, dpi=110)
     plt.close(figure)
+
+
+def class_colours(class_ids):
+    """RGB (N, 3) in 0..1; "unlabeled" is grey, black would not be seen."""
+    palette = CLASS_COLOURS.astype(float) / 255
+    palette[0] = np.array(_NOT_LABELLED) / 255
+    # The official purples of ground and the blue of vehicles are too dark on a dark background.
+    luminance = palette @ (0.299, 0.587, 0.114)
+    lift = np.clip((0.28 - luminance) / (1 - luminance), 0, None)[:, None]
+    return (palette + lift * (1 - palette))[class_ids]
+
+
+def input_colours(points):
+    """RGB (N, 3) in 0..1: height as colour, intensity as brightness. `points` float32 (N, 4)."""
+    height = np.clip((np.nan_to_num(points[:, 2]) + 2.5) / 6.0, 0, 1)
+    colours = matplotlib.colormaps["turbo"](0.1 + 0.8 * height)[:, :3]
+    intensity = np.nan_to_num(points[:, 3])
+    largest = np.quantile(intensity, 0.98) if len(intensity) else 0
+    brightness = 0.65 + 0.35 * np.clip(intensity / largest, 0, 1)[:, None] if largest > 0 else 1.0
+    return colours * brightness
 
 
 def _draw(points, panels, class_ids, title):
@@ -67,12 +93,14 @@ def _draw(points, panels, class_ids, title):
 def _draw_rings(axis):
     for radius_m in (10, 20, 30):
         axis.add_patch(plt.Circle((0, 0), radius_m, fill=False, color=_FAINT, linewidth=0.6, zorder=0))
-        axis.text(0.6, -radius_m + 0.5, f"{radius_m} m", color="#6b7681", fontsize=7, zorder=3)
+        axis.text(0.6, -radius_m + 0.5, f"{radius_m} m", color="#a4adb6", fontsize=8, zorder=3)
 
 
 def _draw_legend(figure, class_ids, num_columns):
+    if not len(class_ids):
+        return
     handles = [
-        Line2D([], [], marker="s", linestyle="", markersize=9, color=_class_colours(np.array([class_id]))[0])
+        Line2D([], [], marker="s", linestyle="", markersize=9, color=class_colours(np.array([class_id]))[0])
         for class_id in class_ids
     ]
     names = [CLASS_NAMES[class_id] for class_id in class_ids]
@@ -80,22 +108,3 @@ def _draw_legend(figure, class_ids, num_columns):
         handles, names, loc="lower center", ncols=num_columns, frameon=False, labelcolor=_TEXT, fontsize=11,
         handletextpad=0.3, columnspacing=1.4,
     )  # fmt: skip
-
-
-def _class_colours(class_ids):
-    """RGB (N, 3) in 0..1; "unlabeled" is grey, black would not be seen."""
-    palette = CLASS_COLOURS.astype(float) / 255
-    palette[0] = np.array(_NOT_LABELLED) / 255
-    # The official purples of ground and the blue of vehicles are too dark on a dark background.
-    luminance = palette @ (0.299, 0.587, 0.114)
-    lift = np.clip((0.28 - luminance) / (1 - luminance), 0, None)[:, None]
-    return (palette + lift * (1 - palette))[class_ids]
-
-
-def _input_colours(points):
-    height = np.clip((points[:, 2] + 2.5) / 6.0, 0, 1)
-    colours = matplotlib.colormaps["turbo"](0.1 + 0.8 * height)[:, :3]
-    intensity = points[:, 3]
-    largest = np.quantile(intensity, 0.98) if len(intensity) else 0
-    brightness = 0.65 + 0.35 * np.clip(intensity / largest, 0, 1)[:, None] if largest > 0 else 1.0
-    return colours * brightness

@@ -1,0 +1,85 @@
+"""`pvd view`: scans, labels, predictions and errors, in a window or as pictures."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pvd_cli.errors import optional_packages
+from pvd_core.errors import UserError
+
+
+def view(
+    scans: Annotated[list[Path], typer.Argument(metavar="SCAN...", help="Scans (.bin, .npy, .pcd, .ply) and folders.")],
+    weights: Annotated[
+        list[Path] | None, typer.Option(help="A network whose labels to show; may be repeated, to compare.")
+    ] = None,
+    png: Annotated[Path | None, typer.Option(help="Write a picture a scan into this folder; no window.")] = None,
+    affinity: Annotated[
+        Path | None, typer.Option(help="Write a picture of what the networks take for alike to this file; no window.")
+    ] = None,
+    class_: Annotated[str | None, typer.Option("--class", help="Show this class alone.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    intensity_scale: Annotated[
+        float, typer.Option(help="Factor that brings intensity to 0..1: 0.00392 (1/255) for 0..255.")
+    ] = 1.0,
+    columns: Annotated[int, typer.Option(min=4, max=16, help="float32 numbers a point in .bin files.")] = 4,
+):
+    """Look at scans: the input, the truth beside it, what networks say and where they are wrong.
+
+    Opens a window; on a machine without a display, --png writes the same layers side by side.
+
+    In the window: N and B next scan and back, L and K layers, C and V one class at a time, A all, P picture, Q quit.
+
+    \b
+    Examples:
+      pvd view data/drive/sequences/08/velodyne
+      pvd view kitti/sequences/08/velodyne --weights student.safetensors --weights student_pvd.safetensors
+      pvd view scan.bin --weights runs/first/best.safetensors --png pictures --class car
+      pvd view scan.bin --weights teacher.safetensors --weights student.safetensors --affinity affinity.png
+    """
+    from pvd_cli.view.scans import ViewedScans
+    from pvd_core import default_weights
+    from pvd_core.clouds import find_clouds
+    from pvd_core.segmenter import Segmenter
+
+    with optional_packages("view", "viewing"):
+        from pvd_cli.view.sheet import save_sheet
+        from pvd_cli.view.state import ViewState
+
+    _check_class(class_)
+    networks = {path.stem: Segmenter.from_weights(path, device) for path in _named(weights or [default_weights()])}
+    viewed = ViewedScans(find_clouds(scans), networks, intensity_scale=intensity_scale, num_columns=columns)
+    if affinity is not None:
+        from pvd_cli.view.affinity import save_affinity
+
+        print(f"wrote {save_affinity(affinity, viewed.scan(0), networks)}")
+    elif png is not None:
+        png.mkdir(parents=True, exist_ok=True)
+        for number in range(len(viewed)):
+            print(f"wrote {save_sheet(png, viewed.scan(number), class_)}", flush=True)
+    else:
+        with optional_packages("view", "a window"):
+            from pvd_cli.view.window import show
+        show(ViewState(viewed, class_), lambda state: save_sheet(Path(), state.scan, state.class_name))
+
+
+def _check_class(name):
+    import difflib
+
+    from pvd_core.labels import CLASS_NAMES
+
+    if name is not None and name not in CLASS_NAMES:
+        close = difflib.get_close_matches(name, CLASS_NAMES, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise UserError(f"unknown class {name!r}{hint} Known: {', '.join(CLASS_NAMES[1:])}")
+
+
+def _named(paths):
+    names = [path.stem for path in paths]
+    if len(set(names)) < len(names):
+        raise UserError(
+            f"two weights files are called {max(names, key=names.count)!r}: the pictures name networks by their files, "
+            f"so rename or copy one"
+        )
+    return paths

@@ -1,0 +1,1 @@
+"""Looking at scans: what was measured, the truth, what networks say and where they are wrong."""
