@@ -41,3 +41,13 @@ def test_unknown_sensor_is_refused_with_the_closest_and_the_known_ones():
         sensor_named("HDL-64")
     with pytest.raises(UserError, match=r"unknown sensor 'camera'; known sensors are"):
         sensor_named("camera")
+
+
+@pytest.mark.parametrize("sensor", SENSORS.values(), ids=lambda sensor: sensor.name)
+def test_beams_point_downwards_ring_after_ring_and_the_forward_view_is_the_middle_of_the_sweep(sensor):
+    assert (np.diff(sensor.elevations_deg) < 0).all()
+    assert len(sensor.origins_m) in (0, sensor.num_rings)
+    times = sensor.column_times
+    assert abs(times).max() <= 0.5
+    assert abs(times[0]) < 2e-3
+    assert times[1] < times[0]  # clockwise: what is left of forward was measured before

@@ -32,10 +32,10 @@ class Material:
 MATERIALS = (
     Material("asphalt", 0.255, 0.045, 0.03, grazing=0.6, zero_share=0.045),
     Material("marking", 0.42, 0.06, 0.04, grazing=0.5),
-    Material("paving", 0.305, 0.04, 0.026, grazing=0.2, zero_share=0.002),
+    Material("paving", 0.325, 0.04, 0.026, grazing=0.2, zero_share=0.002),
     Material("gravel", 0.28, 0.07, 0.035, grazing=0.3, zero_share=0.04, relief_m=0.008),
-    Material("grass", 0.36, 0.05, 0.038, grazing=0.1, zero_share=0.001, relief_m=0.035),
-    Material("paint", 0.30, 0.13, 0.035, zero_share=0.47, drop=0.03),
+    Material("grass", 0.345, 0.045, 0.038, grazing=0.1, zero_share=0.001, relief_m=0.035),
+    Material("paint", 0.28, 0.13, 0.035, zero_share=0.51, drop=0.03),
     Material("glass", 0.16, 0.1, 0.06, zero_share=0.75, drop=0.28),
     Material("rubber", 0.17, 0.06, 0.05, zero_share=0.35, drop=0.03),
     Material("panel", 0.33, 0.12, 0.035, zero_share=0.09, drop=0.008),
@@ -52,7 +52,7 @@ MATERIALS = (
     Material("leaf", 0.36, 0.08, 0.068, zero_share=0.01, drop=0.003, relief_m=0.045),
     Material("cloth", 0.42, 0.1, 0.09, zero_share=0.02, relief_m=0.01),
     Material("skin", 0.45, 0.06, 0.07),
-    Material("sign", 0.8, 0.25, 0.06, zero_share=0.08, is_retro=True),
+    Material("sign", 0.78, 0.27, 0.06, zero_share=0.14, is_retro=True),
     Material("sign_back", 0.3, 0.1, 0.05, zero_share=0.15),
 )
 _INDEX = {material.name: index for index, material in enumerate(MATERIALS)}
