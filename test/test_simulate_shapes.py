@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 from training.simulate import buildings, people, plants, street_furniture, two_wheelers, vehicles
+from training.simulate.ground import ground_mesh
+from training.simulate.kinds import ROAD, SIDEWALK, TERRAIN, Block, Side, SideStreet, Strip
 from training.simulate.materials import material_index
 from training.simulate.mesh import join
+from training.simulate.route import Route
 from training.simulate.shapes import box, grid_triangles, prism, tube
 
 # Builder, raw ids it may use, and bounds of (length, width, height) in metres.
@@ -101,3 +104,25 @@ def test_joined_meshes_keep_their_triangles_apart():
     assert of_second[..., 0].min() == 4.5
     assert set(both.instances[both.raw_ids == 70]) == {9}
     assert len(join([]).triangles) == 0
+
+
+def test_side_street_is_road_between_pavements_that_bend_round_its_corners():
+    strips = (Strip("sidewalk", 2.0, SIDEWALK, "paving", 0.1), Strip("outer", 75.0, TERRAIN, "grass", 0.1))
+    side = Side(strips=strips, roughness_m=0.0, unevenness_m=0.0)
+    street = SideStreet(1, 50.0, 3.0, 0.2, 0.0, 6.0, before=side, beyond=side)
+    block = Block(0, 0.0, 100.0, "residential", right=side, left=side, side_streets=(street,), crown_m=0.0)
+    route = Route(1, 100)
+    mesh = ground_mesh(block, route, np.random.default_rng(0))
+    middles = mesh.vertices[mesh.triangles].mean(axis=1)
+
+    def raw_id_at(s, u):
+        place = route.to_world(s, block.lane_edge(1) + u, 0.0)
+        return mesh.raw_ids[np.linalg.norm((middles - place)[:, :2], axis=1).argmin()]
+
+    for u in (1.0, 10.0, 30.0):
+        assert raw_id_at(street.centre(u), u) == ROAD
+        if u > 6:
+            assert raw_id_at(street.centre(u) + 4.2, u) == SIDEWALK
+            assert raw_id_at(street.centre(u) - 8.0, u) == TERRAIN
+    assert raw_id_at(54.0, 0.5) == ROAD  # a square corner would have pavement here
+    assert raw_id_at(20.0, 1.0) == SIDEWALK
