@@ -18,13 +18,11 @@ from pvd_core.device.message import ArrayLayout, points_of_bytes
 from pvd_core.errors import UserError
 from pvd_core.measured import is_measured, measured_points
 from pvd_core.memory import keep_freed_memory
+from pvd_core.precision import PRECISIONS, check_precision, computing_in
 from pvd_core.sparse.backends import reference
 from pvd_core.sparse.backends.choose import backend_for
 from pvd_core.voxels import voxelise
 from pvd_core.weights import load_model
-
-# What the network computes in; sums, norms and probabilities stay in float32.
-PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 # How clouds are labelled: `off` at their own size, step by step; `eager` and `graphs` by programs of fixed shapes, run
 # as they are or as CUDA graphs; `auto` by graphs on a GPU whose backend allows it, else `off`.
@@ -99,8 +97,7 @@ class Segmenter:
     @torch.inference_mode()
     def run_network(self, batch):
         """SegmentationOutput of a VoxelBatch in this Segmenter's precision, with what its labels need."""
-        dtype = PRECISIONS[self.precision]
-        with torch.autocast(self.device.type, dtype, enabled=dtype is not None):
+        with computing_in(self.precision, self.device.type):
             return self.model(batch, with_points=self.model.predicts_from_points)
 
     def segment(self, points):
@@ -156,20 +153,12 @@ class Segmenter:
                 f"programs 'graphs' need a GPU and backend 'triton'; here are {self.device} and "
                 f"{self.model.backend.__name__.rsplit('.', 1)[-1]!r}: take 'eager' or 'off'"
             )
-        dtype = PRECISIONS[self.precision]
-        return DeviceRunner(frozen(self.model, dtype), self.device, dtype, is_captured=programs == "graphs")
+        model = frozen(self.model, PRECISIONS[self.precision])
+        return DeviceRunner(model, self.device, self.precision, is_captured=programs == "graphs")
 
     def _label_examples(self, sizes):
         for size in sizes:
             self.segment(spinning_scan(size))
-
-
-def check_precision(precision, device):
-    """UserError for a precision that `device` does not compute in."""
-    if precision not in PRECISIONS:
-        raise UserError(f"precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
-    if precision == "fp16" and device.type == "cpu":
-        raise UserError("precision 'fp16' is for GPUs; take bf16 or fp32 on the CPU")
 
 
 def resolve_device(device):

@@ -233,12 +233,12 @@ def triton_backend():
     return triton
 
 
-@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
-def test_a_frozen_network_gives_what_the_network_gives(dtype):
+@pytest.mark.parametrize(("precision", "dtype"), [("fp32", None), ("bf16", torch.bfloat16)])
+def test_a_frozen_network_gives_what_the_network_gives(precision, dtype):
     torch.manual_seed(0)
     model = build_model({**SETTINGS, "refinement": "R3"}).eval()
     cloud = random_cloud()
-    pipelines = [FixedPipeline(network, ROOMY, XYZI, dtype) for network in (model, frozen(model, dtype))]
+    pipelines = [FixedPipeline(network, ROOMY, XYZI, precision) for network in (model, frozen(model, dtype))]
 
     answers = [answer_of(pipeline, cloud) for pipeline in pipelines]
 

@@ -90,6 +90,8 @@ def test_unknown_device_and_precision_are_refused(tmp_path):
         Segmenter.from_weights(tmp_path / "none", precision="fp8")
     with pytest.raises(UserError, match="fp16' is for GPUs"):
         Segmenter.from_weights(tmp_path / "none", device="cpu", precision="fp16")
+    with pytest.raises(UserError, match="tf32' is for GPUs"):
+        Segmenter.from_weights(tmp_path / "none", device="cpu", precision="tf32")
 
 
 def test_bfloat16_changes_few_labels(segmenter):

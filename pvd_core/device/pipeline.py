@@ -13,6 +13,7 @@ import torch
 from pvd_core.device.cells import PaddedGrid
 from pvd_core.device.decode import decode_points, measured
 from pvd_core.device.fixed_sites import FixedSites
+from pvd_core.precision import computing_in
 from pvd_core.voxels import point_features
 
 HEADER_BYTES = 16
@@ -39,10 +40,10 @@ class Answer:
 
 class FixedPipeline:
     """Called with the input bytes on the device, gives the output bytes there. `model` is a network in evaluation mode,
-    `bucket` says for how many points and sites there is room, `dtype` is that of autocast or None."""
+    `bucket` says for how many points and sites there is room, `precision` is one of PRECISIONS."""
 
-    def __init__(self, model, bucket, layout, dtype=None):
-        self._model, self._bucket, self._layout, self._dtype = model, bucket, layout, dtype
+    def __init__(self, model, bucket, layout, precision="fp32"):
+        self._model, self._bucket, self._layout, self._precision = model, bucket, layout, precision
         self.num_input_bytes = HEADER_BYTES + bucket.num_points * layout.point_step
         self.num_output_bytes = _COUNTER_BYTES + 5 * bucket.num_points
 
@@ -50,8 +51,7 @@ class FixedPipeline:
     def __call__(self, input_B):
         points_P4, is_measured_P = self._decoded(input_B)
         batch, sites = _voxelised(points_P4, is_measured_P, self._model, self._bucket)
-        # Autocast would keep casts of weights across calls, in memory that a captured graph owns.
-        with torch.autocast(input_B.device.type, self._dtype, enabled=self._dtype is not None, cache_enabled=False):
+        with computing_in(self._precision, input_B.device.type, keeps_casts=False):
             output = self._model(batch, with_points=self._model.predicts_from_points, sites=sites)
         labels_P, confidence_P = output.labels_of_points(batch.point_to_voxel_P)
         counts_L = torch.stack(sites.num_sites_a_level()).int()

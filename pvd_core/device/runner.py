@@ -17,17 +17,17 @@ _MOST_PROGRAMS = 8
 
 
 class DeviceRunner:
-    """For one thread. `model` is in evaluation mode on `device`, `dtype` that of autocast or None, `is_captured` runs
+    """For one thread. `model` is in evaluation mode on `device`, `precision` one of PRECISIONS, `is_captured` runs
     programs as CUDA graphs. `make_static` is StaticFunction or stands in for it.
 
     `counters`: programs built and evicted, clouds that overflowed a bucket, clouds left to others ("declined"), times
     that the device's memory did not suffice.
     """
 
-    def __init__(self, model, device, dtype=None, is_captured=False, make_static=StaticFunction):
+    def __init__(self, model, device, precision="fp32", is_captured=False, make_static=StaticFunction):
         self.counters = Counter(programs=0, evicted=0, overflows=0, declined=0, out_of_memory=0)
         self.buckets = BucketChooser(model.grid.shape, STRIDES)
-        self._model, self._device, self._dtype = model, device, dtype
+        self._model, self._device, self._precision = model, device, precision
         self._is_captured, self._make_static = is_captured, make_static
         self._programs = OrderedDict()
 
@@ -74,7 +74,7 @@ class DeviceRunner:
             while len(self._programs) >= _MOST_PROGRAMS:
                 self._programs.popitem(last=False)
                 self.counters["evicted"] += 1
-            pipeline = FixedPipeline(self._model, bucket, layout, self._dtype)
+            pipeline = FixedPipeline(self._model, bucket, layout, self._precision)
             static = self._make_static(pipeline, pipeline.num_input_bytes, self._device, self._is_captured)
             self._programs[key] = Program(pipeline, static)
             self.counters["programs"] += 1
