@@ -44,6 +44,11 @@ def convolve_fused(features_VI, weight_KIO, kernel_map, bias=None, negative_slop
     return _gather_multiply(features_VI, weight_KIO, kernel_map, False, bias, negative_slope, scale, shift)
 
 
+def convolve_with(operands, sizes):
+    """What `convolve` gives for (features, weight, kernel map), cut into blocks of the given BlockSizes; for tuning."""
+    return _gather_multiply(*operands, sizes=sizes)
+
+
 class _Convolve(torch.autograd.Function):
     @staticmethod
     def forward(ctx, features_VI, weight_KIO, kernel_map):
@@ -83,7 +88,15 @@ def _check(features_VI, weight_KIO, kernel_map):
 
 
 def _gather_multiply(
-    features_VI, weight_KIO, kernel_map, is_transposed=False, bias=None, negative_slope=None, scale=None, shift=None
+    features_VI,
+    weight_KIO,
+    kernel_map,
+    is_transposed=False,
+    bias=None,
+    negative_slope=None,
+    scale=None,
+    shift=None,
+    sizes=None,
 ):
     """`is_transposed`: `weight_KIO` is that of the opposite direction, so the result has its I channels."""
     features_VI, weight_KIO = features_VI.contiguous(), weight_KIO.contiguous()
@@ -93,7 +106,7 @@ def _gather_multiply(
     out_VO = features_VI.new_empty(kernel_map.num_out, out_channels)
     if out_VO.numel() == 0:
         return out_VO
-    sizes = block_sizes(in_channels, out_channels, features_VI.dtype)
+    sizes = sizes or block_sizes(in_channels, out_channels, features_VI, kernel_map.num_out)
     blocks = row_blocks(kernel_map, sizes.rows)
     num_channel_blocks = -(-out_channels // sizes.out_channels)
     with _on_device_of(features_VI):
@@ -133,7 +146,7 @@ def _weight_gradient(features_VI, grad_VO, kernel_map):
         return features_VI.new_zeros(num_taps, in_channels, out_channels)
     num_splits = min(_MOST_SPLITS, -(-max(kernel_map.num_pairs_K) // _PAIRS_A_SPLIT), _MOST_PARTIAL_CELLS // num_cells)
     partial_SKIO = features_VI.new_empty(max(num_splits, 1), num_taps, in_channels, out_channels, dtype=torch.float32)
-    sizes = block_sizes(in_channels, out_channels, features_VI.dtype)
+    sizes = block_sizes(in_channels, out_channels, features_VI, kernel_map.num_out)
     num_tiles = -(-in_channels // sizes.in_channels) * -(-out_channels // sizes.out_channels)
     with _on_device_of(features_VI):
         weight_gradient_kernel[(num_taps * num_tiles, len(partial_SKIO))](

@@ -3,45 +3,40 @@
 V rows of the output, K taps, B blocks of rows.
 """
 
+import functools
 from dataclasses import dataclass, replace
 
 import torch
 
-
-@dataclass(frozen=True)
-class BlockSizes:
-    """Powers of two, at least 16, as `tl.dot` wants them. `pairs` is the depth of a step of the weight gradient."""
-
-    rows: int
-    in_channels: int
-    out_channels: int
-    pairs: int
-    num_warps: int
-    num_stages: int
+from pvd_core.sparse.backends.triton_table import LayerShape, sizes_for
 
 
-# (most output channels, largest block sizes). Not measured on any GPU yet: sizes that keep operands of all stages under
-# 48 KB, so that they start on every GPU with tensor cores. Layers with many channels have few rows, hence small blocks.
-_FLOAT32 = (
-    (32, BlockSizes(rows=64, in_channels=32, out_channels=32, pairs=32, num_warps=4, num_stages=2)),
-    (None, BlockSizes(rows=64, in_channels=32, out_channels=64, pairs=32, num_warps=4, num_stages=2)),
-)
-_FLOAT16 = (
-    (32, BlockSizes(rows=128, in_channels=32, out_channels=32, pairs=64, num_warps=4, num_stages=3)),
-    (64, BlockSizes(rows=128, in_channels=32, out_channels=64, pairs=64, num_warps=4, num_stages=3)),
-    (None, BlockSizes(rows=64, in_channels=64, out_channels=64, pairs=64, num_warps=4, num_stages=3)),
-)
+def layer_shape(in_channels, out_channels, features, num_rows):
+    """LayerShape of a layer whose operands are like `features`, on their device and in the precision set now."""
+    dtype = str(features.dtype).removeprefix("torch.")
+    if dtype == "float32" and torch.get_float32_matmul_precision() != "highest":
+        dtype = "tf32"
+    return LayerShape(_capability(features.device), dtype, in_channels, out_channels, num_rows)
 
 
-def block_sizes(in_channels, out_channels, dtype):
-    """BlockSizes of a layer; `dtype` is that of the operands."""
-    table = _FLOAT32 if dtype == torch.float32 else _FLOAT16
-    sizes = next(sizes for limit, sizes in table if limit is None or out_channels <= limit)
+def block_sizes(in_channels, out_channels, features, num_rows):
+    """BlockSizes of a layer with so many output rows and with operands like `features`, cut down to its channels."""
+    return fitting(sizes_for(layer_shape(in_channels, out_channels, features, num_rows)), in_channels, out_channels)
+
+
+def fitting(sizes, in_channels, out_channels):
+    """The sizes, no wider than the channels fill."""
     return replace(
         sizes,
         in_channels=min(sizes.in_channels, _power_of_two(in_channels)),
         out_channels=min(sizes.out_channels, _power_of_two(out_channels)),
     )
+
+
+@functools.cache
+def _capability(device):
+    """Such as "9.0"; "cpu" in the interpreter."""
+    return ".".join(map(str, torch.cuda.get_device_capability(device))) if device.type == "cuda" else "cpu"
 
 
 def _power_of_two(count):

@@ -1,0 +1,92 @@
+"""Block sizes of the triton backend by layer and GPU: the file that ships with the package, and what was tuned here."""
+
+import functools
+import json
+import math
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pvd_core.errors import UserError
+from pvd_core.files import written_atomically
+
+_SHIPPED = Path(__file__).with_name("triton_blocks.json")
+_VARIABLE = "PVD_TRITON_BLOCKS"
+
+
+@dataclass(frozen=True)
+class BlockSizes:
+    """Powers of two, at least 16, as `tl.dot` wants them. `pairs` is the depth of a step of the weight gradient."""
+
+    rows: int
+    in_channels: int
+    out_channels: int
+    pairs: int
+    num_warps: int
+    num_stages: int
+
+
+@dataclass(frozen=True)
+class LayerShape:
+    """What sizes are measured for. `dtype` is "float32", "tf32", "float16" or "bfloat16"; `capability` of the GPU is
+    such as "9.0"; `num_rows` counts output rows."""
+
+    capability: str
+    dtype: str
+    in_channels: int
+    out_channels: int
+    num_rows: int
+
+
+def cache_path():
+    """Where sizes tuned on this machine are kept: $PVD_TRITON_BLOCKS, or a file below the user's cache folder."""
+    if os.environ.get(_VARIABLE):
+        return Path(os.environ[_VARIABLE])
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pvd" / "triton_blocks.json"
+
+
+def sizes_for(shape):
+    """BlockSizes measured for the LayerShape with the same GPU, dtype and channels whose number of rows is closest; the
+    usual ones where there is none."""
+    usual, measured = _tables()
+    rows = measured.get((shape.capability, shape.dtype, shape.in_channels, shape.out_channels))
+    if rows:
+        distances = {num_rows: abs(math.log2(max(num_rows, 1) / max(shape.num_rows, 1))) for num_rows in rows}
+        return rows[min(distances, key=distances.get)]
+    choices = usual["float32" if shape.dtype in ("float32", "tf32") else "float16"]
+    return next(sizes for limit, sizes in choices if limit is None or shape.out_channels <= limit)
+
+
+def save_measured(path, measured):
+    """Writes {LayerShape: BlockSizes}, added to what `path` already holds, and uses it from now on."""
+    kept = {**(_read_measured(path) if Path(path).is_file() else {}), **measured}
+    rows = [{"layer": asdict(shape), "sizes": asdict(sizes)} for shape, sizes in kept.items()]
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with written_atomically(path) as temporary:
+        temporary.write_text(json.dumps({"measured": rows}, indent=1) + "\n")
+    _tables.cache_clear()
+
+
+@functools.cache
+def _tables():
+    """(usual sizes by kind of dtype, {(capability, dtype, in, out): {num_rows: BlockSizes}})."""
+    usual = {
+        kind: [(row["most_out_channels"], BlockSizes(**row["sizes"])) for row in rows]
+        for kind, rows in json.loads(_SHIPPED.read_text())["usual"].items()
+    }
+    measured = {}
+    for path in (_SHIPPED, cache_path()):
+        for shape, sizes in (_read_measured(path) if path.is_file() else {}).items():
+            key = shape.capability, shape.dtype, shape.in_channels, shape.out_channels
+            measured.setdefault(key, {})[shape.num_rows] = sizes
+    return usual, measured
+
+
+def _read_measured(path):
+    try:
+        rows = json.loads(Path(path).read_text())["measured"]
+        return {LayerShape(**row["layer"]): BlockSizes(**row["sizes"]) for row in rows}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path}: no table of block sizes ({error!r}); delete it, then tune again or go on without"
+        ) from error
