@@ -180,6 +180,8 @@ def test_generator_still_yields_the_simulated_benchmark(tmp_path):
     """The first scan of one world of each split. Where this fails because the generator was changed on purpose, the
     head of config/benchmarks/simulated.yaml says how a new version is made."""
     benchmark = benchmark_named("simulated")
+    if not benchmark.sums_path.is_file():
+        pytest.skip("no fingerprints yet: pvd dataset simulated NEW_FOLDER --refresh")
     version, sums = read_sums(benchmark.sums_path)
     assert version == benchmark.version
     for split, num_scans in benchmark.world.num_scans.items():

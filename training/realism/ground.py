@@ -76,7 +76,7 @@ GROUND_FAMILIES = (
         "roughness",
         "Roughness of the ground within a metre",
         "m",
-        np.geomspace(0.002, 0.5, 31),
+        np.geomspace(0.0005, 0.5, 37),
         _measure(1),
         is_logarithmic=True,
     ),

@@ -71,7 +71,8 @@ def _rays_between(scan, edges):
 
 
 def _gains(scan, _edges):
-    """Mean intensity of each ring's road over that of all road: lasers of one sensor differ."""
+    """Mean intensity of each ring's road over that of all road: lasers of one sensor differ. 1 where there is too
+    little road."""
     road = scan.class_ids == CLASS_NAMES.index("road")
     rings, intensity = np.minimum(scan.rings[road], NUM_RINGS - 1), scan.points[road, 3]
     count = np.bincount(rings, minlength=NUM_RINGS)

@@ -106,7 +106,8 @@ def _gap_facts(gap):
         "measure": gap.name,
         "family": gap.family.name,
         "subject": gap.subject,
-        "unit": gap.family.unit,
+        # Plain shares have none; the family's is that of what they are plotted over.
+        "unit": gap.family.unit if gap.family.is_distribution else "",
         # JSON knows no NaN.
         **{name: None if math.isnan(value) else value for name, value in values.items()},
         "bins": list(gap.family.categories) or gap.family.edges.tolist(),
