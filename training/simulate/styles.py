@@ -56,7 +56,7 @@ def residential(random):
     strips.append(Strip("outer", HALF_WIDTH_M, TERRAIN, "grass", kerb + random.uniform(0.0, 0.25)))
     return Side(
         strips=tuple(strips),
-        parked_share=random.choice((0.0, random.uniform(0.0, 0.2), random.uniform(0.1, 0.45))),
+        parked_share=random.choice((0.0, random.uniform(0.0, 0.15), random.uniform(0.05, 0.3))),
         parked_at_m=parked_at,
         street_tree_spacing_m=random.choice((0.0, 0.0, 11.0, 17.0)),
         border=random.choice(_GARDEN_BORDERS),
@@ -76,7 +76,7 @@ def city(random):
     strips.append(Strip("outer", HALF_WIDTH_M, SIDEWALK, "paving", kerb + 0.01))
     return Side(
         strips=tuple(strips),
-        parked_share=random.uniform(0.05, 0.5),
+        parked_share=random.uniform(0.05, 0.3),
         parked_at_m=parked_at,
         lamp_spacing_m=25.0,
         sign_spacing_m=25.0,
@@ -150,7 +150,7 @@ def commercial(random):
     ]
     return Side(
         strips=tuple(strips),
-        parked_share=random.uniform(0.2, 0.6),
+        parked_share=random.uniform(0.1, 0.4),
         street_tree_spacing_m=random.choice((0.0, 11.0)),
         building="hall",
         setback_m=random.uniform(0.5, 3),
