@@ -12,12 +12,13 @@ BIN := $(VENV)/bin
 BENCH_DATA := build/bench
 SCAN ?= $(BENCH_DATA)/sequences/08/velodyne/000000.bin
 
-.PHONY: help setup demo test test-slow bench lint clean
+.PHONY: help setup demo test test-slow bench gpu lint clean
 
 help:
 	@echo "make demo        simulate a drive (or BAG=... TOPIC=...), label it with the ROS 2 node, show what came out"
 	@echo "make test        run the fast tests            make test-slow   run the slow ones"
 	@echo "make bench       time the network on this machine (SCAN=file)"
+	@echo "make gpu         measure all that needs a GPU, on a machine with one (SCAN=file GPU_OPTIONS=...)"
 	@echo "make lint        check style and format        make setup       only set up .venv"
 	@echo "make clean       remove .venv and what the targets wrote"
 	@echo "settings: PYTHON= TORCH_INDEX= SYSTEM_LIBRARIES=skip BAG= TOPIC= RATE= SECONDS= WEIGHTS= OUT= SCAN="
@@ -39,6 +40,10 @@ test-slow: setup
 bench: setup
 	@test -e "$(SCAN)" || $(BIN)/pvd simulate $(BENCH_DATA) --sequences 08 --scans 1
 	@$(BIN)/pvd bench "$(SCAN)"
+
+# With an interpreter that has torch and triton already: PYTHON=python3 make gpu; its packages are used as they are.
+gpu:
+	@$(PYTHON) scripts/measure_gpu.py "$(SCAN)" $(GPU_OPTIONS)
 
 lint: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -86,7 +86,13 @@ def test_clouds_leave_a_bucket_for_which_there_is_no_memory(chooser):
     assert chooser.choose(first.num_points + 1) is None
 
 
-def test_an_overflow_moves_the_cloud_one_bucket_up_once_and_is_counted():
+@pytest.fixture
+def tight_buckets(monkeypatch):
+    """For clouds of all sizes the room that large ones need."""
+    monkeypatch.setattr("pvd_core.device.buckets._SITES_A_POINT", ((math.inf, (0.55, 0.75, 0.45, 0.35, 0.2)),))
+
+
+def test_an_overflow_moves_the_cloud_one_bucket_up_once_and_is_counted(tight_buckets):
     runner, cloud = runner_with(FINE), scattered_cloud(700)
     # Too many sites at the third level for the first bucket, not for the second.
     answer = label(runner, cloud)
@@ -99,7 +105,7 @@ def test_an_overflow_moves_the_cloud_one_bucket_up_once_and_is_counted():
     assert runner.counters["programs"] == 2
 
 
-def test_a_cloud_that_overflows_twice_is_declined_and_labelled_all_the_same():
+def test_a_cloud_that_overflows_twice_is_declined_and_labelled_all_the_same(tight_buckets):
     segmenter, cloud = Segmenter(model_with(FINE), programs="eager"), scattered_cloud(1000)
 
     result = segmenter.segment(cloud)
