@@ -9,6 +9,7 @@ import time
 import torch
 
 from pvd_core import onednn
+from pvd_core.precision import PRECISIONS, computing_in
 
 # On a CPU, products of rows that stay in the cache are the fastest.
 _PIECE_BYTES = 1 << 21
@@ -16,32 +17,30 @@ _TRIALS = 5
 
 
 class BareProducts:
-    """For each LayerCost of `costs` a function that multiplies as many rows as the layer has pairs, whichever taps they
-    belong to: on a CPU in pieces that stay in the cache, on a GPU at once."""
+    """Multiplies, for each LayerCost of `costs`, as many rows as the layer has pairs, whichever taps they belong to: on
+    a CPU in pieces that stay in the cache, on a GPU at once."""
 
-    def __init__(self, costs, dtype, device):
-        layers = [(cost, sum(cost.rows)) for cost in costs]
-        pieces = {cost.name: _rows_of_pieces(cost, rows, dtype, device) for cost, rows in layers}
-        like = {"dtype": dtype, "device": device}
+    def __init__(self, costs, precision, device):
+        like = {"dtype": PRECISIONS[precision] or torch.float32, "device": device}
+        self._precision, self._device = precision, device
+        shapes_of = {cost.name: _shapes(cost, **like) for cost in costs}
+        shapes = {shape for of_layer in shapes_of.values() for shape in of_layer}
         # The layers share these; only the shapes of their views differ.
-        most = max((rows * cost.in_channels for cost, _ in layers for rows in pieces[cost.name]), default=0)
-        most_out = max((rows * cost.out_channels for cost, _ in layers for rows in pieces[cost.name]), default=0)
-        self._operands, self._results = torch.randn(most, **like), torch.empty(most_out, **like)
-        self._products = {
-            cost.name: [self._product(rows, cost.in_channels, cost.out_channels) for rows in pieces[cost.name]]
-            for cost, _ in layers
-        }
+        self._operands = torch.randn(max((rows * inputs for rows, inputs, _ in shapes), default=0), **like)
+        self._results = torch.empty(max((rows * outputs for rows, _, outputs in shapes), default=0), **like)
+        product_of = {shape: self._product(*shape) for shape in sorted(shapes)}
+        self._products = {name: [product_of[shape] for shape in of_layer] for name, of_layer in shapes_of.items()}
 
     @torch.inference_mode()
     def run(self):
-        for products in self._products.values():
-            for product in products:
-                product()
+        for name in self._products:
+            self.run_layer(name)
 
     @torch.inference_mode()
     def run_layer(self, name):
-        for product in self._products[name]:
-            product()
+        with computing_in(self._precision, self._device.type):
+            for product in self._products[name]:
+                product()
 
     def _product(self, num_rows, in_channels, out_channels):
         rows_NI = self._operands[: num_rows * in_channels].view(num_rows, in_channels)
@@ -54,13 +53,16 @@ class BareProducts:
         return min(candidates, key=_best_time) if len(candidates) > 1 else candidates[0]
 
 
-def _rows_of_pieces(cost, num_rows, dtype, device):
+def _shapes(cost, dtype, device):
+    """(rows, input channels, output channels) of the products that together are a layer."""
+    num_rows, channels = sum(cost.rows), (cost.in_channels, cost.out_channels)
     if device.type == "cuda":
-        return [num_rows] if num_rows else []
-    row_bytes = torch.empty((), dtype=dtype).element_size() * (cost.in_channels + cost.out_channels)
-    most = 1 << math.floor(math.log2(max(_PIECE_BYTES // row_bytes, 1)))
+        most = max(num_rows, 1)
+    else:
+        row_bytes = torch.empty((), dtype=dtype).element_size() * sum(channels)
+        most = 1 << math.floor(math.log2(max(_PIECE_BYTES // row_bytes, 1)))
     whole, rest = divmod(num_rows, most)
-    return [most] * whole + [rest] * (rest > 0)
+    return [(most, *channels)] * whole + [(rest, *channels)] * (rest > 0)
 
 
 def _best_time(function):

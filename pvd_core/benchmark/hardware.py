@@ -51,7 +51,7 @@ def _spconv():
     """Its wheels are named after the CUDA they are for: spconv, spconv-cu120, spconv-cu126."""
     names = {distribution.metadata["Name"] or "" for distribution in metadata.distributions()}
     found = sorted(name for name in names if re.fullmatch(r"spconv(-cu\d+)?", name))
-    return ", ".join(f"{name} {_version(name)}" for name in found) or None
+    return ", ".join(f"{_version(name)} ({name})" for name in found) or None
 
 
 def _version(package):

@@ -4,21 +4,20 @@ import statistics
 import time
 
 import numpy as np
-import torch
 
+from pvd_core.benchmark.fixed_network import FixedNetwork
 from pvd_core.benchmark.floor import BareProducts
 from pvd_core.benchmark.memory import peak_mb
 from pvd_core.benchmark.scan_input import ScanInput, timed_network
 from pvd_core.benchmark.spans import MAPS, SpanClock, timed_maps, timed_modules
 from pvd_core.benchmark.warm_up import warm_up
-from pvd_core.segmenter import PRECISIONS
 
 # Medians of maps and floor need fewer samples than percentiles of the total.
 _LEAST_PART_SAMPLES = 20
 
 
 class LabellingTimes:
-    """Measures Segmenter.segment in the measuring process, and in turns with it the maps and the floor."""
+    """Measures Segmenter.segment in the measuring process, and in turns with it the parts of a row."""
 
     def __init__(self, segmenter, clouds, job):
         self._segmenter, self._clouds = segmenter, clouds
@@ -27,38 +26,71 @@ class LabellingTimes:
         warm_up(lambda number: labels.update({number % len(clouds): self._segment(number).labels}), len(clouds))
         np.save(job.labels_file, np.concatenate([labels[number] for number in range(len(clouds))]))
         peak = peak_mb(segmenter.device)  # before anything else than labelling takes memory
-        segmenter.model.requires_grad_(False)
-        self._inputs = [ScanInput(segmenter, points) for points in clouds]
+        inputs = [ScanInput(segmenter, points) for points in clouds]
+        parts = ProgramParts if segmenter.counters.get("programs") else StepwiseParts
+        self._parts = [None if scan.is_empty else parts(segmenter, scan, self._clock) for scan in inputs]
         self._repeats_a_part = 1 if len(clouds) > 1 else max(1, job.runs // _LEAST_PART_SAMPLES)
-        dtype = PRECISIONS[segmenter.precision] or torch.float32
-        self._floors = [BareProducts(scan.sparse_costs, dtype, segmenter.device) for scan in self._inputs]
-        warm_up(self._parts_ms, len(clouds))
+        warm_up(self.repeat, len(clouds))
         self.facts = {
-            "points": round(statistics.mean(scan.num_points for scan in self._inputs)),
-            "voxels": round(statistics.mean(scan.num_voxels for scan in self._inputs)),
-            "macs": round(statistics.mean(scan.macs for scan in self._inputs)),
+            "programs": parts is ProgramParts,
+            "points": round(statistics.mean(scan.num_points for scan in inputs)),
+            "voxels": round(statistics.mean(scan.num_voxels for scan in inputs)),
+            "macs": round(statistics.mean(scan.macs for scan in inputs)),
             "peak_mb": peak,
+            "known_fault": _known_fault(segmenter),
         }
 
     def repeat(self, number):
         with timed_modules(self._clock, timed_network(self._segmenter.model)):
             start = time.perf_counter()
             self._segment(number)
-            total_ms = (time.perf_counter() - start) * 1e3
-        sample = {"total": total_ms, "network": sum(self._clock.own_times_ms().values())}
-        return sample if number % self._repeats_a_part else {**sample, **self._parts_ms(number)}
+            sample = {"total": (time.perf_counter() - start) * 1e3}
+        if network_ms := self._clock.own_times_ms():
+            sample["network"] = sum(network_ms.values())
+        if number % self._repeats_a_part == 0:
+            parts = self._parts[number % len(self._parts)]
+            sample |= {"network": 0.0, "maps": 0.0, "floor": 0.0} if parts is None else parts.times_ms()
+        return sample
 
     def _segment(self, number):
         return self._segmenter.segment(self._clouds[number % len(self._clouds)])
 
-    def _parts_ms(self, number):
-        scan, floor = self._inputs[number % len(self._inputs)], self._floors[number % len(self._inputs)]
-        if scan.is_empty:
-            return {"maps": 0.0, "floor": 0.0}
+
+class StepwiseParts:
+    """Maps and floor; the network is timed where it runs."""
+
+    def __init__(self, segmenter, scan, clock):
+        self._segmenter, self._batch, self._clock = segmenter, scan.batch, clock
+        self._floor = BareProducts(scan.sparse_costs, segmenter.precision, segmenter.device)
+
+    def times_ms(self):
         with timed_maps(self._clock):
-            self._segmenter.run_network(scan.batch)
+            self._segmenter.run_network(self._batch)
         maps_ms = self._clock.own_times_ms()[MAPS]
-        self._clock.start("floor")
-        floor.run()
-        self._clock.stop()
-        return {"maps": maps_ms, "floor": self._clock.own_times_ms()["floor"]}
+        return {"maps": maps_ms, "floor": _time_ms(self._clock, self._floor.run)}
+
+
+class ProgramParts:
+    """Network, maps and floor where clouds are labelled by programs, inside of which nothing can be timed. The maps are
+    what the network takes longer with them than without."""
+
+    def __init__(self, segmenter, scan, clock):
+        self._network, self._clock = FixedNetwork(segmenter, scan), clock
+        self._floor = BareProducts(scan.sparse_costs, segmenter.precision, segmenter.device)
+
+    def times_ms(self):
+        network_ms = _time_ms(self._clock, self._network.run)
+        maps_ms = max(network_ms - _time_ms(self._clock, self._network.run_on_kept_maps), 0.0)
+        return {"network": network_ms, "maps": maps_ms, "floor": _time_ms(self._clock, self._floor.run)}
+
+
+def _time_ms(clock, function):
+    clock.start("function")
+    function()
+    clock.stop()
+    return clock.own_times_ms()["function"]
+
+
+def _known_fault(segmenter):
+    known_fault = getattr(segmenter.model.backend, "known_fault", None)
+    return known_fault(segmenter.device) if known_fault else None

@@ -2,14 +2,11 @@
 
 from contextlib import ExitStack
 
-import torch
-
 from pvd_core.benchmark.by_scan import measure_by_scan
 from pvd_core.benchmark.floor import BareProducts
 from pvd_core.benchmark.scan_input import ScanInput
 from pvd_core.benchmark.spans import MAPS, SpanClock, timed_maps, timed_modules
 from pvd_core.benchmark.warm_up import warm_up
-from pvd_core.segmenter import PRECISIONS
 
 _FLOOR = "floor of "
 
@@ -27,11 +24,9 @@ class LayerTimes:
 
     def __init__(self, segmenter, clouds, _job):
         self._segmenter = segmenter
-        segmenter.model.requires_grad_(False)
         self._scan = ScanInput(segmenter, clouds[0])
         self._clock = SpanClock(segmenter.device)
-        dtype = PRECISIONS[segmenter.precision] or torch.float32
-        self._floors = BareProducts(self._scan.costs, dtype, segmenter.device)
+        self._floors = BareProducts(self._scan.costs, segmenter.precision, segmenter.device)
         self._owner_of = _owners([cost.name for cost in self._scan.costs], self._modules_called())
         modules = dict(segmenter.model.named_modules())
         self._timed = {owner: modules[owner] for owner in self._owner_of.values()}

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from pvd_core.errors import UserError
-from pvd_core.segmenter import check_precision
+from pvd_core.precision import check_precision
 from pvd_core.sparse.backends import load_backend
 
 

@@ -19,7 +19,8 @@ def as_markdown(result):
     for name, (title, table) in _SECTIONS.items():
         if result.get(name):
             parts += [f"## {title}", table(result[name]), _legend(name, result[name])]
-    parts += [f"Not timed: {_skipped(entry)}" for entry in result["skipped"]]
+    parts += [f"Wrong results: {name}" for name in _faults(result.get("rows", []))]
+    parts += dict.fromkeys(f"Not timed: {_skipped(entry)}" for entry in result["skipped"])
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -62,3 +63,8 @@ def _spconv_legend(rows):
 def _skipped(entry):
     names = ", ".join(str(entry[name]) for name in ("model", "backend", "precision"))
     return f"{names}: {entry['reason']}"
+
+
+def _faults(rows):
+    """What backends say of their own results, each once."""
+    return dict.fromkeys(f"{row['backend']}: {row['known_fault']}" for row in rows if row.get("known_fault"))

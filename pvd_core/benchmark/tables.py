@@ -70,7 +70,10 @@ _TASK_AND_ENGINE = (*_TASK, "backend", "precision", "threads")
 
 
 def as_table(rows):
-    """The rows of the main table: a Markdown table for each network and scan, under a title."""
+    """The rows of the main table: a Markdown table for each network and scan, under a title. Rows of another kind make
+    one table with a column for each field of the first one."""
+    if not rows[0].keys() >= set(_TASK):
+        return _table(rows, [Column(name, name) for name in rows[0]])
     return titled_tables(rows, LABELLING, _TASK)
 
 
@@ -140,5 +143,7 @@ def _number(value):
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def _shortened(name):
-    return name if len(name) <= _WIDEST_NAME else "..." + name[-_WIDEST_NAME + 3 :]
+def _shortened(path):
+    """As many of the last parts of a path as fit."""
+    start = len(path) - _WIDEST_NAME
+    return path if start <= 0 else "..." + path[max(path.find("/", start), start) :]

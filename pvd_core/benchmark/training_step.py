@@ -8,7 +8,7 @@ from pvd_core.benchmark.scan_input import ScanInput
 from pvd_core.benchmark.spans import SpanClock
 from pvd_core.benchmark.warm_up import warm_up
 from pvd_core.losses import cross_entropy, lovasz_softmax
-from pvd_core.segmenter import PRECISIONS
+from pvd_core.precision import computing_in
 from pvd_core.voxels import majority_labels
 
 
@@ -54,8 +54,7 @@ class TrainingTimes:
 
     def _loss(self):
         """The supervised objective: cross-entropy and Lovasz on voxels, cross-entropy on points."""
-        dtype = PRECISIONS[self._segmenter.precision]
-        with torch.autocast(self._segmenter.device.type, dtype, enabled=dtype is not None):
+        with computing_in(self._segmenter.precision, self._segmenter.device.type):
             output = self._model(self._batch)
         logits_VC = output.voxel_logits_VC.float()
         loss = cross_entropy(logits_VC, self._labels_V) + lovasz_softmax(logits_VC.softmax(dim=1), self._labels_V)

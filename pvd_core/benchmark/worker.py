@@ -60,8 +60,11 @@ def _measurement(job):
     if job.threads:
         torch.set_num_threads(job.threads)
     model, _facts = load_model(job.weights, job.device)
+    model.requires_grad_(job.kind == "training")
     model.backend = load_backend(job.names["backend"])
-    segmenter = Segmenter(model, device=job.device, precision=job.names["precision"])
+    # Only whole clouds are labelled by programs: inside of those nothing can be timed.
+    programs = "auto" if job.kind == "labelling" else "off"
+    segmenter = Segmenter(model, device=job.device, precision=job.names["precision"], programs=programs)
     return _KINDS[job.kind](segmenter, [np.load(path) for path in job.clouds], job)
 
 
