@@ -13,8 +13,8 @@ from pvd_core.segmenter import Segmenter
 from pvd_core.voxels import CylindricalGrid
 from training.augment import AugmentationConfig
 from training.batches import BatchStream, make_batch
-from training.dataset import ScanFolder
-from training.folder_stream import FolderStream, usable_points
+from training.dataset import ScanFolder, usable_points
+from training.folder_stream import FolderStream
 from training.mix import MixingConfig
 from training.prefetch import prefetched
 

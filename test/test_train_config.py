@@ -56,7 +56,7 @@ def test_written_config_reads_back_as_the_same_config(tmp_path):
         ("mixing.laser_mix=0.7", "mixing.laser_mix and mixing.polar_mix are 0.7 and 0.5: .*together at most 1"),
         ("mixing.lazer_mix=0.7", "did you mean mixing.laser_mix?"),
         ("mixing.bank_scans=0", "mixing.bank_scans 0: expected"),
-        ("epochs=null", "epochs and max_steps are both null"),
+        ("epochs=null", "epochs and max_steps are null: give max_steps"),
         ("augmentation.intensity_of=1", "did you mean augmentation.intensity_off?"),
     ],
 )

@@ -6,11 +6,13 @@ from pvd_core.errors import UserError
 from training.augment import AugmentationConfig
 from training.config_fields import apply_overrides, filled, plain, read_yaml
 from training.mix import MixingConfig
+from training.simulated_stream import StreamConfig
 
 DEFAULT_MODEL = "cylinder3d-compact"
 CLASS_WEIGHTS = ("none", "sqrt", "cuberoot")
 OPTIMIZERS = ("adam", "adamw")
 SCHEDULES = ("cosine", "constant")
+DATA = ("folder", "simulated")
 PRECISIONS = ("32-true", "bf16-mixed")
 
 
@@ -82,6 +84,9 @@ class TrainConfig:
     """A preset's name, or a section with a 'name' and any field of the network's config."""
     initial_weights: str | None = None
     """A weights file to start from, of a network with the same settings; null starts from random weights."""
+    data: str = "folder"
+    """What to train on: folder, the 'sequences' of 'dataset', or simulated, worlds made by 'stream' while training; the
+    validation scans are those of 'dataset' either way."""
     sequences: str | tuple[str, ...] = "train"
     """A split name or a list of sequences."""
     max_scans: int | None = None
@@ -105,6 +110,7 @@ class TrainConfig:
     """Threads of the network; 0 leaves it to torch. A resumed run is bit-identical only with the same number."""
     num_workers: int = 1
     """Threads that read and prepare the coming batches; 0 prepares each when it is needed."""
+    stream: StreamConfig = field(default_factory=StreamConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     mixing: MixingConfig = field(default_factory=MixingConfig)
     loss: LossConfig = field(default_factory=LossConfig)
@@ -115,12 +121,14 @@ class TrainConfig:
     def __post_init__(self):
         if isinstance(self.model, str):
             object.__setattr__(self, "model", {"name": self.model})
+        _one_of("data", self.data, DATA)
         _one_of("precision", self.precision, PRECISIONS)
         positive = ("max_scans", "epochs", "max_steps", "max_minutes", "batch_size", "accumulate")
         _positive("", self, (*positive, "checkpoint_every_steps"))
         _at_least("", self, ("num_threads", "num_workers", "seed"), 0)
-        if self.epochs is None and self.max_steps is None:
-            raise UserError("epochs and max_steps are both null: the run would never end; give one of them")
+        if self.max_steps is None and (self.epochs is None or self.data == "simulated"):
+            reason = "epochs and max_steps are null" if self.epochs is None else "data is simulated, which has no end"
+            raise UserError(f"{reason}: give max_steps")
         if not 0 <= self.ema_decay < 1:
             raise UserError(f"ema_decay is {self.ema_decay}: expected 0 <= value < 1")
 
@@ -145,9 +153,18 @@ def settings_without_effect(config):
     unused = []
     if config.schedule.name == "constant" and config.schedule.final_factor != ScheduleConfig.final_factor:
         unused.append("schedule.final_factor has no effect: schedule.name is constant")
+    unused += _data_settings_without_effect(config)
     if config.loss.class_weights != "none" and not config.loss.cross_entropy + config.loss.point_cross_entropy:
         unused.append("loss.class_weights has no effect: both cross-entropy factors are 0")
     return unused
+
+
+def _data_settings_without_effect(config):
+    if config.data == "folder":
+        return ["stream has no effect: data is folder"] if config.stream != StreamConfig() else []
+    defaults = {"sequences": "train", "max_scans": None, "mixing.bank_scans": MixingConfig.bank_scans}
+    values = {**vars(config), "mixing.bank_scans": config.mixing.bank_scans}
+    return [f"{name} has no effect: data is simulated" for name, value in defaults.items() if values[name] != value]
 
 
 def differing_keys(first, second):

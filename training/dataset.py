@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pvd_core.errors import UserError
+from pvd_core.measured import is_measured, measured_points
 from training.scan_files import read_class_ids, read_points, read_raw_labels
 
 SPLITS = {
@@ -81,6 +82,12 @@ class ScanFolder:
     def fingerprint(self):
         """Text that changes when scans are added, removed or renamed."""
         return hashlib.sha256("\n".join(scan.name for scan in self.scans).encode()).hexdigest()
+
+
+def usable_points(points, *labels):
+    """Points and labels (one array or several) of what the Segmenter would label: the measured points."""
+    measured_N = is_measured(points)
+    return measured_points(points, measured_N), *(array[measured_N] for array in labels)
 
 
 def _sequences(root, choice):

@@ -5,11 +5,15 @@ import functools
 import numpy as np
 
 from pvd_core.errors import UserError
-from pvd_core.measured import is_measured, measured_points
 from training.augmentation.objects import ObjectBank, objects_in
+from training.class_weights import count_classes
+from training.dataset import usable_points
 
 # Keeps this use of the seed apart from those in `batches`.
 _ORDER = 0
+
+# Counting every label of the full data set takes minutes; a sample gives the same weights.
+_MAX_SCANS_COUNTED = 1000
 
 
 class FolderStream:
@@ -47,6 +51,30 @@ class FolderStream:
         """ObjectBank of rare objects to paste into the scan at `position`; the first call takes some seconds."""
         return self._bank
 
+    def class_counts(self):
+        """int64 (20,): points a class over the scans, or an even choice of them if there are many."""
+        stride = -(-len(self.indices) // _MAX_SCANS_COUNTED)
+        return count_classes(self.folder, self.indices[::stride])
+
+    def num_scans(self):
+        """Scans of an epoch."""
+        return len(self.indices)
+
+    def describe(self):
+        return f"{self.folder.describe()}, {len(self.indices)} used"
+
+    def facts(self):
+        """What a weights file says about the scans."""
+        return {
+            "dataset": self.folder.root.resolve().name,
+            "sequences": list(self.folder.sequences),
+            "num_scans": len(self.indices),
+        }
+
+    def fingerprint(self):
+        """Text that changes when the same position would hold another scan."""
+        return self.folder.fingerprint()
+
     def close(self):
         """Nothing to stop: scans are read when they are asked for."""
 
@@ -71,9 +99,3 @@ class FolderStream:
 @functools.lru_cache(maxsize=8)
 def _epoch_order(seed, epoch, num_scans):
     return np.random.default_rng((seed, _ORDER, epoch)).permutation(num_scans)
-
-
-def usable_points(points, *labels):
-    """Points and labels (one array or several) of what the Segmenter would label: the measured points."""
-    measured_N = is_measured(points)
-    return measured_points(points, measured_N), *(array[measured_N] for array in labels)

@@ -33,15 +33,20 @@ def train(config, run_dir, resume=False, progress=None):
     run = RunFolder(run_dir)
     with held_alone(run.path, "training"):
         run.check(config, resume)
-        session = build_session(config, open_data(config), run, progress)
-        run.open(config)
-        _restore_or_start(session, resume)
-        logs = Logs(session.run, session.state.step)
-        with contextlib.closing(logs), progress, StopRequest(config.max_minutes, progress.note) as stop:
-            _describe(session, logs)
-            stopped = _run_steps(session, logs, stop)
-            _finish(session, logs, stopped)
-        return _write_summary(session, stopped)
+        with contextlib.closing(open_data(config)) as data:
+            return _train(build_session(config, data, run, progress), resume)
+
+
+def _train(session, resume):
+    config, run, progress = session.config, session.run, session.progress
+    run.open(config)
+    _restore_or_start(session, resume)
+    logs = Logs(run, session.state.step)
+    with contextlib.closing(logs), progress, StopRequest(config.max_minutes, progress.note) as stop:
+        _describe(session, logs)
+        stopped = _run_steps(session, logs, stop)
+        _finish(session, logs, stopped)
+    return _write_summary(session, stopped)
 
 
 def _restore_or_start(session, resume):
@@ -57,7 +62,7 @@ def _describe(session, logs):
     config, progress = session.config, session.progress
     for line in settings_without_effect(config):
         progress.note(f"warning: {line}")
-    progress.note(f"training on {session.data.training.describe()}, {len(session.data.training_indices)} used")
+    progress.note(f"training on {session.data.training.describe()}")
     progress.note(f"validating on {session.data.validation.describe()}, {len(session.data.validation_indices)} used")
     num_parameters = _num_parameters(session.state.model)
     progress.note(f"{num_parameters:,} parameters, {session.num_steps} steps, device {session.fabric.device}")
@@ -71,7 +76,11 @@ def _run_steps(session, logs, stop):
     numbers = range(state.step * config.accumulate, session.num_steps * config.accumulate)
     session.progress.start(state.step, session.num_steps)
     step_s = 0.0
-    with contextlib.closing(prefetched(session.stream.batch, numbers, config.num_workers)) as batches:
+    with (
+        contextlib.closing(prefetched(session.stream.batch, numbers, config.num_workers)) as batches,
+        # Before the threads end, or they would wait for their scans.
+        contextlib.closing(session.data),
+    ):
         while state.step < session.num_steps:
             reason = stop.reason(needed_s=step_s + session.validation_s)
             if reason is not None:
@@ -177,11 +186,7 @@ def _facts(session):
     config, state, data = session.config, session.state, session.data
     return {
         "classes": list(CLASS_NAMES),
-        "training_data": {
-            "dataset": data.training.root.resolve().name,
-            "sequences": list(data.training.sequences),
-            "num_scans": len(data.training_indices),
-        },
+        "training_data": data.training.facts(),
         "validation": {
             "sequences": list(data.validation.sequences),
             "num_scans": len(data.validation_indices),
@@ -190,7 +195,7 @@ def _facts(session):
         "commit": source_commit(),
         "seed": config.seed,
         "step": state.step,
-        "training_config": {**config_as_dict(config), "dataset": data.training.root.resolve().name},
+        "training_config": {**config_as_dict(config), "dataset": data.validation.root.resolve().name},
     }
 
 

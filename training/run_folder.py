@@ -19,6 +19,7 @@ _FREE_ON_RESUME = (
     "max_minutes",
     "num_threads",
     "num_workers",
+    "stream.num_processes",
 )
 
 

@@ -11,27 +11,27 @@ from pvd_core.models import build_model
 from pvd_core.segmenter import resolve_device
 from pvd_core.weights import load_model, load_state
 from training.batches import BatchStream
-from training.class_weights import class_weights, count_classes, describe
+from training.class_weights import class_weights, describe
 from training.config import TrainConfig
 from training.dataset import ScanFolder
 from training.folder_stream import FolderStream
 from training.objective import SegmentationObjective
 from training.optimization import RunningMean, build_optimizer
 from training.run_folder import RunFolder
+from training.simulated_stream import SimulatedStream
 from training.state import TrainingState
-
-# Counting every label of the full data set takes minutes; a sample gives the same weights.
-_MAX_SCANS_COUNTED = 1000
 
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """The scans of a run and which of them it uses."""
+    """The scans of a run."""
 
-    training: ScanFolder
-    training_indices: list
+    training: FolderStream | SimulatedStream
     validation: ScanFolder
     validation_indices: list
+
+    def close(self):
+        self.training.close()
 
 
 @dataclasses.dataclass
@@ -49,14 +49,16 @@ class Session:
 
 
 def open_data(config):
-    training = ScanFolder(config.dataset, config.sequences)
+    """To be closed: processes may simulate."""
     validation = ScanFolder(config.dataset, config.validation.sequences)
-    return Data(
-        training,
-        training.evenly_spaced(config.max_scans),
-        validation,
-        validation.evenly_spaced(config.validation.max_scans),
-    )
+    return Data(_training_scans(config), validation, validation.evenly_spaced(config.validation.max_scans))
+
+
+def _training_scans(config):
+    if config.data == "simulated":
+        return SimulatedStream(config.stream, config.seed)
+    folder = ScanFolder(config.dataset, config.sequences)
+    return FolderStream(folder, folder.evenly_spaced(config.max_scans), config.seed, config.mixing.bank_scans)
 
 
 def build_session(config, data, run, progress):
@@ -72,16 +74,18 @@ def build_session(config, data, run, progress):
     if config.initial_weights is not None:
         initial, _ = load_model(config.initial_weights)
         load_state(model, initial.state_dict(), config.initial_weights)
-    weights = class_weights(_label_counts(config, data), config.loss.class_weights)
-    if weights is not None:
+    weights = None
+    if config.loss.class_weights != "none":
+        weights = class_weights(data.training.class_counts(), config.loss.class_weights)
         progress.note(f"class weights ({config.loss.class_weights}): {describe(weights)}")
     objective = SegmentationObjective(model, config.loss, weights)
     optimizer = build_optimizer(model.parameters(), config.optimizer)
     objective, optimizer = fabric.setup(objective, optimizer)
     running_mean = RunningMean(model, config.ema_decay) if config.ema_decay else None
     state = TrainingState(model, optimizer, running_mean, data.training.fingerprint())
-    scans = FolderStream(data.training, data.training_indices, config.seed, config.mixing.bank_scans)
-    stream = BatchStream(scans, config.batch_size, config.seed, config.augmentation, config.mixing, model.grid, device)
+    stream = BatchStream(
+        data.training, config.batch_size, config.seed, config.augmentation, config.mixing, model.grid, device
+    )
     return Session(config, data, run, progress, fabric, objective, state, stream, _num_steps(config, data))
 
 
@@ -93,17 +97,9 @@ def _check_objective(config, model):
         )
 
 
-def _label_counts(config, data):
-    if config.loss.class_weights == "none":
-        return None
-    indices = data.training_indices
-    stride = math.ceil(len(indices) / _MAX_SCANS_COUNTED)
-    return count_classes(data.training, indices[::stride])
-
-
 def _num_steps(config, data):
-    if config.epochs is None:
+    if config.epochs is None or data.training.num_scans() is None:
         return config.max_steps
     scans_per_step = config.batch_size * config.accumulate
-    num_steps = max(1, math.ceil(config.epochs * len(data.training_indices) / scans_per_step))
+    num_steps = max(1, math.ceil(config.epochs * data.training.num_scans() / scans_per_step))
     return num_steps if config.max_steps is None else min(num_steps, config.max_steps)
