@@ -4,6 +4,7 @@
 #   SYSTEM_LIBRARIES=skip    do not check or install system libraries
 #   BAG=file TOPIC=name RATE=1.0 SECONDS=12 WEIGHTS=file OUT=folder   what the demo plays, how fast, results
 #   SCAN=file                the scan that `make bench` times
+#   RUNS=20 THREADS=1,2 BACKENDS=reference,spconv   samples a row, numbers of threads, sparse engines of `make bench-cpu`
 
 # A sourced ROS 2 brings pytest plugins of its own for another pytest, hence PYTEST_DISABLE_PLUGIN_AUTOLOAD.
 PYTHON ?= python3
@@ -11,13 +12,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 BENCH_DATA := build/bench
 SCAN ?= $(BENCH_DATA)/sequences/08/velodyne/000000.bin
+RUNS ?= 20
+THREADS ?= 1,$(shell getconf _NPROCESSORS_ONLN)
+BACKENDS ?= reference
 
-.PHONY: help setup demo test test-slow bench gpu lint clean
+.PHONY: help setup demo test test-slow bench bench-scan bench-cpu gpu lint clean
 
 help:
 	@echo "make demo        simulate a drive (or BAG=... TOPIC=...), label it with the ROS 2 node, show what came out"
 	@echo "make test        run the fast tests            make test-slow   run the slow ones"
 	@echo "make bench       time the network on this machine (SCAN=file)"
+	@echo "make bench-cpu   measure all that benchmarks/cpu holds (SCAN=file RUNS= THREADS= BACKENDS=)"
 	@echo "make gpu         measure all that needs a GPU, on a machine with one (SCAN=file GPU_OPTIONS=...)"
 	@echo "make lint        check style and format        make setup       only set up .venv"
 	@echo "make clean       remove .venv and what the targets wrote"
@@ -37,9 +42,22 @@ test: setup
 test-slow: setup
 	@$(if $(ROS_DISTRO),PYTEST_DISABLE_PLUGIN_AUTOLOAD=1) $(BIN)/python -m pytest test -m slow
 
-bench: setup
+bench-scan: setup
 	@test -e "$(SCAN)" || $(BIN)/pvd simulate $(BENCH_DATA) --sequences 08 --scans 1
+
+bench: bench-scan
 	@$(BIN)/pvd bench "$(SCAN)"
+
+BENCH_CPU = $(BIN)/pvd bench "$(SCAN)" --device cpu --precision fp32,bf16 --force
+bench_files = --json benchmarks/cpu/$(1).json --markdown benchmarks/cpu/$(1).md
+
+bench-cpu: bench-scan
+	@$(BENCH_CPU) --runs $(RUNS) --threads $(THREADS) $(call bench_files,shipped)
+	@$(BENCH_CPU) --runs $(RUNS) --threads $(THREADS) --backends $(BACKENDS) \
+		--model cylinder3d-0.25x,cylinder3d-0.5x,cylinder3d-1x $(call bench_files,networks)
+	@$(BENCH_CPU) --model cylinder3d-0.5x --stages --layers $(call bench_files,layers)
+	@$(BENCH_CPU) --model cylinder3d-0.25x,cylinder3d-0.5x --train $(call bench_files,training)
+	@$(BENCH_CPU) --runs 5 --growth --batch 1,2,4,8 $(call bench_files,growth)
 
 # With an interpreter that has torch and triton already: PYTHON=python3 make gpu; its packages are used as they are.
 gpu:

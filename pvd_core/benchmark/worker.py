@@ -59,6 +59,8 @@ def _own_stdout():
 def _measurement(job):
     if job.threads:
         torch.set_num_threads(job.threads)
+    if torch.device(job.device).index is not None:
+        torch.cuda.set_device(job.device)  # events are recorded on the current one
     model, _facts = load_model(job.weights, job.device)
     model.requires_grad_(job.kind == "training")
     model.backend = load_backend(job.names["backend"])
