@@ -1,9 +1,15 @@
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 
 from pvd_core.errors import UserError
 from pvd_core.models import build_model
 from pvd_core.segmenter import Segmenter, resolve_device
+from pvd_core.sparse.backends import reference
+from pvd_core.sparse.backends.choose import backend_for
 
 SETTINGS = {"width": 4, "num_point_features": 16, "point_mlp_widths": (16,), "grid": {"shape": (48, 36, 8)}}
 
@@ -103,3 +109,35 @@ def test_bfloat16_changes_few_labels(segmenter):
     # A network with random weights is unsure everywhere; a trained one agrees far more often.
     assert (result.labels == expected.labels).mean() > 0.9
     assert np.abs(result.confidence - expected.confidence).max() < 0.1
+
+
+def test_the_backend_chosen_for_a_cpu_is_the_reference_and_for_a_gpu_triton_where_it_is_installed(monkeypatch, caplog):
+    assert backend_for("auto", torch.device("cpu")) is reference
+    for name in ("triton", "triton_kernels"):
+        monkeypatch.delitem(sys.modules, f"pvd_core.sparse.backends.{name}", raising=False)
+    monkeypatch.setitem(sys.modules, "triton", None)
+
+    assert backend_for("auto", torch.device("cuda")) is reference
+    assert "triton is not installed" in caplog.text
+    with pytest.raises(UserError, match="triton is not installed"):
+        backend_for("triton", torch.device("cuda"))
+
+
+def broken_convolution(*_):
+    raise RuntimeError("Failed to find C compiler")
+
+
+@pytest.mark.parametrize("backend", ["auto", "reference"])
+def test_an_engine_that_does_not_run_here_is_replaced_by_the_reference_once_if_nobody_asked_for_it(caplog, backend):
+    segmenter = Segmenter(build_model(SETTINGS), backend=backend)
+    segmenter.model.backend = SimpleNamespace(convolve=broken_convolution)
+
+    if backend != "auto":
+        with pytest.raises(RuntimeError, match="C compiler"):
+            segmenter.warm_up()
+        return
+    segmenter.warm_up()
+
+    assert segmenter.segment(random_cloud(100)).labels.all()
+    assert segmenter.counters["backend_fallbacks"] == 1
+    assert caplog.text.count("Failed to find C compiler") == 1
