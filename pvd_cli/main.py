@@ -9,6 +9,7 @@ from pvd_cli.commands.bench import bench
 from pvd_cli.commands.compare import compare
 from pvd_cli.commands.convert import convert
 from pvd_cli.commands.dataset import dataset
+from pvd_cli.commands.distill import distill
 from pvd_cli.commands.doctor import doctor
 from pvd_cli.commands.evaluate import evaluate
 from pvd_cli.commands.label_bag import label_bag
@@ -26,6 +27,7 @@ COMMANDS = (
     dataset,
     compare,
     train,
+    distill,
     evaluate,
     predict,
     label_bag,

@@ -19,10 +19,11 @@ _AUGMENTATION, _MIXING = 1, 2
 class TrainingBatch:
     """A VoxelBatch and its labels. No dataclass on purpose: Fabric rebuilds dataclasses that pass through it."""
 
-    def __init__(self, voxels, voxel_labels_V, point_labels_P):
+    def __init__(self, voxels, voxel_labels_V, point_labels_P, number=0):
         self.voxels = voxels  # VoxelBatch
         self.voxel_labels_V = voxel_labels_V  # int64 (V,)
         self.point_labels_P = point_labels_P  # int64 (P,)
+        self.number = number  # in its stream: what is drawn at random for a batch depends on it
 
 
 class BatchStream:
@@ -34,7 +35,8 @@ class BatchStream:
 
     def batch(self, number):
         """TrainingBatch on the stream's device."""
-        return make_batch([self._example(position) for position in self._positions(number)], self.grid, self.device)
+        examples = [self._example(position) for position in self._positions(number)]
+        return make_batch(examples, self.grid, self.device, number)
 
     def epoch_of(self, number):
         """Epoch, as a fraction, at the start of batch `number`."""
@@ -55,10 +57,10 @@ class BatchStream:
         return augment(points, labels, np.random.default_rng((self.seed, _AUGMENTATION, *identity)), self.augmentation)
 
 
-def make_batch(examples, grid, device="cpu"):
+def make_batch(examples, grid, device="cpu", number=0):
     """TrainingBatch of (points float32 (N, 4), labels (N,)) pairs."""
     voxels = voxelise([torch.from_numpy(points).to(device) for points, _ in examples], grid)
     labels = np.concatenate([labels for _, labels in examples]).astype(np.int64)
     point_labels_P = torch.from_numpy(labels).to(device)
     voxel_labels_V = majority_labels(point_labels_P, voxels.point_to_voxel_P, voxels.num_voxels, NUM_CLASSES)
-    return TrainingBatch(voxels, voxel_labels_V, point_labels_P)
+    return TrainingBatch(voxels, voxel_labels_V, point_labels_P, number)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pvd_core.errors import UserError
 from training.augment import AugmentationConfig
 from training.config_fields import apply_overrides, filled, plain, read_yaml
+from training.distillation_config import DistillationConfig
 from training.mix import MixingConfig
 from training.simulated_stream import StreamConfig
 
@@ -117,6 +118,8 @@ class TrainConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
+    distillation: DistillationConfig | None = None
+    """A teacher to learn from besides the labels; null trains on the labels alone."""
 
     def __post_init__(self):
         if isinstance(self.model, str):

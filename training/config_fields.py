@@ -89,6 +89,10 @@ def _converted(value, hint, name):
             raise UserError(f"{name} is {value!r}: expected a section with 'key: value' lines")
         return filled(hint, value, f"{name}.")
     if isinstance(hint, types.UnionType):
+        sections = [each for each in typing.get_args(hint) if dataclasses.is_dataclass(each)]
+        if sections and isinstance(value, dict):
+            # The section's own message, not that nothing fits.
+            return filled(sections[0], value, f"{name}.")
         return _first_that_fits(value, typing.get_args(hint), name)
     if typing.get_origin(hint) is tuple:
         return _tuple(value, typing.get_args(hint), name)
@@ -132,4 +136,6 @@ def _readable(hint):
         return "null"
     if typing.get_origin(hint) is tuple:
         return "a list"
+    if dataclasses.is_dataclass(hint):
+        return "a section"
     return {int: "a whole number", float: "a number", bool: "true or false", str: "text", dict: "a section"}[hint]

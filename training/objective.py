@@ -18,12 +18,17 @@ class SegmentationObjective(nn.Module):
         self.register_buffer("class_weights", class_weights, persistent=False)
 
     def forward(self, batch):
-        output = self.model(batch.voxels, with_points=self.config.point_cross_entropy > 0)
+        output = self.outputs(batch)
         # Losses in float32 whatever the network computes in.
         with torch.autocast(device_type=batch.point_labels_P.device.type, enabled=False):
-            return self._terms(output, batch)
+            return self.terms(output, batch)
 
-    def _terms(self, output, batch):
+    def outputs(self, batch, with_points=False):
+        """SegmentationOutput of the network, with the point fields if the losses or `with_points` ask for them."""
+        return self.model(batch.voxels, with_points=with_points or self.config.point_cross_entropy > 0)
+
+    def terms(self, output, batch):
+        """{term: loss times its factor}; to be called with autocast off."""
         voxel_logits_VC = output.voxel_logits_VC.float()
         terms = {}
         if self.config.cross_entropy:

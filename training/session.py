@@ -14,11 +14,13 @@ from training.batches import BatchStream
 from training.class_weights import class_weights, describe
 from training.config import TrainConfig
 from training.dataset import ScanFolder
+from training.distillation import DistillationObjective, build_method, load_teacher
 from training.folder_stream import FolderStream
 from training.objective import SegmentationObjective
 from training.optimization import RunningMean, build_optimizer
 from training.run_folder import RunFolder
 from training.simulated_stream import SimulatedStream
+from training.slicing import sliced_state
 from training.state import TrainingState
 
 
@@ -74,15 +76,23 @@ def build_session(config, data, run, progress):
     if config.initial_weights is not None:
         initial, _ = load_model(config.initial_weights)
         load_state(model, initial.state_dict(), config.initial_weights)
+    method = None
+    if config.distillation is not None:
+        teacher = load_teacher(config.distillation.teacher, model, device)
+        if config.distillation.starts_from_teacher:
+            load_state(model, sliced_state(teacher, model), config.distillation.teacher)
+        method = build_method(config.distillation, model, teacher)
     weights = None
     if config.loss.class_weights != "none":
         weights = class_weights(data.training.class_counts(), config.loss.class_weights)
         progress.note(f"class weights ({config.loss.class_weights}): {describe(weights)}")
     objective = SegmentationObjective(model, config.loss, weights)
-    optimizer = build_optimizer(model.parameters(), config.optimizer)
+    if method is not None:
+        objective = DistillationObjective(objective, method, teacher, config.seed)
+    optimizer = build_optimizer(objective.parameters(), config.optimizer)
     objective, optimizer = fabric.setup(objective, optimizer)
     running_mean = RunningMean(model, config.ema_decay) if config.ema_decay else None
-    state = TrainingState(model, optimizer, running_mean, data.training.fingerprint())
+    state = TrainingState(model, optimizer, running_mean, data.training.fingerprint(), method)
     stream = BatchStream(
         data.training, config.batch_size, config.seed, config.augmentation, config.mixing, model.grid, device
     )

@@ -19,6 +19,8 @@ class TrainingState:
     optimizer: torch.optim.Optimizer
     running_mean: object | None  # RunningMean
     data_fingerprint: str
+    method: torch.nn.Module | None = None
+    """A distillation method, which may have learnable parts."""
     step: int = 0
     """Steps done."""
     best_miou: float = -1.0
@@ -35,6 +37,7 @@ class TrainingState:
         state = {name: getattr(self, name) for name in _PLAIN_FIELDS}
         state["model"] = self.model.state_dict()
         state["optimizer"] = self.optimizer.state_dict()
+        state["method"] = self.method.state_dict() if self.method else None
         state["running_mean"] = self.running_mean.state_dict() if self.running_mean else None
         state["random"] = random_states()
         save_checkpoint(path, state)
@@ -50,6 +53,8 @@ class TrainingState:
             setattr(self, name, state[name])
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        if self.method:
+            self.method.load_state_dict(state["method"])
         if self.running_mean:
             self.running_mean.load_state_dict(state["running_mean"])
         restore_random_states(state["random"])

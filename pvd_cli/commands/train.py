@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from pvd_cli.errors import EXIT_INTERRUPTED, optional_packages
-from pvd_core.errors import UserError
+from pvd_cli.errors import optional_packages
+from pvd_cli.training_runs import start_or_resume
 
 _DRY_RUN_SETTINGS = (
     "max_steps=3",
@@ -42,35 +42,20 @@ def train(
       pvd train --dry-run
     """
     with optional_packages("train", "training"):
-        from training.config import load_config
-        from training.loop import train as run_training
-        from training.progress import ConsoleProgress
-        from training.run_folder import RunFolder, read_run_config
+        import training.loop  # noqa: F401 - its packages are there or named
 
     overrides = list(set_ or ())
     if dry_run:
-        return _dry_run(run_training, load_config, overrides)
-    if resume is not None:
-        if dataset or out or config:
-            raise UserError(
-                "--resume takes everything from the run's own folder; leave out DATASET, --out and --config"
-            )
-        read_run_config(resume)
-        settings, run_dir = load_config(RunFolder(resume).config, overrides), resume
+        _dry_run(overrides)
     else:
-        if dataset is None and config is None:
-            raise UserError("no data: name the DATASET folder (`pvd simulate data/drive` makes one)")
-        if out is None:
-            raise UserError("no folder for the run: name one with --out")
-        overrides += [f"dataset={dataset}"] if dataset is not None else []
-        settings, run_dir = load_config(config, overrides), out
-    summary = run_training(settings, run_dir, resume=resume is not None, progress=ConsoleProgress())
-    _report(summary)
+        start_or_resume(dataset, out, config, overrides, resume)
 
 
-def _dry_run(run_training, load_config, overrides):
+def _dry_run(overrides):
     import tempfile
 
+    from training.config import load_config
+    from training.loop import train as run_training
     from training.progress import ConsoleProgress
 
     with optional_packages("sim", "--dry-run"):
@@ -81,18 +66,3 @@ def _dry_run(run_training, load_config, overrides):
         settings = load_config(None, [f"dataset={data}", *_DRY_RUN_SETTINGS, *overrides])
         summary = run_training(settings, Path(folder, "run"), progress=ConsoleProgress())
         print(f"dry run ended well: {summary['steps']} steps in {summary['minutes']:.1f} minutes; nothing was kept")
-
-
-def _report(summary):
-    print(
-        f"{summary['stopped']} after {summary['steps']} steps, {summary['minutes']:.1f} minutes; "
-        + (
-            f"best mIoU {summary['best_miou']:.4f} at step {summary['best_step']}: {summary['weights']}"
-            if summary["best_miou"] >= 0
-            else "not validated yet, so no weights are written"
-        )
-    )
-    if summary["stopped"] != "done":
-        print(f"go on with: pvd train --resume {summary['run_dir']}")
-    if summary["stopped"] == "interrupted":
-        raise typer.Exit(EXIT_INTERRUPTED)

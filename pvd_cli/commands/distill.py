@@ -1,0 +1,100 @@
+"""`pvd distill`: train a small network with the help of a large one."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pvd_cli.errors import optional_packages
+from pvd_cli.training_runs import start_or_resume
+from pvd_core.errors import UserError
+
+_SMALL_RUN = (
+    "epochs=null",
+    "max_steps=3",
+    "batch_size=1",
+    "validation.max_scans=1",
+    "validation.every_steps=0",
+    "model.name=cylinder3d-compact",
+)
+
+
+def distill(
+    dataset: Annotated[Path | None, typer.Argument(help="Folder that holds `sequences`.")] = None,
+    teacher: Annotated[Path | None, typer.Option(help="Weights of the large network.")] = None,
+    method: Annotated[str, typer.Option(help="pvd, or what it is compared with: kd, cd, ifv, skd, ka.")] = "pvd",
+    out: Annotated[Path | None, typer.Option(help="New folder for the run: settings, logs, weights.")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file with settings.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting; may be repeated.")
+    ] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="The whole line, teacher first, on a small simulated drive.")
+    ] = False,
+):
+    """Train a student that learns from a teacher besides the labels.
+
+    The student starts from its own weights (--set initial_weights=FILE), from a slice of the teacher's
+    (--set distillation.starts_from_teacher=true) or from random ones. Coefficients are the paper's; each can be set.
+
+    \b
+    Examples:
+      pvd distill kitti --teacher runs/teacher/best.safetensors --config config/distill.yaml --out runs/student
+      pvd distill data/drive --teacher teacher.safetensors --method skd --set model.name=cylinder3d-0.5x --out runs/skd
+      pvd distill data/drive --teacher t.safetensors --set distillation.settings.voxel_affinity=0.5 --out runs/more
+      pvd distill --resume runs/student
+      pvd distill --dry-run
+    """
+    with optional_packages("train", "distillation"):
+        import training.loop  # noqa: F401 - its packages are there or named
+
+    overrides = list(set_ or ())
+    if dry_run:
+        _dry_run(method, overrides)
+        return
+    if resume is None:
+        if teacher is None and config is None:
+            raise UserError("no teacher: name its weights with --teacher (`pvd train` makes some)")
+        overrides += [f"distillation.teacher={teacher}"] if teacher is not None else []
+        overrides += [f"distillation.method={method}"]
+    start_or_resume(dataset, out, config, overrides, resume)
+
+
+def _dry_run(method, overrides):
+    """Simulates a drive, trains a teacher and a student for some steps, distils, scores the result."""
+    import tempfile
+
+    from training.config import load_config
+    from training.evaluate import evaluate
+    from training.loop import train
+    from training.progress import ConsoleProgress
+
+    with optional_packages("sim", "--dry-run"):
+        from training.simulate.dataset import write_dataset
+    with tempfile.TemporaryDirectory(prefix="pvd_dry_run_") as folder:
+        data = Path(folder, "data")
+        print("1 of 4: simulating a drive", flush=True)
+        write_dataset(data, train_sequences=("00",), valid_sequences=("08",), num_scans=2)
+        weights = {}
+        for number, role, settings in (
+            (2, "teacher", ("model.width=16",)),
+            (3, "student", ("model.width=8",)),
+        ):
+            print(f"{number} of 4: training the {role}", flush=True)
+            run_config = load_config(None, [f"dataset={data}", *_SMALL_RUN, *settings])
+            weights[role] = train(run_config, Path(folder, role), progress=ConsoleProgress())["last_weights"]
+        print(f"4 of 4: distilling with {method}", flush=True)
+        settings = (
+            "model.width=8",
+            f"initial_weights={weights['student']}",
+            f"distillation.teacher={weights['teacher']}",
+            f"distillation.method={method}",
+        )
+        run_config = load_config(None, [f"dataset={data}", *_SMALL_RUN, *settings, *overrides])
+        summary = train(run_config, Path(folder, "distilled"), progress=ConsoleProgress())
+        result = evaluate(data, summary["last_weights"], max_scans=1)
+        print(
+            f"dry run ended well: {result['num_points']:,} points scored after {summary['steps']} steps of each kind; "
+            "nothing was kept"
+        )
