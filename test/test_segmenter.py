@@ -10,6 +10,7 @@ from pvd_core.models import build_model
 from pvd_core.segmenter import Segmenter, resolve_device
 from pvd_core.sparse.backends import reference
 from pvd_core.sparse.backends.choose import backend_for
+from pvd_core.sparse.backends.triton_table import BlockSizes, LayerShape, _tables, save_measured
 
 SETTINGS = {"width": 4, "num_point_features": 16, "point_mlp_widths": (16,), "grid": {"shape": (48, 36, 8)}}
 
@@ -111,8 +112,17 @@ def test_bfloat16_changes_few_labels(segmenter):
     assert np.abs(result.confidence - expected.confidence).max() < 0.1
 
 
-def test_the_backend_chosen_for_a_cpu_is_the_reference_and_for_a_gpu_triton_where_it_is_installed(monkeypatch, caplog):
+def test_the_backend_chosen_for_a_gpu_is_triton_once_it_is_measured_there(monkeypatch, caplog, tmp_path):
+    monkeypatch.setenv("PVD_TRITON_BLOCKS", str(tmp_path / "blocks.json"))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: (9, 0))
+    _tables.cache_clear()
     assert backend_for("auto", torch.device("cpu")) is reference
+    assert backend_for("auto", torch.device("cuda")) is reference
+    assert "`make gpu` measures it" in caplog.text
+    sizes = BlockSizes(rows=64, in_channels=32, out_channels=32, pairs=32, num_warps=4, num_stages=2)
+    save_measured(tmp_path / "blocks.json", {LayerShape("9.0", "float16", 32, 32, 1000): sizes})
+    assert backend_for("auto", torch.device("cuda")).__name__.endswith("triton")
+
     for name in ("triton", "triton_kernels"):
         monkeypatch.delitem(sys.modules, f"pvd_core.sparse.backends.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "triton", None)
@@ -121,6 +131,7 @@ def test_the_backend_chosen_for_a_cpu_is_the_reference_and_for_a_gpu_triton_wher
     assert "triton is not installed" in caplog.text
     with pytest.raises(UserError, match="triton is not installed"):
         backend_for("triton", torch.device("cuda"))
+    _tables.cache_clear()
 
 
 def broken_convolution(*_):

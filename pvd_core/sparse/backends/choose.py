@@ -2,21 +2,34 @@
 
 import logging
 
+import torch
+
 from pvd_core.errors import UserError
 from pvd_core.sparse.backends import load_backend, reference
+from pvd_core.sparse.backends.triton_table import is_tuned
 
 _log = logging.getLogger(__name__)
 
 
 def backend_for(name, device):
-    """The backend's module for a torch.device. `auto`: triton on a GPU, where that package is there, else reference.
-    UserError as from `load_backend` for a name that cannot be had."""
+    """The backend's module for a torch.device. `auto`: reference, and on a GPU triton once it has been measured on one
+    of its kind. UserError as from `load_backend` for a name that cannot be had."""
     if name != "auto":
         return load_backend(name)
-    if device.type != "cuda":
+    if device.type != "cuda" or not _is_measured_on(device):
         return reference
     try:
         return load_backend("triton")
     except UserError as error:
         _log.warning("%s. Until then the network runs on backend 'reference', which is slower", error)
         return reference
+
+
+def _is_measured_on(device):
+    """Unmeasured kernels are nobody's default: `make gpu` measures and tunes them."""
+    is_measured = is_tuned(".".join(map(str, torch.cuda.get_device_capability(device))))
+    if not is_measured:
+        _log.warning(
+            "backend 'triton' has not been measured on this GPU, so 'reference' is used; `make gpu` measures it"
+        )
+    return is_measured

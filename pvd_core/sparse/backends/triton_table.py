@@ -57,6 +57,11 @@ def sizes_for(shape):
     return next(sizes for limit, sizes in choices if limit is None or shape.out_channels <= limit)
 
 
+def is_tuned(capability):
+    """Whether block sizes have been measured on a GPU of this compute capability, here or before the release."""
+    return any(key[0] == capability for key in _tables()[1])
+
+
 def save_measured(path, measured):
     """Writes {LayerShape: BlockSizes}, added to what `path` already holds, and uses it from now on."""
     kept = {**(_read_measured(path) if Path(path).is_file() else {}), **measured}
