@@ -87,3 +87,15 @@ def test_random_networks_are_the_same_every_time(folder):
     first, second = (bench_module._networks("cylinder3d-0.5x", None)["cylinder3d-0.5x"] for _ in range(2))
     for one, other in zip(first.parameters(), second.parameters(), strict=True):
         assert (one == other).all()
+
+
+def test_tables_timed_before_a_break_are_kept(folder, monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pvd_core.benchmark.layer_rows", interrupted)
+    assert run(["bench", "scan.bin", "--stages", "--layers", "--runs", "3", "--json", "b.json"]) == 130
+    result = json.loads((folder / "b.json").read_text())
+    assert result["stages"][0]["stage"] == "voxelise"
+    assert "layers" not in result
+    assert "kept b.json" in capsys.readouterr().err

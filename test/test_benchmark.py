@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from pvd_core.benchmark import (
     Plan,
@@ -31,6 +32,7 @@ from pvd_core.errors import UserError
 from pvd_core.macs import LayerCost, count_macs
 from pvd_core.models import build_model
 from pvd_core.segmenter import Segmenter
+from pvd_core.sparse import Sites
 from pvd_core.voxels import voxelise
 
 SETTINGS = {
@@ -187,6 +189,39 @@ def test_rows_of_programs_have_all_parts():
     times_ms = ProgramParts(segmenter, ScanInput(segmenter, scan_of(800)), SpanClock(CPU)).times_ms()
     assert 0 <= times_ms["maps"] < times_ms["network"]
     assert times_ms["floor"] > 0
+
+
+def test_all_that_depends_on_coordinates_alone_counts_as_maps():
+    segmenter = Segmenter(tiny_network())
+    batch = voxelise([torch.from_numpy(scan_of(800))], segmenter.model.grid)
+    segmenter.run_network(batch)  # computes what depends on weights alone
+    sites = Sites(batch.coords_V4, batch.grid.shape, 1)
+    operations = []
+    for _ in range(2):  # from fresh sites, then on those that have their maps
+        counter = OperationsOutsideMaps(CPU)
+        with counter, torch.inference_mode(), timed_maps(counter.clock):
+            segmenter.model(batch, sites=sites)
+        operations.append(counter.names)
+    assert operations[0] == operations[1]
+
+
+class OperationsOutsideMaps(TorchDispatchMode):
+    """Names of torch's operations while `clock` has no open span."""
+
+    def __init__(self, device):
+        super().__init__()
+        self.names, self.depth = [], 0
+        self.clock = SpanClock(device)
+        self.clock.start = lambda _name: self.count(1)
+        self.clock.stop = lambda: self.count(-1)
+
+    def count(self, step):
+        self.depth += step
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if self.depth == 0:
+            self.names.append(str(function))
+        return function(*args, **(kwargs or {}))
 
 
 def test_own_time_of_a_span_leaves_out_the_spans_inside():

@@ -135,6 +135,7 @@ def test_promised_scripts_find_the_command_in_the_environment():
         ("bench {scan} --json {scan}", "exists already"),
         ("bench {scan} --json {scan}/bench.json", "cannot write"),
         ("bench {scan} --markdown {tmp}", "is a folder"),
+        ("bench {scan} --json {tmp}/b --markdown {tmp}/b", "name two files"),
         ("simulate {scan}", "scan.bin"),
         ("simulate {tmp}/new --sequences 77", "'77'"),
         ("simulate {tmp}/new --sequences 00,08 --bag {tmp}/bag", "--bag holds one drive"),

@@ -1,9 +1,5 @@
 """`pvd bench`: time a cloud from points to labels on this machine."""
 
-import json
-import os
-import shlex
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -60,14 +56,17 @@ def bench(
       pvd bench scan.bin --growth --points 10000,100000
       pvd bench scan.bin --model cylinder3d-0.25x,cylinder3d-0.5x --train
     """
+    from pvd_cli.bench_files import check_output, with_circumstances, write_result
     from pvd_cli.progress import Steps
     from pvd_core import benchmark as measure
     from pvd_core.clouds import find_clouds, read_cloud
     from pvd_core.segmenter import resolve_device
 
-    for path in (json_file, markdown):
-        if path is not None:
-            _check_output(path, force)
+    files = [path for path in (json_file, markdown) if path is not None]
+    for path in files:
+        check_output(path, force)
+    if len(set(files)) < len(files):
+        raise UserError(f"--json and --markdown both name {json_file}; name two files")
     clouds = {str(path): read_cloud(path) for path in find_clouds(scans)}
     engines = {
         "device": resolve_device(device),
@@ -91,12 +90,21 @@ def bench(
     runs = runs or (_RUNS_OF_PARTS if tables else _RUNS)
     plan = measure.Plan(_networks(model, weights), clouds, runs=runs, **engines)
     result = {"rows": [], "skipped": []}
+    kept = []
     for name, table in (tables or {"rows": partial(measure.benchmark, pool=pool)}).items():
-        with interruptible(lambda: "nothing was kept"), Steps(f"timing {name}", "samples") as steps:
+        with interruptible(lambda: f"kept {_listed(kept)}"), Steps(f"timing {name}", "samples") as steps:
             timed = table(plan, progress=steps.show)
         result[name] = timed["rows"]
         result["skipped"] += timed["skipped"]
-    _report(_with_circumstances(result, plan), json_file, markdown)
+        # After every table: what is timed stays, whatever ends the next one.
+        kept[:] = write_result(with_circumstances(result, plan), json_file, markdown)
+    print(measure.as_markdown(with_circumstances(result, plan)), end="")
+    if kept:
+        print(f"wrote {_listed(kept)}")
+
+
+def _listed(paths):
+    return ", ".join(map(str, paths)) or "nothing"
 
 
 def _networks(model, weights):
@@ -117,55 +125,6 @@ def _networks(model, weights):
         torch.manual_seed(0)  # the same weights, so the same labels, in every run
         networks[name] = build_model(name)
     return networks
-
-
-def _with_circumstances(result, plan):
-    from pvd_core.benchmark import hardware, versions
-    from training.run_folder import source_commit
-
-    return {
-        "command": shlex.join(["pvd", *sys.argv[1:]]),
-        "commit": source_commit(),
-        "hardware": hardware(plan.device),
-        "versions": versions(),
-        "runs": plan.runs,
-        "settings": {
-            "device": str(plan.device),
-            "backends": plan.backends,
-            "precisions": plan.precisions,
-            "threads": plan.threads,
-            "models": tuple(plan.networks),
-            "scans": tuple(plan.scans),
-        },
-        **result,
-    }
-
-
-def _report(result, json_file, markdown):
-    from pvd_core.benchmark import as_markdown
-    from pvd_core.files import written_atomically
-
-    text = as_markdown(result)
-    print(text, end="")
-    for path, content in ((json_file, json.dumps(result, indent=2) + "\n"), (markdown, text)):
-        if path is not None:
-            with written_atomically(path) as temporary:
-                temporary.write_text(content)
-            print(f"wrote {path}")
-
-
-def _check_output(path, force):
-    """Before anything is timed: UserError for a file that exists or could not be written."""
-    if path.is_dir():
-        raise UserError(f"{path} is a folder; name a file in it")
-    if path.exists() and not force:
-        raise UserError(f"{path} exists already; name another file, or add --force")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}; choose another folder") from error
-    if not os.access(path.parent, os.W_OK):
-        raise UserError(f"cannot write {path}: its folder does not allow it; choose another folder")
 
 
 def _names(text, option):

@@ -15,7 +15,12 @@ from pvd_core.sparse import KernelMap, Sites
 MAPS = "kernel maps"
 
 # Everything that starts from coordinates alone passes through one of these; `cached` keeps what backends derive.
-_MAP_BUILDERS = ((Sites, "submanifold_map"), (Sites, "downsampled"), (KernelMap, "cached"))
+_MAP_BUILDERS = (
+    (Sites, "submanifold_map"),
+    (Sites, "downsampled"),
+    (KernelMap, "cached"),
+    (KernelMap, "padded_in_index"),
+)
 
 
 class SpanClock:
