@@ -1,6 +1,7 @@
 """The benchmark measures what it says: relations between figures that hold on any machine, on a tiny network."""
 
 import json
+import subprocess
 
 import numpy as np
 import pytest
@@ -125,6 +126,18 @@ def test_a_combination_that_does_not_run_here_is_left_out_with_its_reason():
     assert skipped["backend"] == "triton"
     assert "GPU" in skipped["reason"]
     assert "Not timed: tiny, triton, fp32: " in as_markdown(with_circumstances(result))
+
+
+def test_an_interruption_leaves_no_process_behind(monkeypatch):
+    started, start = [], subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda *a, **k: started.append(start(*a, **k)) or started[-1])
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        benchmark(plan_of(), progress=interrupt)
+    assert [process.poll() for process in started] == [0]
 
 
 @pytest.mark.parametrize(
