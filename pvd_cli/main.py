@@ -5,6 +5,7 @@ import sys
 
 import typer
 
+from pvd_cli.commands.ablate import ablate
 from pvd_cli.commands.bench import bench
 from pvd_cli.commands.compare import compare
 from pvd_cli.commands.convert import convert
@@ -28,6 +29,7 @@ COMMANDS = (
     compare,
     train,
     distill,
+    ablate,
     evaluate,
     predict,
     label_bag,

@@ -1,0 +1,63 @@
+"""The result file of one run of a grid: its score, and whether the run in a folder is the one that the grid means."""
+
+import json
+import time
+
+from pvd_core.benchmark import hardware, versions
+from pvd_core.errors import UserError
+from pvd_core.segmenter import resolve_device
+from training.checkpoint import write_atomically
+from training.config import TrainConfig, config_as_dict, differing_keys, load_config
+from training.config_fields import filled
+from training.run_folder import RunFolder, source_commit
+
+_FILE = "result.json"
+_METRICS = ("miou", "miou_present", "iou", "accuracy")
+# Where files lie and how many threads work on them makes no other run.
+_FREE = ("dataset", "device", "distillation.teacher", "initial_weights", "num_threads", "num_workers")
+
+
+def write_result(run, metrics, steps, minutes):
+    result = {
+        "row": run.row,
+        "seed": run.seed,
+        **{name: metrics[name] for name in _METRICS},
+        "steps": steps,
+        "minutes": minutes,
+        "hardware": hardware(resolve_device(run.config.device)),
+        "versions": versions(),
+        "commit": source_commit(),
+        "finished": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
+        "config": config_as_dict(run.config),
+    }
+    write_atomically(run.folder / _FILE, json.dumps(result, indent=2).encode())
+
+
+def is_finished(folder):
+    """Whether the run in `folder` has its score."""
+    return (folder / _FILE).is_file()
+
+
+def read_result(run):
+    """The result of a finished run; None for another one."""
+    try:
+        return json.loads((run.folder / _FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+
+
+def check_same_run(run):
+    """Refuses a folder that holds a run with other settings than `run`."""
+    result, config_path = read_result(run), RunFolder(run.folder).config
+    if result is not None:
+        found = filled(TrainConfig, result["config"])
+    elif config_path.is_file():
+        found = load_config(config_path)
+    else:
+        return
+    changed = [key for key in differing_keys(found, run.config) if key not in _FREE]
+    if changed:
+        raise UserError(
+            f"{run.folder} holds a run that differs from the grid in {', '.join(changed)}; give another --out, or "
+            "remove that folder to run it again"
+        )

@@ -1,0 +1,147 @@
+"""A grid file: which networks are trained how, and what each row of the table is."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pvd_core.errors import UserError
+from pvd_core.labels import CLASS_NAMES
+from pvd_core.losses.methods import METHODS
+from training.ablation.near_far import NearFarConfig
+from training.config_fields import apply_overrides, filled, read_yaml
+
+TEACHER, PRETRAINED, RANDOM = "teacher", "pretrained", "random"
+SHOWN = (TEACHER, PRETRAINED)
+STARTS = (PRETRAINED, TEACHER, RANDOM)
+SEED_STEP = 1000
+"""A run that goes on from another one has this more as its seed: it sees the scans in another order."""
+
+
+@dataclass(frozen=True)
+class TeacherConfig:
+    weights: str | None = None
+    """A weights file, used as it is; null: train one first."""
+    settings: dict = field(default_factory=dict)
+    """Of its training, over those of the grid."""
+    for_each_seed: bool = True
+    """Whether every seed has a teacher of its own, so that the spread holds that of teachers too. A weights file is
+    one for all."""
+
+
+@dataclass(frozen=True)
+class RowConfig:
+    name: str
+    label: str | None = None
+    """What the table calls it; the name if null."""
+    shows: str | None = None
+    """teacher or pretrained: the score of that network; no run of its own."""
+    distillation: dict | None = None
+    """method (pvd if left out) and settings, over those of the grid. null: labels alone."""
+    settings: dict = field(default_factory=dict)
+    """Training settings over those of the students."""
+    starts_from: str | None = None
+    """pretrained, teacher (a slice of its weights), random or the name of a row above; null: as the grid says."""
+    paper: dict = field(default_factory=dict)
+    """{column of the table: what the paper prints}."""
+
+
+@dataclass(frozen=True)
+class GridConfig:
+    name: str
+    title: str
+    rows: tuple[RowConfig, ...]
+    notes: tuple[str, ...] = ()
+    """Printed below the table, after those of 'base': how the numbers came about."""
+    base: str | None = None
+    """A file with some of these keys, relative to this one; its values hold where this one has none."""
+    settings: dict = field(default_factory=dict)
+    """Training settings of every run."""
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
+    student: dict = field(default_factory=dict)
+    """Training settings of students, over 'settings'."""
+    pretraining: dict | None = field(default_factory=dict)
+    """Training settings of the plain student that rows start from, over 'student'; null: there is none."""
+    backbone: str = "cylinder3d"
+    """Whose coefficients of the paper's table 4 every method starts from."""
+    methods: dict = field(default_factory=dict)
+    """{method: settings of it that all rows have in common}."""
+    starts_from: str = PRETRAINED
+    near_far: NearFarConfig | None = None
+    """Train on near and validate on far objects of one class."""
+    metric: str = "miou"
+    """What is compared: miou (over the 19 classes), miou_present, or the name of a class for its IoU."""
+    reference: str | None = None
+    """Row that the others are compared with, seed by seed."""
+    is_table_of_methods: bool = False
+    """Whether the results are also written as NAME_methods.json."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+
+    def __post_init__(self):
+        _check_rows(self)
+        unknown = [name for name in self.methods if name not in METHODS]
+        if unknown:
+            raise UserError(f"methods names {', '.join(unknown)}: expected {', '.join(METHODS)}")
+        if self.metric not in ("miou", "miou_present", *CLASS_NAMES[1:]):
+            raise UserError(f"metric is {self.metric!r}: expected miou, miou_present or the name of a class")
+        if self.reference is not None and self.reference not in self.row_names:
+            raise UserError(f"reference is {self.reference!r}: expected a row, one of {', '.join(self.row_names)}")
+        if (
+            not self.seeds
+            or len(set(self.seeds)) < len(self.seeds)
+            or not all(0 <= seed < SEED_STEP for seed in self.seeds)
+        ):
+            raise UserError(f"seeds are {list(self.seeds)}: expected at least one, each once, of 0..{SEED_STEP - 1}")
+
+    @property
+    def row_names(self):
+        return [row.name for row in self.rows]
+
+
+def read_grid(path, overrides=()):
+    """GridConfig of a YAML file, the file that it is based on, and `key=value` overrides."""
+    values = apply_overrides(read_yaml(path), overrides)
+    if values.get("base") is not None:
+        base = read_yaml(Path(path).parent / str(values["base"]))
+        notes = [*(base.get("notes") or ()), *(values.get("notes") or ())]
+        values = {**merged(base, values), "notes": notes}
+    return filled(GridConfig, values)
+
+
+def merged(*layers):
+    """Nested dictionaries as one; later ones win, value by value."""
+    result = {}
+    for layer in layers:
+        for key, value in layer.items():
+            before = result.get(key)
+            result[key] = merged(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
+    return result
+
+
+def _check_rows(grid):
+    if not grid.rows:
+        raise UserError("rows is empty: a grid needs at least one row")
+    above = []
+    for row in grid.rows:
+        where = f"row {row.name!r}"
+        if row.name in above:
+            raise UserError(f"{where} is there twice: rows need names of their own")
+        if row.name != Path(row.name).name or row.name.startswith("."):
+            raise UserError(f"{where}: its name becomes a folder, so it must be no path")
+        if row.name in SHOWN and row.shows != row.name:
+            raise UserError(f"{where}: this name is kept for the row with 'shows: {row.name}'")
+        if row.shows is not None:
+            _check_shown(grid, row, where)
+        start = row.starts_from or grid.starts_from
+        if start not in STARTS and start not in above:
+            raise UserError(f"{where} starts from {start!r}: expected {', '.join(STARTS)} or a row above it")
+        if start == PRETRAINED and row.shows is None and grid.pretraining is None:
+            raise UserError(f"{where} starts from pretrained weights, but pretraining is null")
+        above.append(row.name)
+
+
+def _check_shown(grid, row, where):
+    if row.shows not in SHOWN:
+        raise UserError(f"{where} shows {row.shows!r}: expected {' or '.join(SHOWN)}")
+    if row.distillation is not None or row.settings or row.starts_from is not None:
+        raise UserError(f"{where} shows another run, so it can have no distillation, settings or starts_from")
+    if row.shows == PRETRAINED and grid.pretraining is None:
+        raise UserError(f"{where} shows pretrained weights, but pretraining is null")

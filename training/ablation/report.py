@@ -1,0 +1,100 @@
+"""The results of a grid as Markdown: ours beside the paper's, IoU of the classes, what it was measured on."""
+
+from pvd_core.labels import CLASS_NAMES
+
+
+def markdown(results):
+    """Text of what `results.collect` returns."""
+    parts = [f"# {results['title']}", _intro(results), _main_table(results)]
+    parts += ["\n".join(f"- {note}" for note in results["notes"])] if results["notes"] else []
+    parts += ["## IoU of the classes", _class_table(results), "## Measured on", _origin(results)]
+    return "\n\n".join(parts) + "\n"
+
+
+def metric_name(metric):
+    names = {"miou": "mIoU over 19 classes", "miou_present": "mIoU over the classes present"}
+    return names.get(metric, f"IoU of {metric}")
+
+
+def _intro(results):
+    text = _what(results)
+    if _paper_columns(results):
+        text += (
+            " The paper's numbers are of its own networks on SemanticKITTI's sequence 08: compare the order and the "
+            "differences of rows, not their height, unless ours are of the same."
+        )
+    return text
+
+
+def _what(results):
+    seeds = ", ".join(map(str, results["seeds"]))
+    return (
+        f"{metric_name(results['metric'])}, %, on the validation scans of `{results['dataset']}`: mean +- standard "
+        f"deviation over the seeds {seeds}. Weights are those of the last step; none was chosen by its score."
+    )
+
+
+def _main_table(results):
+    reference, columns = results["reference"], _paper_columns(results)
+    head = ["row", "ours", *([f"over {reference}"] if reference else []), "runs", "steps", "minutes a run"]
+    lines = [
+        [
+            row["label"],
+            _percent(row["score_mean"], row["score_std"]),
+            *([_signed(row["difference"])] if reference else []),
+            f"{len(row['seeds'])}/{len(results['seeds'])}",
+            _number(row["steps"], "{:,}"),
+            _number(row["minutes_mean"], "{:.1f}"),
+            *(str(row["paper"].get(column, "")) for column in columns),
+        ]
+        for row in results["rows"]
+    ]
+    return _table([*head, *(f"paper: {column}" for column in columns)], lines)
+
+
+def _paper_columns(results):
+    return list(dict.fromkeys(column for row in results["rows"] for column in row["paper"]))
+
+
+def _class_table(results):
+    rows = [row for row in results["rows"] if row["seeds"]]
+    lines = [
+        [name, *(_percent(row["iou"][name], row["iou_std"][name]) for row in rows)]
+        for name in CLASS_NAMES[1:]
+        if any(row["iou"][name] for row in rows)
+    ]
+    missing = [name for name in CLASS_NAMES[1:] if name not in [line[0] for line in lines]]
+    note = f"\n\n0 in every row: {', '.join(missing)}." if missing and rows else ""
+    return _table(["class", *(row["label"] for row in rows)], lines) + note
+
+
+def _origin(results):
+    lines = []
+    for machine in results["hardware"]:
+        device = machine["gpu"] or f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads"
+        lines.append(f"- {device}; {machine['system']}")
+    lines += [f"- torch {each['torch']}, Python {each['python']}" for each in results["versions"]]
+    lines += [f"- commit {', '.join(results['commits'])}"] if results["commits"] else ["- no run has finished yet"]
+    return "\n".join(lines)
+
+
+def _table(head, lines):
+    rule = ["---", *(["---:"] * (len(head) - 1))]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, rule, *lines])
+
+
+def _percent(mean, deviation):
+    if mean is None:
+        return "-"
+    return f"{100 * mean:.1f}" if deviation is None else f"{100 * mean:.1f} +- {100 * deviation:.1f}"
+
+
+def _signed(difference):
+    if difference is None:
+        return "-"
+    sign = "+" if difference["mean"] >= 0 else ""
+    return sign + _percent(difference["mean"], difference["std"])
+
+
+def _number(value, form):
+    return "-" if value is None else form.format(value)

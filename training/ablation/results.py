@@ -1,0 +1,113 @@
+"""The results of a grid so far: mean and spread over seeds of every row, as one JSON-able dictionary."""
+
+import json
+import statistics
+from pathlib import Path
+
+from training.ablation.chart import draw_chart
+from training.ablation.finished import read_result
+from training.ablation.locks import locked
+from training.ablation.report import markdown
+from training.checkpoint import write_atomically
+
+
+def write_results(grid, plan, dataset, out):
+    """Writes results.json, results.md, results.png where matplotlib is there, and the table of methods where the grid
+    is one, into the folder `out`. Returns the dictionary of results.json."""
+    out = Path(out)
+    # So that of two processes the one that comes last has seen the runs of both.
+    with locked(out / ".results.lock", waits=True):
+        results = collect(grid, plan, dataset)
+        _write_json(out / "results.json", results)
+        write_atomically(out / "results.md", markdown(results).encode())
+        if grid.is_table_of_methods:
+            _write_json(out / f"{grid.name}_methods.json", _table_of_methods(results))
+        draw_chart(results, out / "results.png")
+    return results
+
+
+def collect(grid, plan, dataset):
+    """Figures are 0..1; spreads are standard deviations of a sample (n - 1), null for a single seed."""
+    runs = {name: [result for run in shown if (result := read_result(run))] for name, shown in plan.by_row.items()}
+    rows = [_row(grid, row, runs[row.name]) for row in grid.rows]
+    reference = next((row for row in rows if row["name"] == grid.reference), None)
+    for row in rows:
+        row["difference"] = None if reference in (None, row) else _difference(row, reference)
+    results = [result for row in runs.values() for result in row]
+    return {
+        "grid": grid.name,
+        "title": grid.title,
+        "notes": list(grid.notes),
+        "dataset": Path(dataset).resolve().name,
+        "metric": grid.metric,
+        "reference": grid.reference,
+        "seeds": list(grid.seeds),
+        "hardware": _distinct(result["hardware"] for result in results),
+        "versions": _distinct(result["versions"] for result in results),
+        "commits": _distinct(result["commit"] for result in results),
+        "rows": rows,
+    }
+
+
+def score_of(result, metric):
+    """The figure of a run that a grid compares."""
+    return result["iou"][metric] if metric in result["iou"] else result[metric]
+
+
+def _row(grid, row, results):
+    scores = [score_of(result, grid.metric) for result in results]
+    iou = {name: [result["iou"][name] for result in results] for name in (results[0]["iou"] if results else ())}
+    return {
+        "name": row.name,
+        "label": row.label or row.name,
+        "paper": row.paper,
+        "seeds": [result["seed"] for result in results],
+        "scores": scores,
+        **_spread("score", scores),
+        **_spread("miou", [result["miou"] for result in results]),
+        **_spread("miou_present", [result["miou_present"] for result in results]),
+        "iou": {name: statistics.fmean(values) for name, values in iou.items()},
+        "iou_std": {name: _deviation(values) for name, values in iou.items()},
+        "steps": results[0]["steps"] if results else None,
+        "minutes_mean": statistics.fmean(result["minutes"] for result in results) if results else None,
+    }
+
+
+def _difference(row, reference):
+    """Of the scores, seed by seed; None where no seed is in both."""
+    of_reference = dict(zip(reference["seeds"], reference["scores"], strict=True))
+    pairs = zip(row["seeds"], row["scores"], strict=True)
+    differences = [score - of_reference[seed] for seed, score in pairs if seed in of_reference]
+    return {**_spread("", differences), "num_seeds": len(differences)} if differences else None
+
+
+def _spread(name, values):
+    prefix = f"{name}_" if name else ""
+    return {f"{prefix}mean": statistics.fmean(values) if values else None, f"{prefix}std": _deviation(values)}
+
+
+def _deviation(values):
+    return statistics.stdev(values) if len(values) > 1 else None
+
+
+def _distinct(items):
+    return [json.loads(text) for text in dict.fromkeys(json.dumps(item) for item in items)]
+
+
+def _table_of_methods(results):
+    done = [row for row in results["rows"] if row["seeds"]]
+    return {
+        **{key: results[key] for key in ("dataset", "hardware", "seeds")},
+        "rows": [
+            {
+                "method": row["name"],
+                "seeds": row["seeds"],
+                **{key: row[key] for key in ("miou_mean", "miou_std", "iou", "iou_std")},
+            }
+            for row in done
+        ],
+    }
+
+
+def _write_json(path, content):
+    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
