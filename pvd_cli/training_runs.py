@@ -27,7 +27,10 @@ def start_or_resume(dataset, out, config, overrides, resume):
             raise UserError("no folder for the run: name one with --out")
         overrides = [*overrides, *([f"dataset={dataset}"] if dataset is not None else [])]
         settings, run_dir = load_config(config, overrides), out
-    report(train(settings, run_dir, resume=resume is not None, progress=ConsoleProgress()))
+    summary = train(settings, run_dir, resume=resume is not None, progress=ConsoleProgress())
+    # Of several processes one reports.
+    if summary is not None:
+        report(summary)
 
 
 def report(summary):

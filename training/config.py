@@ -100,6 +100,7 @@ class TrainConfig:
     max_minutes: float | None = None
     """Stops in time, state kept, so that the run can be resumed; the schedule does not shrink."""
     batch_size: int = 2
+    """Scans of a batch: of all processes together, a multiple of their number where torchrun starts several."""
     accumulate: int = 1
     """Batches whose gradients are summed for one optimizer step."""
     ema_decay: float = 0.0
@@ -108,7 +109,8 @@ class TrainConfig:
     device: str = "auto"
     precision: str = "32-true"
     num_threads: int = 0
-    """Threads of the network; 0 leaves it to torch. A resumed run is bit-identical only with the same number."""
+    """Threads of the network, of each process; 0 leaves it to torch, which takes one where torchrun starts several. A
+    resumed run is bit-identical only with the same number."""
     num_workers: int = 1
     """Threads that read and prepare the coming batches; 0 prepares each when it is needed."""
     stream: StreamConfig = field(default_factory=StreamConfig)

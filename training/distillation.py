@@ -66,6 +66,7 @@ class DistillationObjective(nn.Module):
             teacher = self.teacher(batch.voxels, with_points=needs_points)
         # Losses in float32 whatever the networks compute in.
         with torch.autocast(device_type=batch.point_labels_P.device.type, enabled=False):
+            scans = range(batch.first_scan, batch.first_scan + batch.voxels.batch_size)
             pair = DistillationPair(
                 student,
                 teacher,
@@ -73,13 +74,15 @@ class DistillationObjective(nn.Module):
                 batch.voxel_labels_V,
                 batch.point_labels_P,
                 _generator(self.seed, batch.number),
+                tuple(_generator(self.seed, batch.number, scan) for scan in scans),
             )
             return {**self.supervised.terms(student, batch), **self.method(pair)}
 
 
-def _generator(seed, batch_number):
-    """What a method draws at random is a function of the seed and the batch: a resumed run draws the same."""
-    (state,) = np.random.SeedSequence((seed, _DRAWS, batch_number)).generate_state(1, np.uint64)
+def _generator(seed, batch_number, *scan):
+    """What a method draws at random is a function of the seed, the batch and, where it is for one scan, the scan's
+    number in it: a resumed run, or one with other ranks, draws the same."""
+    (state,) = np.random.SeedSequence((seed, _DRAWS, batch_number, *scan)).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(state >> np.uint64(1)))
 
 

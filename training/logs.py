@@ -33,6 +33,21 @@ class Logs:
         self._tensorboard.close()
 
 
+class NoLogs:
+    """Writes nothing, for the ranks that leave it to the first."""
+
+    has_tensorboard = True
+
+    def losses(self, step, **values):
+        pass
+
+    def validation(self, step, metrics):
+        pass
+
+    def close(self):
+        pass
+
+
 class _NoTensorBoard:
     def add_scalar(self, name, value, step):
         pass

@@ -1,4 +1,4 @@
-"""The training loop: first stage, supervised. `train` is its table of contents."""
+"""The training loop, on one process or on the ranks that torchrun starts. `train` is its table of contents."""
 
 import contextlib
 import json
@@ -12,8 +12,9 @@ from pvd_core.weights import save_weights
 from training.checkpoint import write_atomically
 from training.config import config_as_dict, settings_without_effect
 from training.curves import draw_curves
+from training.distributed import agreed_reason, launched_fabric, on_first_rank
 from training.evaluate import metrics_of, score
-from training.logs import Logs
+from training.logs import Logs, NoLogs
 from training.optimization import learning_rate
 from training.prefetch import prefetched
 from training.progress import NoProgress
@@ -27,33 +28,42 @@ def train(config, run_dir, resume=False, progress=None):
     """Trains a network by a TrainConfig, in the new folder `run_dir` or, with `resume`, on from its last checkpoint.
 
     Returns a JSON-able summary: "stopped" (done, max_minutes or interrupted), "steps", "miou", "miou_present", "iou",
-    "best_miou", "best_step", "weights" (the best ones), "last_weights", "num_parameters", "minutes", "run_dir".
+    "best_miou", "best_step", "weights" (the best ones), "last_weights", "num_parameters", "minutes", "run_dir". With
+    several ranks the first one alone shows progress, writes and returns it; the others return None.
     """
-    progress = progress or NoProgress()
-    run = RunFolder(run_dir)
-    with held_alone(run.path, "training"):
-        run.check(config, resume)
+    run, fabric = RunFolder(run_dir), launched_fabric(config)
+    progress = progress if progress is not None and fabric.is_global_zero else NoProgress()
+    with contextlib.ExitStack() as held:
+        on_first_rank(lambda: _take(run, config, resume, held), fabric)
         with contextlib.closing(open_data(config)) as data:
-            return _train(build_session(config, data, run, progress), resume)
+            return _train(build_session(config, data, run, progress, fabric), resume)
+
+
+def _take(run, config, resume, held):
+    held.enter_context(held_alone(run.path, "training"))
+    run.check(config, resume)
 
 
 def _train(session, resume):
     config, run, progress = session.config, session.run, session.progress
-    run.open(config)
+    if session.writes:
+        run.open(config)
     _restore_or_start(session, resume)
-    logs = Logs(run, session.state.step)
+    logs = Logs(run, session.state.step) if session.writes else NoLogs()
     with contextlib.closing(logs), progress, StopRequest(config.max_minutes, progress.note) as stop:
         _describe(session, logs)
         stopped = _run_steps(session, logs, stop)
-        _finish(session, logs, stopped)
-    return _write_summary(session, stopped)
+        if session.writes:
+            _finish(session, logs, stopped)
+        session.fabric.barrier()
+    return _write_summary(session, stopped) if session.writes else None
 
 
 def _restore_or_start(session, resume):
-    if resume and session.run.checkpoint.exists():
+    if resume and on_first_rank(session.run.checkpoint.exists, session.fabric):
         session.state.restore(session.run.checkpoint)
         session.progress.note(f"resumes after step {session.state.step}")
-    else:
+    elif session.writes:
         # A run killed before its first checkpoint starts again: it is the same run.
         session.state.save(session.run.checkpoint)
 
@@ -82,7 +92,7 @@ def _run_steps(session, logs, stop):
         contextlib.closing(session.data),
     ):
         while state.step < session.num_steps:
-            reason = stop.reason(needed_s=step_s + session.validation_s)
+            reason = agreed_reason(stop.reason(needed_s=step_s + session.validation_s), session.fabric.device)
             if reason is not None:
                 return reason
             start = time.perf_counter()
@@ -91,7 +101,8 @@ def _run_steps(session, logs, stop):
             state.seconds += step_s
             logs.losses(state.step, **record, step_ms=round(step_s * 1e3, 1))
             session.progress.step(state.step, record, step_s)
-            _validate_and_save_if_due(session, logs)
+            if session.writes:
+                _validate_and_save_if_due(session, logs)
     return "done"
 
 
@@ -106,10 +117,12 @@ def _step(session, batches):
         start = time.perf_counter()
         batch = next(batches)
         wait_s += time.perf_counter() - start
-        terms = objective(batch)
-        values = {name: term.item() for name, term in terms.items()}
-        _check_finite(session, values, state.step * config.accumulate + i)
-        session.fabric.backward(sum(terms.values()) / config.accumulate)
+        # Ranks exchange their gradients once a step.
+        with session.fabric.no_backward_sync(objective, enabled=i + 1 < config.accumulate):
+            terms = objective(batch)
+            values = {name: term.item() for name, term in terms.items()}
+            _check_finite(session, values, state.step * config.accumulate + i)
+            session.fabric.backward(sum(terms.values()) / config.accumulate)
         losses = {name: losses.get(name, 0.0) + value / config.accumulate for name, value in values.items()}
     norm = session.fabric.clip_gradients(
         objective, state.optimizer, max_norm=config.optimizer.gradient_clip or math.inf, error_if_nonfinite=False

@@ -8,9 +8,8 @@ from lightning.fabric import Fabric
 
 from pvd_core.errors import UserError
 from pvd_core.models import build_model
-from pvd_core.segmenter import resolve_device
 from pvd_core.weights import load_model, load_state
-from training.batches import BatchStream
+from training.batches import BatchStream, Share
 from training.class_weights import class_weights, describe
 from training.config import TrainConfig
 from training.dataset import ScanFolder
@@ -49,6 +48,11 @@ class Session:
     num_steps: int
     validation_s: float = 0.0
 
+    @property
+    def writes(self):
+        """Whether this process is the one, of all ranks, that validates and writes files."""
+        return self.fabric.is_global_zero
+
 
 def open_data(config):
     """To be closed: processes may simulate."""
@@ -63,13 +67,9 @@ def _training_scans(config):
     return FolderStream(folder, folder.evenly_spaced(config.max_scans), config.seed, config.mixing.bank_scans)
 
 
-def build_session(config, data, run, progress):
+def build_session(config, data, run, progress, fabric):
     if config.num_threads:
         torch.set_num_threads(config.num_threads)
-    device = resolve_device(config.device)
-    fabric = Fabric(
-        accelerator=device.type, devices=[device.index or 0] if device.type == "cuda" else 1, precision=config.precision
-    )
     torch.manual_seed(config.seed)
     model = build_model(config.model)
     _check_objective(config, model)
@@ -78,7 +78,7 @@ def build_session(config, data, run, progress):
         load_state(model, initial.state_dict(), config.initial_weights)
     method = None
     if config.distillation is not None:
-        teacher = load_teacher(config.distillation.teacher, model, device)
+        teacher = load_teacher(config.distillation.teacher, model, fabric.device)
         if config.distillation.starts_from_teacher:
             load_state(model, sliced_state(teacher, model), config.distillation.teacher)
         method = build_method(config.distillation, model, teacher)
@@ -93,8 +93,16 @@ def build_session(config, data, run, progress):
     objective, optimizer = fabric.setup(objective, optimizer)
     running_mean = RunningMean(model, config.ema_decay) if config.ema_decay else None
     state = TrainingState(model, optimizer, running_mean, data.training.fingerprint(), method)
+    share = Share(fabric.global_rank, fabric.world_size)
     stream = BatchStream(
-        data.training, config.batch_size, config.seed, config.augmentation, config.mixing, model.grid, device
+        data.training,
+        config.batch_size,
+        config.seed,
+        config.augmentation,
+        config.mixing,
+        model.grid,
+        fabric.device,
+        share,
     )
     return Session(config, data, run, progress, fabric, objective, state, stream, _num_steps(config, data))
 

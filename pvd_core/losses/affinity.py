@@ -5,6 +5,8 @@ K supervoxels, N rows of each, D channels (student's and teacher's may differ).
 
 import torch
 
+from pvd_core.ranks import sum_over_ranks
+
 AFFINITY_NORMS = ("padded", "valid")
 _LEAST_NORM = 1e-8
 
@@ -13,14 +15,13 @@ def affinity_loss(student_VD, teacher_VD, rows_KN, norm="padded"):
     """Scalar: mean over supervoxels of the mean squared difference of the cosine-similarity matrices of rows
     `rows_KN` (int64, -1 for a zero row): sum_ij (C_S - C_T)^2 / N^2.
 
-    `norm` "valid" divides by the squared number of real rows instead of N^2. Zero rows are similar to nothing.
+    The mean is over the supervoxels of all ranks. `norm` "valid" divides by the squared number of real rows instead of
+    N^2. Zero rows are similar to nothing.
 
     The N x N matrices are never built: with rows of unit length, C = F F^T and
     |F_S F_S^T - F_T F_T^T|^2 = |F_S^T F_S|^2 - 2 |F_S^T F_T|^2 + |F_T^T F_T|^2, matrices of D x D. It takes N * D^2
     products in place of N^2 * D, and memory that does not grow with N^2. In float64: the three terms nearly cancel.
     """
-    if rows_KN.numel() == 0:
-        return student_VD.reshape(-1)[:0].float().sum()
     student_KND = _unit_rows(student_VD, rows_KN)
     teacher_KND = _unit_rows(teacher_VD, rows_KN)
     squared_K = (
@@ -29,7 +30,8 @@ def affinity_loss(student_VD, teacher_VD, rows_KN, norm="padded"):
         + _squared_product(teacher_KND, teacher_KND)
     )
     num_rows_K = (rows_KN >= 0).sum(dim=1).clamp(min=1) if norm == "valid" else rows_KN.shape[1]
-    return (squared_K / num_rows_K**2).mean().float()
+    num_supervoxels = sum_over_ranks(torch.tensor(len(rows_KN), device=rows_KN.device))
+    return (sum_over_ranks((squared_K / num_rows_K**2).sum()) / num_supervoxels.clamp(min=1)).float()
 
 
 def affinity_matrix(features_VD, rows_N):

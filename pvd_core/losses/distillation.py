@@ -1,7 +1,8 @@
 """What every distillation method is given, and the rules that all of them share.
 
 A method is a module: `method(pair)` returns {term: scalar loss}, each already times its coefficient. The teacher's
-tensors carry no gradient. V voxels, P points, C classes.
+tensors carry no gradient. With several ranks a method gets the pair of its own share of the batch, as many scans on
+every rank, and returns the terms of the whole batch. V voxels, P points, C classes.
 """
 
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from pvd_core.models.output import SegmentationOutput
+from pvd_core.ranks import num_ranks
 from pvd_core.voxels import VoxelBatch
 
 
@@ -22,7 +24,17 @@ class DistillationPair:
     voxel_labels_V: torch.Tensor  # int64 (V,), 0 = ignored
     point_labels_P: torch.Tensor  # int64 (P,), 0 = ignored
     generator: torch.Generator | None = None
-    """On the CPU; what a method draws at random comes from here, so that a resumed run draws the same."""
+    """On the CPU; what a method draws at random for the batch comes from here, so that a resumed run draws the same."""
+    scan_generators: tuple | None = None
+    """What it draws for one scan, so that the scan may be on any rank; None: `generator` for all."""
+
+    @property
+    def num_scans(self):
+        """Of all ranks."""
+        return self.voxels.batch_size * num_ranks()
+
+    def generator_of(self, scan):
+        return self.generator if self.scan_generators is None else self.scan_generators[scan]
 
     def voxels_of_scans(self):
         """A slice of the voxels for each scan."""

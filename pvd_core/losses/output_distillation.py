@@ -2,6 +2,8 @@
 
 import torch
 
+from pvd_core.ranks import sum_over_ranks
+
 DIRECTIONS = ("teacher_student", "student_teacher")
 
 
@@ -11,11 +13,13 @@ def output_distillation(
     """Scalar float32: T^2 * sum of KL divergences over the rows that count / (num_rows * C).
 
     `direction` "teacher_student" is KL(teacher || student), "student_teacher" the other way round (as the paper
-    prints it). `num_rows` None: the rows that count (bool (V,)); else any number, such as all cells of the grid.
+    prints it). `num_rows` None: the rows that count (bool (V,)); else any number, such as all cells of the grid. Rows
+    and `num_rows` are added up over the ranks.
     """
     student_VC = (student_logits_VC[is_counted_V].float() / temperature).log_softmax(dim=1)
     teacher_VC = (teacher_logits_VC[is_counted_V].float() / temperature).log_softmax(dim=1)
     first_VC, second_VC = (teacher_VC, student_VC) if direction == "teacher_student" else (student_VC, teacher_VC)
     divergence = torch.nn.functional.kl_div(second_VC, first_VC, reduction="sum", log_target=True)
-    num_rows = len(student_VC) if num_rows is None else num_rows
-    return temperature**2 * divergence / max(num_rows * student_logits_VC.shape[1], 1)
+    num_rows = is_counted_V.sum() if num_rows is None else torch.tensor(num_rows, device=divergence.device)
+    num_values = sum_over_ranks(num_rows) * student_logits_VC.shape[1]
+    return temperature**2 * sum_over_ranks(divergence) / num_values.clamp(min=1)

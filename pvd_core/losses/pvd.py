@@ -127,36 +127,49 @@ class PVD(nn.Module):
             return {}
         supervoxel_V = self.partition.numbers(voxels.coords_V4, voxels.grid)
         is_minority_V = self.is_minority_C[pair.voxel_labels_V]
-        drawn_K = self._draw(supervoxel_V, is_minority_V, pair)
+        drawn_of_scans = self._draw(supervoxel_V, is_minority_V, pair)
         terms = {}
         if config.point_affinity:
             supervoxel_P = supervoxel_V[voxels.point_to_voxel_P]
             is_minority_P = self.is_minority_C[pair.point_labels_P]
-            rows_KN = choose_rows(supervoxel_P, drawn_K, is_minority_P, config.num_points, pair.generator)
+            rows_KN = _rows(supervoxel_P, drawn_of_scans, is_minority_P, config.num_points, pair)
             student_PD, teacher_PD = (_point_tap(output, config.point_tap) for output in (pair.student, pair.teacher))
             loss = affinity_loss(student_PD, teacher_PD, rows_KN, config.affinity_norm)
             terms["point_affinity"] = config.point_affinity * loss
         if config.voxel_affinity:
-            rows_KN = choose_rows(supervoxel_V, drawn_K, is_minority_V, config.num_voxels, pair.generator)
+            rows_KN = _rows(supervoxel_V, drawn_of_scans, is_minority_V, config.num_voxels, pair)
             student_VE, teacher_VE = (_voxel_tap(output, config.voxel_tap) for output in (pair.student, pair.teacher))
             loss = affinity_loss(student_VE, teacher_VE, rows_KN, config.affinity_norm)
             terms["voxel_affinity"] = config.voxel_affinity * loss
         return terms
 
     def _draw(self, supervoxel_V, is_minority_V, pair):
-        """Numbers of the supervoxels that this step looks at, int64 (K,)."""
+        """Numbers of the supervoxels that this step looks at, an int64 tensor for each scan."""
         config, voxels = self.config, pair.voxels
         distance_S = self.partition.relative_distances(voxels.grid, voxels.batch_size, supervoxel_V.device)
         num_voxels_S = torch.bincount(supervoxel_V, minlength=len(distance_S))
         num_minority_S = torch.bincount(supervoxel_V[is_minority_V], minlength=len(distance_S))
         factor_S = class_factor(num_minority_S, config.class_alpha, config.class_beta)
         weights_S = sampling_weights(config.sampler, num_voxels_S, factor_S, distance_S)
-        return draw_supervoxels(
-            weights_S, voxels.batch_size, config.num_supervoxels, pair.generator, config.with_replacement
-        )
+        # Scan by scan, each with its own random numbers.
+        weights_BS = weights_S.view(voxels.batch_size, -1)
+        return [
+            draw_supervoxels(weights, 1, config.num_supervoxels, pair.generator_of(scan), config.with_replacement)
+            + scan * len(weights)
+            for scan, weights in enumerate(weights_BS)
+        ]
 
     def _is_counted(self, labels):
         return torch.ones_like(labels, dtype=torch.bool) if self.config.includes_ignored else labels != 0
+
+
+def _rows(supervoxel_V, drawn_of_scans, is_minority_V, num_rows, pair):
+    """`choose_rows` of all scans, int64 (K, num_rows)."""
+    rows_of_scans = (
+        choose_rows(supervoxel_V, drawn_K, is_minority_V, num_rows, pair.generator_of(scan))
+        for scan, drawn_K in enumerate(drawn_of_scans)
+    )
+    return torch.cat(list(rows_of_scans))
 
 
 def _point_tap(output, tap):

@@ -1,10 +1,14 @@
 """Supervised segmentation losses: cross-entropy and Lovasz-softmax (Berman et al. 2018, algorithm 1).
 
+With several ranks each loss is that of the rows of all of them, the same on every rank.
+
 V voxels or points, C classes, S the classes present among the labels.
 """
 
 import torch
 import torch.nn.functional as F
+
+from pvd_core.ranks import rows_of_all_ranks, sum_over_ranks
 
 
 def cross_entropy(logits, labels, class_weights=None, ignore=0):
@@ -13,9 +17,14 @@ def cross_entropy(logits, labels, class_weights=None, ignore=0):
     `logits` float (V, C); `labels` int64 (V,) in 0..C-1; `class_weights` float (C,) or None. With weights the mean is
     sum(w_y * loss) / sum(w_y).
     """
-    if not (labels != ignore).any():
-        return _zero_of(logits)
-    return F.cross_entropy(logits.float(), labels, weight=class_weights, ignore_index=ignore)
+    is_counted = labels != ignore
+    weights = is_counted if class_weights is None else class_weights[labels] * is_counted
+    if is_counted.any():
+        loss = F.cross_entropy(logits.float(), labels, weight=class_weights, ignore_index=ignore, reduction="sum")
+    else:
+        loss = _zero_of(logits)
+    total = sum_over_ranks(weights.sum()).float()
+    return sum_over_ranks(loss) / total.clamp(min=torch.finfo(torch.float32).tiny)
 
 
 def lovasz_softmax(probabilities_VC, labels_V, ignore=0):
@@ -25,12 +34,13 @@ def lovasz_softmax(probabilities_VC, labels_V, ignore=0):
     count. All rows are taken together, whichever scan of the batch they come from.
     """
     is_counted_V = labels_V != ignore
-    labels_V = labels_V[is_counted_V]
+    labels_V = rows_of_all_ranks(labels_V[is_counted_V])
+    probabilities_VC = rows_of_all_ranks(probabilities_VC[is_counted_V].float())
     if len(labels_V) == 0:
         return _zero_of(probabilities_VC)
     present_S = torch.unique(labels_V)
     # Classes as rows: sorting contiguous rows is several times faster than sorting columns.
-    probabilities_SV = probabilities_VC[is_counted_V].float().T[present_S]
+    probabilities_SV = probabilities_VC.T[present_S]
     is_class_SV = labels_V[None, :] == present_S[:, None]
     errors_SV = torch.where(is_class_SV, 1 - probabilities_SV, probabilities_SV)
     sorted_errors_SV, order_SV = torch.sort(errors_SV, dim=1, descending=True)

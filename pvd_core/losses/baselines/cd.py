@@ -9,6 +9,7 @@ from torch import nn
 
 from pvd_core.errors import UserError
 from pvd_core.losses.distillation import zero_of
+from pvd_core.ranks import sum_over_ranks
 
 
 @dataclass(frozen=True)
@@ -52,4 +53,4 @@ class CD(nn.Module):
             student = (student_VC[voxels].float() / temperature).log_softmax(dim=0)
             teacher = (teacher_VC[voxels].float() / temperature).log_softmax(dim=0)
             total = total + nn.functional.kl_div(student, teacher, reduction="sum", log_target=True)
-        return temperature**2 * total / (pair.voxels.batch_size * student_VC.shape[1])
+        return temperature**2 * sum_over_ranks(total) / (pair.num_scans * student_VC.shape[1])

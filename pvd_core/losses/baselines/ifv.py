@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from pvd_core.labels import NUM_CLASSES
-from pvd_core.losses.distillation import zero_of
+from pvd_core.ranks import sum_over_ranks
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,11 @@ class IFV(nn.Module):
         group_V = pair.voxels.coords_V4[:, 0] * NUM_CLASSES + pair.voxel_labels_V
         num_G = torch.bincount(group_V, minlength=pair.voxels.batch_size * NUM_CLASSES)
         counted_V = (pair.voxel_labels_V != 0) & (num_G[group_V] >= 2)
-        if not counted_V.any():
-            return {"ifv": zero_of(pair.student.voxel_features_VE)}
         group_V = group_V[counted_V]
         student_V = _similarity_to_mean(pair.student.voxel_features_VE[counted_V].float(), group_V, num_G)
         teacher_V = _similarity_to_mean(pair.teacher.voxel_features_VE[counted_V].float(), group_V, num_G)
-        return {"ifv": self.config.weight * (student_V - teacher_V).square().mean()}
+        num_counted = sum_over_ranks(counted_V.sum()).clamp(min=1)
+        return {"ifv": self.config.weight * sum_over_ranks((student_V - teacher_V).square().sum()) / num_counted}
 
 
 def _similarity_to_mean(features_VD, group_V, num_G):

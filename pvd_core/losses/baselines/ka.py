@@ -10,6 +10,8 @@ from torch import nn
 
 from pvd_core.errors import UserError
 from pvd_core.losses.distillation import zero_of
+from pvd_core.models.norm import Norm
+from pvd_core.ranks import rows_of_all_ranks, sum_over_ranks
 
 
 @dataclass(frozen=True)
@@ -46,25 +48,27 @@ class KA(nn.Module):
         super().__init__()
         self.config = config
         code = config.code_channels
-        self.encoder = nn.Sequential(nn.Linear(teacher.voxel_features, code), nn.BatchNorm1d(code), nn.ReLU())
+        self.encoder = nn.Sequential(nn.Linear(teacher.voxel_features, code), Norm(code), nn.ReLU())
         self.decoder = nn.Linear(code, teacher.voxel_features)
-        self.adapter = nn.Sequential(nn.Linear(student.voxel_features, code), nn.BatchNorm1d(code), nn.ReLU())
+        self.adapter = nn.Sequential(nn.Linear(student.voxel_features, code), Norm(code), nn.ReLU())
         self.register_buffer("num_steps", torch.zeros((), dtype=torch.int64))
 
     def forward(self, pair):
         teacher_VD = pair.teacher.voxel_features_VE.float()
-        if len(teacher_VD) < 2:
+        num_voxels = sum_over_ranks(torch.tensor(len(teacher_VD), device=teacher_VD.device))
+        if num_voxels < 2:
             return {"ka_autoencoder": zero_of(self.decoder.weight)}
         code_VH = self.encoder(teacher_VD)
-        reconstruction = (self.decoder(code_VH) - teacher_VD).square().mean()
-        terms = {"ka_autoencoder": reconstruction + self.config.sparsity * code_VH.abs().mean()}
+        reconstruction = _mean((self.decoder(code_VH) - teacher_VD).square(), num_voxels)
+        terms = {"ka_autoencoder": reconstruction + self.config.sparsity * _mean(code_VH.abs(), num_voxels)}
         is_ready = float(self.num_steps >= self.config.autoencoder_steps)
         if self.training:
             self.num_steps += 1
         # Always run, so that every parameter takes part in every step.
         adapted_VH = self.adapter(pair.student.voxel_features_VE.float())
         student_VH, code_VH = _unit(adapted_VH), _unit(code_VH.detach())
-        terms["ka_adaptation"] = is_ready * self.config.adaptation * (student_VH - code_VH).abs().mean()
+        terms["ka_adaptation"] = is_ready * self.config.adaptation * _mean((student_VH - code_VH).abs(), num_voxels)
+        student_VH, code_VH = rows_of_all_ranks(student_VH), rows_of_all_ranks(code_VH)
         rows_N = self._drawn_rows(len(code_VH), pair.generator).to(code_VH.device)
         student_NN = student_VH[rows_N] @ student_VH[rows_N].T
         teacher_NN = code_VH[rows_N] @ code_VH[rows_N].T
@@ -75,6 +79,11 @@ class KA(nn.Module):
 
     def _drawn_rows(self, num_voxels, generator):
         return torch.randperm(num_voxels, generator=generator)[: self.config.num_affinity_voxels]
+
+
+def _mean(values_VC, num_rows):
+    """Mean over the `num_rows` rows of all ranks."""
+    return sum_over_ranks(values_VC.sum()) / (num_rows * values_VC.shape[1])
 
 
 def _unit(features_VH):

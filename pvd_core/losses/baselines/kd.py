@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from pvd_core.errors import UserError
-from pvd_core.losses.distillation import zero_of
+from pvd_core.ranks import sum_over_ranks
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,9 @@ class KD(nn.Module):
 
     def _loss(self, student_VC, teacher_VC, labels_V):
         counted_V = labels_V != 0
-        if not counted_V.any():
-            return zero_of(student_VC)
         temperature = self.config.temperature
         student_VC = (student_VC[counted_V].float() / temperature).log_softmax(dim=1)
         teacher_VC = (teacher_VC[counted_V].float() / temperature).log_softmax(dim=1)
-        divergence = nn.functional.kl_div(student_VC, teacher_VC, reduction="batchmean", log_target=True)
-        return self.config.weight * temperature**2 * divergence
+        divergence = nn.functional.kl_div(student_VC, teacher_VC, reduction="sum", log_target=True)
+        num_counted = sum_over_ranks(counted_V.sum()).clamp(min=1)
+        return self.config.weight * temperature**2 * sum_over_ranks(divergence) / num_counted

@@ -10,6 +10,7 @@ from torch import nn
 
 from pvd_core.losses.distillation import zero_of
 from pvd_core.losses.supervoxels import SupervoxelPartition
+from pvd_core.ranks import sum_over_ranks
 
 
 @dataclass(frozen=True)
@@ -53,16 +54,15 @@ class SKD(nn.Module):
             student_NN = _gram(pair.student.voxel_features_VE[voxels], node_number_V, len(nodes))
             teacher_NN = _gram(pair.teacher.voxel_features_VE[voxels], node_number_V, len(nodes))
             total = total + (student_NN - teacher_NN).square().mean()
-        return total / pair.voxels.batch_size
+        return sum_over_ranks(total) / pair.num_scans
 
 
 def _soft_cross_entropy(pair):
     counted_V = pair.voxel_labels_V != 0
-    if not counted_V.any():
-        return zero_of(pair.student.voxel_logits_VC)
     student_VC = pair.student.voxel_logits_VC[counted_V].float().log_softmax(dim=1)
     teacher_VC = pair.teacher.voxel_logits_VC[counted_V].float().softmax(dim=1)
-    return -(teacher_VC * student_VC).sum(dim=1).mean()
+    num_counted = sum_over_ranks(counted_V.sum()).clamp(min=1)
+    return -sum_over_ranks((teacher_VC * student_VC).sum()) / num_counted
 
 
 def _gram(features_VD, node_V, num_nodes):
