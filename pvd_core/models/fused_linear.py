@@ -39,6 +39,8 @@ def linear(rows, weight, bias, relu=False):
 
 def in_chunks(function, *inputs):
     """`function` of equally many rows of all `inputs`, chunk by chunk; it returns a tensor or a tuple of tensors."""
+    if inputs[0].device.type != "cpu":
+        return function(*inputs)
     num_rows = inputs[0].shape[0]
     results = None
     for start in range(0, max(num_rows, 1), _CHUNK_ROWS):
@@ -53,9 +55,9 @@ def in_chunks(function, *inputs):
 
 
 def _chunk(rows, start):
-    """Rows `start` and on; the last chunk is filled up with zeros to a bucket, so that its shape recurs."""
+    """Rows `start` and on; the last chunk is filled up with zeros to a power of two, so that its shape recurs."""
     chunk = rows[start : start + _CHUNK_ROWS]
-    missing = onednn.row_bucket(chunk.shape[0]) - chunk.shape[0]
+    missing = onednn.power_of_two(chunk.shape[0]) - chunk.shape[0]
     return functional.pad(chunk, (0, 0, 0, missing)) if missing else chunk
 
 

@@ -63,4 +63,7 @@ class VoxelCompression(nn.Module):
         self.linear = nn.Linear(in_features, out_features)
 
     def forward(self, features_PD, batch):
-        return nn.functional.relu(self.linear(max_of_points(features_PD, batch)), inplace=True)
+        features_VD = max_of_points(features_PD, batch)
+        if not (self.training or torch.is_grad_enabled()):
+            return in_chunks(lambda rows: linear(rows, self.linear.weight, self.linear.bias, relu=True), features_VD)
+        return nn.functional.relu(self.linear(features_VD), inplace=True)

@@ -44,7 +44,7 @@ class MirrorRefinement(nn.Module):
         voxel_weight, _ = folded(self.from_voxel, after=self.norm)
         point_weight, point_bias = folded(self.from_point, after=self.norm)
         layers = [folded(layer.linear, after=layer.norm) for layer in self.layers]
-        from_voxels = linear(voxel_features_VE, voxel_weight, None)
+        from_voxels = in_chunks(lambda features: linear(features, voxel_weight, None), voxel_features_VE)
 
         def run(point_features, voxel_numbers):
             hidden = linear(point_features, point_weight, point_bias)

@@ -6,12 +6,14 @@ never need a bounds check.
 """
 
 import itertools
+import math
 
 import torch
 
 from pvd_core.sparse.backends import reference
-from pvd_core.sparse.kernel_map import KernelMap
+from pvd_core.sparse.kernel_map import KernelMap, symmetric_pairs
 
+_NEIGHBOURHOOD = (3, 3, 3)
 _NUM_NEIGHBOURS = 27
 
 
@@ -25,7 +27,6 @@ class Sites:
         self.shape = tuple(shape)
         self.batch_size = batch_size
         self.backend = backend
-        self._neighbours_KV = None
         self._table = None
         self._submanifold_maps = {}
         self._downsampled = {}
@@ -51,57 +52,63 @@ class Sites:
         return self._downsampled[stride]
 
     def _build_submanifold_map(self, kernel):
-        if self._neighbours_KV is None:
-            self._neighbours_KV = self._look_up(self.coords_V4, (1, 1, 1))
-        taps = [i for i, offset in enumerate(_offsets((3, 3, 3))) if _is_inside(offset, kernel)]
-        table_KV = self._neighbours_KV if len(taps) == _NUM_NEIGHBOURS else self._neighbours_KV[taps]
-        return KernelMap.from_table(table_KV, self.num_sites)
+        if kernel == _NEIGHBOURHOOD:
+            return KernelMap(
+                _NUM_NEIGHBOURS,
+                self.num_sites,
+                self.num_sites,
+                find_table=lambda: self._look_up(self.coords_V4, (1, 1, 1), _NUM_NEIGHBOURS),
+                find_pairs=lambda: symmetric_pairs(self._look_up(self.coords_V4, (1, 1, 1), _NUM_NEIGHBOURS // 2)),
+            )
+        taps = [i for i, offset in enumerate(_offsets(_NEIGHBOURHOOD)) if _is_inside(offset, kernel)]
+        return self.submanifold_map(_NEIGHBOURHOOD).subset(taps)
 
     def _build_downsampled(self, stride):
         """(coords_V4, shape, KernelMap) of the coarse sites."""
         coords_V4, shape = self._coarse_sites(stride)
-        return coords_V4, shape, KernelMap.from_table(self._look_up(coords_V4, stride), self.num_sites)
+        table_KV = self._look_up(coords_V4, stride, _NUM_NEIGHBOURS)
+        return coords_V4, shape, KernelMap.from_table(table_KV, self.num_sites)
 
-    def _look_up(self, centres_V4, stride):
-        """Site numbers around `centres * stride`, int32 (27, V), -1 where there is none; taps row-major."""
+    def _look_up(self, centres_V4, stride, num_taps):
+        """Site numbers in the first `num_taps` of the 27 cells around `centres * stride`, taps row-major: int32
+        (num_taps, V), -1 where there is none."""
         if self._table is None:
-            padded = [size + 2 for size in self.shape]
-            num_cells = self.batch_size * padded[0] * padded[1] * padded[2]
-            self._table = torch.full((num_cells,), -1, dtype=torch.int32, device=self.coords_V4.device)
-            self._table[self._padded_keys(self.coords_V4, (1, 1, 1))] = torch.arange(
-                self.num_sites, dtype=torch.int32, device=self.coords_V4.device
-            )
-        keys_V = self._padded_keys(centres_V4, stride)
+            self._table = self._number_cells()
         _, size_1, size_2 = (size + 2 for size in self.shape)
-        return torch.stack([self._table[keys_V + ((i * size_1 + j) * size_2 + k)] for i, j, k in _offsets((3, 3, 3))])
+        lowest_V = self._padded_keys(centres_V4, stride, 0)
+        result_KV = self._table.new_empty(num_taps, len(centres_V4))
+        for row_V, (i, j, k) in zip(result_KV, itertools.product(range(3), repeat=3), strict=False):
+            # A view that starts later shifts all keys at no cost.
+            torch.index_select(self._table[(i * size_1 + j) * size_2 + k :], 0, lowest_V, out=row_V)
+        return result_KV
 
-    def _padded_keys(self, coords_V4, stride):
+    def _number_cells(self):
+        """The number of the site in each cell of the padded grid, int32, -1 where there is none."""
+        num_cells = self.batch_size * math.prod(size + 2 for size in self.shape)
+        table = torch.full((num_cells,), -1, dtype=torch.int32, device=self.coords_V4.device)
+        numbers_V = torch.arange(self.num_sites, dtype=torch.int32, device=table.device)
+        return table.scatter_(0, self._padded_keys(self.coords_V4, (1, 1, 1), 1), numbers_V)
+
+    def _padded_keys(self, coords_V4, stride, shift):
+        """Where cells at `coords * stride + shift` of the padded grid lie in its table; the border is at index 0."""
         keys_V = coords_V4[:, 0]
         for axis, size in enumerate(self.shape):
-            keys_V = keys_V * (size + 2) + coords_V4[:, axis + 1] * stride[axis] + 1
+            keys_V = keys_V * (size + 2) + coords_V4[:, axis + 1] * stride[axis] + shift
         return keys_V
 
     def _coarse_sites(self, stride):
         shape = tuple((size - 1) // step + 1 for size, step in zip(self.shape, stride, strict=True))
-        # Candidates along an axis: o with i = o * step + tap - 1 for a tap 0..2.
-        candidates = []
+        is_active = torch.zeros(self.batch_size, *shape, dtype=torch.bool, device=self.coords_V4.device)
+        keys = [self.coords_V4[:, 0]]
         for axis, (step, size) in enumerate(zip(stride, shape, strict=True)):
+            # Candidates along an axis: o with i = o * step + tap - 1 for a tap 0..2.
             fine_V = self.coords_V4[:, axis + 1]
             shifts = (-1, 0, 1) if step == 1 else (0, 1)
-            columns = [torch.div(fine_V + shift, step, rounding_mode="floor") for shift in shifts]
-            candidates.append([column.clamp(0, size - 1) for column in columns])
-        is_active = torch.zeros(
-            self.batch_size * shape[0] * shape[1] * shape[2], dtype=torch.bool, device=self.coords_V4.device
-        )
-        for first_V, second_V, third_V in itertools.product(*candidates):
-            keys_V = ((self.coords_V4[:, 0] * shape[0] + first_V) * shape[1] + second_V) * shape[2] + third_V
-            is_active[keys_V] = True
-        keys_V = is_active.nonzero().squeeze(1)
-        columns = []
-        for size in reversed(shape):
-            columns.append(keys_V % size)
-            keys_V = torch.div(keys_V, size, rounding_mode="floor")
-        return torch.stack((keys_V, *reversed(columns)), dim=1), shape
+            candidates = [torch.div(fine_V + shift, step, rounding_mode="floor").clamp(0, size - 1) for shift in shifts]
+            keys = [key_V * size + candidate_V for key_V in keys for candidate_V in candidates]
+        for key_V in keys:
+            is_active.view(-1).index_fill_(0, key_V, True)
+        return is_active.nonzero(), shape
 
 
 def _offsets(kernel):

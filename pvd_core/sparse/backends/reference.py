@@ -9,10 +9,7 @@ slower at 8 to 32 channels on CPUs.
 
 import torch
 
-from pvd_core.sparse.backends.products import add_outer_product, multiply_into, row_bucket
-
-# Operands and result of a product are used again at once: they should still be in the cache (best of 0.5 to 4 MB).
-_PIECE_BYTES = 1 << 21
+from pvd_core.sparse.backends.products import add_outer_product, multiply_into, piece_sizes
 
 
 def convolve(features_VI, weight_KIO, kernel_map):
@@ -41,42 +38,42 @@ class _Convolve(torch.autograd.Function):
 
 
 def _gather_multiply_sum(features_VI, weight_KIO, kernel_map):
-    num_out, num_pairs, out_channels = kernel_map.num_out, kernel_map.num_pairs, weight_KIO.shape[2]
-    if num_pairs == 0:
+    num_out, out_channels = kernel_map.num_out, weight_KIO.shape[2]
+    if kernel_map.num_pairs == 0:
         return features_VI.new_zeros(num_out, out_channels)
-    # Rows that only fill up a bucket spill into the part of the next piece, which that piece then overwrites.
+    # Rows that only fill up a piece spill into the part of the next one, which then overwrites them.
     pieces = [
-        (tap, start, start + row_bucket(end - start, features_VI))
-        for tap, start, end in _pieces(kernel_map, features_VI, out_channels)
+        (tap, start, start + num_rows) for tap, start, _, num_rows in _pieces(kernel_map, features_VI, out_channels)
     ]
-    buffer_rows = max(end for _, _, end in pieces)
-    in_index_M = kernel_map.padded_in_index(buffer_rows)
-    products_MO = features_VI.new_empty(buffer_rows, out_channels)
+    products_MO = features_VI.new_empty(max(end for _, _, end in pieces), out_channels)
+    in_index_M = kernel_map.padded_in_index(len(products_MO))
+    own = kernel_map.own_pairs
     for tap, start, end in pieces:
-        rows_I = features_VI.index_select(0, in_index_M[start:end])
+        if own.start <= start and end <= own.stop:
+            rows_I = features_VI[start - own.start : end - own.start]
+        else:
+            rows_I = features_VI.index_select(0, in_index_M[start:end])
         multiply_into(products_MO[start:end], rows_I, weight_KIO[tap])
     pair_numbers_M, first_pair_V = kernel_map.pairs_by_output
     return torch.nn.functional.embedding_bag(pair_numbers_M, products_MO, first_pair_V, mode="sum")
 
 
-def _pieces(kernel_map, features_VI, out_channels):
-    """(tap, first pair, end of pairs) of products whose operands stay in the cache."""
-    row_bytes = features_VI.element_size() * (features_VI.shape[1] + out_channels)
-    num_rows = 1 << max(_PIECE_BYTES // row_bytes, 1).bit_length() if features_VI.device.type == "cpu" else 1 << 62
-    for tap, start, end in kernel_map.taps:
-        for first in range(start, end, num_rows):
-            yield tap, first, min(first + num_rows, end)
-
-
 def _weight_gradient(features_VI, grad_VO, weight_KIO, kernel_map):
     # Sums of many products: in float32 even where the products are not.
     grad_KIO = torch.zeros_like(weight_KIO, dtype=torch.promote_types(weight_KIO.dtype, torch.float32))
-    for tap, start, end in _pieces(kernel_map, features_VI, grad_VO.shape[1]):
-        in_index, out_index = kernel_map.in_index_M[start:end], kernel_map.out_index_M[start:end]
-        num_rows = row_bucket(len(in_index), features_VI)
-        rows_I, rows_O = _filled(features_VI, in_index, num_rows), _filled(grad_VO, out_index, num_rows)
+    for tap, start, end, num_rows in _pieces(kernel_map, features_VI, grad_VO.shape[1]):
+        rows_I = _filled(features_VI, kernel_map.in_index_M[start:end], num_rows)
+        rows_O = _filled(grad_VO, kernel_map.out_index_M[start:end], num_rows)
         add_outer_product(grad_KIO[tap], rows_I, rows_O)
     return grad_KIO.to(weight_KIO.dtype)
+
+
+def _pieces(kernel_map, features_VI, out_channels):
+    """(tap, first pair, end of pairs, rows) of each product; the last one of a tap may have more rows than pairs."""
+    for tap, start, end in kernel_map.taps:
+        for num_rows in piece_sizes(end - start, features_VI.shape[1], out_channels, features_VI):
+            yield tap, start, min(start + num_rows, end), num_rows
+            start += num_rows
 
 
 def _filled(features, index, num_rows):
