@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from pvd_core.errors import UserError
-from pvd_core.files import held_alone
 from pvd_core.labels import CLASS_NAMES, class_ids_from_raw
+from training.ablation.locks import locked
 from training.dataset import ScanFolder
 from training.scan_files import read_raw_labels
 
@@ -49,7 +49,7 @@ def write_near_far(source, out, training, validation, config):
     shared = set(parts[0][0].sequences) & set(parts[1][0].sequences)
     if shared:
         raise UserError(f"sequences {', '.join(sorted(shared))} are in training and validation: expected other ones")
-    with held_alone(out, "writing a data set"):
+    with locked(out.with_name(f".{out.name}.lock"), waits=True):
         if out.exists():
             return
         unfinished = out.with_name(f".{out.name}.tmp")

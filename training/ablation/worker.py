@@ -81,19 +81,22 @@ def _do(run, progress):
     folder = RunFolder(run.folder)
     summary = _summary_of_finished_training(folder)
     if summary is None:
-        can_resume = folder.config.is_file()
-        if not can_resume:
-            _remove_leftovers(folder)
-        summary = train(run.config, run.folder, resume=can_resume, progress=progress())
+        summary = train(run.config, run.folder, resume=_can_resume(run, folder), progress=progress())
     if summary["stopped"] == "interrupted":
         raise RunInterruptedError(run.name)
     write_result(run, summary, summary["steps"], summary["minutes"])
 
 
-def _remove_leftovers(folder):
-    """Of a process that was killed while it wrote its first file."""
-    for path in folder.path.glob(".*.tmp"):
-        path.unlink()
+def _can_resume(run, folder):
+    """Whether a killed process left a run to go on with; if so its config is made the one of `run`, whose files may
+    lie elsewhere by now."""
+    if folder.config.is_file():
+        folder.open(run.config)
+        return True
+    for leftover in folder.path.glob(".*.tmp"):
+        # Of a process that was killed while it wrote its first file.
+        leftover.unlink()
+    return False
 
 
 def _evaluated(run):
