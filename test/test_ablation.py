@@ -5,6 +5,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -313,6 +314,17 @@ def test_dry_run_names_the_runs_and_their_time_and_keeps_nothing(dataset, tmp_pa
     assert all(f"seed0/{name}" in output for name in ("teacher", "pretrained", "student", "pvd"))
     assert "4 runs, about" in output
     assert not (tmp_path / "out").exists()
+
+
+def test_interrupted_dry_run_ends_with_code_130(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr("training.ablation.estimate._NUM_STEPS", 100_000)
+    path = grid_file(tmp_path)
+    timer = threading.Timer(3, signal.raise_signal, [signal.SIGINT])
+    timer.start()
+    try:
+        assert run(command(path, dataset, tmp_path / "out", "--dry-run")) == 130
+    finally:
+        timer.cancel()
 
 
 @pytest.mark.parametrize("handling", ["unlabelled", "removed"])

@@ -67,7 +67,9 @@ def _measure(config, plan, folder):
         teacher = _teacher(config, plan, folder.with_suffix(".safetensors"))
         changed["distillation"] = dataclasses.replace(config.distillation, teacher=str(teacher))
     validation = dataclasses.replace(config.validation, every_steps=0, max_scans=_NUM_SCANS)
-    train(dataclasses.replace(config, validation=validation, **changed), folder, progress=watch)
+    summary = train(dataclasses.replace(config, validation=validation, **changed), folder, progress=watch)
+    if summary["stopped"] == "interrupted":
+        raise KeyboardInterrupt
     return statistics.median(watch.steps_s[_NUM_WARMUP_STEPS:]), watch.scan_s()
 
 
