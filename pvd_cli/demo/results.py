@@ -86,8 +86,8 @@ def print_results(report, scores):
         print(f"note: {report['recorded']} clouds recorded of {report['labelled']} labelled")
     if scores:
         print()
-        num_points = dict(zip(scores.iou_by_name(), scores.points_per_class()[1:].tolist(), strict=True))
-        print_iou(report, "Labels against the simulated truth, clouds matched by stamp", num_points)
+        counted = {**report, "num_points_by_class": scores.points_by_name()}
+        print_iou(counted, "Labels against the simulated truth, clouds matched by stamp")
     print()
     for name in ("labelled_bag", "picture", "report"):
         print(f"{name.replace('_', ' '):<13} {report['paths'][name]}")
