@@ -50,9 +50,11 @@ def _fabric_of_ranks(config, world_size):
             f"{ranks_per_node} processes on a machine with {torch.cuda.device_count()} GPUs: start one a GPU "
             "(torchrun --nproc-per-node), or set device to cpu"
         )
-    # Which parameters take part depends on the losses' factors. Buffers are equal already, and so is the data.
-    strategy = DDPStrategy(timeout=_PATIENCE, broadcast_buffers=False, find_unused_parameters=True)
-    warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
+    # Buffers are equal on all ranks already. The argument has a new name in torch 2.13, which warns of the old one.
+    warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
+    strategy = DDPStrategy(
+        timeout=_PATIENCE, broadcast_buffers=False, find_unused_parameters=not _reaches_every_parameter(config)
+    )
     fabric = Fabric(
         accelerator=device.type,
         strategy=strategy,
@@ -62,6 +64,13 @@ def _fabric_of_ranks(config, world_size):
     )
     fabric.launch()
     return fabric
+
+
+def _reaches_every_parameter(config):
+    """Whether the factors of the losses are such that every parameter gets a gradient: DDP wants to be told."""
+    on_voxels, on_points = config.loss.cross_entropy or config.loss.lovasz, config.loss.point_cross_entropy
+    # CD's linear map learns from one of its two terms.
+    return bool(on_voxels and on_points) and (config.distillation is None or config.distillation.method != "cd")
 
 
 def agreed_reason(reason, device):

@@ -31,6 +31,9 @@ def train(
 
     Settings come from --config, single ones from --set; the full settings are kept with the run.
 
+    Several processes, one a GPU: start it with torchrun. batch_size counts the scans of all of them, and the losses
+    are those of one process.
+
     Ctrl-C ends a run with its state kept; --resume goes on to the same losses as without the break.
 
     \b
@@ -39,6 +42,7 @@ def train(
       pvd train data/drive --out runs/slow --set optimizer.learning_rate=5e-4 --set epochs=60
       pvd train kitti --config config/train.yaml --out runs/kitti
       pvd train --resume runs/first
+      torchrun --nproc-per-node 8 -m pvd_cli train kitti --out runs/kitti --set batch_size=16
       pvd train --dry-run
     """
     with optional_packages("train", "training"):
