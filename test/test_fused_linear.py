@@ -18,7 +18,7 @@ def randomised(model):
     return model.eval()
 
 
-@pytest.mark.parametrize("num_points", [0, 1, 4096, 9001])
+@pytest.mark.parametrize("num_points", [0, 1, 1024, 4096, 9001])
 def test_fused_point_layers_equal_plain_ones(num_points):
     model = randomised(build_model({"width": 4, "grid": {"shape": (24, 18, 8)}}))
     generator = torch.Generator().manual_seed(1)

@@ -1,5 +1,8 @@
 """The sparse engine against dense torch convolutions: values and gradients."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -176,7 +179,7 @@ def test_a_transposed_map_holds_the_same_pairs_with_input_and_output_exchanged(n
     sites = random_tensor(num_sites, 1).sites
     kernel_map = sites.submanifold_map(kernel) if stride is None else sites.downsampled(stride)[1]
 
-    assert kernel_map.transposed.transposed is kernel_map
+    assert kernel_map.transposed.transposed.in_index_M is kernel_map.in_index_M
     for one, other in ((kernel_map, kernel_map.transposed), (kernel_map.transposed, kernel_map)):
         table = one.table()
         assert table.shape == (one.num_taps, one.num_out)
@@ -196,4 +199,28 @@ def test_a_map_that_only_gives_its_table_counts_no_pairs():
 
     for map_ in (kernel_map, kernel_map.transposed):
         map_.table()
-        assert "pairs" not in map_._cache
+    assert all("pairs" not in cache for cache in kernel_map._caches.values())
+
+
+@pytest.mark.parametrize("is_training", [False, True])
+def test_maps_are_freed_with_the_last_tensor_that_needs_them(is_training):
+    freed = []
+
+    def run():
+        tensor = random_tensor(200, 4)
+        coarse = StridedConvolution(4, 4, (2, 2, 2)).double()(
+            SubmanifoldConvolution(4, 4, (1, 3, 3)).double()(SubmanifoldConvolution(4, 4, (3, 3, 3)).double()(tensor))
+        )
+        fine = InverseConvolution(4, 2, (2, 2, 2)).double()(coarse, tensor.sites)
+        for sites in (tensor.sites, coarse.sites):
+            for index in (sites.submanifold_map((3, 3, 3)).in_index_M, sites.coords_V4):
+                weakref.finalize(index, freed.append, index.shape)
+        if is_training:
+            fine.features_VC.sum().backward()
+
+    gc.disable()
+    try:
+        run()
+        assert len(freed) == 4
+    finally:
+        gc.enable()

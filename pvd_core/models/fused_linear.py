@@ -8,8 +8,9 @@ from torch.nn import functional
 
 from pvd_core import onednn
 
-# 4096 rows of 256 float32 are 4 MB; every chunk but the last has the same shape.
+# 4096 rows of 256 float32 are 4 MB. The last chunk is filled up to one of four sizes, as oneDNN compiles each of them.
 _CHUNK_ROWS = 4096
+_STEP_ROWS = 1024
 
 
 def folded(linear, before=None, after=None):
@@ -55,9 +56,9 @@ def in_chunks(function, *inputs):
 
 
 def _chunk(rows, start):
-    """Rows `start` and on; the last chunk is filled up with zeros to a power of two, so that its shape recurs."""
+    """Rows `start` and on, filled up with zeros."""
     chunk = rows[start : start + _CHUNK_ROWS]
-    missing = onednn.power_of_two(chunk.shape[0]) - chunk.shape[0]
+    missing = -max(chunk.shape[0], 1) % _STEP_ROWS
     return functional.pad(chunk, (0, 0, 0, missing)) if missing else chunk
 
 

@@ -19,12 +19,16 @@ class KernelMap:
         """`find_table()` gives what `table` returns, `find_pairs()` (in_index_M, out_index_M, num_pairs_K)."""
         self.num_taps, self.num_in, self.num_out = num_taps, num_in, num_out
         self._find_table, self._find_pairs = find_table, find_pairs
-        self._cache = {}
+        self._is_transposed = False
+        # A map and its transposed share these and do not know each other: with the last one of them all is freed at
+        # once, and not when Python next looks for cycles, some large clouds later.
+        self._caches = {False: {}, True: {}}
 
     @staticmethod
     def from_table(table_KV, num_in):
         """`table_KV` int32 (K, V_out): input row of each tap and output, -1 where there is none."""
-        return KernelMap(*_sizes(table_KV, num_in), lambda: table_KV, lambda: pairs_of_table(table_KV))
+        num_taps, num_out = table_KV.shape
+        return KernelMap(num_taps, num_in, num_out, lambda: table_KV, lambda: pairs_of_table(table_KV))
 
     @property
     def in_index_M(self):
@@ -65,7 +69,7 @@ class KernelMap:
 
     def table(self):
         """Input row of each tap and output, int32 (K, V_out), -1 where there is none. Does not wait for the device."""
-        return self.cached("table", self._find_table)
+        return self.cached("table", self._make_table)
 
     @property
     def pairs_by_output(self):
@@ -74,7 +78,10 @@ class KernelMap:
 
     @property
     def transposed(self):
-        return self.cached("transposed", self._transpose)
+        result = KernelMap(self.num_taps, self.num_out, self.num_in, self._find_table, self._find_pairs)
+        result._is_transposed = not self._is_transposed
+        result._caches = self._caches
+        return result
 
     def subset(self, taps):
         """The map of some of the taps, a list in ascending order."""
@@ -84,32 +91,39 @@ class KernelMap:
 
     def padded_in_index(self, num_rows):
         """`in_index_M` followed by zeros, at least `num_rows` long."""
-        padded = self._cache.get("padded_in_index", self.in_index_M)
+        cache = self._caches[self._is_transposed]
+        padded = cache.get("padded_in_index", self.in_index_M)
         if len(padded) < num_rows:
             padded = torch.cat((self.in_index_M, self.in_index_M.new_zeros(num_rows - self.num_pairs)))
-            self._cache["padded_in_index"] = padded
+            cache["padded_in_index"] = padded
         return padded
 
     def cached(self, key, build):
         """What `build()` returns, computed once and kept with the map: for what a backend derives from it."""
-        if key not in self._cache:
-            self._cache[key] = build()
-        return self._cache[key]
+        cache = self._caches[self._is_transposed]
+        if key not in cache:
+            cache[key] = build()
+        return cache[key]
 
     @property
     def _pairs(self):
-        return self.cached("pairs", self._find_pairs)
+        return self.cached("pairs", self._list_pairs)
 
-    def _transpose(self):
-        def exchanged():
-            in_index_M, out_index_M, num_pairs_K = self._pairs
-            return out_index_M, in_index_M, num_pairs_K
+    def _list_pairs(self):
+        if not self._is_transposed:
+            return self._find_pairs()
+        in_index_M, out_index_M, num_pairs_K = self.transposed._pairs
+        return out_index_M, in_index_M, num_pairs_K
 
-        result = KernelMap(
-            self.num_taps, self.num_out, self.num_in, lambda: _transposed_table(self.table(), self.num_in), exchanged
-        )
-        result._cache["transposed"] = self
-        return result
+    def _make_table(self):
+        if not self._is_transposed:
+            return self._find_table()
+        table_KV = self.transposed.table()
+        # Cells without a pair write to one column too many.
+        columns_KV = torch.where(table_KV >= 0, table_KV, self.num_out).long()
+        rows_KV = torch.arange(self.num_in, dtype=torch.int32, device=table_KV.device).expand_as(table_KV)
+        result_KV = table_KV.new_full((self.num_taps, self.num_out + 1), -1).scatter_(1, columns_KV, rows_KV)
+        return result_KV[:, :-1].contiguous()
 
     def _pairs_of_taps(self, taps):
         ends = list(itertools.accumulate(self.num_pairs_K))
@@ -144,16 +158,3 @@ def symmetric_pairs(half_KV):
         torch.cat([*out_parts, own_V, *reversed(in_parts)]),
         (*num_pairs_K, len(own_V), *reversed(num_pairs_K)),
     )
-
-
-def _sizes(table_KV, num_in):
-    num_taps, num_out = table_KV.shape
-    return num_taps, num_in, num_out
-
-
-def _transposed_table(table_KV, num_in):
-    num_taps, num_out = table_KV.shape
-    # Cells without a pair write to one column too many.
-    columns_KV = torch.where(table_KV >= 0, table_KV, num_in).long()
-    rows_KV = torch.arange(num_out, dtype=torch.int32, device=table_KV.device).expand_as(table_KV)
-    return table_KV.new_full((num_taps, num_in + 1), -1).scatter_(1, columns_KV, rows_KV)[:, :-1].contiguous()

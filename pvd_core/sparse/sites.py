@@ -1,16 +1,15 @@
 """Active sites of one resolution and the kernel maps that start from them.
 
-V sites, K kernel taps, M pairs. Every kernel of the networks is a subset of the 27 neighbours of a site, and the grid
-is bounded, so one dense lookup table a level replaces hashing. The table has a border of one empty cell: neighbours
-never need a bounds check.
+V sites. Every kernel of the networks is a subset of the 27 neighbours of a site, so one look-up a level serves all.
 """
 
+import functools
 import itertools
-import math
 
 import torch
 
 from pvd_core.sparse.backends import reference
+from pvd_core.sparse.cell_table import CellTable
 from pvd_core.sparse.kernel_map import KernelMap, symmetric_pairs
 
 _NEIGHBOURHOOD = (3, 3, 3)
@@ -27,7 +26,7 @@ class Sites:
         self.shape = tuple(shape)
         self.batch_size = batch_size
         self.backend = backend
-        self._table = None
+        self._cells = CellTable(coords_V4, self.shape, batch_size)
         self._submanifold_maps = {}
         self._downsampled = {}
 
@@ -53,12 +52,14 @@ class Sites:
 
     def _build_submanifold_map(self, kernel):
         if kernel == _NEIGHBOURHOOD:
+            # The map knows the cells, not these sites, which know the map: no cycle keeps their memory.
+            look_up = functools.partial(self._cells.look_up, self.coords_V4, (1, 1, 1))
             return KernelMap(
                 _NUM_NEIGHBOURS,
                 self.num_sites,
                 self.num_sites,
-                find_table=lambda: self._look_up(self.coords_V4, (1, 1, 1), _NUM_NEIGHBOURS),
-                find_pairs=lambda: symmetric_pairs(self._look_up(self.coords_V4, (1, 1, 1), _NUM_NEIGHBOURS // 2)),
+                find_table=lambda: look_up(_NUM_NEIGHBOURS),
+                find_pairs=lambda: symmetric_pairs(look_up(_NUM_NEIGHBOURS // 2)),
             )
         taps = [i for i, offset in enumerate(_offsets(_NEIGHBOURHOOD)) if _is_inside(offset, kernel)]
         return self.submanifold_map(_NEIGHBOURHOOD).subset(taps)
@@ -66,35 +67,8 @@ class Sites:
     def _build_downsampled(self, stride):
         """(coords_V4, shape, KernelMap) of the coarse sites."""
         coords_V4, shape = self._coarse_sites(stride)
-        table_KV = self._look_up(coords_V4, stride, _NUM_NEIGHBOURS)
+        table_KV = self._cells.look_up(coords_V4, stride, _NUM_NEIGHBOURS)
         return coords_V4, shape, KernelMap.from_table(table_KV, self.num_sites)
-
-    def _look_up(self, centres_V4, stride, num_taps):
-        """Site numbers in the first `num_taps` of the 27 cells around `centres * stride`, taps row-major: int32
-        (num_taps, V), -1 where there is none."""
-        if self._table is None:
-            self._table = self._number_cells()
-        _, size_1, size_2 = (size + 2 for size in self.shape)
-        lowest_V = self._padded_keys(centres_V4, stride, 0)
-        result_KV = self._table.new_empty(num_taps, len(centres_V4))
-        for row_V, (i, j, k) in zip(result_KV, itertools.product(range(3), repeat=3), strict=False):
-            # A view that starts later shifts all keys at no cost.
-            torch.index_select(self._table[(i * size_1 + j) * size_2 + k :], 0, lowest_V, out=row_V)
-        return result_KV
-
-    def _number_cells(self):
-        """The number of the site in each cell of the padded grid, int32, -1 where there is none."""
-        num_cells = self.batch_size * math.prod(size + 2 for size in self.shape)
-        table = torch.full((num_cells,), -1, dtype=torch.int32, device=self.coords_V4.device)
-        numbers_V = torch.arange(self.num_sites, dtype=torch.int32, device=table.device)
-        return table.scatter_(0, self._padded_keys(self.coords_V4, (1, 1, 1), 1), numbers_V)
-
-    def _padded_keys(self, coords_V4, stride, shift):
-        """Where cells at `coords * stride + shift` of the padded grid lie in its table; the border is at index 0."""
-        keys_V = coords_V4[:, 0]
-        for axis, size in enumerate(self.shape):
-            keys_V = keys_V * (size + 2) + coords_V4[:, axis + 1] * stride[axis] + shift
-        return keys_V
 
     def _coarse_sites(self, stride):
         shape = tuple((size - 1) // step + 1 for size, step in zip(self.shape, stride, strict=True))
