@@ -223,6 +223,7 @@ def kill_all(process):
     process.communicate()
 
 
+@pytest.mark.slow
 def test_killed_ranks_go_on_to_the_same_losses(settings, two_ranks, tmp_path, project_root):
     run_dir = tmp_path / "killed"
     process = train_on_two(run_dir, settings, project_root)
@@ -233,6 +234,7 @@ def test_killed_ranks_go_on_to_the_same_losses(settings, two_ranks, tmp_path, pr
     assert results(run_dir) == results(two_ranks)
 
 
+@pytest.mark.slow
 def test_interrupted_ranks_stop_together_and_one_process_goes_on(settings, one_process, tmp_path, project_root):
     run_dir = tmp_path / "interrupted"
     process = train_on_two(run_dir, settings, project_root)
@@ -246,6 +248,7 @@ def test_interrupted_ranks_stop_together_and_one_process_goes_on(settings, one_p
     assert_same_losses(run_dir, one_process)
 
 
+@pytest.mark.slow
 def test_all_ranks_end_where_a_loss_diverges_or_the_folder_is_taken(settings, two_ranks, tmp_path, project_root):
     diverging = [*settings, "optimizer.learning_rate=1e30", "schedule.warmup_steps=0", "optimizer.gradient_clip=0"]
     for run_dir, overrides, message in (
