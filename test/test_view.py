@@ -166,7 +166,11 @@ def wait_for_window(environment, viewer):
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
         found = subprocess.run(
-            ["xdotool", "search", "--onlyvisible", "--name", "pvd view"], env=environment, capture_output=True, text=True, timeout=30
+            ["xdotool", "search", "--onlyvisible", "--name", "pvd view"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=30,
         ).stdout.split()
         if found:
             return
