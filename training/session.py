@@ -7,6 +7,7 @@ import torch
 from lightning.fabric import Fabric
 
 from pvd_core.errors import UserError
+from pvd_core.memory import keep_freed_memory
 from pvd_core.models import build_model
 from pvd_core.weights import load_model, load_state
 from training.batches import BatchStream, Share
@@ -68,6 +69,7 @@ def _training_scans(config):
 
 
 def build_session(config, data, run, progress, fabric):
+    keep_freed_memory()
     if config.num_threads:
         torch.set_num_threads(config.num_threads)
     torch.manual_seed(config.seed)
