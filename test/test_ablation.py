@@ -123,6 +123,14 @@ def test_row_may_start_from_another_row_from_the_teacher_or_at_random(tmp_path):
     assert runs["fresh"].needs == ()
 
 
+def test_torchrun_with_several_processes_is_refused(dataset, tmp_path, monkeypatch, capsys):
+    for name, value in (("TORCHELASTIC_RUN_ID", "x"), ("WORLD_SIZE", "2")):
+        monkeypatch.setenv(name, value)
+    assert run(command(grid_file(tmp_path), dataset, tmp_path / "out")) != 0
+    assert "torchrun started 2 processes of pvd ablate" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_teacher_file_stands_in_for_trained_teachers(tmp_path):
     plan = make_plan(read_grid(grid_file(tmp_path, teacher={"weights": "t.st"})), "data", tmp_path)
     assert [each.weights for each in plan.runs if each.row == "teacher"] == ["t.st"]

@@ -25,12 +25,27 @@ _REASONS = (None, "max_minutes", "interrupted")
 
 def launched_fabric(config):
     """The Fabric of a TrainConfig on this rank's device, connected to the other ranks where torchrun started some."""
-    world_size = int(os.environ["WORLD_SIZE"]) if torch.distributed.is_torchelastic_launched() else 1
+    world_size = _num_started()
     if world_size > 1:
         return _fabric_of_ranks(config, world_size)
     device = resolve_device(config.device)
     devices = [device.index or 0] if device.type == "cuda" else 1
     return Fabric(accelerator=device.type, devices=devices, precision=config.precision)
+
+
+def check_single_process(command):
+    """Refuses what `command` does under torchrun with several processes, each of which would take itself for a rank."""
+    num_processes = _num_started()
+    if num_processes > 1:
+        raise UserError(
+            f"torchrun started {num_processes} processes of {command}, which does not share a run between processes: "
+            f"start it without torchrun, as often as you like; processes with the same --out share the runs out"
+        )
+
+
+def _num_started():
+    """Processes that torchrun started; 1 without it."""
+    return int(os.environ["WORLD_SIZE"]) if torch.distributed.is_torchelastic_launched() else 1
 
 
 def _fabric_of_ranks(config, world_size):

@@ -43,7 +43,9 @@ def ablate(
     with optional_packages("train", "training"):
         from training.ablation.grid import read_grid
         from training.ablation.plan import make_plan
+        from training.distributed import check_single_process
 
+    check_single_process("pvd ablate")
     overrides = [*(set_ or ()), *([f"seeds={_whole_numbers(seeds)}"] if seeds else [])]
     settings = read_grid(grid, overrides)
     plan = make_plan(settings, data, out, [name.strip() for name in only.split(",") if name.strip()])
