@@ -28,6 +28,9 @@ from pvd_core.weights import load_model
 # as they are or as CUDA graphs; `auto` by graphs on a GPU whose backend allows it, else `off`.
 PROGRAMS = ("auto", "off", "eager", "graphs")
 
+# Points that take more bytes are decoded on the host: there is room for thousands of points in every program.
+_MOST_BYTES_A_POINT = 256
+
 # One size for every program that 16- to 64-beam sensors use.
 _WARM_UP_POINTS = {"cpu": (2000,), "cuda": (22_000, 30_000, 45_000, 60_000, 90_000, 125_000)}
 
@@ -78,6 +81,11 @@ class Segmenter:
         """What did not go the fast way, and programs: a dictionary of numbers since the start."""
         return {**self._counters, **(self._runner.counters if self._runner else {})}
 
+    @property
+    def runs_programs(self):
+        """Whether clouds are labelled by programs, which take the bytes of a message as they are (`segment_bytes`)."""
+        return self._runner is not None
+
     def warm_up(self, num_points=None):
         """Labels synthetic scans of the sizes `num_points` (by default those that this device is expected to see), so
         that the first real one is as fast as the rest. A backend that `auto` chose and that does not run here is
@@ -108,20 +116,23 @@ class Segmenter:
             raise ValueError(f"points have shape {points.shape}; expected (N, 4): x, y, z, intensity")
         return self._by_program(points, ArrayLayout(len(points)), 1.0) or self._segment(points)
 
-    def segment_bytes(self, data, layout, intensity_scale=1.0):
+    def segment_bytes(self, data, layout, intensity_scale=1.0, meanwhile=None):
         """Segmentation of a cloud as a sensor's message carries it: `data`, a buffer of bytes, in which `layout` (as
-        pvd_ros.codec.read_layout gives it) finds x, y, z and intensity; on a GPU they are decoded there."""
+        pvd_ros.codec.read_layout gives it) finds x, y, z and intensity; on a GPU they are decoded there.
+        `meanwhile()` is called while the device works, again for a second attempt, never where no program serves."""
         if layout.height * layout.width == 0:
             return self.segment(np.zeros((0, 4), np.float32))
-        segmentation = self._by_program(data, layout, intensity_scale)
+        if layout.point_step > _MOST_BYTES_A_POINT:
+            return self.segment(points_of_bytes(data, layout, intensity_scale))
+        segmentation = self._by_program(data, layout, intensity_scale, meanwhile)
         return segmentation or self._segment(points_of_bytes(data, layout, intensity_scale))
 
-    def _by_program(self, data, layout, intensity_scale):
+    def _by_program(self, data, layout, intensity_scale, meanwhile=None):
         """Segmentation, or None where programs are off or decline the cloud."""
         if self._runner is None:
             return None
         start = time.perf_counter()
-        answer = self._runner.label(data, layout, intensity_scale)
+        answer = self._runner.label(data, layout, intensity_scale, meanwhile)
         total_ms = (time.perf_counter() - start) * 1e3
         return answer and Segmentation(answer.labels, answer.confidence, {"program": total_ms, "total": total_ms})
 

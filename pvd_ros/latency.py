@@ -14,6 +14,7 @@ STAGES = {
     "voxelise": "points to voxels and features",
     "network": "voxels to logits",
     "to_points": "voxel logits to a label and confidence for every point",
+    "program": "in place of those three on a GPU: bytes of the cloud to labels, decoded there and here meanwhile",
     "encode": "labels to PointCloud2",
     "publish": "handing the message to the middleware, serialisation included",
     "total": "start of work to published (in a bag: to encoded)",

@@ -193,9 +193,10 @@ class SegmenterNode(LifecycleNode):
             problems,
             self._worker.remarks + missing,
         )
-        self._counts_before = counts
+        self._counts_before = dict(counts)
         now = self.get_clock().now().to_msg()
         hardware = str(self._segmenter.device)
+        counts |= self._segmenter.counters
         self._diagnostics.publish(diagnostics_message(now, self.get_name(), hardware, health, counts, percentiles))
         if percentiles:
             self._latency_window.publish(latency_window_message(percentiles))

@@ -203,6 +203,20 @@ def test_the_bytes_of_a_message_give_the_labels_of_its_points(programs):
     assert np.abs(result.confidence - expected.confidence).max() < 1e-5
 
 
+def test_what_is_to_be_done_meanwhile_comes_after_the_device_was_started():
+    order = []
+
+    class Recording(StaticFunction):
+        def __call__(self):
+            order.append("device")
+            return super().__call__()
+
+    runner = runner_with(COARSE, make_static=Recording)
+    cloud = spinning_scan(600)
+    assert runner.label(cloud, ArrayLayout(len(cloud)), meanwhile=lambda: order.append("host")).is_whole
+    assert order == ["device", "host"]
+
+
 def test_warm_up_makes_the_programs_that_clouds_will_use():
     segmenter = Segmenter(model_with(COARSE), programs="eager")
     segmenter.warm_up((3000, 9000))

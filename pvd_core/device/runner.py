@@ -31,17 +31,18 @@ class DeviceRunner:
         self._is_captured, self._make_static = is_captured, make_static
         self._programs = OrderedDict()
 
-    def label(self, data, layout, intensity_scale=1.0):
+    def label(self, data, layout, intensity_scale=1.0, meanwhile=None):
         """Answer for the bytes `data` of a cloud, or None where it must be labelled without a bucket: it is too large,
         has too many voxels twice, or the memory does not suffice. `layout` has height, width, point_step, row_step and
-        `columns`, a dictionary of role -> (byte offset, NumPy dtype)."""
+        `columns`, a dictionary of role -> (byte offset, NumPy dtype). `meanwhile()`, if given, is called while the
+        device works, once an attempt."""
         point_layout = PointLayout.of(layout.point_step, layout.columns)
         rows_HB, num_points = rows_of(data, layout), layout.height * layout.width
         for _ in range(2):
             bucket = self.buckets.choose(num_points)
             if bucket is None:
                 break
-            answer = self._attempt(bucket, point_layout, rows_HB, num_points, intensity_scale)
+            answer = self._attempt(bucket, point_layout, rows_HB, num_points, intensity_scale, meanwhile)
             if answer is None:
                 self._give_up(bucket)
             elif answer.is_whole:
@@ -57,11 +58,13 @@ class DeviceRunner:
         bucket = self.buckets.choose(num_points)
         return bucket and self._program(bucket, layout)
 
-    def _attempt(self, bucket, layout, rows_HB, num_points, intensity_scale):
+    def _attempt(self, bucket, layout, rows_HB, num_points, intensity_scale, meanwhile):
         """Answer, or None where the memory does not suffice. What was tried is freed when this returns."""
         try:
             program = self._program(bucket, layout)
             program.start(rows_HB, num_points, intensity_scale)
+            if meanwhile is not None:
+                meanwhile()
             return program.answer(num_points)
         except RuntimeError as error:
             if not _is_out_of_memory(error):

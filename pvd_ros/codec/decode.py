@@ -33,14 +33,18 @@ def decode(message, intensity_scale: float = 1.0, intensity_field: str = "") -> 
     intensity_scale: brings the sensor's intensity to 0..1 (1/255 for a sensor that sends 0..255).
     intensity_field: name of the field to use; "" finds intensity, reflectivity or the like.
     """
-    layout = read_layout(message, intensity_field)
+    return decode_data(message.data, read_layout(message, intensity_field), intensity_scale)
+
+
+def decode_data(data, layout: CloudLayout, intensity_scale: float = 1.0) -> DecodedCloud:
+    """All points in `data`, the bytes of a message whose layout has been read."""
     points = np.zeros((layout.num_points, 4), np.float32)
     intensity = np.zeros(layout.num_points, np.float32)
     # float64 beyond float32's range becomes infinity, which downstream treats as "no valid point".
     with np.errstate(over="ignore", invalid="ignore"):
         for column, name in enumerate(("x", "y", "z")):
-            _copy_column(layout, name, message.data, points[:, column])
-        _copy_column(layout, "intensity", message.data, intensity)
+            _copy_column(layout, name, data, points[:, column])
+        _copy_column(layout, "intensity", data, intensity)
         np.multiply(intensity, np.float32(intensity_scale), out=points[:, 3])
     points[~np.isfinite(points[:, 3]), 3] = 0
     return DecodedCloud(points, intensity, layout)
