@@ -21,16 +21,22 @@ def start_or_resume(dataset, out, config, overrides, resume):
         read_run_config(resume)
         settings, run_dir = load_config(RunFolder(resume).config, overrides), resume
     else:
-        if dataset is None and config is None:
-            raise UserError("no data: name the DATASET folder (`pvd simulate data/drive` makes one)")
+        settings, run_dir = settings_of(dataset, config, overrides), out
         if out is None:
             raise UserError("no folder for the run: name one with --out")
-        overrides = [*overrides, *([f"dataset={dataset}"] if dataset is not None else [])]
-        settings, run_dir = load_config(config, overrides), out
     summary = train(settings, run_dir, resume=resume is not None, progress=ConsoleProgress())
     # Of several processes one reports.
     if summary is not None:
         report(summary)
+
+
+def settings_of(dataset, config, overrides):
+    """TrainConfig of a new run on the folder `dataset`, by the file `config` or without one."""
+    from training.config import load_config
+
+    if dataset is None and config is None:
+        raise UserError("no data: name the DATASET folder (`pvd simulate data/drive` makes one)")
+    return load_config(config, [*overrides, *([f"dataset={dataset}"] if dataset is not None else [])])
 
 
 def report(summary):

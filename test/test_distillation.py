@@ -1,6 +1,7 @@
 """Distillation as training runs it: which teacher fits, what the student starts from, exact resume, the command."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -189,6 +190,27 @@ def test_distill_runs_from_the_command_line_and_writes_every_term(dataset, teach
     assert {"point_output", "voxel_output", "point_affinity", "voxel_affinity", "lovasz"} <= set(line)
     assert load_model(out / "best.safetensors")[1]["training_config"]["distillation"]["method"] == "pvd"
     assert "pvd: " not in capsys.readouterr().err
+
+
+def test_both_networks_share_one_set_of_kernel_maps(teacher_path, batch):
+    objective, seen = objective_of("pvd", teacher_path), []
+    for network in (objective.supervised.model, objective.teacher):
+        network.backbone.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0].sites))
+    objective(batch)
+    assert len(seen) == 2
+    assert seen[0] is seen[1]
+
+
+def test_time_prints_what_the_parts_of_a_step_cost_and_keeps_nothing(dataset, teacher_path, tmp_path, capsys):
+    config = tmp_path / "config.yaml"
+    config.write_text(json.dumps({"model": TINY_MODEL, "num_threads": 1}))
+    command = ["distill", str(dataset), "--teacher", str(teacher_path), "--config", str(config), "--time", "3"]
+    assert run(command) == 0
+    plain, teacher, distilling = map(int, re.findall(r"(\d+) ms", capsys.readouterr().out))
+    assert distilling > max(plain, teacher) > 0
+    assert list(tmp_path.iterdir()) == [config]
+    assert run([*command, "--out", str(tmp_path / "run")]) != 0
+    assert "leave out --out" in capsys.readouterr().err
 
 
 def test_distill_without_a_teacher_says_how_to_get_one(dataset, tmp_path, capsys):

@@ -59,11 +59,16 @@ class DistillationObjective(nn.Module):
     def teacher(self):
         return self._teacher[0]
 
-    def forward(self, batch):
-        needs_points = self.method.config.needs_points
-        student = self.supervised.outputs(batch, with_points=needs_points)
+    def teacher_output(self, batch, sites=None):
+        """SegmentationOutput of the teacher. `sites`: those of the batch's voxels, where they are there already."""
         with torch.no_grad():
-            teacher = self.teacher(batch.voxels, with_points=needs_points)
+            return self.teacher(batch.voxels, with_points=self.method.config.needs_points, sites=sites)
+
+    def forward(self, batch):
+        # Both networks see the same voxels, so one of them makes the kernel maps.
+        sites = self.supervised.model.sites_of(batch.voxels)
+        student = self.supervised.outputs(batch, with_points=self.method.config.needs_points, sites=sites)
+        teacher = self.teacher_output(batch, sites)
         # Losses in float32 whatever the networks compute in.
         with torch.autocast(device_type=batch.point_labels_P.device.type, enabled=False):
             scans = range(batch.first_scan, batch.first_scan + batch.voxels.batch_size)

@@ -23,9 +23,10 @@ class SegmentationObjective(nn.Module):
         with torch.autocast(device_type=batch.point_labels_P.device.type, enabled=False):
             return self.terms(output, batch)
 
-    def outputs(self, batch, with_points=False):
-        """SegmentationOutput of the network, with the point fields if the losses or `with_points` ask for them."""
-        return self.model(batch.voxels, with_points=with_points or self.config.point_cross_entropy > 0)
+    def outputs(self, batch, with_points=False, sites=None):
+        """SegmentationOutput of the network, with the point fields if the losses or `with_points` ask for them.
+        `sites`: those of the batch's voxels, where they are there already."""
+        return self.model(batch.voxels, with_points=with_points or self.config.point_cross_entropy > 0, sites=sites)
 
     def terms(self, output, batch):
         """{term: loss times its factor}; to be called with autocast off."""

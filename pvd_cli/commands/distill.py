@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pvd_cli.errors import optional_packages
-from pvd_cli.training_runs import start_or_resume
+from pvd_cli.training_runs import settings_of, start_or_resume
 from pvd_core.errors import UserError
 
 _SMALL_RUN = (
@@ -29,6 +29,9 @@ def distill(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting; may be repeated.")
     ] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
+    time: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Measure what N steps cost, with and without the teacher.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="The whole line, teacher first, on a small simulated drive.")
     ] = False,
@@ -43,6 +46,7 @@ def distill(
       pvd distill kitti --teacher runs/teacher/best.safetensors --config config/distill.yaml --out runs/student
       pvd distill data/drive --teacher teacher.safetensors --method skd --set model.name=cylinder3d-0.5x --out runs/skd
       pvd distill data/drive --teacher t.safetensors --set distillation.settings.voxel_affinity=0.5 --out runs/more
+      pvd distill data/drive --teacher teacher.safetensors --time 20
       pvd distill --resume runs/student
       pvd distill --dry-run
     """
@@ -58,7 +62,22 @@ def distill(
             raise UserError("no teacher: name its weights with --teacher (`pvd train` makes some)")
         overrides += [f"distillation.teacher={teacher}"] if teacher is not None else []
         overrides += [f"distillation.method={method}"]
-    start_or_resume(dataset, out, config, overrides, resume)
+    if time is not None:
+        if out is not None or resume is not None:
+            raise UserError("--time measures and keeps nothing; leave out --out and --resume")
+        _print_step_cost(settings_of(dataset, config, overrides), time)
+    else:
+        start_or_resume(dataset, out, config, overrides, resume)
+
+
+def _print_step_cost(settings, num_steps):
+    from training.step_cost import step_cost
+
+    cost = step_cost(settings, num_steps)
+    print(
+        f"on the labels alone {cost.plain_ms:.0f} ms a step, the teacher's forward pass {cost.teacher_ms:.0f} ms, with "
+        f"{settings.distillation.method} {cost.distilling_ms:.0f} ms a step: {cost.ratio:.2f} times the sum of the two"
+    )
 
 
 def _dry_run(method, overrides):

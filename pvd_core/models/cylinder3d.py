@@ -70,13 +70,17 @@ class Cylinder3D(nn.Module):
         training)."""
         return self.config.refinement == "R3"
 
+    def sites_of(self, batch):
+        """The Sites of a VoxelBatch, computed by this network's backend; networks may share them and so kernel maps."""
+        return Sites(batch.coords_V4, batch.grid.shape, batch.batch_size, self.backend)
+
     def forward(self, batch, with_points=True, sites=None):
         """SegmentationOutput of a VoxelBatch. `with_points=False` leaves the refinement out. `sites`: those of the
         batch's voxels, where they are there already."""
         point_features_PD = self.point_mlp(batch.point_features_PF)
         voxel_features_VE = self.voxel_compress(point_features_PD, batch)
         if sites is None:
-            sites = Sites(batch.coords_V4, batch.grid.shape, batch.batch_size, self.backend)
+            sites = self.sites_of(batch)
         fused = self.backbone(SparseTensor(voxel_features_VE, sites))
         voxel_logits_VC = self.head["conv"](fused).features_VC
         if self.refinement is None or not with_points:
