@@ -1,7 +1,11 @@
 """`pvd bench` as people type it: what it prints and writes, and every example of its help."""
 
 import json
+import os
 import shlex
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -99,3 +103,29 @@ def test_tables_timed_before_a_break_are_kept(folder, monkeypatch, capsys):
     assert result["stages"][0]["stage"] == "voxelise"
     assert "layers" not in result
     assert "kept b.json" in capsys.readouterr().err
+    assert result["incomplete"] == ["layers"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_rows_timed_before_a_signal_are_printed_and_kept_and_marked(folder, project_root, number):
+    words = ["bench", "scan.bin", "sequences/08/velodyne/000000.bin", "--threads", "1", "--runs", "100000"]
+    script = f"""
+import os, sys
+from pvd_cli import main, progress
+progress.Steps.show = lambda self, done, total: os.kill(os.getpid(), {int(number)})
+sys.argv = ["pvd", *{[*words, "--weights", "runs/first/best.safetensors", "--json", "b.json", "--markdown", "b.md"]}]
+main.main()
+"""
+    environment = {**os.environ, "PYTHONPATH": str(project_root)}
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, env=environment, cwd=folder
+    )
+    assert ended.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[number]
+    result = json.loads((folder / "b.json").read_text())
+    (row,) = result["rows"]
+    assert row["scan"] == "scan.bin"
+    assert 0 < row["samples"] < 100_000
+    assert result["incomplete"] == ["rows"]
+    assert "**Incomplete**" in ended.stdout
+    assert (folder / "b.md").read_text() == ended.stdout
+    assert "Traceback" not in ended.stderr

@@ -135,9 +135,18 @@ def test_an_interruption_leaves_no_process_behind(monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        benchmark(plan_of(), progress=interrupt)
+    result = benchmark(plan_of(), progress=interrupt)
+    assert isinstance(result["ended_by"], KeyboardInterrupt)
     assert [process.poll() for process in started] == [0]
+
+
+def test_an_interruption_before_the_first_sample_is_passed_on(monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pvd_core.benchmark.turns.MeasuringProcess", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        benchmark(plan_of())
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pytest
 import typer
 from ros_weights import tiny_weights
 
+from pvd_cli.checks.hardware import check_gpu
 from pvd_cli.commands.predict import predict
 from pvd_cli.main import COMMANDS, app, run
 from pvd_core.clouds import read_cloud
@@ -322,6 +323,21 @@ def test_doctor_tells_what_is_there_and_what_to_do_about_the_rest(tmp_path, caps
     assert all(finding["remedy"] for finding in findings.values() if not finding["is_present"])
     assert (code == 0) == all(f["is_present"] for f in findings.values() if f["is_needed"])
     assert "scans" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_doctor_tells_of_an_spconv_that_cannot_use_the_gpu(monkeypatch):
+    if not pytest.importorskip("spconv.cppconstants").CPU_ONLY_BUILD:
+        pytest.skip("the spconv installed here is built for CUDA")
+    spconv = {finding.name: finding for finding in check_gpu()}["spconv"]
+    assert spconv.is_present
+
+    # The machine gets a GPU; all else is real.
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    spconv = {finding.name: finding for finding in check_gpu()}["spconv"]
+
+    assert not spconv.is_present
+    assert "CPU-only" in spconv.found
+    assert spconv.remedy == "pip uninstall spconv cumm, then pip install 'pvd_ros[gpu]'"
 
 
 def test_doctor_names_what_a_bare_machine_lacks():

@@ -67,9 +67,20 @@ def _bf16_on_cpu():
 def _spconv(has_gpu):
     for name in ("spconv", "spconv-cu120", "spconv-cu126"):
         if version := installed_version(name):
-            return Finding("spconv", True, f"{name} {version}")
+            return _spconv_build(f"{name} {version}", has_gpu)
     remedy = "pip install 'pvd_ros[gpu]' (one of several GPU backends)" if has_gpu else "of use with a GPU only"
     return Finding("spconv", False, "not installed", remedy)
+
+
+def _spconv_build(found, has_gpu):
+    try:
+        from spconv.cppconstants import CPU_ONLY_BUILD
+    except (ImportError, OSError) as error:
+        return Finding("spconv", False, f"{found} does not import: {error}", "pip install 'pvd_ros[gpu]' anew")
+    if has_gpu and CPU_ONLY_BUILD:
+        remedy = "pip uninstall spconv cumm, then pip install 'pvd_ros[gpu]'"
+        return Finding("spconv", False, f"{found} is CPU-only: it cannot use the GPU", remedy)
+    return Finding("spconv", True, found)
 
 
 def _triton(has_gpu):

@@ -43,7 +43,8 @@ def bench(
     """Time labelling on this machine.
 
     A row for each network, scan, backend, precision and number of threads. Rows for the same network and scan take
-    turns, each in a process of its own. benchmarks/README.md explains every column.
+    turns, each in a process of its own. benchmarks/README.md explains every column. Ctrl-C keeps what was timed until
+    then, marked as incomplete.
 
     \b
     Examples:
@@ -89,16 +90,25 @@ def bench(
         raise UserError("--pool is for the main table; leave it out, or --layers, --stages, --growth, --batch, --train")
     runs = runs or (_RUNS_OF_PARTS if tables else _RUNS)
     plan = measure.Plan(_networks(model, weights), clouds, runs=runs, **engines)
-    result = {"rows": [], "skipped": []}
+    tables = tables or {"rows": partial(measure.benchmark, pool=pool)}
+    result = {"rows": [], "skipped": [], "incomplete": list(tables)}
     kept = []
-    for name, table in (tables or {"rows": partial(measure.benchmark, pool=pool)}).items():
-        with interruptible(lambda: f"kept {_listed(kept)}"), Steps(f"timing {name}", "samples") as steps:
-            timed = table(plan, progress=steps.show)
-        result[name] = timed["rows"]
-        result["skipped"] += timed["skipped"]
-        # After every table: what is timed stays, whatever ends the next one.
-        kept[:] = write_result(with_circumstances(result, plan), json_file, markdown)
-    print(measure.as_markdown(with_circumstances(result, plan)), end="")
+    with interruptible(lambda: f"kept {_listed(kept)}"):
+        try:
+            for name, table in tables.items():
+                with Steps(f"timing {name}", "samples") as steps:
+                    timed = table(plan, progress=steps.show)
+                result[name] = timed["rows"]
+                result["skipped"] += timed["skipped"]
+                if timed["ended_by"] is None:
+                    result["incomplete"].remove(name)
+                # After every table: what is timed stays, whatever ends the next one.
+                kept[:] = write_result(with_circumstances(result, plan), json_file, markdown)
+                if timed["ended_by"] is not None:
+                    raise timed["ended_by"]
+        finally:
+            if any(result.get(name) for name in tables):
+                print(measure.as_markdown(with_circumstances(result, plan)), end="", flush=True)
     if kept:
         print(f"wrote {_listed(kept)}")
 

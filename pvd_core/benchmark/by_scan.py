@@ -5,7 +5,7 @@ from pvd_core.benchmark.turns import measure
 
 
 def measure_by_scan(kind, plan, progress):
-    """(Outcomes, skipped) of measurement `kind` for every combination of the plan."""
+    """Measured: measurement `kind` for every combination of the plan."""
     with workplace(plan) as files:
         clouds = {name: files.keep_cloud(points) for name, points in plan.scans.items()}
         groups = [

@@ -16,7 +16,7 @@ DEFAULT_SIZES = (10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2
 
 
 def growth_rows(plan, sizes=DEFAULT_SIZES, progress=None):
-    """{"rows", "skipped"}: for each combination and each number of points a dictionary with `points`, `voxels`,
+    """{"rows", ...}: for each combination and each number of points a dictionary with `points`, `voxels`,
     `median_ms`, `p90_ms`, `us_a_point`, `peak_mb`. The clouds come from the plan's scans, thinned or multiplied."""
     with workplace(plan) as files:
         clouds = {
@@ -30,8 +30,8 @@ def growth_rows(plan, sizes=DEFAULT_SIZES, progress=None):
             for engine in plan.engines()
             for (scan, _size), cloud in clouds.items()
         ]
-        outcomes, skipped = measure([[job] for job in jobs], progress)
-    return {"rows": [_row(outcome) for outcome in outcomes], "skipped": skipped}
+        measured = measure([[job] for job in jobs], progress)
+    return measured.table([_row(outcome) for outcome in measured.outcomes])
 
 
 def batch_rows(plan, batch_sizes, progress=None):
@@ -46,8 +46,8 @@ def batch_rows(plan, batch_sizes, progress=None):
                 for engine in plan.engines()
                 for size in batch_sizes
             ]
-        outcomes, skipped = measure([[job] for job in jobs], progress)
-    return {"rows": [_row(outcome) for outcome in outcomes], "skipped": skipped}
+        measured = measure([[job] for job in jobs], progress)
+    return measured.table([_row(outcome) for outcome in measured.outcomes])
 
 
 class BatchTimes:

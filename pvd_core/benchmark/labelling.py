@@ -8,8 +8,9 @@ from pvd_core.benchmark.turns import measure
 
 
 def benchmark(plan, progress=None, pool=False):
-    """{"rows": BenchmarkRows as dictionaries, "skipped": combinations that do not run here, with their reason}. With
-    `pool` the samples go round all scans, and a row stands for all of them."""
+    """{"rows": BenchmarkRows as dictionaries, "skipped": combinations that do not run here, with their reason,
+    "ended_by": None, or the interrupt before which these rows were measured}. With `pool` the samples go round all
+    scans, and a row stands for all of them."""
     with workplace(plan) as files:
         clouds = {name: files.keep_cloud(points) for name, points in plan.scans.items()}
         if pool:
@@ -21,6 +22,6 @@ def benchmark(plan, progress=None, pool=False):
             for network in plan.networks
             for scan in clouds
         ]
-        outcomes, skipped = measure(groups, progress)
-        labels = [np.load(outcome.job.labels_file) for outcome in outcomes]
-    return {"rows": labelling_rows(outcomes, labels), "skipped": skipped}
+        measured = measure(groups, progress)
+        labels = [np.load(outcome.job.labels_file) for outcome in measured.outcomes]
+    return measured.table(labelling_rows(measured.outcomes, labels))

@@ -12,11 +12,11 @@ _FLOOR = "floor of "
 
 
 def layer_rows(plan, progress=None):
-    """{"rows", "skipped"}: dictionaries with `layer`, `kernel`, `channels`, `pairs`, `macs`, `ms`, `gflops` a second,
+    """{"rows", ...}: dictionaries with `layer`, `kernel`, `channels`, `pairs`, `macs`, `ms`, `gflops` a second,
     `floor_ms` and `ratio_to_floor` for each layer of each combination, medians. Layers that run as one share a row; the
     last row of each combination has the time for kernel maps."""
-    outcomes, skipped = measure_by_scan("layers", plan, progress)
-    return {"rows": [row for outcome in outcomes for row in _rows(outcome)], "skipped": skipped}
+    measured = measure_by_scan("layers", plan, progress)
+    return measured.table([row for outcome in measured.outcomes for row in _rows(outcome)])
 
 
 class LayerTimes:

@@ -13,9 +13,9 @@ _SECTIONS = {
 
 
 def as_markdown(result):
-    """Markdown of a result: `hardware`, `versions`, `runs`, tables by name, `skipped`, and where known `command` and
-    `commit`."""
-    parts = [_where(result)]
+    """Markdown of a result: `hardware`, `versions`, `runs`, tables by name, `skipped`, and where known `command`,
+    `commit` and `incomplete`, the names of tables that an interrupt cut short or left out."""
+    parts = [_where(result), _incomplete(result)]
     for name, (title, table) in _SECTIONS.items():
         if result.get(name):
             parts += [f"## {title}", table(result[name]), _legend(name, result[name])]
@@ -35,6 +35,13 @@ def _where(result):
     if result.get("command"):
         lines.append(f"`{result['command']}`, {result['runs']} samples a row")
     return "\n\n".join(lines)
+
+
+def _incomplete(result):
+    titles = [_SECTIONS[name][0] for name in result.get("incomplete", ())]
+    return (
+        f"**Incomplete**: stopped before all was timed. Cut short or not begun: {', '.join(titles)}" if titles else ""
+    )
 
 
 def _legend(name, rows):

@@ -8,10 +8,10 @@ _REST = "rest of the network"
 
 
 def stage_rows(plan, progress=None):
-    """{"rows", "skipped"}: dictionaries with `stage`, `ms` (median) and `share` of the total for each combination, in
+    """{"rows", ...}: dictionaries with `stage`, `ms` (median) and `share` of the total for each combination, in
     the order of the work."""
-    outcomes, skipped = measure_by_scan("stages", plan, progress)
-    return {"rows": [row for outcome in outcomes for row in _rows(outcome)], "skipped": skipped}
+    measured = measure_by_scan("stages", plan, progress)
+    return measured.table([row for outcome in measured.outcomes for row in _rows(outcome)])
 
 
 class StageTimes:

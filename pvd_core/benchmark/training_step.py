@@ -13,10 +13,10 @@ from pvd_core.voxels import majority_labels
 
 
 def training_rows(plan, progress=None):
-    """{"rows", "skipped"}: for each combination a dictionary with `inference_ms` (the network on voxels, as labelling
+    """{"rows", ...}: for each combination a dictionary with `inference_ms` (the network on voxels, as labelling
     runs it), `step_ms` (forward, losses, backward; no optimiser), both medians, `ratio` and `peak_mb`."""
-    outcomes, skipped = measure_by_scan("training", plan, progress)
-    return {"rows": [_row(outcome) for outcome in outcomes], "skipped": skipped}
+    measured = measure_by_scan("training", plan, progress)
+    return measured.table([_row(outcome) for outcome in measured.outcomes])
 
 
 class TrainingTimes:

@@ -25,11 +25,36 @@ class Outcome:
         return float(np.percentile(self.values(what), percent))
 
 
+@dataclass
+class Measured:
+    """`skipped` are dictionaries of jobs that do not run here, with their reason. `ended_by`: the KeyboardInterrupt or
+    SystemExit that ended the measuring before all was done; Outcomes then have the samples taken until then."""
+
+    outcomes: list[Outcome]
+    skipped: list[dict]
+    ended_by: BaseException | None = None
+
+    def table(self, rows):
+        """What a table's function returns: `rows`, with what else is known of them."""
+        return {"rows": rows, "skipped": self.skipped, "ended_by": self.ended_by}
+
+
 def measure(groups, progress=None):
-    """(Outcomes in the order of the jobs, skipped jobs as dictionaries with their reason). `groups` are lists of jobs:
-    those of a group take turns, as many at once as memory allows. UserError when no job could be measured."""
-    total = sum(job.runs for group in groups for job in group)
-    outcomes, skipped, num_done = [], [], 0
+    """Measured, its outcomes in the order of the jobs. `groups` are lists of jobs: those of a group take turns, as many
+    at once as memory allows. UserError when no job could be measured; an interrupt before the first sample goes on."""
+    outcomes, skipped, ended_by = [], [], None
+    try:
+        _measure(groups, progress, outcomes, skipped)
+    except (KeyboardInterrupt, SystemExit) as error:
+        ended_by = error
+    outcomes = [outcome for outcome in outcomes if outcome.samples]
+    if not outcomes:
+        raise ended_by or UserError(f"nothing could be timed: {'; '.join(entry['reason'] for entry in skipped)}")
+    return Measured(outcomes, skipped, ended_by)
+
+
+def _measure(groups, progress, outcomes, skipped):
+    total, num_done = sum(job.runs for group in groups for job in group), 0
     for group in groups:
         waiting = list(group)
         while waiting:
@@ -41,9 +66,6 @@ def measure(groups, progress=None):
                     num_done += taken
                     if progress is not None:
                         progress(num_done, total)
-    if not outcomes:
-        raise UserError(f"nothing could be timed: {'; '.join(entry['reason'] for entry in skipped)}")
-    return outcomes, skipped
 
 
 class _Processes(list):

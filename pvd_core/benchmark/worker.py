@@ -34,8 +34,9 @@ _TURN_SECONDS = 1.0
 
 
 def main():
-    # Ctrl-C reaches every process of a terminal; the one that started this ends it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C reaches every process of a terminal, SIGTERM often a whole group; the one that started this ends it.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     requests, answers = sys.stdin, _own_stdout()
     job = Job(**json.loads(requests.readline()))
     try:
