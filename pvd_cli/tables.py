@@ -71,6 +71,30 @@ def print_iou_by_distance(bands, title):
     _print(title, table)
 
 
+def print_confusions(labels_by_truth, title, most=3):
+    """Prints, of {true class: {label: points}}, what each class is taken for and what is taken for it, in % of its true
+    points and of the points with its label."""
+    table = Table()
+    for name in ("class", "found %", "taken for", "right %", "in truth"):
+        table.add_column(name, justify="right" if "%" in name else "left")
+    for name, labels in labels_by_truth.items():
+        truths = {truth: counts[name] for truth, counts in labels_by_truth.items() if name in counts}
+        if labels or truths:
+            table.add_row(name, *_own_and_others(name, labels, most), *_own_and_others(name, truths, most))
+    _print(title, table)
+
+
+def _own_and_others(name, points_of, most):
+    """Share of class `name` in {class: points}, and the largest of the others."""
+    total = sum(points_of.values())
+    if not total:
+        return "-", ""
+    shares = {other: 100 * points / total for other, points in points_of.items()}
+    own = shares.pop(name, 0.0)
+    largest = sorted(shares.items(), key=lambda item: -item[1])[:most]
+    return f"{own:.1f}", ", ".join(f"{other} {share:.0f}" for other, share in largest if share >= 1)
+
+
 def _print(title, table):
     # A title inside the table would be wrapped to the table's width.
     print(title)

@@ -74,6 +74,15 @@ class ConfusionMatrix:
         """{class name: true points} of the 19 classes."""
         return dict(zip(CLASS_NAMES[1:], self.points_per_class()[1:].tolist(), strict=True))
 
+    def counts_by_name(self):
+        """{true class: {label: points}} of the 19 classes, without those that are 0."""
+        return {
+            CLASS_NAMES[truth]: {
+                CLASS_NAMES[label]: int(count) for label, count in enumerate(self.counts[:, truth]) if count
+            }
+            for truth in range(1, NUM_CLASSES)
+        }
+
     def _counted(self):
         counts = self.counts.copy()
         counts[:, 0] = 0

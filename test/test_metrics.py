@@ -88,3 +88,15 @@ def test_iou_by_name_has_the_19_classes():
 def test_mismatched_or_unknown_ids_are_refused(predicted, truth):
     with pytest.raises(ValueError, match="expected"):
         matrix_of(predicted, truth)
+
+
+def test_counts_by_name_say_what_each_class_is_taken_for():
+    # In truth: two cars, one taken for a truck; a truck; a road labelled 0; a point without truth.
+    counts = matrix_of([1, 4, 4, 0, 1], [1, 1, 4, 9, 0]).counts_by_name()
+
+    assert {name: labels for name, labels in counts.items() if labels} == {
+        "car": {"car": 1, "truck": 1},
+        "truck": {"truck": 1},
+        "road": {"unlabeled": 1},
+    }
+    assert list(counts) == list(CLASS_NAMES[1:])

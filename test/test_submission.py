@@ -146,6 +146,17 @@ def test_distance_bands_add_up_to_the_whole(tmp_path, weights):
     assert result["by_distance"][-1]["num_points"] == 0
 
 
+def test_evaluate_prints_confusions_and_writes_all_counts(tmp_path, weights, capsys):
+    data = write_dataset(tmp_path, {"08": 1})
+    json_path = tmp_path / "result.json"
+    assert run(["evaluate", str(data), "--weights", str(weights), "--confusions", "--json", str(json_path)]) == 0
+    assert "taken for" in capsys.readouterr().out
+    result = json.loads(json_path.read_text())
+    assert {name: sum(labels.values()) for name, labels in result["labels_by_truth"].items()} == result[
+        "num_points_by_class"
+    ]
+
+
 def test_evaluate_prints_distance_bands_and_writes_them(tmp_path, weights, capsys):
     data = write_dataset(tmp_path, {"08": 1})
     json_path = tmp_path / "result.json"

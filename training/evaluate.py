@@ -19,8 +19,9 @@ def evaluate(
     dataset_root, weights, split="valid", device="auto", progress=None, max_scans=None, votes=1, by_distance=False
 ):
     """A JSON-able dictionary: "miou" over the 19 classes, "miou_present" over those in the truth, "iou" {class: value},
-    "accuracy", "num_points" (labelled), "num_scans", "sequences", "seconds", "weights", "dataset", and
-    "seen_in_training": those of the sequences that the weights were trained on, as far as their facts tell.
+    "accuracy", "num_points" (labelled), "labels_by_truth" {true class: {label: points}}, "num_scans", "sequences",
+    "seconds", "weights", "dataset", and "seen_in_training": those of the sequences that the weights were trained on, as
+    far as their facts tell.
 
     `split`: "train", "valid" or a list of sequences. `progress(num_done, num_all)` is called after each scan.
     `votes`: 1 to 8, of test-time augmentation. `by_distance` adds "by_distance": the metrics of each distance band.
@@ -38,6 +39,7 @@ def evaluate(
         **({"by_distance": _metrics_by_distance(bands)} if by_distance else {}),
         "num_points": whole.num_points,
         "num_points_by_class": whole.points_by_name(),
+        "labels_by_truth": whole.counts_by_name(),
         "num_scans": len(indices),
         "votes": votes,
         "sequences": list(folder.sequences),

@@ -20,6 +20,7 @@ def evaluate(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     votes: Annotated[int, typer.Option(min=1, max=8, help="Votes a scan: flipped, and from 5 on turned.")] = 1,
     by_distance: Annotated[bool, typer.Option("--by-distance", help="Also the IoU of each distance band.")] = False,
+    confusions: Annotated[bool, typer.Option("--confusions", help="Also what each class is taken for.")] = False,
     max_scans: Annotated[int | None, typer.Option(min=1, help="Use this many scans, evenly spread.")] = None,
 ):
     """Score weights on labelled scans.
@@ -32,10 +33,10 @@ def evaluate(
       pvd evaluate data/drive --weights runs/first/best.safetensors --split valid --json result.json
       pvd evaluate kitti --split 00,05 --max-scans 100
       pvd evaluate data/simulated --benchmark simulated --split test
-      pvd evaluate kitti --votes 4 --by-distance --json result.json
+      pvd evaluate kitti --votes 4 --by-distance --confusions --json result.json
     """
     from pvd_cli.progress import Steps
-    from pvd_cli.tables import print_iou, print_iou_by_distance
+    from pvd_cli.tables import print_confusions, print_iou, print_iou_by_distance
     from pvd_core import default_weights
     from pvd_core.files import written_atomically
 
@@ -69,6 +70,8 @@ def evaluate(
     print_iou(result, f"{title}, sequences {sequences}, {result['num_scans']} scans")
     if by_distance:
         print_iou_by_distance(result["by_distance"], "By distance from the sensor")
+    if confusions:
+        print_confusions(result["labels_by_truth"], "Confusions")
     if json_file is not None:
         with written_atomically(json_file) as temporary:
             temporary.write_text(json.dumps(result, indent=2) + "\n")
