@@ -21,8 +21,10 @@ from training.augmentation.intensity import (
     add_intensity_noise,
     bend_intensity,
     jitter_intensity,
+    jitter_materials,
     replace_intensity,
 )
+from training.augmentation.kerbs import raise_kerbs
 
 OFF = AugmentationConfig(rotate_degrees=0, flip=False, scale=(1.0, 1.0), translate_metres=0)
 
@@ -30,6 +32,7 @@ EVERYTHING = AugmentationConfig(
     scale_z=(0.9, 1.1),
     shift_height_metres=0.3,
     tilt_degrees=2.0,
+    raise_kerbs_metres=0.1,
     range_noise_metres=0.03,
     drop_rings=0.5,
     drop_patches=3,
@@ -37,6 +40,7 @@ EVERYTHING = AugmentationConfig(
     intensity_off=0.3,
     intensity_jitter=0.1,
     intensity_gamma=0.5,
+    intensity_by_class=0.2,
     intensity_noise=0.05,
 )
 
@@ -130,6 +134,31 @@ def test_tilt_turns_the_scan_by_a_pitch_and_a_roll_within_the_limit(points):
     assert abs(np.corrcoef(np.transpose(slopes))[0, 1]) < 0.2
 
 
+def test_raised_kerbs_lift_what_is_beside_the_road_by_one_height(points):
+    labels = np.arange(500) % 20
+    is_beside = np.isin(labels, (2, 6, 11, 12, 13, 14, 15, 16, 17, 18, 19))
+    heights = []
+    for seed in range(200):
+        moved = raise_kerbs(points, labels, np.random.default_rng(seed), 0.12)
+        assert (moved[:, [0, 1, 3]] == points[:, [0, 1, 3]]).all()
+        assert (moved[~is_beside] == points[~is_beside]).all()
+        lifts = (moved - points)[is_beside, 2]
+        assert np.ptp(lifts) < 1e-6
+        heights.append(lifts[0])
+    assert 0 <= min(heights) < 0.01
+    assert 0.11 < max(heights) <= 0.1201
+
+
+def test_each_class_gets_an_intensity_factor_of_its_own(points):
+    labels = np.arange(500) % 20
+    changed = jitter_materials(points, labels, np.random.default_rng(3), 0.3)
+    assert (changed[:, :3] == points[:, :3]).all()
+    ratios = (changed[:, 3] / points[:, 3]).reshape(-1, 20)
+    assert ratios == pytest.approx(np.broadcast_to(ratios[0], ratios.shape), rel=1e-5)
+    assert len(set(ratios[0].round(4))) == 20
+    assert (np.abs(np.log(ratios)) <= 0.3001).all()
+
+
 def test_range_noise_moves_points_along_their_rays_with_a_spread_of_its_own_a_scan():
     points = np.tile(np.float32([3, 4, 12, 0.5]), (4000, 1))
     spreads = []
@@ -188,7 +217,7 @@ def test_dropping_points_keeps_points_and_labels_together(points):
 
 def test_augmentation_is_a_pure_function_of_points_and_generator(points):
     config = EVERYTHING
-    labels = np.arange(500, dtype=np.uint8)
+    labels = np.arange(500, dtype=np.uint8) % 20
     before = points.copy()
     first = augment(points, labels, np.random.default_rng(9), config)
     second = augment(points, labels, np.random.default_rng(9), config)
@@ -216,6 +245,8 @@ def test_switched_off_augmentation_changes_nothing(points, generator):
         {"rotate_degrees": -1.0},
         {"tilt_degrees": -1.0},
         {"drop_patches": -1},
+        {"raise_kerbs_metres": -0.1},
+        {"intensity_by_class": -0.1},
         {"intensity_off": 1.1},
     ],
 )

@@ -18,8 +18,10 @@ from training.augmentation.intensity import (
     add_intensity_noise,
     bend_intensity,
     jitter_intensity,
+    jitter_materials,
     replace_intensity,
 )
+from training.augmentation.kerbs import raise_kerbs
 from training.augmentation.rays import keep_outside_patches, keep_some_points, keep_some_rings
 
 _SHARES = ("drop_points", "intensity_jitter")
@@ -29,9 +31,11 @@ _AMOUNTS = (
     "translate_metres",
     "shift_height_metres",
     "tilt_degrees",
+    "raise_kerbs_metres",
     "range_noise_metres",
     "drop_patches",
     "intensity_gamma",
+    "intensity_by_class",
     "intensity_noise",
 )
 
@@ -54,6 +58,8 @@ class AugmentationConfig:
     """Another height of the sensor: z is shifted, uniform in plus or minus this."""
     tilt_degrees: float = 0.0
     """Pitch and roll of the sensor, each uniform in plus or minus this."""
+    raise_kerbs_metres: float = 0.0
+    """All that lies or stands beside the road is lifted, uniform from 0 to this."""
     range_noise_metres: float = 0.0
     """Largest standard deviation of noise along the rays; that of a scan is uniform from 0 to this."""
     drop_rings: float = 0.0
@@ -68,6 +74,8 @@ class AugmentationConfig:
     """Intensity is multiplied by a factor uniform in 1 plus or minus this, 0..1."""
     intensity_gamma: float = 0.0
     """Intensity is raised to a power between exp(-this) and exp(this)."""
+    intensity_by_class: float = 0.0
+    """Intensities of each class are multiplied by a factor between exp(-this) and exp(this)."""
     intensity_noise: float = 0.0
     """Largest standard deviation of noise in intensity; that of a scan is uniform from 0 to this."""
 
@@ -91,7 +99,7 @@ def augment(points, labels, generator, config):
     """(points float32 (M, 4), labels (M,)) after all steps of `config`; M < N only with the `drop_...` steps."""
     points, labels = _another_sensor(points, labels, generator, config)
     points = _another_place(points, generator, config)
-    points = _other_intensities(points, generator, config)
+    points = _other_intensities(points, labels, generator, config)
     if config.drop_points:
         points, labels = _kept(points, labels, keep_some_points(points, generator, config.drop_points))
     return points, labels
@@ -103,6 +111,8 @@ def _another_sensor(points, labels, generator, config):
         points, labels = _kept(points, labels, keep_some_rings(points, generator))
     if config.drop_patches:
         points, labels = _kept(points, labels, keep_outside_patches(points, generator, config.drop_patches))
+    if config.raise_kerbs_metres:
+        points = raise_kerbs(points, labels, generator, config.raise_kerbs_metres)
     if config.range_noise_metres:
         points = jitter_ranges(points, generator, config.range_noise_metres)
     if config.tilt_degrees:
@@ -126,9 +136,11 @@ def _another_place(points, generator, config):
     return points
 
 
-def _other_intensities(points, generator, config):
+def _other_intensities(points, labels, generator, config):
     if config.intensity_off and generator.random() < config.intensity_off:
         return replace_intensity(points, generator)
+    if config.intensity_by_class:
+        points = jitter_materials(points, labels, generator, config.intensity_by_class)
     if config.intensity_gamma:
         points = bend_intensity(points, generator, config.intensity_gamma)
     if config.intensity_jitter:

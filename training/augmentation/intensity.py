@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from pvd_core.labels import NUM_CLASSES
+
 
 def replace_intensity(points, generator):
     """All intensities become one value: 0, as of a sensor that sends none, or as likely one from 0 to 1."""
@@ -23,6 +25,14 @@ def bend_intensity(points, generator, max_log):
     exponent = np.float32(np.exp(generator.uniform(-max_log, max_log)))
     result = points.copy()
     result[:, 3] = np.maximum(points[:, 3], 0) ** exponent
+    return result
+
+
+def jitter_materials(points, class_ids, generator, max_log):
+    """One factor a class and scan, between exp(-max_log) and exp(max_log): another paint, stone or season."""
+    factors = np.exp(generator.uniform(-max_log, max_log, size=NUM_CLASSES)).astype(np.float32)
+    result = points.copy()
+    result[:, 3] *= factors[class_ids]
     return result
 
 
