@@ -4,7 +4,8 @@
 #   SYSTEM_LIBRARIES=skip    do not check or install system libraries
 #   BAG=file TOPIC=name RATE=1.0 SECONDS=12 WEIGHTS=file OUT=folder   what the demo plays, how fast, results
 #   SCAN=file                the scan that `make bench` times
-#   RUNS=20 THREADS=1,2 BACKENDS=reference,spconv   samples a row, numbers of threads, sparse engines of `make bench-cpu`
+#   RUNS=20 THREADS=1,2 BACKENDS=reference,spconv MODELS=cylinder3d-0.5x   of `make bench-cpu`: samples a row, numbers of
+#                            threads, sparse engines, networks
 
 # A sourced ROS 2 brings pytest plugins of its own for another pytest, hence PYTEST_DISABLE_PLUGIN_AUTOLOAD.
 PYTHON ?= python3
@@ -15,6 +16,7 @@ SCAN ?= $(BENCH_DATA)/sequences/08/velodyne/000000.bin
 RUNS ?= 20
 THREADS ?= 1,$(shell getconf _NPROCESSORS_ONLN)
 BACKENDS ?= reference
+MODELS ?= cylinder3d-0.25x,cylinder3d-0.5x,cylinder3d-1x
 
 .PHONY: help setup demo test test-slow bench bench-scan bench-cpu gpu lint clean
 
@@ -22,7 +24,7 @@ help:
 	@echo "make demo        simulate a drive (or BAG=... TOPIC=...), label it with the ROS 2 node, show what came out"
 	@echo "make test        run the fast tests            make test-slow   run the slow ones"
 	@echo "make bench       time the network on this machine (SCAN=file)"
-	@echo "make bench-cpu   measure all that benchmarks/cpu holds (SCAN=file RUNS= THREADS= BACKENDS=)"
+	@echo "make bench-cpu   measure all that benchmarks/cpu holds (SCAN=file RUNS= THREADS= BACKENDS= MODELS=)"
 	@echo "make gpu         measure all that needs a GPU, on a machine with one (SCAN=file GPU_OPTIONS=...)"
 	@echo "make lint        check style and format        make setup       only set up .venv"
 	@echo "make clean       remove .venv and what the targets wrote"
@@ -54,7 +56,7 @@ bench_files = --json benchmarks/cpu/$(1).json --markdown benchmarks/cpu/$(1).md
 bench-cpu: bench-scan
 	@$(BENCH_CPU) --runs $(RUNS) --threads $(THREADS) $(call bench_files,shipped)
 	@$(BENCH_CPU) --runs $(RUNS) --threads $(THREADS) --backends $(BACKENDS) \
-		--model cylinder3d-0.25x,cylinder3d-0.5x,cylinder3d-1x $(call bench_files,networks)
+		--model $(MODELS) $(call bench_files,networks)
 	@$(BENCH_CPU) --model cylinder3d-0.5x --stages --layers $(call bench_files,layers)
 	@$(BENCH_CPU) --model cylinder3d-0.25x,cylinder3d-0.5x --train $(call bench_files,training)
 	@$(BENCH_CPU) --runs 5 --growth --batch 1,2,4,8 $(call bench_files,growth)
