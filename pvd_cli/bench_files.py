@@ -1,28 +1,20 @@
 """Files with what `pvd bench` timed, and the circumstances that belong to every figure."""
 
 import json
-import os
 import shlex
 import sys
 
 from pvd_core.benchmark import as_markdown, hardware, versions
 from pvd_core.errors import UserError
-from pvd_core.files import written_atomically
+from pvd_core.files import check_output, written_atomically
 from training.run_folder import source_commit
 
 
-def check_output(path, force):
+def check_new_output(path, force):
     """Before anything is timed: UserError for a file that exists or could not be written."""
-    if path.is_dir():
-        raise UserError(f"{path} is a folder; name a file in it")
+    check_output(path)
     if path.exists() and not force:
         raise UserError(f"{path} exists already; name another file, or add --force")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}; choose another folder") from error
-    if not os.access(path.parent, os.W_OK):
-        raise UserError(f"cannot write {path}: its folder does not allow it; choose another folder")
 
 
 def with_circumstances(result, plan):

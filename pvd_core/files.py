@@ -30,20 +30,47 @@ def written_atomically(path):
             temporary.unlink()
 
 
+def check_output(path):
+    """UserError where the file `path` could not be written: long work begins with this. Makes the folder for it; says
+    nothing of a file that is there already."""
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; name a file in it")
+    try:
+        if not path.parent.exists():
+            path.parent.mkdir(parents=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}; choose another folder") from error
+
+
 @contextlib.contextmanager
 def held_alone(folder, what):
     """Holds `folder` for this process until the block ends; UserError where another one does `what` in it. The lock
     lies outside, so the folder may be removed and made anew meanwhile."""
-    import fcntl
-
     folder = Path(folder).resolve()
     name = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
-    with (Path(tempfile.gettempdir()) / f"pvd_ros_{os.getuid()}_{name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(f"another process is {what} in {folder}; wait for it, or name another folder") from None
+    with locked(f"{os.getuid()}_{name}") as is_ours:
+        if not is_ours:
+            raise UserError(f"another process is {what} in {folder}; wait for it, or name another folder")
         yield
+
+
+@contextlib.contextmanager
+def locked(name):
+    """Gives whether this process got the lock `name` of this machine, which it then holds until the block ends."""
+    import fcntl
+
+    with contextlib.ExitStack() as held:
+        try:
+            lock = held.enter_context((Path(tempfile.gettempdir()) / f"pvd_ros_{name}.lock").open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):  # held by another process, or another user's file
+            is_ours = False
+        else:
+            is_ours = True
+        yield is_ours
 
 
 def _umask():

@@ -12,7 +12,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Event
 
+from pvd_core.counted import counted
 from pvd_core.errors import UserError
+from pvd_core.files import check_output
 from pvd_ros.bags.reader import cloud_topic, open_bag, raw_messages
 from pvd_ros.bags.types import cloud_from_bytes, stamp_of
 from pvd_ros.codec import MalformedCloudError
@@ -30,6 +32,9 @@ class PlayReport:
     unreadable: int = 0
     late: int = 0
     stamps: list[tuple[int, int]] = field(default_factory=list)
+
+    def text(self) -> str:
+        return f"played {counted(self.clouds, 'cloud')} on {self.topic}, {self.late} late, {self.unreadable} unreadable"
 
 
 def play_bag(
@@ -85,7 +90,9 @@ def _wait_for_subscribers(publisher, wanted: int, timeout_s: float, stop: Event)
     deadline = time.monotonic() + timeout_s
     while (found := publisher.get_subscription_count()) < wanted and not stop.wait(0.02):
         if time.monotonic() > deadline:
-            raise UserError(f"{found} subscribers on {publisher.topic_name} after {timeout_s:g} s, expected {wanted}")
+            raise UserError(
+                f"{counted(found, 'subscriber')} on {publisher.topic_name} after {timeout_s:g} s, expected {wanted}"
+            )
     if wanted:
         # Discovery has two sides: they may learn of this publisher a moment after it learnt of them.
         stop.wait(0.3)
@@ -154,6 +161,8 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     chosen = parser().parse_args(arguments)
     try:
+        if chosen.report:
+            check_output(chosen.report)
         with stop_on_signals() as stop:
             report = play_bag(
                 chosen.bag,
@@ -172,7 +181,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     if chosen.report:
         chosen.report.write_text(json.dumps(asdict(report)))
-    print(f"played {report.clouds} clouds on {report.topic}, {report.late} late, {report.unreadable} unreadable")
+    print(report.text())
     return 0
 
 

@@ -10,7 +10,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Event
 
+from pvd_core.counted import counted
 from pvd_core.errors import UserError
+from pvd_core.files import check_output
 from pvd_ros.bags.types import cloud_from_bytes, stamp_of
 from pvd_ros.bags.writer import BagWriter
 from pvd_ros.codec import MalformedCloudError
@@ -49,7 +51,7 @@ def record_topic(
     check_topic_name("the topic to record", topic)
     stop = stop or Event()
     report = RecordReport(topic)
-    with BagWriter(out_bag, storage) as bag, ros_context() as context:
+    with BagWriter(out_bag, storage, keeps_leftovers=True) as bag, ros_context() as context:
         rclpy, messages = require_rclpy()
         node = rclpy.create_node("bag_recorder", context=context, use_global_arguments=False)
         executor = rclpy.executors.SingleThreadedExecutor(context=context)
@@ -113,6 +115,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--report", type=Path, metavar="FILE", help="write what arrived when as JSON")
     chosen = parser.parse_args(arguments)
     try:
+        if chosen.report:
+            check_output(chosen.report)
         with stop_on_signals() as stop:
             report = record_topic(
                 chosen.bag,
@@ -131,7 +135,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     if chosen.report:
         chosen.report.write_text(json.dumps(asdict(report)))
-    print(f"recorded {report.clouds} clouds of {report.topic} into {chosen.bag}")
+    print(f"recorded {counted(report.clouds, 'cloud')} of {report.topic} into {chosen.bag}")
     return 0
 
 

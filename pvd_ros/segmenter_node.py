@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import traceback
-from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
@@ -18,6 +17,7 @@ from visualization_msgs.msg import MarkerArray
 
 from pvd_core import default_weights
 from pvd_core.errors import UserError
+from pvd_core.files import check_output, written_atomically
 from pvd_ros.bags.types import stamp_of
 from pvd_ros.codec import rclpy_cloud_types
 from pvd_ros.counters import CloudCounters, StampGaps
@@ -71,9 +71,10 @@ class SegmenterNode(LifecycleNode):
         if self._value("report_path"):
             report = {"clouds": counts, "latency_ms": self.window.percentiles()}
             try:
-                Path(self._value("report_path")).write_text(json.dumps(report, indent=2))
-            except OSError as error:
-                self.get_logger().error(f"report_path: cannot write the report: {error}")
+                with written_atomically(self._value("report_path")) as temporary:
+                    temporary.write_text(json.dumps(report, indent=2))
+            except UserError as error:
+                self.get_logger().error(f"parameter report_path: {error}")
 
     def on_configure(self, state) -> TransitionCallbackReturn:
         return self._guarded(self._configure)
@@ -107,6 +108,8 @@ class SegmenterNode(LifecycleNode):
 
     def _configure(self) -> None:
         check_topic_name("parameter points_in", self._value("points_in"))
+        if self._value("report_path"):
+            self._check_report_path()
         # First the publishers: subscribers find them while the network loads, and miss no cloud.
         reliable = self._value("output_reliability") == "reliable"
         self._points = self.create_publisher(
@@ -122,6 +125,13 @@ class SegmenterNode(LifecycleNode):
         except UserError:
             self._clean_up()
             raise
+
+    def _check_report_path(self) -> None:
+        """Now, not after hours of work."""
+        try:
+            check_output(self._value("report_path"))
+        except UserError as error:
+            raise UserError(f"parameter report_path: {error}") from error
 
     def _load_segmenter(self):
         """A pvd_core Segmenter, warmed up."""

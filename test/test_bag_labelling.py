@@ -1,10 +1,17 @@
 """label_bag: labels equal the segmenter's, everything else is copied unchanged, damage is counted."""
 
+import signal
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from ros_clouds import STORE, rosbags_cloud, slow_column, xyzi_cloud
+from ros_processes import wait_until
 from ros_weights import tiny_weights
 
+from pvd_cli.main import run
+from pvd_core.errors import UserError
 from pvd_core.segmenter import Segmenter
 from pvd_ros.bags import BagError, BagWriter, LabelOptions, label_bag, read_clouds, topics_of
 from pvd_ros.bags.reader import open_bag, raw_messages
@@ -114,6 +121,29 @@ def test_an_existing_output_stays_as_it_is(tmp_path, segmenter):
     with pytest.raises(BagError, match="exists already"):
         label_bag(bag_in, tmp_path / "out", segmenter)
     assert (tmp_path / "out/out.mcap").read_bytes() == before
+
+
+def test_a_killed_labelling_leaves_no_bag_and_is_started_anew(tmp_path, caplog):
+    bag_in = write_drive(tmp_path / "in", [xyzi_cloud(points_of(1, 3000))] * 200)
+    out, line = tmp_path / "out", ["label-bag", tmp_path / "in", tmp_path / "out", "--weights", tiny_weights(tmp_path)]
+    process = subprocess.Popen([sys.executable, "-m", "pvd_cli", *line], stdout=subprocess.DEVNULL)
+    wait_until(lambda: any(file.stat().st_size for file in tmp_path.glob(".out.unfinished/out/*")))
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(30) == -signal.SIGKILL
+    assert not out.exists()
+    assert (tmp_path / ".out.unfinished").is_dir()
+
+    assert run([str(word) for word in line]) == 0
+
+    assert len(list(read_clouds(out, "/lidar/labelled"))) == 200
+    assert not (tmp_path / ".out.unfinished").exists()
+    assert "half a bag that a killed process left is replaced" in caplog.text
+    assert raw_of(out)[:2] == raw_of(bag_in)[:2]
+
+
+def test_a_labelled_topic_that_ros_would_refuse_is_refused_first(tmp_path):
+    with pytest.raises(UserError, match="labelled_topic '/2nd' is no topic name"):
+        LabelOptions(labelled_topic="/2nd")
 
 
 def test_real_scans_of_two_sensors_are_labelled_point_for_point(tmp_path, shared_data, segmenter):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from ros_clouds import STORE
 
+from pvd_core.errors import UserError
 from pvd_ros.bags import BagError, BagWriter, read_clouds, topics_of, write_scans
 from pvd_ros.bags.types import stamp_of
 from pvd_ros.codec import MalformedCloudError, decode
@@ -128,3 +129,61 @@ def test_a_message_that_is_no_cloud_is_malformed_not_a_crash(tmp_path):
     with pytest.raises(MalformedCloudError) as caught:
         list(read_clouds(tmp_path / "bag"))
     assert caught.value.reason == "unreadable_message"
+
+
+NAMES = [
+    "/points",
+    "/a/b_2/_c",
+    "points",
+    "~/points",
+    "/",
+    "",
+    "/2a",
+    "/a/2",
+    "/a//b",
+    "/a/",
+    "/a-b",
+    "/a b",
+    "/\u00e4",
+]
+
+
+@pytest.mark.parametrize("name", [*NAMES, "/" + "a" * 246, "/" + "a" * 247])
+def test_topic_names_are_checked_by_the_rules_of_ros(tmp_path, name):
+    pytest.importorskip("rclpy")
+    from rclpy.exceptions import InvalidTopicNameException
+    from rclpy.validate_full_topic_name import validate_full_topic_name
+
+    try:
+        validate_full_topic_name(name)
+    except InvalidTopicNameException:
+        with pytest.raises(UserError, match="topic"):
+            write_scans(tmp_path / "bag", scans(1), topic=name)
+        assert list(tmp_path.iterdir()) == []
+    else:
+        assert write_scans(tmp_path / "bag", scans(1), topic=name) == 1
+
+
+def test_what_a_killed_process_left_is_replaced_and_said(tmp_path, caplog):
+    unfinished = tmp_path / ".bag.unfinished"
+    (unfinished / "bag").mkdir(parents=True)
+    (unfinished / "bag/bag.mcap").write_bytes(b"half")
+    write_scans(tmp_path / "bag", scans(2))
+    assert len(list(read_clouds(tmp_path / "bag"))) == 2
+    assert list(tmp_path.iterdir()) == [tmp_path / "bag"]
+    assert f"{unfinished}: half a bag that a killed process left is replaced" in caplog.text
+
+
+def test_what_is_left_of_a_recording_is_not_replaced(tmp_path):
+    (tmp_path / ".bag.unfinished").mkdir()
+    with pytest.raises(BagError, match="mcap recover"), BagWriter(tmp_path / "bag", keeps_leftovers=True):
+        pass
+    assert (tmp_path / ".bag.unfinished").exists()
+
+
+def test_one_process_at_a_time_writes_a_bag(tmp_path):
+    with BagWriter(tmp_path / "bag"):
+        with pytest.raises(UserError, match="another process is writing the bag"), BagWriter(tmp_path / "bag"):
+            pass
+        assert not (tmp_path / "bag").exists()
+    assert (tmp_path / "bag/metadata.yaml").is_file()

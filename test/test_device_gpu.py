@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 import torch
+from ros_clouds import slow_column, xyzi_cloud
 
 from pvd_core.clouds.example import spinning_scan
 from pvd_core.device import XYZI, DeviceRunner
 from pvd_core.device.frozen import frozen
 from pvd_core.models import build_model
 from pvd_core.segmenter import Segmenter
+from pvd_ros.bags.types import rosbags_cloud_types
+from pvd_ros.labeller import CloudLabeller
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 SETTINGS = {"width": 8, "num_point_features": 32, "point_mlp_widths": (32,), "grid": {"shape": (120, 90, 16)}}
@@ -46,6 +49,20 @@ def test_a_graph_gives_the_same_bits_each_time_whatever_ran_in_between():
 
     assert np.array_equal(first.labels, again.labels)
     assert np.array_equal(first.confidence, again.confidence)
+
+
+def test_a_message_decoded_on_the_gpu_is_labelled_as_its_points_are():
+    pytest.importorskip("triton")
+    plain = Segmenter(small_model(), device="cuda", backend="reference")
+    fast = Segmenter(small_model(), device="cuda", backend="triton", programs="graphs")
+    message = xyzi_cloud(spinning_scan(3000), height=3)
+
+    expected, found = (CloudLabeller(each, rosbags_cloud_types()).label(message) for each in (plain, fast))
+
+    assert "program" in found.timings_ms
+    assert (found.segmentation.labels == expected.segmentation.labels).mean() >= 0.999
+    for column in ("x", "y", "z", "intensity"):
+        assert slow_column(found.message, column) == slow_column(expected.message, column)
 
 
 def test_nothing_waits_for_the_device_before_the_answer_is_read():

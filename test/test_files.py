@@ -9,12 +9,12 @@ import pytest
 from pvd_cli.demo.drive import given_drive
 from pvd_core.clouds import CloudFileError, read_cloud
 from pvd_core.errors import UserError
-from pvd_core.files import held_alone
+from pvd_core.files import check_output, held_alone
 from pvd_ros.bags import BagError, BagWriter, write_scans
 
 HOLD = """
 import sys, time
-from pvd_core.files import held_alone
+from pvd_core.files import check_output, held_alone
 with held_alone(sys.argv[1], "training"):
     print("held", flush=True)
     time.sleep(60)
@@ -58,12 +58,28 @@ def test_intensity_is_scaled_in_every_kind_of_file(tmp_path, suffix):
 
 
 def test_a_bag_that_cannot_be_written_to_the_end_is_removed_with_a_clear_error(tmp_path, monkeypatch):
-    bag = BagWriter(tmp_path / "bag")
-
     def full_disk(*_arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(bag._writer, "write", full_disk)
-    with pytest.raises(BagError, match="No space left on device; it is removed"), bag:
-        bag.write_cloud_bytes("/points", b"\x00", 1)
-    assert not (tmp_path / "bag").exists()
+    def write():
+        with BagWriter(tmp_path / "bag") as bag:
+            monkeypatch.setattr(bag._writer, "write", full_disk)
+            bag.write_cloud_bytes("/points", b"\x00", 1)
+
+    with pytest.raises(BagError, match="No space left on device; it is removed"):
+        write()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_could_not_be_written_is_refused_beforehand(tmp_path):
+    (tmp_path / "file").write_text("kept")
+    check_output(tmp_path / "file")
+    check_output(tmp_path / "new/folders/result.json")
+    assert (tmp_path / "file").read_text() == "kept"
+    assert list((tmp_path / "new/folders").iterdir()) == []
+    with pytest.raises(UserError, match="is a folder; name a file in it"):
+        check_output(tmp_path)
+    with pytest.raises(UserError, match=r"cannot write .*Not a directory"):
+        check_output(tmp_path / "file/result.json")
+    with pytest.raises(UserError, match=r"cannot write /proc/result\.json"):
+        check_output("/proc/result.json")

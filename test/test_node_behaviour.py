@@ -108,6 +108,7 @@ def values_of(message, name):
         (["-p", "latency_warn_ms:=-1.0"], "must lie in 0..1e+06"),
         (["-p", "input_reliability:=often"], "expected one of: best_effort, reliable"),
         (["-p", "points_in:=no topic"], "points_in is no topic name"),
+        (["-p", "report_path:=/proc/report.json"], "parameter report_path: cannot write /proc/report.json"),
         (["-p", "device:=tpu"], "expected auto, cpu, cuda or cuda:N"),
         (["--params-file", "/nowhere.yaml"], "Error opening YAML file"),
     ],

@@ -57,7 +57,7 @@ def bench(
       pvd bench scan.bin --growth --points 10000,100000
       pvd bench scan.bin --model cylinder3d-0.25x,cylinder3d-0.5x --train
     """
-    from pvd_cli.bench_files import check_output, with_circumstances, write_result
+    from pvd_cli.bench_files import check_new_output, with_circumstances, write_result
     from pvd_cli.progress import Steps
     from pvd_core import benchmark as measure
     from pvd_core.clouds import find_clouds, read_cloud
@@ -65,7 +65,7 @@ def bench(
 
     files = [path for path in (json_file, markdown) if path is not None]
     for path in files:
-        check_output(path, force)
+        check_new_output(path, force)
     if len(set(files)) < len(files):
         raise UserError(f"--json and --markdown both name {json_file}; name two files")
     clouds = {str(path): read_cloud(path) for path in find_clouds(scans)}

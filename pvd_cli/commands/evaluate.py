@@ -7,13 +7,16 @@ from typing import Annotated
 import typer
 
 from pvd_cli.errors import interruptible, optional_packages
+from pvd_core.counted import counted
 
 
 def evaluate(
     dataset: Annotated[Path, typer.Argument(help="Folder that holds `sequences`.")],
     weights: Annotated[Path | None, typer.Option(help="Weights; those that ship with pvd if left out.")] = None,
     split: Annotated[str, typer.Option(help="valid, train, or sequences such as 08 or 05,07.")] = "valid",
-    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the result to this file.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Also write the result to this file, in place of an earlier one.")
+    ] = None,
     benchmark: Annotated[
         str | None, typer.Option(help="Verify that the folder is this benchmark, such as real-33; --split is its.")
     ] = None,
@@ -38,13 +41,15 @@ def evaluate(
     from pvd_cli.progress import Steps
     from pvd_cli.tables import print_confusions, print_iou, print_iou_by_distance
     from pvd_core import default_weights
-    from pvd_core.files import written_atomically
+    from pvd_core.files import check_output, written_atomically
 
     with optional_packages("train", "evaluation"):
         from training.benchmarks import benchmark_named, check
         from training.dataset import SPLITS
         from training.evaluate import evaluate as score_dataset
 
+    if json_file is not None:
+        check_output(json_file)
     choice = split if split in SPLITS else [name.strip() for name in split.split(",") if name.strip()]
     title = str(dataset)
     if benchmark is not None:
@@ -67,7 +72,7 @@ def evaluate(
     if benchmark is not None:
         result["benchmark"] = title
     sequences = ", ".join(result["sequences"])
-    print_iou(result, f"{title}, sequences {sequences}, {result['num_scans']} scans")
+    print_iou(result, f"{title}, sequences {sequences}, {counted(result['num_scans'], 'scan')}")
     if by_distance:
         print_iou_by_distance(result["by_distance"], "By distance from the sensor")
     if confusions:

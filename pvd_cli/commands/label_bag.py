@@ -43,7 +43,6 @@ def label_bag(
         from pvd_ros.bags import LabelOptions
         from pvd_ros.bags import label_bag as label_whole_bag
 
-    segmenter = Segmenter.from_weights(weights or default_weights(), device=device, precision=precision)
     options = LabelOptions(
         intensity_scale=intensity_scale,
         intensity_field=intensity_field,
@@ -51,6 +50,7 @@ def label_bag(
         copy_other_topics=not only_labelled,
         storage=storage,
     )
+    segmenter = Segmenter.from_weights(weights or default_weights(), device=device, precision=precision)
     with (
         interruptible(lambda: f"nothing was kept: {out} would have been half a bag"),
         Steps("labelling", "clouds") as steps,

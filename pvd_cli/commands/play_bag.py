@@ -52,4 +52,4 @@ def play_bag(
             stop=stop,
             progress=lambda report: steps.show((report.clouds - 1) % total + 1, total),
         )
-    print(f"played {report.clouds} clouds on {report.topic}, {report.late} late, {report.unreadable} unreadable")
+    print(report.text())

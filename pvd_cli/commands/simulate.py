@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from pvd_cli.errors import interruptible, optional_packages
+from pvd_core.counted import counted
 from pvd_core.errors import UserError
 
 
@@ -53,6 +54,7 @@ def simulate(
       pvd simulate data/short --scans 120 --bag data/short_bag --topic /velodyne_points
     """
     from pvd_cli.progress import Steps
+    from pvd_core.files import check_output
 
     with optional_packages("sim", "the simulator"):
         from training.simulate.dataset import TRAIN_SEQUENCES, VALID_SEQUENCES, write_dataset
@@ -64,6 +66,11 @@ def simulate(
         raise UserError(f"--bag holds one drive, {len(names)} sequences asked for; name one with --sequences")
     if bag is not None and bag.exists():
         raise UserError(f"{bag} exists already; name another --bag")
+    if bag is not None:
+        with optional_packages("ros", "--bag"):
+            from pvd_ros.bags.topic_names import check_bag_topic
+        check_output(bag)
+        check_bag_topic("--topic", topic)
     note = lambda: f"the scans so far are kept in {out}; repeat the command to go on"  # noqa: E731
     with interruptible(note), Steps("simulating", "scans") as steps:
         write_dataset(
@@ -87,4 +94,4 @@ def simulate(
         from pvd_cli.bags import write_sequence_bag
 
         num_clouds = write_sequence_bag(out / "sequences" / names[0], bag, topic)
-        print(f"wrote {num_clouds} clouds on {topic} to {bag}")
+        print(f"wrote {counted(num_clouds, 'cloud')} on {topic} to {bag}")

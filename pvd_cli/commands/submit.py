@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from pvd_cli.errors import EXIT_USER_ERROR, interruptible, optional_packages, print_error
+from pvd_core.counted import counted
 from pvd_core.errors import UserError
 
 
@@ -32,6 +33,7 @@ def submit(
     """
     from pvd_cli.progress import Steps
     from pvd_core import default_weights
+    from pvd_core.files import check_output
     from pvd_core.segmenter import Segmenter
 
     with optional_packages("train", "submission"):
@@ -40,14 +42,15 @@ def submit(
     if not check:
         if out.exists():
             raise UserError(f"{out} exists already; name another file with --out")
+        check_output(out)
         segmenter = Segmenter.from_weights(weights or default_weights(), device)
         with interruptible(lambda: "nothing was written"), Steps("labelling", "scans") as steps:
             num_scans = write_submission(dataset, segmenter, out, votes, allow_missing, steps.show)
-        print(f"wrote {out}: {num_scans} scans")
+        print(f"wrote {out}: {counted(num_scans, 'scan')}")
     problems = check_submission(out, dataset)
     for line in problems[:10]:
         print_error(line)
     if problems:
-        print_error(f"{len(problems)} problems: the server would refuse {out}")
+        print_error(f"{counted(len(problems), 'problem')}: the server would refuse {out}")
         raise typer.Exit(EXIT_USER_ERROR)
     print(f"{out} passes the rules of the official validator")

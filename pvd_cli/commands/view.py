@@ -41,6 +41,7 @@ def view(
     from pvd_cli.view.scans import ViewedScans
     from pvd_core import default_weights
     from pvd_core.clouds import find_clouds
+    from pvd_core.files import check_output
     from pvd_core.segmenter import Segmenter
 
     with optional_packages("view", "viewing"):
@@ -48,6 +49,8 @@ def view(
         from pvd_cli.view.state import ViewState
 
     _check_class(class_)
+    if affinity is not None:
+        check_output(affinity)
     networks = {path.stem: Segmenter.from_weights(path, device) for path in _named(weights or [default_weights()])}
     viewed = ViewedScans(find_clouds(scans), networks, intensity_scale=intensity_scale, num_columns=columns)
     if affinity is not None:

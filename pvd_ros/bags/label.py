@@ -7,8 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pvd_core.counted import counted
 from pvd_ros.bags.copy_topics import definition_of
 from pvd_ros.bags.reader import BagError, cloud_topic, open_bag, raw_messages
+from pvd_ros.bags.topic_names import check_bag_topic
 from pvd_ros.bags.types import cloud_from_bytes, rosbags_cloud_types
 from pvd_ros.bags.writer import BagWriter
 from pvd_ros.codec import MalformedCloudError
@@ -25,6 +27,10 @@ class LabelOptions:
     labelled_topic: str = ""
     copy_other_topics: bool = True
     storage: str = "mcap"
+
+    def __post_init__(self):
+        if self.labelled_topic:
+            check_bag_topic("labelled_topic", self.labelled_topic)
 
 
 @dataclass
@@ -43,7 +49,10 @@ class LabelReport:
 
     def text(self) -> str:
         """The report for a terminal, latency table included."""
-        lines = [f"{self.labelled} of {self.clouds} clouds labelled ({self.points} points) on {self.labelled_topic}"]
+        lines = [
+            f"{self.labelled} of {counted(self.clouds, 'cloud')} labelled ({counted(self.points, 'point')}) "
+            f"on {self.labelled_topic}"
+        ]
         lines += [f"rejected {count}: {reason}" for reason, count in sorted(self.rejected.items())]
         lines += [f"not copied: {topic}" for topic in self.not_copied]
         return "\n".join([*lines, latency_table(self.latency_ms), f"written: {self.bag}"])

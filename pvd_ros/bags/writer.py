@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterable
@@ -12,8 +14,12 @@ import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.rosbag2.errors import WriterError
 
+from pvd_core.files import held_alone
 from pvd_ros.bags.reader import BagError
+from pvd_ros.bags.topic_names import check_bag_topic
 from pvd_ros.bags.types import CLOUD, cloud_from_points, cloud_to_bytes, stamp_of, typestore
+
+_log = logging.getLogger(__name__)
 
 STORAGES = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
 
@@ -29,6 +35,7 @@ def write_scans(
 
     frames: (points (N, 4) float32 x, y, z in metres, intensity 0..1; stamp in ns), drawn one at a time.
     """
+    check_bag_topic("topic", topic)
     count = 0
     with BagWriter(path, storage) as bag:
         for points, stamp_ns in frames:
@@ -38,35 +45,46 @@ def write_scans(
 
 
 class BagWriter:
-    """A new bag, as a context manager. Never overwrites; a bag that fails half way is removed again."""
+    """A new bag, as a context manager. Never overwrites.
 
-    def __init__(self, path: Path | str, storage: str = "mcap"):
+    The bag appears when it is whole. Until then it lies in the folder .NAME.unfinished beside it, which is removed when
+    writing fails. What a killed process left there is replaced, or refused where it `keeps_leftovers`.
+    """
+
+    def __init__(self, path: Path | str, storage: str = "mcap", keeps_leftovers: bool = False):
         self.path = Path(path)
         if storage not in STORAGES:
             raise BagError(f"unknown bag storage {storage!r}, expected one of: {', '.join(STORAGES)}")
         if self.path.exists():
             raise BagError(f"{self.path} exists already and is not overwritten; choose another path or remove it")
-        # Version 8 keeps the QoS as text, which Humble needs and newer releases still accept.
-        self._writer = Writer(self.path, version=8, storage_plugin=STORAGES[storage])
+        self._storage, self._keeps_leftovers = STORAGES[storage], keeps_leftovers
+        self._unfinished = self.path.with_name(f".{self.path.name}.unfinished")
         self._connections = {}
 
     def __enter__(self) -> BagWriter:
-        try:
-            self._writer.open()
-        except (OSError, WriterError) as error:
-            raise BagError(f"cannot create bag {self.path}: {error}; choose a folder you may write to") from error
+        with contextlib.ExitStack() as held:
+            held.enter_context(held_alone(self.path, "writing the bag"))
+            try:
+                self._remove_leftovers()
+                # The files of a bag are called as its folder. Version 8 keeps the QoS as text, which Humble needs and
+                # newer releases still accept.
+                self._writer = Writer(self._unfinished / self.path.name, version=8, storage_plugin=self._storage)
+                self._writer.open()
+            except (OSError, WriterError) as error:
+                raise BagError(f"cannot create bag {self.path}: {error}; choose a folder you may write to") from error
+            self._held = held.pop_all()
         return self
 
     def __exit__(self, exception_type, exception, traceback) -> None:
-        is_whole = False
-        try:
-            with self._failing_clearly():
-                self._writer.__exit__(exception_type, exception, traceback)
-            is_whole = exception_type is None
-        finally:
-            # Ctrl-C keeps nothing either: a bag that looks whole and is not would be the worst outcome.
-            if not is_whole:
-                shutil.rmtree(self.path, ignore_errors=True)
+        with self._held:
+            try:
+                with self._failing_clearly():
+                    self._writer.__exit__(exception_type, exception, traceback)
+                    if exception_type is None:
+                        os.rename(self._unfinished / self.path.name, self.path)
+            finally:
+                # Ctrl-C keeps nothing either: a bag that looks whole and is not would be the worst outcome.
+                shutil.rmtree(self._unfinished, ignore_errors=True)
 
     def write_cloud(self, topic: str, message, log_time_ns: int | None = None) -> None:
         """`message`: a PointCloud2 as rosbags builds it, logged at its own stamp unless told otherwise."""
@@ -90,6 +108,17 @@ class BagWriter:
         """A message of a topic added before."""
         with self._failing_clearly():
             self._writer.write(self._connections[topic], log_time_ns, raw)
+
+    def _remove_leftovers(self) -> None:
+        if not self._unfinished.exists():
+            return
+        if self._keeps_leftovers:
+            raise BagError(
+                f"{self._unfinished} holds what a killed process left of {self.path}; save it (`mcap recover`), or "
+                "remove it"
+            )
+        _log.warning("%s: half a bag that a killed process left is replaced", self._unfinished)
+        shutil.rmtree(self._unfinished)
 
     @contextlib.contextmanager
     def _failing_clearly(self):

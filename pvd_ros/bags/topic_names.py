@@ -1,0 +1,22 @@
+"""Which names a topic may have in a bag: ROS 2's rules for fully qualified names, without a ROS."""
+
+from __future__ import annotations
+
+import re
+
+from pvd_core.errors import UserError
+
+_WORDS = re.compile(r"(/[A-Za-z_][A-Za-z0-9_]*)+")
+# rmw keeps eight of the 255 characters that DDS allows for prefixes of its own.
+_MOST_CHARACTERS = 247
+
+
+def check_bag_topic(what: str, name: str) -> None:
+    """UserError where players and ROS 2 would refuse `name`, which is given by `what`."""
+    if len(name) > _MOST_CHARACTERS:
+        raise UserError(f"{what} has {len(name)} characters; ROS 2 takes at most {_MOST_CHARACTERS} for a topic")
+    if not _WORDS.fullmatch(name):
+        raise UserError(
+            f"{what} {name!r} is no topic name: expected /word or /word/word, each word of letters, digits and "
+            "underscores and not beginning with a digit, such as /velodyne_points"
+        )
