@@ -7,8 +7,7 @@ import traceback
 from collections.abc import Callable
 from threading import Thread
 
-import numpy as np
-
+from pvd_core.intensity import remark_on_intensity
 from pvd_ros.bags.types import stamp_of
 from pvd_ros.codec import DecodedCloud, MalformedCloudError
 from pvd_ros.counters import CloudCounters
@@ -18,8 +17,6 @@ from pvd_ros.mailbox import LatestMailbox
 
 # A stamp further from this clock than that is of another clock: a bag played with its old stamps, or no stamp at all.
 FOREIGN_STAMP_S = 600
-# KITTI's intensity ends at 1; sensors that send 0..255 are far beyond this, rounding errors are not.
-LARGEST_INTENSITY = 1.5
 
 
 class LabellingWorker:
@@ -98,16 +95,13 @@ class LabellingWorker:
 
     def _note_intensity(self, cloud: DecodedCloud) -> None:
         """Degraded input is labelled, and said."""
-        remarks = []
-        largest = float(np.max(cloud.points[:, 3], initial=0))
         if len(cloud.points) and not cloud.has_intensity:
-            remarks.append("clouds have no intensity: labels are less accurate")
-        elif largest > LARGEST_INTENSITY:
-            remarks.append(f"intensity reaches {largest:g}, expected 0..1: set intensity_scale, 0.00392157 for 0..255")
-        for remark in remarks:
-            if not self.remarks:
-                self._log("warning", remark)
-        self.remarks = remarks
+            remark = "clouds have no intensity: labels are less accurate"
+        else:
+            remark = remark_on_intensity(cloud.points, "intensity_scale")
+        if remark and not self.remarks:
+            self._log("warning", remark)
+        self.remarks = [remark] if remark else []
 
     def _reject(self, reason: str, level: str, text: str) -> None:
         self._counters.rejected[reason] += 1

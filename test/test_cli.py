@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import typer
 from ros_weights import tiny_weights
+from tiny_dataset import TINY_MODEL, write_dataset
 
 from pvd_cli.checks.hardware import check_gpu
 from pvd_cli.commands.predict import predict
@@ -166,7 +167,7 @@ def test_predict_writes_what_the_segmenter_says_as_raw_ids_in_input_order(scan, 
     assert set(np.unique(raw)) <= RAW_NAMES.keys()
     assert raw[5] == raw[7] == 0
     printed = capsys.readouterr().out
-    assert "1 scans labelled, 0 failed" in printed
+    assert "1 scan labelled, 0 failed" in printed
     assert "p99" in printed
 
 
@@ -177,7 +178,7 @@ def test_predict_goes_on_after_a_bad_file_and_says_so_at_the_end(scan, weights, 
     assert run(["predict", *inputs, "--weights", str(weights), "--out", str(out)]) == 2
     printed = capsys.readouterr()
     assert "cut.bin: 47997 bytes found" in printed.err
-    assert "1 scans labelled, 1 failed" in printed.out
+    assert "1 scan labelled, 1 failed" in printed.out
     assert (out / "scan.label").stat().st_size == 4 * 3000
     assert not (out / "cut.label").exists()
 
@@ -266,6 +267,27 @@ def test_predict_on_a_data_set_keeps_its_folders_and_scores_it(shared_data, weig
     assert f"{num_cars:,}" in capsys.readouterr().out
 
 
+def test_doubtful_scans_are_remarked_on_once_a_kind(weights, tmp_path, capsys):
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    loud = np.random.default_rng(0).uniform((-9, -9, -2, 0), (9, 9, 1, 255), (500, 4)).astype("<f4")
+    clouds = {"empty": loud[:0], "loud": loud, "nothing": np.full_like(loud, np.nan), "zeros": 0 * loud}
+    for name, points in clouds.items():
+        for number in range(2):
+            points.tofile(scans / f"{name}{number}.bin")
+    line = ["predict", str(scans), "--weights", str(weights), "--out"]
+    assert run([*line, str(tmp_path / "out")]) == 0
+    notes = [text for text in capsys.readouterr().err.splitlines() if text.startswith("note: ")]
+    expected = [str(scans / f"{name}0.bin") for name in ("empty", "loud", "nothing")]
+    assert [note.split(": ")[1] for note in notes] == expected
+    assert "no point in it, so" in notes[0]
+    assert f"intensity reaches {loud[:, 3].max():g}, expected 0..1: set --intensity-scale, 0.00392157" in notes[1]
+    assert "all get label 0" in notes[2]
+
+    assert run([*line, str(tmp_path / "scaled"), "--intensity-scale", "0.00392157"]) == 0
+    assert "intensity" not in capsys.readouterr().err
+
+
 def test_labels_of_another_taxonomy_are_named_and_not_scored(shared_data, weights, tmp_path, capsys):
     scan = shared_data / "nuscenes/scene-1072/velodyne/000000.bin"
     assert run(["predict", str(scan), "--weights", str(weights), "--out", str(tmp_path / "out")]) == 0
@@ -290,6 +312,25 @@ def test_simulated_drive_goes_through_bag_labelling_and_evaluation(weights, tmp_
     assert "finished simulation" in error_of(capsys, "simulate", data, "--scans", "2")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["evaluate", "data", "--json", "there"],
+        ["submit", "data", "--out", "file/new.zip"],
+        ["simulate", "data", "--bag", "file/bag"],
+        ["simulate", "data", "--bag", "bag", "--topic", "2nd"],
+        ["label-bag", "in", "out", "--labelled-topic", "/a//b"],
+    ],
+)
+def test_what_could_not_be_written_at_the_end_is_refused_at_the_start(line, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    (tmp_path / "file").touch()
+    message = error_of(capsys, *line)
+    assert any(words in message for words in ("is a folder", "cannot write", "is no topic name"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "there"]
+
+
 def test_labelled_bag_holds_what_predict_says(shared_data, weights, tmp_path):
     from pvd_cli.bags import write_sequence_bag
     from pvd_ros.bags import read_clouds
@@ -311,6 +352,23 @@ def test_train_dry_run_trains_and_leaves_nothing(tmp_path, monkeypatch, capsys):
     assert run(["train", "--dry-run", *(word for key in small for word in ("--set", key))]) == 0
     assert "dry run ended well: 3 steps" in capsys.readouterr().out
     assert [path for path in tmp_path.iterdir() if path.name.startswith("pvd_dry_run")] == []
+
+
+def test_train_dry_run_takes_the_data_and_the_settings_that_are_given(tmp_path, capsys):
+    data = write_dataset(tmp_path / "data", {"00": 2, "08": 1})
+    config = tmp_path / "config.yaml"
+    config.write_text(f"model: {json.dumps(TINY_MODEL)}\nepochs: 40\nbatch_size: 2\nnum_threads: 1\n")
+    line = ["train", str(data), "--config", str(config), "--dry-run"]
+    assert run(line) == 0
+    printed = "".join(capsys.readouterr())
+    assert "dry run ended well: 3 steps" in printed
+    assert f"{data}: 2 scans of sequences 00" in printed
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.yaml", "data"]
+
+    assert "unknown" in error_of(capsys, *line, "--set", "optimizer.speed=1")
+    assert "nowhere" in error_of(capsys, "train", tmp_path / "nowhere", "--dry-run")
+    assert "leave out --out" in error_of(capsys, *line, "--out", tmp_path / "run")
+    assert "--time 3" in error_of(capsys, "distill", data, "--dry-run")
 
 
 def test_doctor_tells_what_is_there_and_what_to_do_about_the_rest(tmp_path, capsys):

@@ -55,6 +55,11 @@ def distill(
 
     overrides = list(set_ or ())
     if dry_run:
+        if any(given is not None for given in (dataset, teacher, config, out, resume)):
+            raise UserError(
+                "--dry-run simulates a drive and trains a teacher and a student of its own; leave out DATASET, "
+                "--teacher, --config, --out and --resume, or try yours with --time 3"
+            )
         _dry_run(method, overrides)
         return
     if resume is None:

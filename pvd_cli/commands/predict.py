@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from pvd_cli.errors import EXIT_USER_ERROR, interruptible, optional_packages, print_error
+from pvd_core.counted import counted
 from pvd_core.errors import UserError
 
 
@@ -45,6 +46,7 @@ def predict(
 
     from pvd_cli.label_files import label_paths, true_labels, write_labels
     from pvd_cli.progress import tracked
+    from pvd_cli.scan_remarks import ScanRemarks
     from pvd_core import default_weights
     from pvd_core.clouds import CloudFileError, find_clouds, read_cloud
     from pvd_core.metrics import ConfusionMatrix
@@ -62,7 +64,7 @@ def predict(
     segmenter.warm_up()
 
     confusion, timings, num_failed, num_done = ConfusionMatrix(), defaultdict(list), 0, 0
-    notes = set()
+    notes, remarks = set(), ScanRemarks()
     with interruptible(lambda: f"{num_done} of {len(clouds)} scans are labelled in {out}; --overwrite starts anew"):
         for cloud in tracked(clouds, "labelling", "scans"):
             started = time.perf_counter()
@@ -73,6 +75,7 @@ def predict(
                 num_failed += 1
                 continue
             timings["read"].append((time.perf_counter() - started) * 1e3)
+            remarks.look_at(cloud, points)
             result = segmenter.segment(points)
             for stage, value in result.timings_ms.items():
                 timings[stage].append(value)
@@ -101,9 +104,9 @@ def _report(num_done, num_failed, out, timings, confusion, notes):
     from pvd_cli.tables import percentiles, print_class_table, print_latency
 
     if num_done:
-        print_latency(percentiles(timings), f"Time a scan, {num_done} scans")
+        print_latency(percentiles(timings), f"Time a scan, {counted(num_done, 'scan')}")
     if confusion.num_points:
         print_class_table(confusion, "Against the labels beside the scans")
     for note in notes[:3]:
         print(f"note: {note}", file=sys.stderr)
-    print(f"{num_done} scans labelled, {num_failed} failed; labels in {out}")
+    print(f"{counted(num_done, 'scan')} labelled, {num_failed} failed; labels in {out}")

@@ -5,16 +5,13 @@ from typing import Annotated
 
 import typer
 
-from pvd_cli.errors import optional_packages
-from pvd_cli.training_runs import start_or_resume
+from pvd_cli.errors import EXIT_INTERRUPTED, optional_packages
+from pvd_cli.training_runs import settings_of, start_or_resume
+from pvd_core.counted import counted
+from pvd_core.errors import UserError
 
-_DRY_RUN_SETTINGS = (
-    "max_steps=3",
-    "batch_size=1",
-    "validation.max_scans=1",
-    "validation.every_steps=0",
-    "model.name=cylinder3d-compact",
-)
+_FEW_STEPS = ("epochs=null", "max_steps=3", "validation.max_scans=1", "validation.every_steps=0")
+_SMALL = ("batch_size=1", "model.name=cylinder3d-compact")
 
 
 def train(
@@ -25,7 +22,12 @@ def train(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting; may be repeated.")
     ] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Three steps on a small simulated drive.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Three steps by these settings; on a small simulated drive without DATASET and --config."
+        ),
+    ] = False,
 ):
     """Train a network on labelled scans.
 
@@ -43,6 +45,7 @@ def train(
       pvd train kitti --config config/train.yaml --out runs/kitti
       pvd train --resume runs/first
       torchrun --nproc-per-node 8 -m pvd_cli train kitti --out runs/kitti --set batch_size=16
+      pvd train kitti --config config/train.yaml --dry-run
       pvd train --dry-run
     """
     with optional_packages("train", "training"):
@@ -50,23 +53,34 @@ def train(
 
     overrides = list(set_ or ())
     if dry_run:
-        _dry_run(overrides)
+        if out is not None or resume is not None:
+            raise UserError("--dry-run keeps nothing and goes on with nothing; leave out --out and --resume")
+        _dry_run(dataset, config, overrides)
     else:
         start_or_resume(dataset, out, config, overrides, resume)
 
 
-def _dry_run(overrides):
+def _dry_run(dataset, config, overrides):
+    """What is given decides the data, the network and the batch; only the number of steps and scans is reduced."""
     import tempfile
 
-    from training.config import load_config
     from training.loop import train as run_training
     from training.progress import ConsoleProgress
 
+    with tempfile.TemporaryDirectory(prefix="pvd_dry_run_") as folder:
+        if dataset is None and config is None:
+            dataset, overrides = _simulated(Path(folder, "data")), [*_SMALL, *overrides]
+        settings = settings_of(dataset, config, [*overrides, *_FEW_STEPS])
+        summary = run_training(settings, Path(folder, "run"), progress=ConsoleProgress())
+    # Of several processes one reports.
+    if summary is not None:
+        if summary["stopped"] == "interrupted":
+            raise typer.Exit(EXIT_INTERRUPTED)
+        steps = counted(summary["steps"], "step")
+        print(f"dry run ended well: {steps} in {summary['minutes']:.1f} minutes; nothing was kept")
+
+
+def _simulated(folder):
     with optional_packages("sim", "--dry-run"):
         from training.simulate.dataset import write_dataset
-    with tempfile.TemporaryDirectory(prefix="pvd_dry_run_") as folder:
-        data = Path(folder, "data")
-        write_dataset(data, train_sequences=("00",), valid_sequences=("08",), num_scans=2)
-        settings = load_config(None, [f"dataset={data}", *_DRY_RUN_SETTINGS, *overrides])
-        summary = run_training(settings, Path(folder, "run"), progress=ConsoleProgress())
-        print(f"dry run ended well: {summary['steps']} steps in {summary['minutes']:.1f} minutes; nothing was kept")
+    return write_dataset(folder, train_sequences=("00",), valid_sequences=("08",), num_scans=2)
