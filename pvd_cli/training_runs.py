@@ -3,6 +3,7 @@
 import typer
 
 from pvd_cli.errors import EXIT_INTERRUPTED
+from pvd_core.counted import counted
 from pvd_core.errors import UserError
 
 
@@ -41,7 +42,7 @@ def settings_of(dataset, config, overrides):
 
 def report(summary):
     print(
-        f"{summary['stopped']} after {summary['steps']} steps, {summary['minutes']:.1f} minutes; "
+        f"{summary['stopped']} after {counted(summary['steps'], 'step')}, {summary['minutes']:.1f} minutes; "
         + (
             f"best mIoU {summary['best_miou']:.4f} at step {summary['best_step']}: {summary['weights']}"
             if summary["best_miou"] >= 0

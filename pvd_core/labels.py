@@ -5,6 +5,7 @@ Raw ids are what `.label` files hold (low 16 bits); class ids 0..19 are what net
 
 import numpy as np
 
+from pvd_core.counted import counted
 from pvd_core.errors import UserError
 
 CLASS_NAMES = (
@@ -101,7 +102,7 @@ def class_ids_from_raw(raw_labels, unknown="error"):
     if is_unknown.any():
         if unknown != "ignore":
             ids, counts = np.unique(raw_ids[is_unknown], return_counts=True)
-            found = ", ".join(f"{i} ({n} points)" for i, n in zip(ids[:5], counts[:5], strict=True))
+            found = ", ".join(f"{i} ({counted(n, 'point')})" for i, n in zip(ids[:5], counts[:5], strict=True))
             more = f" and {len(ids) - 5} more ids" if len(ids) > 5 else ""
             raise UnknownLabelError(
                 f"unknown raw label ids {found}{more}; SemanticKITTI defines {', '.join(map(str, RAW_NAMES))}"

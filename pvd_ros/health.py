@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pvd_core.counted import counted
+
 OK, WARN, ERROR = 0, 1, 2
 
 
@@ -29,20 +31,20 @@ def judge(
     since = {name: count - before.get(name, 0) for name, count in now.items()}
     errors, warnings = list(problems), list(remarks)
     if since.get("rejected_internal_error"):
-        errors.append(f"{since['rejected_internal_error']} clouds failed inside the node; see its log")
+        errors.append(f"{counted(since['rejected_internal_error'], 'cloud')} failed inside the node; see its log")
     if total_p90_ms is not None and total_p90_ms > error_ms:
         errors.append(f"p90 of total is {total_p90_ms:.0f} ms, over latency_error_ms = {error_ms:g}")
     elif total_p90_ms is not None and total_p90_ms > warn_ms:
         warnings.append(f"p90 of total is {total_p90_ms:.0f} ms, over latency_warn_ms = {warn_ms:g}")
-    for name, what in (
-        ("dropped", "clouds dropped: they come faster than they can be labelled"),
-        ("rejected", "malformed clouds rejected"),
-        ("lost", "clouds lost by the middleware; see config/fastdds.xml"),
-        ("gaps", "clouds missing between stamps"),
-        ("foreign_stamps", "stamps of another clock: stamp_to_publish not measured"),
+    for name, noun, what in (
+        ("dropped", "cloud", "dropped: they come faster than they can be labelled"),
+        ("rejected", "malformed cloud", "rejected"),
+        ("lost", "cloud", "lost by the middleware; see config/fastdds.xml"),
+        ("gaps", "cloud", "missing between stamps"),
+        ("foreign_stamps", "stamp", "of another clock: stamp_to_publish not measured"),
     ):
         if since.get(name):
-            warnings.append(f"{since[name]} {what}")
+            warnings.append(f"{counted(since[name], noun)} {what}")
     level = ERROR if errors else WARN if warnings else OK
     return Health(level, "; ".join(errors + warnings) or _usual(since))
 

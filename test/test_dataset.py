@@ -120,7 +120,7 @@ def test_unknown_raw_label_names_the_file_and_the_id(tmp_path):
     points, raw = random_scan(np.random.default_rng(0))
     raw[5] = 77 | (3 << 16)
     write_scan(tmp_path, "08", "000000", points, raw)
-    with pytest.raises(UserError, match=r"000000\.label: unknown raw label ids 77 \(1 points\)"):
+    with pytest.raises(UserError, match=r"000000\.label: unknown raw label ids 77 \(1 point\)"):
         ScanFolder(tmp_path, "valid").labelled_points(0)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pvd_core.counted import counted
 from pvd_core.errors import UserError
 from pvd_core.measured import is_measured, measured_points
 from training.scan_files import read_class_ids, read_points, read_raw_labels
@@ -74,7 +75,7 @@ class ScanFolder:
 
     def describe(self):
         """One line: what is used and which sequences of the split are not there."""
-        text = f"{self.root}: {len(self)} scans of sequences {', '.join(self.sequences)}"
+        text = f"{self.root}: {counted(len(self), 'scan')} of sequences {', '.join(self.sequences)}"
         if self.missing_sequences:
             text += f" (of the split {self.choice!r} not there: {', '.join(self.missing_sequences)})"
         return text

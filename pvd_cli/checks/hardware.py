@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from pvd_cli.checks.finding import Finding, installed_version
+from pvd_core.counted import counted
 
 _LEAST_FREE_GB = 5
 
@@ -24,7 +25,7 @@ def check_torch():
     except (ImportError, OSError) as error:
         return [Finding("torch", False, f"does not import: {error}", "pip install torch", is_needed=True)]
     num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    threads = f"{torch.get_num_threads()} threads on {num_cores} usable cores ({_cpu_name()})"
+    threads = f"{counted(torch.get_num_threads(), 'thread')} on {counted(num_cores, 'usable core')} ({_cpu_name()})"
     return [
         Finding("torch", True, torch.__version__, is_needed=True),
         Finding("cpu", True, threads),

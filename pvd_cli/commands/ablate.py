@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from pvd_cli.errors import EXIT_INTERRUPTED, optional_packages
+from pvd_core.counted import counted
 from pvd_core.errors import UserError
 
 
@@ -99,5 +100,6 @@ def _print_estimate(plan, data):
     Console(highlight=False).print(table)
     total = sum(each.minutes for each in estimates)
     print(
-        f"{len(estimates)} runs, about {total / 60:.1f} hours on this machine, one run at a time, if nothing else runs"
+        f"{counted(len(estimates), 'run')}, about {total / 60:.1f} hours on this machine, one run at a time, "
+        "if nothing else runs"
     )

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from pvd_cli.errors import interruptible, optional_packages
+from pvd_core.counted import counted
 
 
 def dataset(
@@ -46,7 +47,8 @@ def dataset(
             if refresh:
                 write_fingerprints(benchmark, folder, splits, steps.show)
             verdict = check(benchmark, folder, splits, steps.show)
-    print(f"{folder}: benchmark {benchmark.title}, {verdict.num_scans} scans of sequences {', '.join(sequences)}")
+    num_scans = counted(verdict.num_scans, "scan")
+    print(f"{folder}: benchmark {benchmark.title}, {num_scans} of sequences {', '.join(sequences)}")
     if verdict.first_inexact is not None:
         print(
             f"the bytes differ from {verdict.first_inexact} on, as they do on another machine; every scan's points, "

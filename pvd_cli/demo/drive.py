@@ -7,6 +7,7 @@ from pathlib import Path
 from pvd_cli.bags import sequence_frames, write_sequence_bag
 from pvd_cli.errors import optional_packages
 from pvd_cli.progress import Steps
+from pvd_core.counted import counted
 from pvd_core.errors import UserError
 
 _MARKER = ".pvd_demo"
@@ -62,7 +63,7 @@ def simulated_drive(out, seconds, topic):
         from training.simulate.dataset import write_dataset
     topic = topic or _TOPIC
     num_scans = max(1, round(seconds * _SCANS_A_SECOND))
-    print(f"simulating {seconds:g} s of driving, {num_scans} scans of a 64-beam LiDAR at 10 Hz", flush=True)
+    print(f"simulating {seconds:g} s of driving, {counted(num_scans, 'scan')} of a 64-beam LiDAR at 10 Hz", flush=True)
     with Steps("simulating", "scans") as steps:
         write_dataset(
             out / "data",

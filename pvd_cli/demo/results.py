@@ -5,6 +5,7 @@ import json
 import numpy as np
 
 from pvd_cli.tables import print_iou, print_latency
+from pvd_core.counted import counted
 from pvd_core.errors import UserError
 from pvd_core.files import written_atomically
 from pvd_core.labels import class_ids_from_raw
@@ -83,11 +84,11 @@ def print_results(report, scores):
     for reason, count in report["rejected_by_reason"].items():
         print(f"  rejected {count}: {reason}")
     if report["recorded"] != report["labelled"]:
-        print(f"note: {report['recorded']} clouds recorded of {report['labelled']} labelled")
+        print(f"note: {counted(report['recorded'], 'cloud')} recorded of {report['labelled']} labelled")
     if scores:
         print()
-        counted = {**report, "num_points_by_class": scores.points_by_name()}
-        print_iou(counted, "Labels against the simulated truth, clouds matched by stamp")
+        scored = {**report, "num_points_by_class": scores.points_by_name()}
+        print_iou(scored, "Labels against the simulated truth, clouds matched by stamp")
     print()
     for name in ("labelled_bag", "picture", "report"):
         print(f"{name.replace('_', ' '):<13} {report['paths'][name]}")

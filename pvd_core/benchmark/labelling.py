@@ -5,6 +5,7 @@ import numpy as np
 from pvd_core.benchmark.job import workplace
 from pvd_core.benchmark.labelling_rows import labelling_rows
 from pvd_core.benchmark.turns import measure
+from pvd_core.counted import counted
 
 
 def benchmark(plan, progress=None, pool=False):
@@ -14,7 +15,7 @@ def benchmark(plan, progress=None, pool=False):
     with workplace(plan) as files:
         clouds = {name: files.keep_cloud(points) for name, points in plan.scans.items()}
         if pool:
-            clouds = {f"{len(clouds)} scans": tuple(clouds.values())}
+            clouds = {counted(len(clouds), "scan"): tuple(clouds.values())}
         else:
             clouds = {name: (path,) for name, path in clouds.items()}
         groups = [

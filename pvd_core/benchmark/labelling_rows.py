@@ -4,6 +4,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from pvd_core.counted import counted
+
 
 @dataclass(frozen=True)
 class BenchmarkRow:
@@ -89,7 +91,7 @@ def _distance(yardstick, outcome):
 
 def _engine(outcome):
     threads = outcome.facts["threads"]
-    return f"{outcome.job.names['precision']}, {threads} {'thread' if threads == 1 else 'threads'}"
+    return f"{outcome.job.names['precision']}, {counted(threads, 'thread')}"
 
 
 def _ratio(numerator, denominator):

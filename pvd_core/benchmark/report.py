@@ -1,6 +1,7 @@
 """A whole result for people: where it was measured, its tables, and what their columns mean."""
 
 from pvd_core.benchmark.tables import as_table, growth_table, layer_table, stage_table, training_table
+from pvd_core.counted import counted
 
 _SECTIONS = {
     "rows": ("From points to labels", as_table),
@@ -27,7 +28,7 @@ def as_markdown(result):
 def _where(result):
     machine, versions = result["hardware"], result["versions"]
     words = [f"{machine['gpu']} (driver {machine['driver']})"] if machine["gpu"] else []
-    words.append(f"{machine['cpu']}, {machine['cores']} cores")
+    words.append(f"{machine['cpu']}, {counted(machine['cores'], 'core')}")
     words += [f"{name} {version}" for name, version in versions.items() if version is not None]
     if result.get("commit"):
         words.append(f"commit {result['commit'][:12]}")

@@ -3,6 +3,8 @@
 import itertools
 from dataclasses import dataclass
 
+from pvd_core.counted import counted
+
 _WIDEST_NAME = 60
 
 
@@ -106,7 +108,7 @@ def _title(common, rows):
     words = [f"**{common['model']}**", _shortened(common["scan"])]
     if "backend" in common:
         threads = common["threads"]
-        words += [common["backend"], common["precision"], f"{threads} {'thread' if threads == 1 else 'threads'}"]
+        words += [common["backend"], common["precision"], counted(threads, "thread")]
     sizes = {name: {row.get(name) for row in rows} for name in ("points", "voxels", "macs")}
     words += [f"{_number(sizes[name].pop())} {name}" for name in ("points", "voxels") if _is_one_number(sizes[name])]
     if _is_one_number(sizes["macs"]):

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from pvd_core.counted import counted
 from pvd_core.errors import UserError
-from pvd_core.files import written_atomically
+from pvd_core.files import check_output, written_atomically
 from pvd_core.labels import CLASS_NAMES, NUM_CLASSES
 from training.realism.charts import save_charts
 from training.realism.gaps import gaps_between, measure_scans
@@ -30,13 +31,14 @@ def compare_scans(real, simulated, out, max_scans=None, progress=None):
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} exists already; a report needs a new or empty folder")
     samples = ScanSample(real, max_scans), ScanSample(simulated, max_scans)
+    check_output(out / "report.md")
     total = sum(map(len, samples))
     tell = (lambda done: progress(done, total)) if progress else (lambda done: None)
     facts, measured = [], []
     for sample, before in zip(samples, (0, len(samples[0])), strict=True):
-        counted = _CountedScans(sample)
-        measured.append(measure_scans(counted, lambda done, before=before: tell(before + done)))
-        facts.append(counted.facts())
+        scans = _CountedScans(sample)
+        measured.append(measure_scans(scans, lambda done, before=before: tell(before + done)))
+        facts.append(scans.facts())
     gaps, left_out = gaps_between(*measured)
     if not gaps:
         raise UserError(
@@ -48,7 +50,6 @@ def compare_scans(real, simulated, out, max_scans=None, progress=None):
         "gaps": [_gap_facts(gap) for gap in gaps],
         "left_out": left_out,
     }
-    out.mkdir(parents=True, exist_ok=True)
     pictured = [sample.spread(_NUM_PICTURED) for sample in samples]
     pictures = [*save_views_from_above(out, *pictured), *save_range_images(out, *pictured)]
     charts = save_charts(out, gaps)
@@ -121,7 +122,8 @@ def _markdown(result, pictures, charts):
     for side in ("real", "simulated"):
         facts = result[side]
         lines.append(
-            f"- {side}: `{facts['folder']}`, {facts['scans']} scans of {len(facts['sequences'])} sequences "
+            f"- {side}: `{facts['folder']}`, {counted(facts['scans'], 'scan')} "
+            f"of {counted(len(facts['sequences']), 'sequence')} "
             f"({', '.join(facts['sequences'])}); every sequence counts the same"
         )
     lines += [
