@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+from pvd_cli.demo.domain import free_domain
 from pvd_cli.demo.drive import given_drive
 from pvd_core.clouds import CloudFileError, read_cloud
 from pvd_core.errors import UserError
@@ -69,6 +70,13 @@ def test_a_bag_that_cannot_be_written_to_the_end_is_removed_with_a_clear_error(t
     with pytest.raises(BagError, match="No space left on device; it is removed"):
         write()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_demos_at_the_same_time_take_different_domains():
+    with free_domain() as first, free_domain() as second:
+        assert first != second
+        with free_domain() as third:
+            assert third not in (first, second)
 
 
 def test_a_file_that_could_not_be_written_is_refused_beforehand(tmp_path):
