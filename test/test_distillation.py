@@ -175,7 +175,7 @@ def test_distillation_killed_and_resumed_gives_the_same_losses(dataset, teacher_
         "distillation.starts_from_teacher=true",
     ]
     finish(start(tmp_path / "unbroken", overrides, project_root))
-    kill_after_step(start(tmp_path / "killed", overrides, project_root), tmp_path / "killed", 7)
+    kill_after_step(7, tmp_path / "killed", overrides, project_root)
     finish(start(tmp_path / "killed", overrides, project_root, resume=True))
     assert results(tmp_path / "killed") == results(tmp_path / "unbroken")
 

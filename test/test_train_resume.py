@@ -9,12 +9,20 @@ import time
 import pytest
 from tiny_dataset import TINY_MODEL, write_dataset
 
+# Signals itself: another process might see the step only when the run has ended.
 _TRAIN = """
-import json, sys
+import os, sys
 from training.config import load_config
 from training.loop import train
-run_dir, resume, *overrides = sys.argv[1:]
-summary = train(load_config(None, overrides), run_dir, resume == "resume")
+from training.progress import NoProgress
+run_dir, resume, step_of_signal, signal, *overrides = sys.argv[1:]
+
+class Signalling(NoProgress):
+    def step(self, step, record, step_s):
+        if step == int(step_of_signal):
+            os.kill(os.getpid(), int(signal))
+
+summary = train(load_config(None, overrides), run_dir, resume == "resume", Signalling())
 print(summary["stopped"])
 """
 _NUM_STEPS = 40
@@ -41,8 +49,10 @@ def overrides(tmp_path_factory):
     ]
 
 
-def start(run_dir, overrides, project_root, resume=False):
-    command = [sys.executable, "-c", _TRAIN, str(run_dir), "resume" if resume else "new", *overrides]
+def start(run_dir, overrides, project_root, resume=False, signal_at=(0, 0)):
+    """A run in a process of its own, which sends itself a signal after a step: `signal_at` is (step, signal)."""
+    arguments = [str(run_dir), "resume" if resume else "new", *map(str, map(int, signal_at)), *overrides]
+    command = [sys.executable, "-c", _TRAIN, *arguments]
     return subprocess.Popen(command, cwd=project_root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -59,11 +69,12 @@ def wait_until(process, condition):
         time.sleep(0.001)
 
 
-def kill_after_step(process, run_dir, step):
-    wait_until(process, lambda: num_lines(run_dir / "losses.jsonl") >= step)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
+def kill_after_step(step, run_dir, overrides, project_root, resume=False):
+    """A run that is killed once a step is logged, before it is validated or saved."""
+    process = start(run_dir, overrides, project_root, resume, (step, signal.SIGKILL))
+    _, errors = process.communicate(timeout=_DEADLINE_S)
+    assert process.returncode == -signal.SIGKILL, errors
+    assert num_lines(run_dir / "losses.jsonl") >= step
 
 
 def num_lines(path):
@@ -89,9 +100,10 @@ def test_run_killed_again_and_again_gives_the_same_losses(overrides, unbroken, t
     process = start(run_dir, overrides, project_root)
     # Before the first step; right after a validation that no checkpoint has seen; between two checkpoints.
     wait_until(process, (run_dir / "config.yaml").exists)
-    kill_after_step(process, run_dir, 0)
-    for step in (14, 33):
-        kill_after_step(start(run_dir, overrides, project_root, resume=True), run_dir, step)
+    process.kill()
+    process.communicate()
+    for step in (15, 33):
+        kill_after_step(step, run_dir, overrides, project_root, resume=True)
     finish(start(run_dir, overrides, project_root, resume=True))
     losses, validations = results(run_dir)
     assert [line["step"] for line in losses] == list(range(1, _NUM_STEPS + 1))
@@ -102,11 +114,8 @@ def test_run_killed_again_and_again_gives_the_same_losses(overrides, unbroken, t
 
 def test_interrupted_run_stops_with_its_state_and_goes_on_the_same(overrides, unbroken, tmp_path, project_root):
     run_dir = tmp_path / "interrupted"
-    process = start(run_dir, overrides, project_root)
-    wait_until(process, lambda: num_lines(run_dir / "losses.jsonl") >= 2)
-    process.send_signal(signal.SIGINT)
-    finish(process, "interrupted")
-    assert 2 <= num_lines(run_dir / "losses.jsonl") < _NUM_STEPS
+    finish(start(run_dir, overrides, project_root, signal_at=(3, signal.SIGINT)), "interrupted")
+    assert num_lines(run_dir / "losses.jsonl") == 3
     finish(start(run_dir, overrides, project_root, resume=True))
     assert results(run_dir) == results(unbroken)
 
