@@ -92,6 +92,9 @@ class TrainConfig:
     """A split name or a list of sequences."""
     max_scans: int | None = None
     """Train on this many scans, evenly spread over the sequences; null for all."""
+    scan_versions: int | None = None
+    """Each scan comes in this many versions, mixed and augmented, one an epoch, and then in the same ones again; null:
+    in a new one every epoch."""
     seed: int = 0
     epochs: float | None = 40.0
     """Passes over the training scans; may be a fraction. null: as many as 'max_steps' takes."""
@@ -128,14 +131,26 @@ class TrainConfig:
             object.__setattr__(self, "model", {"name": self.model})
         _one_of("data", self.data, DATA)
         _one_of("precision", self.precision, PRECISIONS)
-        positive = ("max_scans", "epochs", "max_steps", "max_minutes", "batch_size", "accumulate")
+        positive = ("max_scans", "scan_versions", "epochs", "max_steps", "max_minutes", "batch_size", "accumulate")
         _positive("", self, (*positive, "checkpoint_every_steps"))
         _at_least("", self, ("num_threads", "num_workers", "seed"), 0)
         if self.max_steps is None and (self.epochs is None or self.data == "simulated"):
             reason = "epochs and max_steps are null" if self.epochs is None else "data is simulated, which has no end"
             raise UserError(f"{reason}: give max_steps")
+        if self.distillation is not None and self.distillation.cache is not None:
+            self._check_scans_come_again()
         if not 0 <= self.ema_decay < 1:
             raise UserError(f"ema_decay is {self.ema_decay}: expected 0 <= value < 1")
+
+    def _check_scans_come_again(self):
+        needed = "distillation.cache keeps the teacher's outputs for scans that come again, but"
+        if self.data == "simulated":
+            raise UserError(f"{needed} data is simulated, whose scans do not: leave it out, or train on a folder")
+        if self.scan_versions is None:
+            raise UserError(
+                f"{needed} they are augmented anew every epoch: set scan_versions to how many fixed versions each scan "
+                "comes in (1 without augmentation and mixing), or leave it out"
+            )
 
 
 def load_config(path=None, overrides=()):
@@ -167,7 +182,12 @@ def settings_without_effect(config):
 def _data_settings_without_effect(config):
     if config.data == "folder":
         return ["stream has no effect: data is folder"] if config.stream != StreamConfig() else []
-    defaults = {"sequences": "train", "max_scans": None, "mixing.bank_scans": MixingConfig.bank_scans}
+    defaults = {
+        "sequences": "train",
+        "max_scans": None,
+        "scan_versions": None,
+        "mixing.bank_scans": MixingConfig.bank_scans,
+    }
     values = {**vars(config), "mixing.bank_scans": config.mixing.bank_scans}
     return [f"{name} has no effect: data is simulated" for name, value in defaults.items() if values[name] != value]
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from pvd_core.errors import UserError
-from pvd_core.losses.distillation import Channels, DistillationPair
+from pvd_core.losses.distillation import Channels, DistillationPair, needs_points
 from pvd_core.losses.methods import METHODS
 from pvd_core.weights import load_model
 
@@ -35,7 +35,7 @@ def build_method(config, student, teacher):
     """The distillation method of a DistillationConfig between two networks."""
     method_class, _ = METHODS[config.method]
     method_config = config.method_config()
-    if method_config.needs_points:
+    if needs_points(method_config):
         for role, network in (("student", student), ("teacher", teacher)):
             if network.config.refinement == "none":
                 raise UserError(
@@ -48,9 +48,11 @@ def build_method(config, student, teacher):
 class DistillationObjective(nn.Module):
     """The supervised objective of the student plus the terms of a method: TrainingBatch -> {term: scalar loss}."""
 
-    def __init__(self, supervised, method, teacher, seed):
+    def __init__(self, supervised, method, teacher, seed, cache=None):
+        """`cache`: a TeacherCache, or None to ask the teacher at every step."""
         super().__init__()
-        self.supervised, self.method, self.seed = supervised, method, seed
+        self.supervised, self.method, self.seed, self.cache = supervised, method, seed, cache
+        self._with_points = needs_points(method.config)
         # In a tuple, so that the teacher is no part of this module: it is neither trained, saved nor put in training
         # mode.
         self._teacher = (teacher,)
@@ -61,13 +63,18 @@ class DistillationObjective(nn.Module):
 
     def teacher_output(self, batch, sites=None):
         """SegmentationOutput of the teacher. `sites`: those of the batch's voxels, where they are there already."""
-        with torch.no_grad():
-            return self.teacher(batch.voxels, with_points=self.method.config.needs_points, sites=sites)
+        if self.cache is None:
+            return self._ask(batch.voxels, sites)
+        return self.cache.output(batch, lambda voxels: self._ask(voxels, sites if voxels is batch.voxels else None))
+
+    @torch.no_grad()
+    def _ask(self, voxels, sites):
+        return self.teacher(voxels, with_points=self._with_points, sites=sites)
 
     def forward(self, batch):
         # Both networks see the same voxels, so one of them makes the kernel maps.
         sites = self.supervised.model.sites_of(batch.voxels)
-        student = self.supervised.outputs(batch, with_points=self.method.config.needs_points, sites=sites)
+        student = self.supervised.outputs(batch, with_points=self._with_points, sites=sites)
         teacher = self.teacher_output(batch, sites)
         # Losses in float32 whatever the networks compute in.
         with torch.autocast(device_type=batch.point_labels_P.device.type, enabled=False):

@@ -19,12 +19,13 @@ _MAX_SCANS_COUNTED = 1000
 class FolderStream:
     """What a BatchStream takes its scans from; every method is a pure function of its arguments, from any thread.
 
-    `folder`: ScanFolder; `indices`: numbers of its scans that are used; `bank_scans`: see MixingConfig.
+    `folder`: ScanFolder; `indices`: numbers of its scans that are used; `bank_scans`: see MixingConfig;
+    `num_versions`: see TrainConfig.scan_versions.
     """
 
-    def __init__(self, folder, indices, seed, bank_scans=200):
+    def __init__(self, folder, indices, seed, bank_scans=200, num_versions=None):
         self.folder, self.indices, self.seed = folder, list(indices), seed
-        self._bank_scans = bank_scans
+        self._bank_scans, self._num_versions = bank_scans, num_versions
 
     def scan(self, position):
         """(points float32 (N, 4), class ids uint8 (N,)): what the Segmenter would label of the scan at `position`."""
@@ -35,9 +36,11 @@ class FolderStream:
         return self._usable_scan(self.indices[generator.integers(len(self.indices))])
 
     def identity(self, position):
-        """(epoch, scan number): two whole numbers that no other position has."""
+        """(version, scan number): two whole numbers of which all that is random about a scan is a function. The version
+        is the epoch, so no other position has the same two, unless versions are to come again."""
         epoch, place = divmod(position, len(self.indices))
-        return epoch, self.indices[_epoch_order(self.seed, epoch, len(self.indices))[place]]
+        version = epoch if self._num_versions is None else epoch % self._num_versions
+        return version, self.indices[_epoch_order(self.seed, epoch, len(self.indices))[place]]
 
     def name(self, position):
         """For messages."""

@@ -16,6 +16,7 @@ _FREE_ON_RESUME = (
     "checkpoint_every_steps",
     "dataset",
     "device",
+    "distillation.cache",
     "distillation.teacher",
     "max_minutes",
     "num_threads",

@@ -22,6 +22,7 @@ from training.run_folder import RunFolder
 from training.simulated_stream import SimulatedStream
 from training.slicing import sliced_state
 from training.state import TrainingState
+from training.teacher_cache import TeacherCache
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +66,8 @@ def _training_scans(config):
     if config.data == "simulated":
         return SimulatedStream(config.stream, config.seed)
     folder = ScanFolder(config.dataset, config.sequences)
-    return FolderStream(folder, folder.evenly_spaced(config.max_scans), config.seed, config.mixing.bank_scans)
+    indices = folder.evenly_spaced(config.max_scans)
+    return FolderStream(folder, indices, config.seed, config.mixing.bank_scans, config.scan_versions)
 
 
 def build_session(config, data, run, progress, fabric):
@@ -90,7 +92,8 @@ def build_session(config, data, run, progress, fabric):
         progress.note(f"class weights ({config.loss.class_weights}): {describe(weights)}")
     objective = SegmentationObjective(model, config.loss, weights)
     if method is not None:
-        objective = DistillationObjective(objective, method, teacher, config.seed)
+        cache = _teacher_cache(config, method, data, fabric, progress)
+        objective = DistillationObjective(objective, method, teacher, config.seed, cache)
     optimizer = build_optimizer(objective.parameters(), config.optimizer)
     objective, optimizer = fabric.setup(objective, optimizer)
     running_mean = RunningMean(model, config.ema_decay) if config.ema_decay else None
@@ -115,6 +118,20 @@ def _check_objective(config, model):
             "loss.point_cross_entropy is 0, but the network labels points by its refinement, which only that term "
             "trains; give it a positive value or set model.refinement to R1 or none"
         )
+
+
+def _teacher_cache(config, method, data, fabric, progress):
+    if config.distillation.cache is None:
+        return None
+    return TeacherCache(
+        config.distillation.cache,
+        config.distillation.teacher,
+        method.config.teacher_fields,
+        config.precision,
+        fabric.device,
+        data.training.num_scans() * config.scan_versions,
+        progress.note,
+    )
 
 
 def _num_steps(config, data):

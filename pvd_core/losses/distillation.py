@@ -1,8 +1,9 @@
 """What every distillation method is given, and the rules that all of them share.
 
 A method is a module: `method(pair)` returns {term: scalar loss}, each already times its coefficient. The teacher's
-tensors carry no gradient. With several ranks a method gets the pair of its own share of the batch, as many scans on
-every rank, and returns the terms of the whole batch. V voxels, P points, C classes.
+tensors carry no gradient; those that the method's config does not name in `teacher_fields` may be None. With several
+ranks a method gets the pair of its own share of the batch, as many scans on every rank, and returns the terms of the
+whole batch. V voxels, P points, C classes.
 """
 
 from dataclasses import dataclass
@@ -51,6 +52,11 @@ class Channels:
 
     voxel_features: int
     classes: int
+
+
+def needs_points(method_config):
+    """Whether a method reads point outputs, and so needs networks with point refinement."""
+    return any(name.startswith("point_") for name in method_config.teacher_fields)
 
 
 def zero_of(values):

@@ -87,8 +87,15 @@ class PVDConfig:
             raise UserError(f"pvd: supervoxel_size is {self.supervoxel_size}: expected three sizes of at least 1")
 
     @property
-    def needs_points(self):
-        return bool(self.point_output or self.point_affinity)
+    def teacher_fields(self):
+        """Fields of the teacher's SegmentationOutput that the terms read."""
+        read = {
+            "point_logits_PC": self.point_output or (self.point_affinity and self.point_tap == "logits"),
+            "point_features_PD": self.point_affinity and self.point_tap == "features",
+            "voxel_logits_VC": self.voxel_output or (self.voxel_affinity and self.voxel_tap == "logits"),
+            "voxel_features_VE": self.voxel_affinity and self.voxel_tap == "features",
+        }
+        return tuple(name for name, is_read in read.items() if is_read)
 
 
 class PVD(nn.Module):

@@ -28,6 +28,24 @@ class VoxelBatch:
     def num_voxels(self):
         return self.coords_V4.shape[0]
 
+    def scan(self, number):
+        """One scan as a VoxelBatch of its own."""
+        if self.batch_size == 1:
+            return self
+        first_point = sum(self.num_points_per_scan[:number])
+        points = slice(first_point, first_point + self.num_points_per_scan[number])
+        is_of_scan_V = self.coords_V4[:, 0] == number
+        coords_V4 = self.coords_V4[is_of_scan_V]
+        num_voxels_before = int((self.coords_V4[:, 0] < number).sum())
+        return VoxelBatch(
+            point_features_PF=self.point_features_PF[points],
+            coords_V4=torch.cat((torch.zeros_like(coords_V4[:, :1]), coords_V4[:, 1:]), dim=1),
+            point_to_voxel_P=self.point_to_voxel_P[points] - num_voxels_before,
+            num_points_V=self.num_points_V[is_of_scan_V],
+            num_points_per_scan=self.num_points_per_scan[number : number + 1],
+            grid=self.grid,
+        )
+
 
 def voxelise(scans, grid):
     """A VoxelBatch of `scans`, a list of B float32 tensors (P_b, 4): x, y, z in metres, intensity in 0..1; all finite.

@@ -14,7 +14,15 @@ from training.run_folder import RunFolder, source_commit
 _FILE = "result.json"
 _METRICS = ("miou", "miou_present", "iou", "accuracy")
 # Where files lie and how many threads work on them makes no other run.
-_FREE = ("dataset", "device", "distillation.teacher", "initial_weights", "num_threads", "num_workers")
+_FREE = (
+    "dataset",
+    "device",
+    "distillation.cache",
+    "distillation.teacher",
+    "initial_weights",
+    "num_threads",
+    "num_workers",
+)
 
 
 def write_result(run, metrics, steps, minutes):

@@ -22,7 +22,10 @@ class CDConfig:
         if not self.temperature > 0:
             raise UserError(f"cd: temperature is {self.temperature}: expected more than 0")
 
-    needs_points = False
+    @property
+    def teacher_fields(self):
+        read = {"voxel_features_VE": self.feature, "voxel_logits_VC": self.score}
+        return tuple(name for name, is_read in read.items() if is_read)
 
 
 class CD(nn.Module):

@@ -16,7 +16,7 @@ from pvd_core.ranks import sum_over_ranks
 class IFVConfig:
     weight: float = 0.2
 
-    needs_points = False
+    teacher_fields = ("voxel_features_VE",)
 
 
 class IFV(nn.Module):

@@ -26,7 +26,7 @@ class KAConfig:
     num_affinity_voxels: int = 2048
     """Voxels, drawn at random from the batch, whose similarities are compared."""
 
-    needs_points = False
+    teacher_fields = ("voxel_features_VE",)
 
     def __post_init__(self):
         for name in ("code_channels", "num_affinity_voxels"):

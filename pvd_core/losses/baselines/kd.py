@@ -20,8 +20,8 @@ class KDConfig:
             raise UserError(f"kd: temperature is {self.temperature}: expected more than 0")
 
     @property
-    def needs_points(self):
-        return self.on_points
+    def teacher_fields(self):
+        return ("voxel_logits_VC", "point_logits_PC") if self.on_points else ("voxel_logits_VC",)
 
 
 class KD(nn.Module):

@@ -20,7 +20,10 @@ class SKDConfig:
     node_size: tuple[int, int, int] = (120, 60, 8)
     """Voxels (rho, phi, z) whose features are max-pooled into a node."""
 
-    needs_points = False
+    @property
+    def teacher_fields(self):
+        read = {"voxel_features_VE": self.pair, "voxel_logits_VC": self.pixel}
+        return tuple(name for name, is_read in read.items() if is_read)
 
     def __post_init__(self):
         object.__setattr__(self, "node_size", tuple(self.node_size))
