@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 from distillation_pairs import GRID, make_pair
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from pvd_core.errors import UserError
 from pvd_core.labels import MINORITY_CLASSES
 from pvd_core.losses.affinity import affinity_loss, affinity_matrix
+from pvd_core.losses.distillation import needs_points
 from pvd_core.losses.output_distillation import output_distillation
 from pvd_core.losses.pvd import PVD, PVDConfig
 from pvd_core.losses.supervoxels import (
@@ -237,6 +239,46 @@ def test_pvd_of_a_model_against_itself_is_zero():
         assert term.item() == pytest.approx(0, abs=1e-7)
 
 
+class LargestTensor(TorchDispatchMode):
+    """Notes the bytes of the largest result of any operation within its block."""
+
+    num_bytes = 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        result = function(*arguments, **(keywords or {}))
+        for each in result if isinstance(result, (tuple, list)) else [result]:
+            if isinstance(each, torch.Tensor):
+                self.num_bytes = max(self.num_bytes, each.numel() * each.element_size())
+        return result
+
+
+@pytest.mark.parametrize("num_rows", [64, 512, 2048])
+def test_memory_of_an_affinity_term_is_what_its_formula_says(num_rows):
+    num_drawn, of_student, of_teacher = 3, 16, 24
+    student_VD = torch.randn(3000, of_student, requires_grad=True)
+    teacher_VD = torch.randn(3000, of_teacher)
+    rows_KN = torch.randint(-1, 3000, (num_drawn, num_rows))
+    given = {tensor.untyped_storage().data_ptr() for tensor in (student_VD, teacher_VD, rows_KN)}
+    kept = {}
+
+    def keep(tensor):
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage  # alive, so that no other one gets its address
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), LargestTensor() as largest:
+        loss = affinity_loss(student_VD, teacher_VD, rows_KN)
+        num_bytes = sum(storage.nbytes() for pointer, storage in kept.items() if pointer not in given)
+        for_each_row = num_rows * (2 * of_student + of_teacher + 4)
+        bound = 8 * num_drawn * (for_each_row + of_student**2 + of_student * of_teacher)
+        assert 0.8 * bound < num_bytes <= bound
+        largest.num_bytes = 0
+        affinity_loss(student_VD, teacher_VD, rows_KN)
+        (gradient,) = torch.autograd.grad(loss, student_VD)
+    # But for the gradient itself, which is as large as the features.
+    assert largest.num_bytes <= max(8 * num_drawn * max(num_rows, of_teacher) * of_teacher, 8 * gradient.numel())
+
+
 def test_dense_norm_divides_by_every_cell_of_the_grid():
     pair = make_pair()
     active = PVD(PVDConfig(supervoxel_size=SIZE))(pair)["voxel_output"].item()
@@ -253,7 +295,7 @@ def test_terms_with_coefficient_zero_are_left_out_and_the_rest_need_no_point_out
         student=replace(pair.student, point_logits_PC=None, point_features_PD=None),
         teacher=replace(pair.teacher, point_logits_PC=None, point_features_PD=None),
     )
-    assert not config.needs_points
+    assert not needs_points(config)
     assert set(PVD(config)(without_points)) == {"voxel_output", "voxel_affinity"}
 
 

@@ -20,7 +20,10 @@ def affinity_loss(student_VD, teacher_VD, rows_KN, norm="padded"):
 
     The N x N matrices are never built: with rows of unit length, C = F F^T and
     |F_S F_S^T - F_T F_T^T|^2 = |F_S^T F_S|^2 - 2 |F_S^T F_T|^2 + |F_T^T F_T|^2, matrices of D x D. It takes N * D^2
-    products in place of N^2 * D, and memory that does not grow with N^2. In float64: the three terms nearly cancel.
+    products in place of N^2 * D. In float64: the three terms nearly cancel.
+
+    Memory: at most 8 K (N (2 D_S + D_T + 4) + D_S^2 + D_S D_T) bytes are kept for the backward pass, and no tensor
+    on the way is larger than 8 K max(N, D) D bytes, D = max(D_S, D_T).
     """
     student_KND = _unit_rows(student_VD, rows_KN)
     teacher_KND = _unit_rows(teacher_VD, rows_KN)
