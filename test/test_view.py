@@ -16,8 +16,10 @@ from pvd_cli.main import run
 plt = pytest.importorskip("matplotlib.pyplot", reason="pictures need matplotlib: pip install 'pvd_ros[view]'")
 
 from pvd_cli.view.layers import error_colours, layers_of, only_class  # noqa: E402
+from pvd_cli.view.networks import named_weights  # noqa: E402
 from pvd_cli.view.scans import ViewedScans  # noqa: E402
 from pvd_cli.view.state import ViewState  # noqa: E402
+from pvd_core.errors import UserError  # noqa: E402
 from pvd_core.segmenter import Segmenter  # noqa: E402
 
 
@@ -112,7 +114,37 @@ def test_affinity_draws_each_network_and_the_ideal(velodyne, weights, tmp_path, 
     assert run([*command, "--affinity", str(out)]) == 0
     assert plt.imread(out).shape[1] > 1000
     assert run([*command[:2], "--weights", str(weights), "--weights", str(weights)]) != 0
-    assert "rename or copy" in capsys.readouterr().err
+    assert "is given twice" in capsys.readouterr().err
+
+
+def test_networks_are_called_by_their_files_or_their_run_folders(tmp_path):
+    for name in ("seed0/pvd", "seed0/student", "seed1/pvd"):
+        (tmp_path / name).mkdir(parents=True)
+        for file in ("best.safetensors", "last.safetensors"):
+            (tmp_path / name / file).touch()
+    pvd, student, other = (tmp_path / name for name in ("seed0/pvd", "seed0/student", "seed1/pvd"))
+    assert named_weights([pvd, student]) == {"pvd": pvd / "best.safetensors", "student": student / "best.safetensors"}
+    assert list(named_weights([pvd / "last.safetensors", tmp_path / "a.safetensors"])) == ["pvd", "a"]
+    assert list(named_weights([pvd, other])) == ["seed0/pvd", "seed1/pvd"]
+    assert list(named_weights([pvd, pvd / "last.safetensors"])) == ["best", "last"]
+    with pytest.raises(UserError, match=r"holds no weights: expected best\.safetensors"):
+        named_weights([tmp_path])
+
+
+def test_errors_of_networks_are_drawn_beside_the_truth(velodyne, weights, tmp_path, capsys):
+    other = tmp_path / "other.safetensors"
+    shutil.copy(weights, other)
+    command = ["view", str(velodyne / "000000.bin"), "--weights", str(weights), "--weights", str(other), "--errors"]
+    assert run([*command, "--png", str(tmp_path)]) == 0
+    whole = plt.imread(tmp_path / "000000_errors.png")
+    # Three panels side by side.
+    assert 2 < whole.shape[1] / whole.shape[0] < 3
+    assert run(command) != 0
+    assert "name their folder with --png" in capsys.readouterr().err
+    scan = tmp_path / "alone.bin"
+    shutil.copy(velodyne / "000000.bin", scan)
+    assert run(["view", str(scan), "--weights", str(weights), "--errors", "--png", str(tmp_path)]) != 0
+    assert "has no labels beside it" in capsys.readouterr().err
 
 
 def test_affinity_of_a_scan_without_labels_says_what_is_missing(velodyne, weights, tmp_path, capsys):

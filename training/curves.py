@@ -1,9 +1,11 @@
-"""The picture of a training run: losses by term and validation mIoU over the steps."""
+"""The picture of a training run: losses by term, those of the distillation apart, and validation mIoU
+over the steps."""
 
 import json
 
 # Entries of a line of losses that are no term of the loss.
 _OTHERS = ("step", "loss", "epoch", "learning_rate", "gradient_norm", "data_wait_ms", "step_ms")
+_SUPERVISED = ("cross_entropy", "lovasz", "point_cross_entropy")
 # A point of the drawn loss is the mean of this share of the run.
 _SMOOTHING_SHARE = 1 / 60
 
@@ -16,26 +18,32 @@ def draw_curves(run):
     except ImportError:
         return None
     losses, validations = _read_lines(run.losses), _read_lines(run.validations)
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    FigureCanvasAgg(figure)
-    loss_axes, score_axes = figure.subplots(1, 2)
     terms = [name for name in losses[0] if name not in _OTHERS] if losses else []
-    width = max(1, round(len(losses) * _SMOOTHING_SHARE))
-    for name in terms:
-        parts = [losses[start : start + width] for start in range(0, len(losses), width)]
-        loss_axes.plot(
-            [part[-1]["step"] for part in parts],
-            [sum(line[name] for line in part) / len(part) for part in parts],
-            label=name.replace("_", " "),
-        )
-    loss_axes.set(title="training losses", xlabel="step", ylim=(0, None))
-    if terms:
-        loss_axes.legend()
+    titles = {"training losses": [name for name in terms if name in _SUPERVISED]}
+    if set(terms) - set(_SUPERVISED):
+        # Smaller by a factor of ten or more: beside the others they would lie on the axis.
+        titles["terms of the distillation"] = [name for name in terms if name not in _SUPERVISED]
+    figure = Figure(figsize=(5 * len(titles) + 5, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    *loss_axes, score_axes = figure.subplots(1, len(titles) + 1)
+    for axes, (title, names) in zip(loss_axes, titles.items(), strict=True):
+        _draw_terms(axes, losses, names)
+        axes.set(title=title, xlabel="step", ylim=(0, None))
     score_axes.plot([line["step"] for line in validations], [line["miou_present"] for line in validations], "o-")
     score_axes.set(title="validation mIoU over the classes present", xlabel="step", ylim=(0, 1))
     score_axes.grid(alpha=0.3)
     figure.savefig(run.curves, dpi=100)
     return run.curves
+
+
+def _draw_terms(axes, losses, names):
+    width = max(1, round(len(losses) * _SMOOTHING_SHARE))
+    parts = [losses[start : start + width] for start in range(0, len(losses), width)]
+    for name in names:
+        means = [sum(line[name] for line in part) / len(part) for part in parts]
+        axes.plot([part[-1]["step"] for part in parts], means, label=name.replace("_", " "))
+    if names:
+        axes.legend()
 
 
 def _read_lines(path):

@@ -12,12 +12,16 @@ from pvd_core.errors import UserError
 def view(
     scans: Annotated[list[Path], typer.Argument(metavar="SCAN...", help="Scans (.bin, .npy, .pcd, .ply) and folders.")],
     weights: Annotated[
-        list[Path] | None, typer.Option(help="A network whose labels to show; may be repeated, to compare.")
+        list[Path] | None,
+        typer.Option(help="A network, or the folder of a training run, to show; may be repeated, to compare."),
     ] = None,
     png: Annotated[Path | None, typer.Option(help="Write a picture a scan into this folder; no window.")] = None,
     affinity: Annotated[
         Path | None, typer.Option(help="Write a picture of what the networks take for alike to this file; no window.")
     ] = None,
+    errors: Annotated[
+        bool, typer.Option("--errors", help="In pictures only the truth and where each network is wrong.")
+    ] = False,
     class_: Annotated[str | None, typer.Option("--class", help="Show this class alone.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     intensity_scale: Annotated[
@@ -36,8 +40,10 @@ def view(
       pvd view data/drive/sequences/08/velodyne
       pvd view kitti/sequences/08/velodyne --weights student.safetensors --weights student_pvd.safetensors
       pvd view scan.bin --weights runs/first/best.safetensors --png pictures --class car
-      pvd view scan.bin --weights teacher.safetensors --weights student.safetensors --affinity affinity.png
+      pvd view scan.bin --weights runs/student --weights runs/pvd --errors --png pictures
+      pvd view scan.bin --weights runs/teacher --weights runs/student --weights runs/pvd --affinity affinity.png
     """
+    from pvd_cli.view.networks import named_weights
     from pvd_cli.view.scans import ViewedScans
     from pvd_core import default_weights
     from pvd_core.clouds import find_clouds
@@ -51,7 +57,10 @@ def view(
     _check_class(class_)
     if affinity is not None:
         check_output(affinity)
-    networks = {path.stem: Segmenter.from_weights(path, device) for path in _named(weights or [default_weights()])}
+    if errors and png is None:
+        raise UserError("--errors is for pictures: name their folder with --png; in the window, L shows the errors")
+    files = named_weights(weights or [default_weights()])
+    networks = {name: Segmenter.from_weights(path, device) for name, path in files.items()}
     viewed = ViewedScans(find_clouds(scans), networks, intensity_scale=intensity_scale, num_columns=columns)
     if affinity is not None:
         from pvd_cli.view.affinity import save_affinity
@@ -60,7 +69,7 @@ def view(
     elif png is not None:
         png.mkdir(parents=True, exist_ok=True)
         for number in range(len(viewed)):
-            print(f"wrote {save_sheet(png, viewed.scan(number), class_)}", flush=True)
+            print(f"wrote {save_sheet(png, viewed.scan(number), class_, errors)}", flush=True)
     else:
         with optional_packages("view", "a window"):
             from pvd_cli.view.window import show
@@ -76,13 +85,3 @@ def _check_class(name):
         close = difflib.get_close_matches(name, CLASS_NAMES, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         raise UserError(f"unknown class {name!r}{hint} Known: {', '.join(CLASS_NAMES[1:])}")
-
-
-def _named(paths):
-    names = [path.stem for path in paths]
-    if len(set(names)) < len(names):
-        raise UserError(
-            f"two weights files are called {max(names, key=names.count)!r}: the pictures name networks by their files, "
-            f"so rename or copy one"
-        )
-    return paths

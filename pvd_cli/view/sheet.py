@@ -1,18 +1,36 @@
 """One scan as a picture: its layers side by side, from above."""
 
+import numpy as np
+
 from pvd_cli.picture import save_panels
 from pvd_cli.view.layers import class_names_of, only_class
+from pvd_core.errors import UserError
 from pvd_core.labels import CLASS_NAMES
 
 
-def save_sheet(folder, scan, class_name=None):
-    """Writes `folder`/NAME.png (NAME_CLASS.png for one class alone) of a ViewedScan; returns its path."""
+def save_sheet(folder, scan, class_name=None, errors_only=False):
+    """Writes `folder`/NAME.png (NAME_CLASS.png for one class alone) of a ViewedScan; returns its path. `errors_only`:
+    NAME_errors.png, the truth and each network's errors."""
     class_id = CLASS_NAMES.index(class_name) if class_name else None
+    layers = _errors(scan) if errors_only else scan.layers
     panels = {
         name: colours if class_id is None else only_class(colours, class_id, scan.truth, scan.predictions)
-        for name, colours in scan.layers.items()
+        for name, colours in layers.items()
     }
     names = [class_name] if class_name else class_names_of(scan.truth, scan.predictions)
-    path = folder / (f"{scan.name}_{class_name}.png" if class_name else f"{scan.name}.png")
+    ends = [scan.name, *([class_name] if class_name else []), *(["errors"] if errors_only else [])]
+    path = folder / f"{'_'.join(ends)}.png"
     save_panels(path, scan.points, panels, [CLASS_NAMES.index(name) for name in names], scan.name)
     return path
+
+
+def _errors(scan):
+    """{title: colours} of the truth and the errors of each network, with their share of the labelled points."""
+    if scan.truth is None:
+        raise UserError(f"{scan.name} has no labels beside it: without the truth there are no errors to show")
+    is_labelled = scan.truth != 0
+    layers = {"truth": scan.layers["truth"]}
+    for name, labels in scan.predictions.items():
+        share = np.mean(labels[is_labelled] != scan.truth[is_labelled]) if is_labelled.any() else 0.0
+        layers[f"{name}: {share:.1%} of the labelled points wrong"] = scan.layers[f"{name}: errors"]
+    return layers
