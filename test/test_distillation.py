@@ -205,6 +205,7 @@ def test_time_prints_what_the_parts_of_a_step_cost_and_keeps_nothing(dataset, te
     config = tmp_path / "config.yaml"
     config.write_text(json.dumps({"model": TINY_MODEL, "num_threads": 1}))
     command = ["distill", str(dataset), "--teacher", str(teacher_path), "--config", str(config), "--time", "3"]
+    command += ["--set", f"distillation.cache={tmp_path / 'cache'}", "--set", "scan_versions=1"]
     assert run(command) == 0
     plain, teacher, distilling = map(int, re.findall(r"(\d+) ms", capsys.readouterr().out))
     assert distilling > max(plain, teacher) > 0

@@ -1,8 +1,8 @@
 """What distilling costs: a plain step, the teacher's forward pass and a distilling step, measured in turns."""
 
 import contextlib
+import dataclasses
 import statistics
-from dataclasses import dataclass
 
 import torch
 
@@ -16,7 +16,7 @@ from training.session import build_session, open_data
 _NUM_WARMUP_STEPS = 2
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class StepCost:
     """Medians in milliseconds."""
 
@@ -33,10 +33,13 @@ class StepCost:
 
 
 def step_cost(config, num_steps):
-    """StepCost of the distillation of a TrainConfig over `num_steps` batches, without their reading; keeps nothing."""
+    """StepCost of the distillation of a TrainConfig over `num_steps` batches, without their reading; the teacher is
+    asked at every step, and nothing is kept."""
     check_single_process("the measurement of a step")
     if config.distillation is None:
         raise UserError("there is no distillation to measure: the settings have no section 'distillation'")
+    distillation = dataclasses.replace(config.distillation, cache=None)
+    config = dataclasses.replace(config, distillation=distillation)
     with contextlib.closing(open_data(config)) as data:
         session = build_session(config, data, RunFolder("not written"), NoProgress(), launched_fabric(config))
         distilling = session.objective.module

@@ -65,7 +65,7 @@ def _measure(config, plan, folder):
     changed = {"initial_weights": None, "epochs": None, "max_steps": _NUM_STEPS}
     if config.distillation is not None:
         teacher = _teacher(config, plan, folder.with_suffix(".safetensors"))
-        changed["distillation"] = dataclasses.replace(config.distillation, teacher=str(teacher))
+        changed["distillation"] = dataclasses.replace(config.distillation, teacher=str(teacher), cache=None)
     validation = dataclasses.replace(config.validation, every_steps=0, max_scans=_NUM_SCANS)
     summary = train(dataclasses.replace(config, validation=validation, **changed), folder, progress=watch)
     if summary["stopped"] == "interrupted":
