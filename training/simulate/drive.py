@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pvd_core.memory import return_freed_memory
 from training.simulate.kinds import LANE_WIDTH_M
 from training.simulate.mesh import rotation
 from training.simulate.mounting import mounting_of
@@ -77,6 +78,7 @@ class Drive:
                 window = self.world.window_at(ego_s)
                 origin = self.world.route.to_world(self.world.blocks[window[0]].start_m, 0, 0)
                 scanner.set_static(self.world.static_mesh(window), origin)
+                return_freed_memory()  # without it a long drive grows by 0.4 GB, in gaps between what streets left
             movers = [self._traffic.meshes(self.world, self._ego_s(time_s), time_s) for time_s in self._times(stamp_s)]
             random = np.random.default_rng([self.seed, 6, index])
             scan = scanner.scan(movers, self._sweep(stamp_s), random)

@@ -4,6 +4,7 @@ Shape suffixes: `R` rings, `A` azimuths of a sweep, `B` = R * A beams ring after
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from training.simulate.edges import reported_surfaces
 from training.simulate.response import Response, Surfaces
 
 _OUTLIER = 1
+_COLUMNS = ("materials", "raw_ids", "instances", "brightness")
 _TEXTURE_PERIOD_M = 4032.0  # a common multiple of both textures' periods, so that a place keeps its texture
 
 
@@ -42,6 +44,15 @@ def still_sweep(pose, num_azimuths):
     return Sweep(pose, np.broadcast_to(pose, (num_azimuths, 4, 4)), is_deskewed=False)
 
 
+@dataclass(frozen=True)
+class _Target:
+    """What rays are cast at. The mesh itself is not kept: the ray caster has a copy, and a street's takes 70 MB."""
+
+    scene: Any
+    columns: dict[str, np.ndarray]
+    """What each triangle is."""
+
+
 class Scanner:
     """Holds the static geometry as a ray casting scene; what moves is handed over scan by scan."""
 
@@ -59,18 +70,19 @@ class Scanner:
 
     def set_static(self, mesh, origin):
         """`mesh` in world coordinates; `origin` (3,) near it, so that float32 is precise far from the world's zero."""
+        self._static = None  # before the next is built: it is the largest thing in memory
         self._origin = np.asarray(origin, dtype=np.float64)
-        self._static = (mesh, self._scene(mesh))
+        self._static = self._target(mesh)
 
     def scan(self, movers, sweep, random):
         """`movers`: meshes in world coordinates, one for each of equal parts of the sweep in time order."""
         rays_B6 = self._rays(sweep)
-        hits = self._cast(*self._static, rays_B6, self._seen)
+        hits = self._cast(self._static, rays_B6, self._seen)
         parts = self._parts(len(movers))
         for part, mesh in enumerate(movers):
             beams = self._seen if len(movers) == 1 else self._seen[parts[self._seen] == part]
             if len(mesh.triangles) and len(beams):
-                _take_nearer(hits, self._cast(mesh, self._scene(mesh), rays_B6, beams))
+                _take_nearer(hits, self._cast(self._target(mesh), rays_B6, beams))
         return self._sense(hits, rays_B6, sweep, random)
 
     def _rays(self, sweep):
@@ -87,17 +99,17 @@ class Scanner:
         columns = np.minimum(((self.sensor.column_times + 0.5) * count).astype(int), count - 1)
         return np.tile(columns, self.sensor.num_rings)
 
-    def _scene(self, mesh):
+    def _target(self, mesh):
         scene = self._open3d.t.geometry.RaycastingScene(nthreads=self._num_threads)
         vertices = (mesh.vertices - self._origin).astype(np.float32)
         scene.add_triangles(
             self._open3d.core.Tensor(vertices), self._open3d.core.Tensor(mesh.triangles.astype(np.uint32))
         )
-        return scene
+        return _Target(scene, {name: getattr(mesh, name) for name in _COLUMNS})
 
-    def _cast(self, mesh, scene, rays_B6, beams):
+    def _cast(self, target, rays_B6, beams):
         """What all beams hit, by name; only those listed are cast, the others hit nothing."""
-        result = scene.cast_rays(self._open3d.core.Tensor(rays_B6[beams]), nthreads=self._num_threads)
+        result = target.scene.cast_rays(self._open3d.core.Tensor(rays_B6[beams]), nthreads=self._num_threads)
         triangle = result["primitive_ids"].numpy().astype(np.int64)
         ranges = result["t_hit"].numpy()
         hit = np.flatnonzero(np.isfinite(ranges))
@@ -107,8 +119,7 @@ class Scanner:
         hits["ranges"][beams] = ranges[hit]
         normals = result["primitive_normals"].numpy()[hit]
         hits["cosines"][beams] = np.abs(np.einsum("nc,nc->n", normals, rays_B6[beams, 3:]))
-        for name in ("materials", "raw_ids", "instances", "brightness"):
-            column = getattr(mesh, name)
+        for name, column in target.columns.items():
             hits[name] = np.zeros(num_beams, column.dtype)
             hits[name][beams] = column[triangle]
         return hits

@@ -12,7 +12,7 @@ from training.simulate.styles import draw_block, flavour_of
 
 _VIEW_M = 85.0
 _LONGEST_BLOCK_M = 115.0
-_BLOCKS_KEPT = 4
+_BLOCKS_KEPT = 3
 
 
 class StreetWorld:
