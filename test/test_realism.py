@@ -197,8 +197,19 @@ def test_compare_writes_a_report_with_its_pictures(tmp_path, capsys):
     text = (out / "report.md").read_text()
     pictures = {line.split("](")[1].rstrip(")") for line in text.splitlines() if line.startswith("![")}
     assert pictures == {path.name for path in out.glob("*.png")}
-    assert {"above_class.png", "rays_depth.png", "chart_intensity.png"} <= pictures
+    assert {"pair.png", "above_class.png", "rays_depth.png", "chart_intensity.png"} <= pictures
     assert all((out / name).read_bytes().startswith(b"\x89PNG") for name in pictures)
+
+
+def test_pair_of_scans_is_chosen_by_name(tmp_path, capsys):
+    root = write_streets(tmp_path / "data")
+    sample = ScanSample(root)
+    assert sample.named("02/000000").sequence == "02"
+    arguments = ["compare", str(root), str(root), "--out", str(tmp_path / "out")]
+    for pair, message in (("02/000000,02/7", "has no scan '02/7'"), ("02/000000", "--pair names 1 scans")):
+        assert run([*arguments, "--pair", pair]) == 2
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_report_folder_is_never_overwritten(tmp_path, capsys):

@@ -133,8 +133,8 @@ def test_damaged_facts_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"valid_sequences": ("00",)}, "'00' is no validation sequence"),
-        ({"train_sequences": ("08",)}, "'08' is no train sequence"),
+        ({"valid_sequences": ("00",)}, r"unknown validation sequence '00'; did you mean '08'\? known"),
+        ({"train_sequences": ("08",)}, "unknown train sequence '08'; did you mean"),
         ({"train_sequences": (), "valid_sequences": ()}, "no sequences"),
         ({"num_scans": 0}, "0 scans"),
         ({"scan_interval_s": 0.0}, "scan_interval_s is 0"),
@@ -143,6 +143,9 @@ def test_damaged_facts_are_refused(tmp_path):
         ({"height_m": 0.0}, "height is 0.0 m"),
         ({"tilt_deg": float("nan")}, "tilt is nan"),
         ({"num_workers": 0}, "0 worker processes"),
+        ({"world": "parkin"}, "unknown world 'parkin'; did you mean 'parking'"),
+        ({"scan_interval_s": float("nan")}, "scan_interval_s is nan; expected 0.01 to 10 seconds"),
+        ({"valid_sequences": ("08", "08")}, "08 is named twice"),
         ({"wrold": "city"}, "unknown setting 'wrold'"),
     ],
 )

@@ -111,11 +111,17 @@ def test_settings_that_change_scans_change_the_fingerprint_and_others_do_not():
 
     assert fingerprint() == fingerprint(num_processes=7)
     others = [fingerprint(first_world=1), fingerprint(passes=1), fingerprint(sensors=("xt32",)), fingerprint(seed=4)]
-    assert len({fingerprint(), *others}) == 5
+    others.append(fingerprint(worlds=("city",)))
+    assert len({fingerprint(), *others}) == 6
+
+
+def test_stream_of_mixed_worlds_is_known_again_from_before_there_were_others():
+    before = "c30bdbe0600980dbd15f3c18a6e10985ee7119ea5be219a3449c32eb3a47bcad"
+    assert SimulatedStream(_CONFIG, 3).fingerprint() == before
 
 
 def test_failure_in_a_world_names_its_seed():
-    pool = WorldPool(1, ["vlp17"], 1, 1.0)
+    pool = WorldPool(1, ["vlp17"], ["mixed"], 1, 1.0)
     try:
         with pytest.raises(UserError, match=r"world 77: unknown sensor 'vlp17'; did you mean 'vlp16'"):
             result(77, pool.request(77))
@@ -134,7 +140,7 @@ def busy_future(pool, seed):
 
 def test_death_of_a_simulating_process_names_the_world_that_was_due():
     before = set(multiprocessing.active_children())
-    pool = WorldPool(1, ["vlp16"], 1, 1.0)
+    pool = WorldPool(1, ["vlp16"], ["mixed"], 1, 1.0)
     try:
         future = busy_future(pool, 78)
         for process in set(multiprocessing.active_children()) - before:
@@ -147,7 +153,7 @@ def test_death_of_a_simulating_process_names_the_world_that_was_due():
 
 def test_closing_ends_the_processes_in_the_middle_of_a_world():
     before = set(multiprocessing.active_children())
-    pool = WorldPool(1, ["vlp16"], 1, 1.0)
+    pool = WorldPool(1, ["vlp16"], ["mixed"], 1, 1.0)
     future = busy_future(pool, 79)
     pool.close()
     assert set(multiprocessing.active_children()) <= before
@@ -161,6 +167,9 @@ def test_closing_ends_the_processes_in_the_middle_of_a_world():
         ({"sensors": ("hdl64",)}, "did you mean 'hdl64e'"),
         ({"passes": 0}, "stream.passes is 0: expected more than 0"),
         ({"sensors": ()}, "stream.sensors is empty"),
+        ({"worlds": ()}, "stream.worlds is empty"),
+        ({"worlds": ("ctiy",)}, "unknown world 'ctiy'; did you mean 'city'"),
+        ({"interval_s": 60.0}, "stream.interval_s is 60; expected 0.01 to 10 seconds"),
         ({"first_world": -1}, "stream.first_world is -1"),
     ],
 )

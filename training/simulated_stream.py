@@ -27,6 +27,8 @@ class StreamConfig:
     """Seed of the first world; the next ones follow. `pvd simulate` uses 100 times its own seed, plus 0 to 10."""
     sensors: tuple[str, ...] = ("hdl64e",)
     """World after world takes the next one."""
+    worlds: tuple[str, ...] = ("mixed",)
+    """Kinds of worlds, as `pvd simulate --world`; taken in turns so that each meets every sensor."""
     scans_per_world: int = 8
     interval_s: float = 1.0
     """Between the scans of a world; 0.1 is a sensor at 10 Hz."""
@@ -45,6 +47,8 @@ class StreamConfig:
             raise UserError(f"stream.first_world is {self.first_world}: expected at least 0")
         if not self.sensors:
             raise UserError("stream.sensors is empty: name at least one, such as hdl64e")
+        if not self.worlds:
+            raise UserError("stream.worlds is empty: name at least one, such as mixed")
 
 
 class SimulatedStream:
@@ -54,7 +58,9 @@ class SimulatedStream:
         _check(config)
         self.config, self.seed = config, seed
         self._window_size = config.worlds_per_window * config.scans_per_world
-        self._pool = WorldPool(config.num_processes, config.sensors, config.scans_per_world, config.interval_s)
+        self._pool = WorldPool(
+            config.num_processes, config.sensors, config.worlds, config.scans_per_world, config.interval_s
+        )
         self._windows = {}
         self._lock = threading.Lock()
 
@@ -115,6 +121,8 @@ class SimulatedStream:
         from training.simulate.dataset import WORLD_VERSION
 
         settings = {**asdict(self.config), "num_processes": None, "world_version": WORLD_VERSION, "seed": self.seed}
+        if self.config.worlds == ("mixed",):
+            del settings["worlds"]  # runs from before there were others go on
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
     def seeds_held(self):
@@ -160,9 +168,14 @@ class SimulatedStream:
 
 
 def _check(config):
+    from training.simulate.dataset import check_interval
     from training.simulate.sensors import sensor_named
+    from training.simulate.world_kinds import world_kind_named
 
     for name in config.sensors:
         sensor_named(name)
+    for name in config.worlds:
+        world_kind_named(name)
+    check_interval("stream.interval_s", config.interval_s)
     if importlib.util.find_spec("open3d") is None:
         raise UserError("streaming simulated worlds needs Open3D: install the extra `sim` (pip install open3d)")

@@ -26,8 +26,8 @@ class WorldPool:
     """`request(seed)` in any order and as many as wanted, `result(seed, future)` when needed. Processes start with the
     first request; none outlives this one, however it ends."""
 
-    def __init__(self, num_processes, sensors, num_scans, interval_s):
-        self._num_processes, self._settings = num_processes, (tuple(sensors), num_scans, interval_s)
+    def __init__(self, num_processes, sensors, worlds, num_scans, interval_s):
+        self._num_processes, self._settings = num_processes, (tuple(sensors), tuple(worlds), num_scans, interval_s)
         self._context = multiprocessing.get_context("spawn")
         self._pool = self._writer = None
         self._is_closed = False
@@ -88,14 +88,15 @@ def _end_with_parent(reader):
     os._exit(1)
 
 
-def _simulated(seed, sensors, num_scans, interval_s):
+def _simulated(seed, sensors, worlds, num_scans, interval_s):
     # Here, so that only these processes need Open3D.
     from training.simulate import Drive
     from training.simulate.sensors import sensor_named
 
     sensor = sensor_named(sensors[seed % len(sensors)])
+    kind = worlds[seed // len(sensors) % len(worlds)]
     world = World([], [])
-    for frame in Drive(seed, num_scans, sensor.name, interval_s, jitter=True, num_threads=1).frames():
+    for frame in Drive(seed, num_scans, sensor.name, interval_s, jitter=True, num_threads=1, world=kind).frames():
         _add_scan(world, frame, sensor.intensity_max)
     return world
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from pvd_cli.errors import interruptible, optional_packages
+from pvd_core.errors import UserError
 
 
 def compare(
@@ -15,6 +16,10 @@ def compare(
     max_scans: Annotated[
         int | None, typer.Option(min=1, help="Read at most this many scans of each folder, evenly spread.")
     ] = 100,
+    pair: Annotated[
+        str, typer.Option(help="Show these two in pair.png: REAL,SIMULATED, such as 08/000000,12/000007.")
+    ] = "",
+    credit: Annotated[str, typer.Option(help="Whose the real scans are and their licence, for pair.png.")] = "",
     top: Annotated[int, typer.Option(min=1, help="Print this many of the largest gaps.")] = 15,
 ):
     """Compare simulated scans with real ones, in a report with pictures.
@@ -27,14 +32,18 @@ def compare(
     Examples:
       pvd simulate data/world --scans 6 --interval 2.0 --seed 3
       pvd compare kitti data/world --out reports/world
+      pvd compare kitti data/world --out reports/pair --pair 08/000000,08/000002 --credit "KITTI, CC BY-NC-SA 3.0"
       pvd compare kitti data/world --out reports/quick --max-scans 20 --top 5
     """
     from pvd_cli.progress import Steps
 
     with optional_packages("view", "the report"):
         from training.realism.report import compare_scans
+    names = [name.strip() for name in pair.split(",") if name.strip()]
+    if names and len(names) != 2:
+        raise UserError(f"--pair names {len(names)} scans; expected REAL,SIMULATED, such as 08/000000,12/000007")
     with interruptible(lambda: f"{out} holds no finished report"), Steps("comparing", "scans") as steps:
-        result = compare_scans(real, simulated, out, max_scans, steps.show)
+        result = compare_scans(real, simulated, out, max_scans, steps.show, pair=names or None, credit=credit)
     print("largest gaps (0 same, 1 no overlap; in brackets: between real scenes)")
     for gap in result["gaps"][:top]:
         means = ""

@@ -25,6 +25,10 @@ def simulate(
         str,
         typer.Option(help="hdl64e, vlp16, vlp32c, os1-64, os1-128, pandar64 or xt32; all but the first give 0..255."),
     ] = "hdl64e",
+    world: Annotated[
+        str,
+        typer.Option(help="residential, city, country, highway, parking (a car park), or mixed: all kinds of streets."),
+    ] = "mixed",
     height: Annotated[float | None, typer.Option(help="Metres of the sensor above the road; 1.73 if left out.")] = None,
     tilt: Annotated[float, typer.Option(help="Degrees that the sensor looks down.")] = 0.0,
     jitter: Annotated[
@@ -41,7 +45,8 @@ def simulate(
 ):
     """Simulate labelled drives, as a data set and as a bag.
 
-    Streets with all 19 classes, scanned by a spinning LiDAR, in SemanticKITTI's format.
+    Streets with all 19 classes (fewer in a --world of one kind), scanned by a spinning LiDAR, in SemanticKITTI's
+    format.
 
     Sequence 08 is for validation, the others for training; no two share a street. The same settings give the same
     bytes. An interrupted simulation goes on when the command is repeated.
@@ -50,6 +55,7 @@ def simulate(
     Examples:
       pvd simulate data/drive --scans 200
       pvd simulate data/sparse --scans 40 --interval 1.0 --seed 7
+      pvd simulate data/car_parks --world parking --scans 20 --interval 1.0
       pvd simulate data/low --sensor vlp32c --height 1.2 --tilt 2 --jitter
       pvd simulate data/short --scans 120 --bag data/short_bag --topic /velodyne_points
     """
@@ -87,6 +93,7 @@ def simulate(
             tilt_deg=tilt,
             jitter=jitter,
             is_rolling=rolling,
+            world=world,
             progress=lambda done, total, _path: steps.show(done, total),
         )
     print(f"wrote sequences {', '.join(sorted(names))} to {out}")

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 BACKGROUND = "#14171a"
 TEXT = "#e4e7ea"
 FAINT = "#3a4149"
-_EMPTY = (0.055, 0.062, 0.07)
+EMPTY = (0.055, 0.062, 0.07)
 _HALF_WIDTH_M = 40.0
 _NUM_CELLS = 480
 _DPI = 110
@@ -57,7 +57,7 @@ def _draw_above(real, simulated, view):
             _strip(axis, f"{kind} {scan.name}")
     _title(figure, f"from above, 80 m wide, coloured by {view}")
     if view == "class":
-        _class_legend(figure, (*real, *simulated))
+        class_legend(figure, (*real, *simulated))
     return figure
 
 
@@ -66,7 +66,7 @@ def _from_above(scan, colours):
     cells = ((_HALF_WIDTH_M - scan.points[:, :2]) * (_NUM_CELLS / (2 * _HALF_WIDTH_M))).astype(np.int64)
     order = np.flatnonzero((np.abs(scan.points[:, :2]) < _HALF_WIDTH_M).all(axis=1))
     order = order[np.argsort(scan.points[order, 2], kind="stable")]
-    image = np.full((_NUM_CELLS, _NUM_CELLS, 3), _EMPTY)
+    image = np.full((_NUM_CELLS, _NUM_CELLS, 3), EMPTY)
     image[cells[order, 0], cells[order, 1]] = colours[order]
     return image
 
@@ -80,15 +80,19 @@ def _draw_rays(real, simulated, kind):
         for axis in axes[len(scans) :, column]:
             axis.set_visible(False)
         for axis, scan in zip(axes[:, column], scans, strict=False):
-            colours = _colours(scan, kind)
-            image = np.stack([range_image(scan, colours[:, channel], np.nan) for channel in range(3)], axis=-1)
-            image = np.where(np.isnan(image), _EMPTY, image)
-            axis.imshow(image, aspect="auto", interpolation="nearest")
+            axis.imshow(ray_image(scan, kind), aspect="auto", interpolation="nearest")
             _strip(axis, f"{name} {scan.name}")
     _title(figure, f"range images, coloured by {kind}; forward in the middle, black where no ray came back")
     if kind == "class":
-        _class_legend(figure, (*real, *simulated))
+        class_legend(figure, (*real, *simulated))
     return figure
+
+
+def ray_image(scan, kind):
+    """RGB (rings, columns, 3) of a MeasuredScan; `kind` depth, intensity or class."""
+    colours = _colours(scan, kind)
+    image = np.stack([range_image(scan, colours[:, channel], np.nan) for channel in range(3)], axis=-1)
+    return np.where(np.isnan(image), EMPTY, image)
 
 
 def _colours(scan, view):
@@ -115,7 +119,7 @@ def class_colours():
 
 def _strip(axis, name):
     axis.set_title(name, color=TEXT, fontsize=10, pad=3)
-    axis.set_facecolor(_EMPTY)
+    axis.set_facecolor(EMPTY)
     axis.set_xticks([])
     axis.set_yticks([])
     for spine in axis.spines.values():
@@ -126,7 +130,7 @@ def _title(figure, text):
     figure.suptitle(text, color=TEXT, fontsize=12)
 
 
-def _class_legend(figure, scans):
+def class_legend(figure, scans):
     class_ids = np.unique(np.concatenate([np.unique(scan.class_ids) for scan in scans]))
     palette = class_colours()
     handles = [

@@ -13,6 +13,7 @@ from pvd_core.files import check_output, written_atomically
 from pvd_core.labels import CLASS_NAMES, NUM_CLASSES
 from training.realism.charts import save_charts
 from training.realism.gaps import gaps_between, measure_scans
+from training.realism.pair import save_pair
 from training.realism.pictures import save_range_images, save_views_from_above
 from training.realism.points import voxel_counts
 from training.realism.rays import is_missing
@@ -21,17 +22,22 @@ from training.realism.scans import ScanSample
 _NUM_PICTURED = 4
 
 
-def compare_scans(real, simulated, out, max_scans=None, progress=None):
+def compare_scans(real, simulated, out, max_scans=None, progress=None, *, pair=None, credit=""):
     """Writes report.md, report.json and PNGs to the new folder `out`; returns what report.json holds.
 
     real, simulated: folders in SemanticKITTI's layout; of each at most `max_scans` scans are read, evenly spread.
-    `progress(done, total)` counts the scans of both.
+    `progress(done, total)` counts the scans of both. `pair`: names SS/NNNNNN of the real and the simulated scan whose
+    range images stand one above the other in pair.png (default: the first ones pictured); `credit` is written on it.
     """
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} exists already; a report needs a new or empty folder")
     samples = ScanSample(real, max_scans), ScanSample(simulated, max_scans)
     check_output(out / "report.md")
+    pictured = [sample.spread(_NUM_PICTURED) for sample in samples]
+    paired = [scans[0] for scans in pictured]
+    if pair:
+        paired = [sample.named(name) for sample, name in zip(samples, pair, strict=True)]
     total = sum(map(len, samples))
     tell = (lambda done: progress(done, total)) if progress else (lambda done: None)
     facts, measured = [], []
@@ -50,8 +56,11 @@ def compare_scans(real, simulated, out, max_scans=None, progress=None):
         "gaps": [_gap_facts(gap) for gap in gaps],
         "left_out": left_out,
     }
-    pictured = [sample.spread(_NUM_PICTURED) for sample in samples]
-    pictures = [*save_views_from_above(out, *pictured), *save_range_images(out, *pictured)]
+    pictures = [
+        save_pair(out / "pair.png", *paired, credit),
+        *save_views_from_above(out, *pictured),
+        *save_range_images(out, *pictured),
+    ]
     charts = save_charts(out, gaps)
     with written_atomically(out / "report.json") as temporary:
         temporary.write_text(json.dumps(result, indent=1) + "\n")

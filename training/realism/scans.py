@@ -78,6 +78,13 @@ class ScanSample:
             chosen = [groups[group][len(groups[group]) // 2] for group in picked]
         return [self._read(index) for index in chosen]
 
+    def named(self, name):
+        """The scan SS/NNNNNN of the folder, also if it is none of the sample; UserError if there is none."""
+        names = [scan.name for scan in self._folder.scans]
+        if name not in names:
+            raise UserError(f"{self.root} has no scan {name!r}; its scans are {names[0]} to {names[-1]}")
+        return self._read(names.index(name))
+
     def _read(self, index):
         scan = self._folder.scans[index]
         points, class_ids = self._folder.labelled_points(index)

@@ -3,12 +3,13 @@
 import contextlib
 from pathlib import Path
 
-from pvd_core.errors import UserError
+from pvd_core.errors import UserError, unknown_name
 from training.simulate.folder import check_free_space, close_folder, is_finished, open_folder
 from training.simulate.mounting import check_mounting
 from training.simulate.parallel import split, written_by_processes
 from training.simulate.sensors import sensor_named
 from training.simulate.sequence import SequenceWriter, sequence_seed
+from training.simulate.world_kinds import world_kind_named
 
 __all__ = [
     "TRAIN_SEQUENCES",
@@ -23,8 +24,9 @@ TRAIN_SEQUENCES = ("00", "01", "02", "03", "04", "05", "06", "07", "09", "10")
 VALID_SEQUENCES = ("08",)
 WORLD_VERSION = 2
 _MOST_WORKERS = 256
+_INTERVALS_S = (0.01, 10.0)
 _FACTS = ("made_by", "world_version", "seed", "sensor", "scan_interval_s", "sequences")
-_DEFAULT_SETTINGS = {"height_m": None, "tilt_deg": 0.0, "jitter": False, "is_rolling": False}
+_DEFAULT_SETTINGS = {"height_m": None, "tilt_deg": 0.0, "jitter": False, "is_rolling": False, "world": "mixed"}
 
 
 def write_dataset(
@@ -46,7 +48,8 @@ def write_dataset(
     A run that was interrupted goes on where it stopped when called again with the same arguments, and ends with the
     same bytes as one that was not; a folder that holds anything else is refused with UserError. `progress(done, total,
     path)` is called after each scan. `num_workers` processes share the work; the bytes do not depend on their number.
-    `settings`: `height_m`, `tilt_deg`, `jitter` and `is_rolling` as `Drive` takes them. Returns the data set's Path.
+    `settings`: `height_m`, `tilt_deg`, `jitter`, `is_rolling` and `world` as `Drive` takes them. Returns the data
+    set's Path.
     """
     lengths = _sequence_lengths(train_sequences, valid_sequences, num_scans, num_valid_scans)
     return write_sequences(out_dir, lengths, seed, scan_interval_s, sensor, progress, num_workers, **settings)
@@ -103,7 +106,9 @@ def _sequence_lengths(train_sequences, valid_sequences, num_scans, num_valid_sca
     ):
         for name in names:
             if name not in known:
-                raise UserError(f"{name!r} is no {role} sequence; {role} sequences are {', '.join(known)}")
+                raise unknown_name(f"{role} sequence", name, known)
+            if name in lengths:
+                raise UserError(f"sequence {name} is named twice; name each once")
             lengths[name] = int(count)
     if not lengths:
         raise UserError("no sequences to simulate; name at least one")
@@ -117,11 +122,20 @@ def _check_settings(facts, num_workers):
     for name, count in facts["sequences"].items():
         if not 1 <= count <= 999_999:
             raise UserError(f"sequence {name} would have {count} scans; a sequence has 1 to 999999")
-    if not 0 < facts["scan_interval_s"] <= 10:
-        raise UserError(f"scan_interval_s is {facts['scan_interval_s']}; expected more than 0 and at most 10 seconds")
+    check_interval("scan_interval_s", facts["scan_interval_s"])
     sensor_named(facts["sensor"])
+    world_kind_named(facts["world"])
     check_mounting(facts["height_m"], facts["tilt_deg"])
     if facts["seed"] < 0:
         raise UserError(f"the seed is {facts['seed']}; expected 0 or more")
     if not 1 <= num_workers <= _MOST_WORKERS:
         raise UserError(f"{num_workers} worker processes; expected 1 to {_MOST_WORKERS}")
+
+
+def check_interval(name, interval_s):
+    """UserError if no sensor scans at that interval (seconds), or the drive would be a row of unrelated places."""
+    shortest, longest = _INTERVALS_S
+    if not shortest <= interval_s <= longest:
+        raise UserError(
+            f"{name} is {interval_s:g}; expected {shortest:g} to {longest:g} seconds, 0.1 is a sensor at 10 Hz"
+        )

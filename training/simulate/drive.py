@@ -12,9 +12,9 @@ from training.simulate.scanner import Scanner, Sweep
 from training.simulate.sensors import sensor_named
 from training.simulate.traffic import Traffic
 from training.simulate.world import StreetWorld
+from training.simulate.world_kinds import world_kind_named
 
 _START_M = 95.0
-_SPEED_MPS = 9.0
 _NUM_POSES = 9  # of a sweep; those of its columns lie between them
 _NUM_MOVER_TIMES = 4  # of a rolling sweep
 
@@ -49,15 +49,19 @@ class Drive:
         jitter=False,
         is_rolling=False,
         num_threads=0,
+        world="mixed",
     ):
-        """`height_m`, `tilt_deg`, `jitter`: see `mounting_of`. Every scan is measured while the vehicle moves;
-        `is_rolling` leaves its points as measured, else they are carried into the frame of the sweep's middle."""
+        """`height_m`, `tilt_deg`, `jitter`: see `mounting_of`; `world`: one of WORLD_KINDS. Every scan is measured
+        while the vehicle moves; `is_rolling` leaves its points as measured, else they are carried into the frame of the
+        sweep's middle."""
         self.seed, self.num_scans, self.scan_interval_s = seed, num_scans, scan_interval_s
         self.lidar = sensor_named(sensor)
         self.mounting = mounting_of(self.lidar, seed, height_m, tilt_deg, jitter)
         self._is_rolling, self._num_threads = is_rolling, num_threads
-        self.world = StreetWorld(seed, self._ego_s(num_scans * scan_interval_s) + 2 * _START_M)
-        self._traffic = Traffic(seed)
+        kind = world_kind_named(world)
+        self._speed_mps = kind.speed_mps
+        self.world = StreetWorld(seed, self._ego_s(num_scans * scan_interval_s) + 2 * _START_M, kind)
+        self._traffic = Traffic(seed, kind)
         self._to_first = np.linalg.inv(self._sensor_pose(0.0))
 
     def stamp_s(self, index):
@@ -105,7 +109,7 @@ class Drive:
     def _ego_s(self, time_s):
         """Metres along the street; the vehicle slows and hastens a little."""
         phase = np.random.default_rng([self.seed, 7]).uniform(0, 2 * np.pi)
-        return _START_M + _SPEED_MPS * time_s + 6.0 * (np.sin(0.25 * time_s + phase) - np.sin(phase))
+        return _START_M + self._speed_mps * time_s + 6.0 * (np.sin(0.25 * time_s + phase) - np.sin(phase))
 
     def _sensor_pose(self, time_s):
         """(4, 4) sensor to world; the vehicle sways in its lane and nods."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from training.simulate.frontage import Frontage
-from training.simulate.kinds import HALF_WIDTH_M, OTHER_GROUND, PARKING, ROAD, SIDEWALK, TERRAIN
+from training.simulate.kinds import BAY_LINE_M, HALF_WIDTH_M, OTHER_GROUND, PARKING, ROAD, SIDEWALK, TERRAIN
 from training.simulate.materials import material_index
 from training.simulate.mesh import Mesh
 from training.simulate.shapes import grid_triangles
@@ -51,6 +51,7 @@ def ground_mesh(block, route, random, patches=()):
         raw[:, cells], material[:, cells], _ = _strips_at(block, sign, s, u, 0.0)
         s, u = np.broadcast_arrays(along[:, None], sign * (across[knots] - edge)[None])
         height[:, knots] = _strips_at(block, sign, s, u, _KERB_M / 2)[2] + _rise(block, sign, s, u)
+    _paint_bays(block, middle_s, middle_d, material)
     for patch in patches:
         _lay(block, patch, along, across, middle_s, middle_d, height, raw, material)
     height += _roughness(block, random, across, raw)
@@ -74,7 +75,8 @@ def _rows(block):
     regular = np.linspace(block.start_m, block.end_m, count + 1)
     edge = block.start_m + block.crossing_m
     skirts = [block.start_m - _KERB_M, block.end_m + _KERB_M]
-    return np.unique(np.concatenate([regular, [edge, edge + _KERB_M], skirts]))
+    lines = block.bay_lines()
+    return np.unique(np.concatenate([regular, [edge, edge + _KERB_M], skirts, lines, lines + BAY_LINE_M]))
 
 
 def _columns(block):
@@ -174,6 +176,18 @@ def _paint_lanes(block, along, across, middle_s, middle_d, height, raw, material
     if block.index % 3:  # quiet streets have no markings
         is_marking &= False
     material[:, is_marking] = material_index("marking")
+
+
+def _paint_bays(block, middle_s, middle_d, material):
+    lines = block.bay_lines()
+    if not len(lines):
+        return
+    since_line = middle_s - lines[np.clip(np.searchsorted(lines, middle_s) - 1, 0, None)]
+    is_line = (since_line > 0) & (since_line < BAY_LINE_M)
+    for sign in (-1, 1):
+        u = sign * (middle_d - block.lane_edge(sign))
+        for start, end in block.side(sign).bays():
+            material[np.ix_(is_line, (u > start) & (u < end))] = material_index("marking")
 
 
 def _lay(block, patch, along, across, middle_s, middle_d, height, raw, material):

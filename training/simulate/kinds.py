@@ -9,6 +9,7 @@ import numpy as np
 
 ROAD, PARKING, SIDEWALK, OTHER_GROUND, TERRAIN = 40, 44, 48, 49, 72
 LANE_WIDTH_M = 3.1
+BAY_LENGTH_M, BAY_WIDTH_M, BAY_LINE_M = 5.0, 2.6, 0.12
 HALF_WIDTH_M = 75.0
 """How far a block reaches to both sides."""
 
@@ -22,6 +23,8 @@ class Strip:
     raw_id: int
     material: str
     height_m: float = 0.0
+    is_bays: bool = False
+    """Marked bays for cars, in one row or two of BAY_LENGTH_M each."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,11 @@ class Side:
                 break
             width += strip.width_m
         return width
+
+    def bays(self):
+        """(start, end) of each strip of bays."""
+        edges = self.edges()
+        return [(edges[i], edges[i + 1]) for i, strip in enumerate(self.strips) if strip.is_bays]
 
     def span(self, name):
         """(start, end, height) of the named strip, or None."""
@@ -130,6 +138,12 @@ class Block:
         if side < 0:
             return -LANE_WIDTH_M * self.right_lanes
         return self.median_m + LANE_WIDTH_M * self.left_lanes
+
+    def bay_lines(self):
+        """s at which the lines between the bays of a car park begin, BAY_LINE_M wide; none without bays."""
+        if not (self.right.bays() or self.left.bays()):
+            return np.zeros(0)
+        return np.arange(self.start_m + 1.0, self.end_m - 1.0, BAY_WIDTH_M)
 
     def side(self, side):
         return self.right if side < 0 else self.left

@@ -8,7 +8,7 @@ from training.simulate.ground import ground_height
 WITH_TRAFFIC = np.pi
 """The yaw for `Placer.put` at which +x is the driving direction of a frontage, whatever its side."""
 _STATIC_INSTANCES = 30000
-_INSTANCES_A_BLOCK = 250
+_INSTANCES_A_BLOCK, _INSTANCES_A_CAR_PARK = 250, 1000
 
 
 class Placer:
@@ -24,7 +24,8 @@ class Placer:
         """`distance_m` outwards from the lanes' edge. With yaw 0 the object's -y points at the lanes."""
         if counts:
             self._num_instances += 1
-            number = (self.block.index * _INSTANCES_A_BLOCK + self._num_instances) % _STATIC_INSTANCES
+            first = self.block.index * (_INSTANCES_A_CAR_PARK if self.block.kind == "parking" else _INSTANCES_A_BLOCK)
+            number = (first + self._num_instances) % _STATIC_INSTANCES
             mesh = mesh.numbered(number + 1)
         s, u, turn = front.place(along, distance_m)
         height = ground_height(self.block, front.side, s, u) - sink_m

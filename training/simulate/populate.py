@@ -4,6 +4,7 @@ import numpy as np
 
 from training.simulate import people, plants, street_furniture
 from training.simulate.borders import place_border
+from training.simulate.car_park import place_car_park
 from training.simulate.frontage import frontages
 from training.simulate.ground import Patch, ground_height
 from training.simulate.kinds import OTHER_GROUND, PARKING
@@ -18,6 +19,7 @@ def populate(block, route, random):
     fronts = list(frontages(block))
     patches = [*_islands(placer, fronts), *_car_parks(placer, fronts)]
     for front in fronts:
+        patches += place_car_park(placer, front)
         patches += place_buildings(placer, front)
         place_parked_vehicles(placer, front)
         _furniture(placer, front)
@@ -35,7 +37,7 @@ def populate(block, route, random):
 def _islands(placer, fronts):
     """Other-ground: some blocks without a median have a gravel bed, a paved yard or a track somewhere."""
     block, random = placer.block, placer.random
-    if block.median_m > 0 or random.random() < 0.15:
+    if block.kind == "parking" or block.median_m > 0 or random.random() < 0.15:
         return
     front = fronts[random.choice(len(fronts))]
     start, _, height = walking_zone(front.style)
@@ -51,7 +53,7 @@ def _car_parks(placer, fronts):
     """Parking: a block without buildings on one side may have a small car park there."""
     block, random = placer.block, placer.random
     free = [front for front in fronts if front.style.building == "none"]
-    if block.kind == "highway" or not free or random.random() < 0.5:
+    if block.kind in ("highway", "parking") or not free or random.random() < 0.5:
         return
     front = free[random.choice(len(free))]
     start = front.style.outer_start_m() + 0.05
@@ -93,7 +95,7 @@ def _furniture(placer, front):
     extras = [street_furniture.litter_bin] * int(random.poisson(1.5)) + [street_furniture.cabinet] * int(
         random.poisson(0.6)
     )
-    if block.kind in ("city", "commercial"):
+    if block.kind in ("city", "commercial", "parking"):
         extras += [street_furniture.bench, street_furniture.advertising_column]
         extras += [street_furniture.bus_shelter] * int(random.random() < 0.4)
     for make in extras:

@@ -13,13 +13,13 @@ _LARGEST_CURVATURE = 1 / 32
 class Route:
     """A curved, gently rising line, drawn from a seed; a longer one of the same seed begins the same."""
 
-    def __init__(self, seed, length_m):
+    def __init__(self, seed, length_m, curvature_factor=1.0):
         knots = np.arange(0, length_m + _MARGIN_M, _STEP_M)
         bends, turns, hills, banks = (
             _smooth_noise(np.random.default_rng([seed, 1, index]), knots, wavelength_m)
             for index, wavelength_m in enumerate((60, 220, 90, 80))
         )
-        curvature = bends * 0.008 + turns * 0.004
+        curvature = (bends * 0.008 + turns * 0.004) * curvature_factor
         curvature = np.clip(curvature, -_LARGEST_CURVATURE, _LARGEST_CURVATURE)
         heading = np.concatenate([[0], np.cumsum(curvature[:-1] * _STEP_M)])
         slope = np.clip(hills * 0.022, -0.07, 0.07)

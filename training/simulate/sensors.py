@@ -3,12 +3,11 @@
 Angles are as seen from the sensor's origin: azimuth 0 forward, counter-clockwise; elevation 0 level, up positive.
 """
 
-import difflib
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from pvd_core.errors import UserError
+from pvd_core.errors import unknown_name
 from training.simulate import sensor_tables as tables
 
 
@@ -139,7 +138,5 @@ SENSORS = {sensor.name: sensor for sensor in (HDL64E, VLP16, VLP32C, OS1_64, OS1
 
 def sensor_named(name):
     if name not in SENSORS:
-        close = difflib.get_close_matches(str(name).lower(), SENSORS, n=1, cutoff=0.4)
-        meant = f"did you mean {close[0]!r}? " if close else ""
-        raise UserError(f"unknown sensor {name!r}; {meant}known sensors are {', '.join(sorted(SENSORS))}")
+        raise unknown_name("sensor", name, SENSORS)
     return SENSORS[name]

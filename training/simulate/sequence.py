@@ -52,6 +52,7 @@ class SequenceWriter:
             tilt_deg=facts["tilt_deg"],
             jitter=facts["jitter"],
             is_rolling=facts["is_rolling"],
+            world=facts["world"],
             num_threads=self.num_threads,
         )
 

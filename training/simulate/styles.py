@@ -7,7 +7,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from training.simulate.kinds import HALF_WIDTH_M, PARKING, ROAD, SIDEWALK, TERRAIN, Block, Side, SideStreet, Strip
+from training.simulate.kinds import (
+    BAY_LENGTH_M,
+    HALF_WIDTH_M,
+    PARKING,
+    ROAD,
+    SIDEWALK,
+    TERRAIN,
+    Block,
+    Side,
+    SideStreet,
+    Strip,
+)
 
 _FIRST_HIGHWAY = 4  # a short drive meets streets first, where every class occurs
 _CLOSEST_CAR_M = 1.4  # from the lanes' edge to the middle of a parked car, which must leave the lane free
@@ -187,6 +198,34 @@ def green(random):
     )
 
 
+def parking(random):
+    """A car park: an aisle to drive on between rows of parked cars, and a shop, trees or a fence at its far end."""
+    material = random.choice(("asphalt", "paving"))
+    bays = Strip("bays", 2 * BAY_LENGTH_M, PARKING, material, 0.0, is_bays=True)
+    aisle = Strip("aisle", random.uniform(5.5, 6.5), PARKING, material)
+    first = random.choice(("one row", "two rows"))
+    strips = [_margin(1.9), replace(bays, width_m=BAY_LENGTH_M) if first == "one row" else bays]
+    for _ in range(int(random.integers(1, 3))):
+        strips += [aisle, bays]
+    has_shop = random.random() < 0.5
+    strips += [aisle, _pavement(random, 0.1, 2.0, 4.0)] if has_shop else []
+    strips.append(Strip("outer", HALF_WIDTH_M, TERRAIN, "grass", 0.08))
+    return Side(
+        strips=tuple(strips),
+        parked_share=random.uniform(0.25, 0.85),
+        sign_spacing_m=30.0,
+        border="none" if has_shop else random.choice(("hedge", "mesh", "planks", "wall", "none")),
+        border_height_m=random.uniform(1.0, 2.0),
+        building="hall" if has_shop else "none",
+        setback_m=0.5,
+        garden_trees_per_100m=random.uniform(4, 20),
+        bushes_per_100m=random.uniform(10, 60),
+        backdrop_distance_m=random.uniform(6, 20),
+        num_persons=2.0,
+        unevenness_m=0.0,
+    )
+
+
 KINDS = {
     "residential": residential,
     "city": city,
@@ -194,6 +233,7 @@ KINDS = {
     "highway": highway,
     "commercial": commercial,
     "green": green,
+    "parking": parking,
 }
 _FAVOURED = {
     "residential": (0.58, 0.09, 0.07, 0.02, 0.06, 0.18),
@@ -203,12 +243,12 @@ _FAVOURED = {
 }
 
 
-def draw_block(random, index, start_m, end_m, flavour):
-    """A block of a random kind; the sequence's flavour ("residential", "city", ...) says which kinds are common."""
-    names = tuple(KINDS)
-    kind = names[random.choice(len(names), p=_FAVOURED[flavour])]
-    other = names[random.choice(len(names), p=_FAVOURED[flavour])] if random.random() < 0.5 else kind
-    if index < _FIRST_HIGHWAY and "highway" in (kind, other):
+def draw_block(random, index, start_m, end_m, shares, is_mixed=True):
+    """A block of a random kind; `shares` {kind: how common it is}. In a mixed world highways begin further on."""
+    names, probabilities = tuple(shares), tuple(shares.values())
+    kind = names[random.choice(len(names), p=probabilities)]
+    other = names[random.choice(len(names), p=probabilities)] if random.random() < 0.5 else kind
+    if is_mixed and index < _FIRST_HIGHWAY and "highway" in (kind, other):
         kind = other = "residential"
     if "highway" in (kind, other):
         kind = other = "highway"
@@ -223,16 +263,22 @@ def draw_block(random, index, start_m, end_m, flavour):
         side_streets=tuple(_side_streets(random, start_m, end_m, (kind, other))),
         right_lanes=2 if is_wide else 1,
         left_lanes=2 if is_wide else 1,
-        median_m=float(random.choice((1.2, 2.0, 3.0))) if is_wide or random.random() < 0.08 else 0.0,
+        median_m=_median_m(random, kind, is_wide),
         crossing_m=float(random.uniform(6, 10)),
-        crown_m=float(random.uniform(0.0, 0.07)),
+        crown_m=0.0 if kind == "parking" else float(random.uniform(0.0, 0.07)),
     )
+
+
+def _median_m(random, kind, is_wide):
+    if kind == "parking":
+        return 0.0
+    return float(random.choice((1.2, 2.0, 3.0))) if is_wide or random.random() < 0.08 else 0.0
 
 
 def _side_streets(random, start_m, end_m, kinds):
     """Crossings and T-junctions: up to two places along the block, each with a street to one side or both."""
     places = []
-    if "highway" not in kinds:
+    if not {"highway", "parking"} & set(kinds):
         places = [random.uniform(start_m + _CLEAR_M, (start_m + end_m) / 2 - 8)] if random.random() < 0.65 else []
         places += [random.uniform((start_m + end_m) / 2 + 8, end_m - _CLEAR_M)] if random.random() < 0.65 else []
     for s in places:
@@ -257,5 +303,7 @@ def _of_side_street(random, kind):
     return replace(KINDS[name](random), outer_slope=0.0, backdrop="none")
 
 
-def flavour_of(seed):
-    return tuple(_FAVOURED)[np.random.default_rng([seed, 2]).choice(4, p=(0.55, 0.15, 0.23, 0.07))]
+def favoured_kinds(seed):
+    """{kind of street: how common it is} in the mixed world of a seed."""
+    flavour = tuple(_FAVOURED)[np.random.default_rng([seed, 2]).choice(4, p=(0.55, 0.15, 0.23, 0.07))]
+    return dict(zip(KINDS, _FAVOURED[flavour], strict=False))  # no car parks but the small ones beside streets

@@ -12,6 +12,7 @@ from training.simulate import people, two_wheelers, vehicles
 from training.simulate.ground import ground_height
 from training.simulate.kinds import LANE_WIDTH_M
 from training.simulate.mesh import Mesh, join
+from training.simulate.world_kinds import TOWN_SPEED_MPS
 
 MOVING_RAW_ID = {10: 252, 13: 257, 18: 258, 20: 259, 30: 254, 31: 253, 32: 255}
 _FIRST_INSTANCE = 30002
@@ -19,6 +20,7 @@ _NUM_INSTANCES = 65535 - _FIRST_INSTANCE
 _REACH_M = 90.0
 _RARE_REACH_M = 180.0
 _NUM_SHAPES = 6
+_UNHURRIED_LANES = ("edge", "oncoming_edge", "left_walk", "right_walk")
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,15 @@ class Mover:
 
 
 class Traffic:
-    """The movers of one seed."""
+    """The movers of one seed in one kind of world."""
 
-    def __init__(self, seed):
-        self._movers = _draw_movers(np.random.default_rng([seed, 5]))
+    def __init__(self, seed, kind):
+        pace = kind.speed_mps / TOWN_SPEED_MPS
+        self._movers = [
+            replace(mover, speed_mps=mover.speed_mps * (1.0 if mover.lane in _UNHURRIED_LANES else pace))
+            for mover in _draw_movers(np.random.default_rng([seed, 5]))
+            if mover.lane not in kind.lanes_without_movers
+        ]
 
     def meshes(self, world, ego_s, time_s):
         """Meshes in world coordinates, labelled with moving raw ids and instances."""

@@ -1,5 +1,6 @@
 """A street without end: blocks made on demand from the seed, and the static geometry around a place on it."""
 
+import bisect
 from collections import OrderedDict
 
 import numpy as np
@@ -8,7 +9,7 @@ from training.simulate.ground import ground_mesh
 from training.simulate.mesh import join
 from training.simulate.populate import populate
 from training.simulate.route import Route
-from training.simulate.styles import draw_block, flavour_of
+from training.simulate.styles import draw_block, favoured_kinds
 
 _VIEW_M = 85.0
 _LONGEST_BLOCK_M = 115.0
@@ -16,17 +17,17 @@ _BLOCKS_KEPT = 3
 
 
 class StreetWorld:
-    """The street of one seed, from s = 0 to `length_m`."""
+    """The street of one seed in a WorldKind, from s = 0 to `length_m`."""
 
-    def __init__(self, seed, length_m):
+    def __init__(self, seed, length_m, kind):
         self.seed = seed
-        self.route = Route(seed, length_m + 2 * _LONGEST_BLOCK_M)
-        self.blocks = _draw_blocks(seed, length_m)
+        self.route = Route(seed, length_m + 2 * _LONGEST_BLOCK_M, kind.curvature)
+        self.blocks = _draw_blocks(seed, length_m, kind.shares)
+        self._starts_m = [block.start_m for block in self.blocks]
         self._meshes = OrderedDict()
 
     def block_at(self, s):
-        starts = [block.start_m for block in self.blocks]
-        return self.blocks[max(0, int(np.searchsorted(starts, s, side="right")) - 1)]
+        return self.blocks[max(0, bisect.bisect_right(self._starts_m, s) - 1)]
 
     def window_at(self, s):
         """(first, last) index of the blocks that a sensor at s may see: its own and one to either side."""
@@ -54,12 +55,13 @@ def build_block(seed, block, route):
     return join([ground_mesh(block, route, random, patches), *meshes])
 
 
-def _draw_blocks(seed, length_m):
-    flavour = flavour_of(seed)
+def _draw_blocks(seed, length_m, shares):
+    is_mixed = shares is None
+    shares = favoured_kinds(seed) if is_mixed else shares
     blocks, start = [], 0.0
     while start < length_m:
         random = np.random.default_rng([seed, 4, len(blocks)])
         end = start + float(np.round(random.uniform(_VIEW_M, _LONGEST_BLOCK_M)))
-        blocks.append(draw_block(random, len(blocks), start, end, flavour))
+        blocks.append(draw_block(random, len(blocks), start, end, shares, is_mixed))
         start = end
     return blocks
