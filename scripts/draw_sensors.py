@@ -46,7 +46,7 @@ _SCANS = (
         turn_deg=-90,
     ),
     RealScan(
-        "hdl32e_daylight",
+        "hdl32e_second",
         "nuscenes/five_column_LIDAR_TOP.pcd.bin",
         "Velodyne HDL-32E; nuScenes, CC BY-NC-SA 4.0",
         num_columns=5,

@@ -33,11 +33,11 @@ def compare_scans(real, simulated, out, max_scans=None, progress=None, *, pair=N
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} exists already; a report needs a new or empty folder")
     samples = ScanSample(real, max_scans), ScanSample(simulated, max_scans)
-    check_output(out / "report.md")
     pictured = [sample.spread(_NUM_PICTURED) for sample in samples]
     paired = [scans[0] for scans in pictured]
     if pair:
         paired = [sample.named(name) for sample, name in zip(samples, pair, strict=True)]
+    check_output(out / "report.md")
     total = sum(map(len, samples))
     tell = (lambda done: progress(done, total)) if progress else (lambda done: None)
     facts, measured = [], []
