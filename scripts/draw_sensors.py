@@ -66,12 +66,12 @@ _SCANS = (
 )
 
 
-def main():
+def main(command_line=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--weights", type=Path, default=default_weights())
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs" / "sensors")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(command_line)
     segmenter = Segmenter.from_weights(arguments.weights, "cpu")
     arguments.out.mkdir(parents=True, exist_ok=True)
     for scan in _SCANS:

@@ -77,12 +77,13 @@ class Scanner:
     def scan(self, movers, sweep, random):
         """`movers`: meshes in world coordinates, one for each of equal parts of the sweep in time order."""
         rays_B6 = self._rays(sweep)
-        hits = self._cast(self._static, rays_B6, self._seen)
+        hits = _no_hits(self._static, len(rays_B6))
+        _take_nearer(hits, *self._cast(self._static, rays_B6, self._seen))
         parts = self._parts(len(movers))
         for part, mesh in enumerate(movers):
             beams = self._seen if len(movers) == 1 else self._seen[parts[self._seen] == part]
             if len(mesh.triangles) and len(beams):
-                _take_nearer(hits, self._cast(self._target(mesh), rays_B6, beams))
+                _take_nearer(hits, *self._cast(self._target(mesh), rays_B6, beams))
         return self._sense(hits, rays_B6, sweep, random)
 
     def _rays(self, sweep):
@@ -108,21 +109,14 @@ class Scanner:
         return _Target(scene, {name: getattr(mesh, name) for name in _COLUMNS})
 
     def _cast(self, target, rays_B6, beams):
-        """What all beams hit, by name; only those listed are cast, the others hit nothing."""
+        """(beams, what they hit by name) of those of the listed beams that hit something."""
         result = target.scene.cast_rays(self._open3d.core.Tensor(rays_B6[beams]), nthreads=self._num_threads)
-        triangle = result["primitive_ids"].numpy().astype(np.int64)
         ranges = result["t_hit"].numpy()
         hit = np.flatnonzero(np.isfinite(ranges))
-        beams, triangle = beams[hit], triangle[hit]
-        num_beams = len(rays_B6)
-        hits = {"ranges": np.full(num_beams, np.inf, np.float32), "cosines": np.zeros(num_beams, np.float32)}
-        hits["ranges"][beams] = ranges[hit]
+        beams, triangle = beams[hit], result["primitive_ids"].numpy()[hit]
         normals = result["primitive_normals"].numpy()[hit]
-        hits["cosines"][beams] = np.abs(np.einsum("nc,nc->n", normals, rays_B6[beams, 3:]))
-        for name, column in target.columns.items():
-            hits[name] = np.zeros(num_beams, column.dtype)
-            hits[name][beams] = column[triangle]
-        return hits
+        found = {"ranges": ranges[hit], "cosines": np.abs(np.einsum("nc,nc->n", normals, rays_B6[beams, 3:]))}
+        return beams, found | {name: column[triangle] for name, column in target.columns.items()}
 
     def _sense(self, hits, rays_B6, sweep, random):
         sensor, shape = self.sensor, self._directions_RA3.shape[:2]
@@ -167,10 +161,17 @@ class Scanner:
         return np.einsum("nij,nj->ni", to_frame[columns, :3, :3], local) + to_frame[columns, :3, 3]
 
 
-def _take_nearer(hits, others):
-    closer = others["ranges"] < hits["ranges"]
+def _no_hits(target, num_beams):
+    """What `_take_nearer` fills, for all beams."""
+    hits = {"ranges": np.full(num_beams, np.inf, np.float32), "cosines": np.zeros(num_beams, np.float32)}
+    return hits | {name: np.zeros(num_beams, column.dtype) for name, column in target.columns.items()}
+
+
+def _take_nearer(hits, beams, found):
+    is_nearer = found["ranges"] < hits["ranges"][beams]
+    beams = beams[is_nearer]
     for name, column in hits.items():
-        column[closer] = others[name][closer]
+        column[beams] = found[name][is_nearer]
 
 
 def _import_open3d():
