@@ -36,7 +36,7 @@ def test_classes_written_as_raw_ids_come_back_and_keep_their_name():
 def test_unknown_raw_ids_are_named_or_ignored_on_request():
     labels = np.array([10, 17, 17, 999], np.uint32)
 
-    with pytest.raises(UnknownLabelError, match=r"17 \(2 points\), 999 \(1 points\)"):
+    with pytest.raises(UnknownLabelError, match=r"17 \(2 points\), 999 \(1 point\)"):
         class_ids_from_raw(labels)
     assert class_ids_from_raw(labels, unknown="ignore").tolist() == [1, 0, 0, 0]
 
