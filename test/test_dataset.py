@@ -191,3 +191,24 @@ def test_real_scans_overlap_when_moved_by_their_poses(shared_data):
     moved = second[:, :3] @ move[:3, :3].T + move[:3, 3]
     distances, _ = spatial.cKDTree(first[:, :3]).query(moved[::20])
     assert np.median(distances) < 0.15
+
+
+def test_intensity_of_a_simulated_sensor_that_ends_at_255_is_brought_to_one(tmp_path):
+    write_dataset(tmp_path, {"08": 1})
+    (tmp_path / "simulation.json").write_text('{"sensor": "vlp16", "intensity_max": 255.0}')
+    folder = ScanFolder(tmp_path, "valid")
+    expected, _ = random_scan(np.random.default_rng((8, 0)))
+    assert folder.points(0)[:, 3] == pytest.approx(expected[:, 3] / 255)
+    assert (folder.points(0)[:, :3] == expected[:, :3]).all()
+    assert "divided by 255" in folder.describe()
+
+
+def test_other_scans_beyond_the_range_of_intensity_are_remarked_on_and_left_alone(tmp_path):
+    points, raw = random_scan(np.random.default_rng(0))
+    write_scan(tmp_path, "08", "000000", points, raw)
+    assert ScanFolder(tmp_path, "valid").remark() == ""
+    points[:, 3] *= 255 / points[:, 3].max()
+    write_scan(tmp_path, "08", "000000", points, raw)
+    folder = ScanFolder(tmp_path, "valid")
+    assert "intensity reaches 255" in folder.remark()
+    assert (folder.points(0) == points).all()

@@ -1,6 +1,7 @@
 """A folder of scans in SemanticKITTI's layout: `<root>/sequences/SS/{velodyne/*.bin, labels/*.label}`."""
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from pvd_core.counted import counted
 from pvd_core.errors import UserError
+from pvd_core.intensity import remark_on_intensity
 from pvd_core.measured import is_measured, measured_points
 from training.scan_files import read_class_ids, read_points, read_raw_labels
 
@@ -16,6 +18,9 @@ SPLITS = {
     "valid": ("08",),
     "test": ("11", "12", "13", "14", "15", "16", "17", "18", "19", "20", "21"),
 }
+
+
+_SIMULATION = "simulation.json"
 
 
 @dataclass(frozen=True)
@@ -43,13 +48,17 @@ class ScanFolder:
         has_labels = choice != "test"
         self.scans = [scan for sequence in self.sequences for scan in _scans(self.root, sequence, has_labels)]
         self.choice = choice
+        self.intensity_max = _intensity_max(self.root)
 
     def __len__(self):
         return len(self.scans)
 
     def points(self, index):
-        """float32 (N, 4): x, y, z in metres, intensity."""
-        return read_points(self.scans[index].points_path)
+        """float32 (N, 4): x, y, z in metres, intensity; of simulated sensors that end at 255 brought to 0..1."""
+        points = read_points(self.scans[index].points_path)
+        if self.intensity_max > 1:
+            points[:, 3] /= np.float32(self.intensity_max)
+        return points
 
     def labelled_points(self, index):
         """(points float32 (N, 4), class ids uint8 (N,))."""
@@ -78,7 +87,14 @@ class ScanFolder:
         text = f"{self.root}: {counted(len(self), 'scan')} of sequences {', '.join(self.sequences)}"
         if self.missing_sequences:
             text += f" (of the split {self.choice!r} not there: {', '.join(self.missing_sequences)})"
+        if self.intensity_max > 1:
+            text += f"; intensity is divided by {self.intensity_max:g}, as {_SIMULATION} says"
         return text
+
+    def remark(self):
+        """A sentence for people where the first scan is not as networks expect it, else ""."""
+        remark = remark_on_intensity(self.points(0), "a factor where the .bin files are written")
+        return f"{self.scans[0].points_path}: {remark}" if remark else ""
 
     def fingerprint(self):
         """Text that changes when scans are added, removed or renamed."""
@@ -89,6 +105,14 @@ def usable_points(points, *labels):
     """Points and labels (one array or several) of what the Segmenter would label: the measured points."""
     measured_N = is_measured(points)
     return measured_points(points, measured_N), *(array[measured_N] for array in labels)
+
+
+def _intensity_max(root):
+    """What the sensor of a simulated data set calls its brightest return; 1 for any other data set."""
+    try:
+        return max(1.0, float(json.loads((root / _SIMULATION).read_text())["intensity_max"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return 1.0
 
 
 def _sequences(root, choice):

@@ -20,8 +20,8 @@ def evaluate(
 ):
     """A JSON-able dictionary: "miou" over the 19 classes, "miou_present" over those in the truth, "iou" {class: value},
     "accuracy", "num_points" (labelled), "labels_by_truth" {true class: {label: points}}, "num_scans", "sequences",
-    "seconds", "weights", "dataset", and "seen_in_training": those of the sequences that the weights were trained on, as
-    far as their facts tell.
+    "remark" (where the scans are not as networks expect them, else ""), "seconds", "weights", "dataset", and
+    "seen_in_training": those of the sequences that the weights were trained on, as far as their facts tell.
 
     `split`: "train", "valid" or a list of sequences. `progress(num_done, num_all)` is called after each scan.
     `votes`: 1 to 8, of test-time augmentation. `by_distance` adds "by_distance": the metrics of each distance band.
@@ -43,6 +43,7 @@ def evaluate(
         "num_scans": len(indices),
         "votes": votes,
         "sequences": list(folder.sequences),
+        "remark": folder.remark(),
         "seen_in_training": _seen_in_training(segmenter.facts, folder),
         "seconds": round(time.perf_counter() - start, 3),
         "weights": str(weights),

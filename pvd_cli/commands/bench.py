@@ -93,7 +93,7 @@ def bench(
     tables = tables or {"rows": partial(measure.benchmark, pool=pool)}
     result = {"rows": [], "skipped": [], "incomplete": list(tables)}
     kept = []
-    with interruptible(lambda: f"kept {_listed(kept)}"):
+    with interruptible(lambda: _left_by(result, tables, kept)):
         try:
             for name, table in tables.items():
                 with Steps(f"timing {name}", "samples") as steps:
@@ -113,8 +113,14 @@ def bench(
         print(f"wrote {_listed(kept)}")
 
 
+def _left_by(result, tables, kept):
+    if kept:
+        return f"kept {_listed(kept)}"
+    return "what was timed is printed" if any(result.get(name) for name in tables) else "nothing had been timed yet"
+
+
 def _listed(paths):
-    return ", ".join(map(str, paths)) or "nothing"
+    return ", ".join(map(str, paths))
 
 
 def _networks(model, weights):

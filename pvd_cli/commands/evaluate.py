@@ -1,6 +1,7 @@
 """`pvd evaluate`: IoU of weights on labelled scans."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -73,6 +74,8 @@ def evaluate(
         result["benchmark"] = title
     sequences = ", ".join(result["sequences"])
     print_iou(result, f"{title}, sequences {sequences}, {counted(result['num_scans'], 'scan')}")
+    if result["remark"]:
+        print(f"note: {result['remark']}", file=sys.stderr)
     if by_distance:
         print_iou_by_distance(result["by_distance"], "By distance from the sensor")
     if confusions:

@@ -14,7 +14,7 @@ from training.realism.rays import RAY_FAMILIES
 
 FAMILIES = (*POINT_FAMILIES, *RAY_FAMILIES, *GROUND_FAMILIES)
 _NUM_HALVINGS = 40
-_MIN_SEQUENCES = 3
+MIN_SEQUENCES = 3
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Gap:
     def floor(self):
         """The mean distance of two random halves of the real sequences: smaller gaps are not known to be any. NaN
         where too few sequences have the subject."""
-        if len(self.real_SB) < _MIN_SEQUENCES:
+        if len(self.real_SB) < MIN_SEQUENCES:
             return float("nan")
         random = np.random.default_rng(0)
         distances = []
@@ -114,8 +114,8 @@ def gaps_between(real, simulated):
         name = f"{FAMILIES[index].name}: {subject}"
         if key not in simulated:
             left_out.append(f"{name} (not in the simulated scans)")
-        elif key not in real or len(real[key]) < _MIN_SEQUENCES:
-            left_out.append(f"{name} (in fewer than {_MIN_SEQUENCES} real sequences)")
+        elif key not in real or len(real[key]) < MIN_SEQUENCES:
+            left_out.append(f"{name} (in fewer than {MIN_SEQUENCES} real sequences)")
         else:
             gaps.append(Gap(FAMILIES[index], subject, real[key], simulated[key]))
     return sorted(gaps, key=lambda gap: -gap.excess), left_out

@@ -12,7 +12,7 @@ from pvd_core.errors import UserError
 from pvd_core.files import check_output, written_atomically
 from pvd_core.labels import CLASS_NAMES, NUM_CLASSES
 from training.realism.charts import save_charts
-from training.realism.gaps import gaps_between, measure_scans
+from training.realism.gaps import MIN_SEQUENCES, gaps_between, measure_scans
 from training.realism.pair import save_pair
 from training.realism.pictures import save_range_images, save_views_from_above
 from training.realism.points import voxel_counts
@@ -33,6 +33,12 @@ def compare_scans(real, simulated, out, max_scans=None, progress=None, *, pair=N
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} exists already; a report needs a new or empty folder")
     samples = ScanSample(real, max_scans), ScanSample(simulated, max_scans)
+    if len(samples[0].sequences) < MIN_SEQUENCES:
+        found = counted(len(samples[0].sequences), "sequence")
+        raise UserError(
+            f"{real} holds {found}: expected real scans (the first folder) of at least {MIN_SEQUENCES}, since how far "
+            "these are from each other is the yardstick"
+        )
     pictured = [sample.spread(_NUM_PICTURED) for sample in samples]
     paired = [scans[0] for scans in pictured]
     if pair:
@@ -48,7 +54,7 @@ def compare_scans(real, simulated, out, max_scans=None, progress=None, *, pair=N
     gaps, left_out = gaps_between(*measured)
     if not gaps:
         raise UserError(
-            f"{simulated} and {real} have nothing to compare: expected labelled scans of at least three real sequences"
+            f"{real} and {simulated} have nothing to compare: expected labelled scans of classes that are in both"
         )
     result = {
         "real": {"folder": str(samples[0].root), **facts[0]},
