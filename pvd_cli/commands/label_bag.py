@@ -18,7 +18,7 @@ def label_bag(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     precision: Annotated[str, typer.Option(help="Number format of the network.")] = "fp32",
     intensity_scale: Annotated[
-        float, typer.Option(help="Factor that brings intensity to 0..1: 0.00392 (1/255) for 0..255.")
+        float, typer.Option(min=0, max=1e6, help="Factor that brings intensity to 0..1: 0.00392 (1/255) for 0..255.")
     ] = 1.0,
     intensity_field: Annotated[str, typer.Option(help="Field that holds intensity, where it has another name.")] = "",
     only_labelled: Annotated[bool, typer.Option("--only-labelled", help="Leave the other topics out.")] = False,

@@ -21,7 +21,7 @@ def predict(
     precision: Annotated[str, typer.Option(help="Number format of the network.")] = "fp32",
     threads: Annotated[int, typer.Option(min=0, max=256, help="Threads of the network; 0 leaves it to torch.")] = 0,
     intensity_scale: Annotated[
-        float, typer.Option(help="Factor that brings intensity to 0..1: 0.00392 (1/255) for 0..255.")
+        float, typer.Option(min=0, max=1e6, help="Factor that brings intensity to 0..1: 0.00392 (1/255) for 0..255.")
     ] = 1.0,
     columns: Annotated[int, typer.Option(min=4, max=16, help="float32 numbers a point in .bin files.")] = 4,
     picture: Annotated[bool, typer.Option("--picture", help="Write a bird's-eye NAME.png beside each .label.")] = False,

@@ -7,7 +7,7 @@ import typer
 
 from pvd_cli.errors import interruptible, optional_packages
 from pvd_core.counted import counted
-from pvd_core.errors import UserError
+from pvd_core.errors import UserError, unknown_name
 
 
 def simulate(
@@ -68,6 +68,10 @@ def simulate(
     names = [name.strip() for name in sequences.split(",") if name.strip()]
     if not names:
         names = list(VALID_SEQUENCES) if bag else [*TRAIN_SEQUENCES, *VALID_SEQUENCES]
+    known = (*TRAIN_SEQUENCES, *VALID_SEQUENCES)
+    for name in names:
+        if name not in known:
+            raise unknown_name("sequence", name, known)
     if bag is not None and len(names) != 1:
         raise UserError(f"--bag holds one drive, {len(names)} sequences asked for; name one with --sequences")
     if bag is not None and bag.exists():

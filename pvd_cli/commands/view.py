@@ -25,7 +25,7 @@ def view(
     class_: Annotated[str | None, typer.Option("--class", help="Show this class alone.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     intensity_scale: Annotated[
-        float, typer.Option(help="Factor that brings intensity to 0..1: 0.00392 (1/255) for 0..255.")
+        float, typer.Option(min=0, max=1e6, help="Factor that brings intensity to 0..1: 0.00392 (1/255) for 0..255.")
     ] = 1.0,
     columns: Annotated[int, typer.Option(min=4, max=16, help="float32 numbers a point in .bin files.")] = 4,
 ):
