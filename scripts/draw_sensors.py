@@ -14,7 +14,9 @@ import numpy as np
 from pvd_cli.picture import save_prediction_picture
 from pvd_core import default_weights
 from pvd_core.clouds import read_cloud
+from pvd_core.measured import is_measured
 from pvd_core.segmenter import Segmenter
+from training.augmentation.geometry import rotated_about_z
 
 _BYTE = 1 / 255
 _TRAINED_HEIGHT_M = 1.73  # of the sensor above the road
@@ -84,13 +86,10 @@ def main(command_line=None):
 
 def _as_trained(points, turn):
     """float32 (N, 4), turned, and shifted so that the ground lies as deep below the sensor as in training."""
-    turned = points.copy()
-    turned[:, 0] = np.cos(turn) * points[:, 0] - np.sin(turn) * points[:, 1]
-    turned[:, 1] = np.sin(turn) * points[:, 0] + np.cos(turn) * points[:, 1]
+    turned = rotated_about_z(points, turn)
     distance = np.hypot(points[:, 0], points[:, 1])
     ground_m = np.quantile(points[(distance > 4) & (distance < 15), 2], 0.15)
-    is_measured = (points[:, :3] != 0).any(axis=1)  # (0, 0, 0) means no return
-    turned[is_measured, 2] -= ground_m + _TRAINED_HEIGHT_M
+    turned[is_measured(points), 2] -= ground_m + _TRAINED_HEIGHT_M
     return turned
 
 

@@ -4,6 +4,7 @@ Batch k takes the positions k*B .. k*B + B-1 of a stream of scans. So a run that
 unbroken one sees, whichever thread prepares it, and several ranks together see what one process sees.
 """
 
+import functools
 import hashlib
 from dataclasses import dataclass
 
@@ -35,13 +36,18 @@ class Share:
 class TrainingBatch:
     """A VoxelBatch and its labels. No dataclass on purpose: Fabric rebuilds dataclasses that pass through it."""
 
-    def __init__(self, voxels, voxel_labels_V, point_labels_P, number=0, first_scan=0, digests=()):
+    def __init__(self, voxels, voxel_labels_V, point_labels_P, number=0, first_scan=0, points=()):
         self.voxels = voxels  # VoxelBatch
         self.voxel_labels_V = voxel_labels_V  # int64 (V,)
         self.point_labels_P = point_labels_P  # int64 (P,)
         self.number = number  # in its stream: what is drawn at random for a batch depends on it
         self.first_scan = first_scan  # its place in the batch of all ranks, of which this is a share
-        self.digests = digests  # text for each scan that no other points have
+        self._points = points  # float32 (N, 4) of each scan
+
+    @functools.cached_property
+    def digests(self):
+        """Text for each scan that no other points have. About a millisecond a scan, so not before it is asked for."""
+        return tuple(hashlib.sha256(np.ascontiguousarray(points)).hexdigest()[:32] for points in self._points)
 
 
 class BatchStream:
@@ -86,6 +92,5 @@ def make_batch(examples, grid, device="cpu", number=0, first_scan=0):
     labels = np.concatenate([labels for _, labels in examples]).astype(np.int64)
     point_labels_P = torch.from_numpy(labels).to(device)
     voxel_labels_V = majority_labels(point_labels_P, voxels.point_to_voxel_P, voxels.num_voxels, NUM_CLASSES)
-    # About a millisecond a scan.
-    digests = tuple(hashlib.sha256(np.ascontiguousarray(points)).hexdigest()[:32] for points, _ in examples)
-    return TrainingBatch(voxels, voxel_labels_V, point_labels_P, number, first_scan, digests)
+    points = tuple(points for points, _ in examples)
+    return TrainingBatch(voxels, voxel_labels_V, point_labels_P, number, first_scan, points)

@@ -19,8 +19,8 @@ SPLITS = {
     "test": ("11", "12", "13", "14", "15", "16", "17", "18", "19", "20", "21"),
 }
 
-
-_SIMULATION = "simulation.json"
+SIMULATION_FILE = "simulation.json"
+"""Beside `sequences` of a simulated data set: what it was made with."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class ScanFolder:
         if self.missing_sequences:
             text += f" (of the split {self.choice!r} not there: {', '.join(self.missing_sequences)})"
         if self.intensity_max > 1:
-            text += f"; intensity is divided by {self.intensity_max:g}, as {_SIMULATION} says"
+            text += f"; intensity is divided by {self.intensity_max:g}, as {SIMULATION_FILE} says"
         return text
 
     def remark(self):
@@ -110,7 +110,7 @@ def usable_points(points, *labels):
 def _intensity_max(root):
     """What the sensor of a simulated data set calls its brightest return; 1 for any other data set."""
     try:
-        return max(1.0, float(json.loads((root / _SIMULATION).read_text())["intensity_max"]))
+        return max(1.0, float(json.loads((root / SIMULATION_FILE).read_text())["intensity_max"]))
     except (OSError, ValueError, KeyError, TypeError):
         return 1.0
 

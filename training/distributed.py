@@ -33,13 +33,13 @@ def launched_fabric(config):
     return Fabric(accelerator=device.type, devices=devices, precision=config.precision)
 
 
-def check_single_process(command):
+def check_single_process(command, hint=""):
     """Refuses what `command` does under torchrun with several processes, each of which would take itself for a rank."""
     num_processes = _num_started()
     if num_processes > 1:
         raise UserError(
             f"torchrun started {num_processes} processes of {command}, which does not share a run between processes: "
-            f"start it without torchrun, as often as you like; processes with the same --out share the runs out"
+            f"start it without torchrun{hint}"
         )
 
 

@@ -73,8 +73,8 @@ def _describe(session, logs):
     for line in settings_without_effect(config):
         progress.note(f"warning: {line}")
     progress.note(f"training on {session.data.training.describe()}")
-    if session.data.validation.remark():
-        progress.note(f"note: {session.data.validation.remark()}")
+    if remark := session.data.validation.remark():
+        progress.note(f"note: {remark}")
     progress.note(f"validating on {session.data.validation.describe()}, {len(session.data.validation_indices)} used")
     num_parameters = _num_parameters(session.state.model)
     progress.note(f"{num_parameters:,} parameters, {session.num_steps} steps, device {session.fabric.device}")

@@ -46,7 +46,7 @@ def ablate(
         from training.ablation.plan import make_plan
         from training.distributed import check_single_process
 
-    check_single_process("pvd ablate")
+    check_single_process("pvd ablate", ", as often as you like; processes with the same --out share the runs out")
     overrides = [*(set_ or ()), *([f"seeds={_whole_numbers(seeds)}"] if seeds else [])]
     settings = read_grid(grid, overrides)
     plan = make_plan(settings, data, out, [name.strip() for name in only.split(",") if name.strip()])

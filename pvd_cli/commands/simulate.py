@@ -72,11 +72,11 @@ def simulate(
     for name in names:
         if name not in known:
             raise unknown_name("sequence", name, known)
-    if bag is not None and len(names) != 1:
-        raise UserError(f"--bag holds one drive, {len(names)} sequences asked for; name one with --sequences")
-    if bag is not None and bag.exists():
-        raise UserError(f"{bag} exists already; name another --bag")
     if bag is not None:
+        if len(names) != 1:
+            raise UserError(f"--bag holds one drive, {len(names)} sequences asked for; name one with --sequences")
+        if bag.exists():
+            raise UserError(f"{bag} exists already; name another --bag")
         with optional_packages("ros", "--bag"):
             from pvd_ros.bags.topic_names import check_bag_topic
         check_output(bag)

@@ -1,14 +1,6 @@
 """One real and one simulated scan as range images, each kind of the one above that of the other."""
 
-from training.realism.pictures import (
-    BACKGROUND,
-    FAINT,
-    TEXT,
-    class_legend,
-    plt,
-    ray_image,
-    save_figure,
-)
+from training.realism.pictures import BACKGROUND, TEXT, bare, class_legend, plt, ray_image, save_figure
 
 _KINDS = {"depth": "depth (bright is near)", "intensity": "intensity", "class": "labels"}
 _SECTOR = slice(128, 896)  # of the range image's columns: what lies ahead and beside, 135 degrees to both sides
@@ -26,12 +18,10 @@ def save_pair(path, real, simulated, credit=""):
         for row, (name, scan) in enumerate((("real", real), ("simulated", simulated))):
             axis = figure.add_axes((0.03, _bottom(block, row), 0.96, _IMAGE))
             axis.imshow(ray_image(scan, kind)[:, _SECTOR], aspect="auto", interpolation="nearest")
-            axis.set(xticks=[], yticks=[])
+            bare(axis)
             axis.set_ylabel(name, color=TEXT, fontsize=11)
             if row == 0:
                 axis.set_title(title, color=TEXT, fontsize=11, loc="left", pad=4)
-            for spine in axis.spines.values():
-                spine.set_color(FAINT)
     figure.text(
         0.03, 0.985, "A real and a simulated scan of a 64-beam sensor", color=TEXT, fontsize=13, ha="left", va="top"
     )

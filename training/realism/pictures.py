@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 BACKGROUND = "#14171a"
 TEXT = "#e4e7ea"
 FAINT = "#3a4149"
-EMPTY = (0.055, 0.062, 0.07)
+_EMPTY = (0.055, 0.062, 0.07)
 _HALF_WIDTH_M = 40.0
 _NUM_CELLS = 480
 _DPI = 110
@@ -66,7 +66,7 @@ def _from_above(scan, colours):
     cells = ((_HALF_WIDTH_M - scan.points[:, :2]) * (_NUM_CELLS / (2 * _HALF_WIDTH_M))).astype(np.int64)
     order = np.flatnonzero((np.abs(scan.points[:, :2]) < _HALF_WIDTH_M).all(axis=1))
     order = order[np.argsort(scan.points[order, 2], kind="stable")]
-    image = np.full((_NUM_CELLS, _NUM_CELLS, 3), EMPTY)
+    image = np.full((_NUM_CELLS, _NUM_CELLS, 3), _EMPTY)
     image[cells[order, 0], cells[order, 1]] = colours[order]
     return image
 
@@ -92,7 +92,7 @@ def ray_image(scan, kind):
     """RGB (rings, columns, 3) of a MeasuredScan; `kind` depth, intensity or class."""
     colours = _colours(scan, kind)
     image = np.stack([range_image(scan, colours[:, channel], np.nan) for channel in range(3)], axis=-1)
-    return np.where(np.isnan(image), EMPTY, image)
+    return np.where(np.isnan(image), _EMPTY, image)
 
 
 def _colours(scan, view):
@@ -119,7 +119,12 @@ def class_colours():
 
 def _strip(axis, name):
     axis.set_title(name, color=TEXT, fontsize=10, pad=3)
-    axis.set_facecolor(EMPTY)
+    bare(axis)
+
+
+def bare(axis):
+    """Leaves a faint frame alone of what surrounds an image."""
+    axis.set_facecolor(_EMPTY)
     axis.set_xticks([])
     axis.set_yticks([])
     for spine in axis.spines.values():

@@ -7,23 +7,23 @@ import shutil
 from pathlib import Path
 
 from pvd_core.errors import UserError
+from training.dataset import SIMULATION_FILE
 
-_FACTS_FILE = "simulation.json"
 _LEAST_BYTES_A_BEAM = 8  # 20 a point, and two beams of five find one: less than any scan of a street needs
 
 
 def open_folder(out_dir, facts):
     """Makes the folder, or accepts one where the simulation with these facts was interrupted."""
-    facts_path = out_dir / _FACTS_FILE
+    facts_path = out_dir / SIMULATION_FILE
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
-        found = sorted(path.name for path in out_dir.iterdir() if not _is_part_of(path, _FACTS_FILE))
+        found = sorted(path.name for path in out_dir.iterdir() if not _is_part_of(path, SIMULATION_FILE))
     except OSError as error:
         raise UserError(f"cannot write the data set to {out_dir}: {error.strerror}; choose another folder") from error
     if not found:
         write_bytes(facts_path, _facts_bytes({**facts, "complete": False}))
         return
-    if _FACTS_FILE not in found:
+    if SIMULATION_FILE not in found:
         raise UserError(f"{out_dir} is not empty (it holds {found[0]!r}); choose a new or empty folder")
     try:
         before = json.loads(facts_path.read_text())
@@ -45,13 +45,13 @@ def open_folder(out_dir, facts):
 
 def close_folder(out_dir, facts):
     """Marks the data set as complete."""
-    write_bytes(out_dir / _FACTS_FILE, _facts_bytes({**facts, "complete": True}))
+    write_bytes(out_dir / SIMULATION_FILE, _facts_bytes({**facts, "complete": True}))
 
 
 def is_finished(out_dir):
     """Whether `out_dir` holds a simulation that came to its end."""
     try:
-        return json.loads((Path(out_dir) / _FACTS_FILE).read_text())["complete"] is True
+        return json.loads((Path(out_dir) / SIMULATION_FILE).read_text())["complete"] is True
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
