@@ -6,6 +6,7 @@ import sys
 import typer
 
 from pvd_cli.commands.ablate import ablate
+from pvd_cli.commands.balance import balance
 from pvd_cli.commands.bench import bench
 from pvd_cli.commands.compare import compare
 from pvd_cli.commands.convert import convert
@@ -30,6 +31,7 @@ COMMANDS = (
     train,
     distill,
     ablate,
+    balance,
     evaluate,
     predict,
     label_bag,

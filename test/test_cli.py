@@ -36,6 +36,7 @@ PROMISED = (
     "pvd compare REAL SIMULATED --out FOLDER --max-scans 20",
     "pvd dataset simulated OUT --split valid,test",
     "pvd evaluate DATASET --benchmark simulated --split test",
+    "pvd balance DATASET --weights W --out W2 --max-scans 100",
 )
 
 

@@ -70,6 +70,11 @@ class Cylinder3D(nn.Module):
         training)."""
         return self.config.refinement == "R3"
 
+    @property
+    def label_layer(self):
+        """The layer whose outputs, class scores, the labels of points come from; its bias has a number a class."""
+        return self.refinement.out if self.predicts_from_points else self.head["conv"]
+
     def sites_of(self, batch):
         """The Sites of a VoxelBatch, computed by this network's backend; networks may share them and so kernel maps."""
         return Sites(batch.coords_V4, batch.grid.shape, batch.batch_size, self.backend)

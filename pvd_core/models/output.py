@@ -14,6 +14,12 @@ class SegmentationOutput:
     point_logits_PC: torch.Tensor | None = None
     point_features_PD: torch.Tensor | None = None
 
+    def scores_of_points(self, point_to_voxel_P):
+        """Class scores (P, C) that the labels of points come from: a point's own, else its voxel's."""
+        if self.point_logits_PC is not None:
+            return self.point_logits_PC
+        return self.voxel_logits_VC.index_select(0, point_to_voxel_P)
+
     def labels_of_points(self, point_to_voxel_P):
         """(uint8 class ids 1..19 (P,), float32 probability of each (P,))."""
         from_points = self.point_logits_PC is not None

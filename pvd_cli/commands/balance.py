@@ -1,0 +1,55 @@
+"""`pvd balance`: class scores shifted so that the mean IoU is highest."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pvd_cli.errors import interruptible, optional_packages
+from pvd_core.counted import counted
+
+
+def balance(
+    dataset: Annotated[Path, typer.Argument(help="Folder that holds `sequences`.")],
+    weights: Annotated[Path, typer.Option(help="Weights to start from.")],
+    out: Annotated[Path, typer.Option(help="Weights to write (.safetensors).")],
+    split: Annotated[str, typer.Option(help="train, or sequences such as 00 or 05,07.")] = "train",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    max_scans: Annotated[int, typer.Option(min=1, help="Use this many scans, evenly spread.")] = 100,
+):
+    """Shift the class scores of weights so that their mean IoU on training scans is highest.
+
+    Weighing rare classes up makes a network learn them, and then find them too often; a number added to each class
+    score takes that back. Use scans of the training, and score the result on others with `pvd evaluate`.
+
+    \b
+    Examples:
+      pvd balance data/simulated --weights runs/simulated/last.safetensors --out balanced.safetensors
+      pvd balance kitti --weights runs/kitti/best.safetensors --out balanced.safetensors --max-scans 500
+    """
+    from pvd_cli.progress import Steps
+    from pvd_core.files import check_output
+    from pvd_core.labels import CLASS_NAMES
+    from pvd_core.segmenter import Segmenter
+    from pvd_core.weights import save_weights
+
+    with optional_packages("train", "balancing"):
+        from training.balance import balance_classes
+        from training.dataset import SPLITS, ScanFolder
+
+    check_output(out)
+    choice = split if split in SPLITS else [name.strip() for name in split.split(",") if name.strip()]
+    folder = ScanFolder(dataset, choice)
+    segmenter = Segmenter.from_weights(weights, device, backend=None, programs="off")
+    with interruptible(lambda: "nothing was written"), Steps("labelling", "scans") as steps:
+        result = balance_classes(segmenter, folder, max_scans, steps.show)
+    shifts = {name: float(shift) for name, shift in zip(CLASS_NAMES, result.shift_C, strict=True) if shift}
+    facts = {"dataset": Path(dataset).resolve().name, "sequences": list(folder.sequences), "shifts": shifts}
+    save_weights(out, segmenter.model, {**segmenter.facts, "balance": facts})
+    for name, shift in shifts.items():
+        print(f"{name:>14} {shift:+.2f}")
+    print(
+        f"mean IoU {100 * result.miou_before:.1f} -> {100 * result.miou_after:.1f} % on the scans it was chosen on "
+        f"({counted(min(max_scans, len(folder)), 'scan')}); on others: pvd evaluate --weights {out}"
+    )
+    print(f"wrote {out}")
