@@ -14,6 +14,7 @@ import yaml
 from tiny_dataset import TINY_MODEL, write_dataset
 
 from pvd_cli.main import run
+from pvd_core import default_weights
 from pvd_core.errors import UserError
 from pvd_core.labels import CLASS_NAMES
 from training.ablation.grid import merged, read_grid
@@ -111,6 +112,7 @@ def test_row_may_start_from_another_row_from_the_teacher_or_at_random(tmp_path):
         {"name": "pvd", "distillation": {}},
         {"name": "longer", "starts_from": "pvd", "settings": {"epochs": 10, "optimizer": {"learning_rate": 2e-4}}},
         {"name": "slice", "starts_from": "teacher", "distillation": {}},
+        {"name": "plain_slice", "starts_from": "teacher"},
         {"name": "fresh", "starts_from": "random"},
     ]
     grid = read_grid(grid_file(tmp_path, rows=rows, reference=None), ["seeds=[0]"])
@@ -118,8 +120,10 @@ def test_row_may_start_from_another_row_from_the_teacher_or_at_random(tmp_path):
     longer = runs["longer"].config
     assert longer.initial_weights == str(runs["pvd"].folder / "last.safetensors")
     assert (longer.seed, longer.epochs, longer.optimizer.learning_rate) == (2000, 10, 2e-4)
-    assert runs["slice"].config.distillation.starts_from_teacher
-    assert runs["slice"].config.initial_weights is runs["fresh"].config.initial_weights is None
+    for row in ("slice", "plain_slice"):
+        assert runs[row].config.initial_slice
+        assert runs[row].config.initial_weights == str(runs["teacher"].folder / "last.safetensors")
+    assert runs["fresh"].config.initial_weights is None
     assert runs["fresh"].needs == ()
 
 
@@ -135,6 +139,8 @@ def test_teacher_file_stands_in_for_trained_teachers(tmp_path):
     plan = make_plan(read_grid(grid_file(tmp_path, teacher={"weights": "t.st"})), "data", tmp_path)
     assert [each.weights for each in plan.runs if each.row == "teacher"] == ["t.st"]
     assert {each.config.distillation.teacher for each in plan.runs if each.row == "pvd"} == {"t.st"}
+    plan = make_plan(read_grid(grid_file(tmp_path, teacher={"weights": "shipped"})), "data", tmp_path)
+    assert [each.weights for each in plan.runs if each.row == "teacher"] == [str(default_weights())]
 
 
 @pytest.mark.parametrize(

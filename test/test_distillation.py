@@ -156,7 +156,7 @@ def test_slice_of_a_teacher_holds_the_first_channels_of_every_layer(teacher_path
 
 
 def test_slice_of_a_narrower_teacher_is_refused(teacher_path):
-    with pytest.raises(UserError, match="start from initial_weights instead"):
+    with pytest.raises(UserError, match="cannot start from a slice of initial_weights"):
         sliced_state(load_model(teacher_path)[0], build_model({**TINY_MODEL, "width": 8}))
 
 
@@ -172,7 +172,8 @@ def test_distillation_killed_and_resumed_gives_the_same_losses(dataset, teacher_
         f"distillation.teacher={teacher_path}",
         "distillation.method=ka",
         'distillation.settings={"autoencoder_steps": 5}',
-        "distillation.starts_from_teacher=true",
+        f"initial_weights={teacher_path}",
+        "initial_slice=true",
     ]
     finish(start(tmp_path / "unbroken", overrides, project_root))
     kill_after_step(7, tmp_path / "killed", overrides, project_root)

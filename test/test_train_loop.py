@@ -212,6 +212,7 @@ def test_loss_that_is_not_finite_stops_the_run_names_the_term_and_keeps_the_stat
         (["device=tpu"], "expected auto, cpu, cuda"),
         (["sequences=[05]"], "no sequence 05; found 00, 01, 08"),
         (["initial_weights=absent.safetensors"], "does not exist"),
+        (["initial_slice=true"], "give initial_weights"),
     ],
 )
 def test_mistakes_are_found_before_a_folder_is_made(dataset, tmp_path, overrides, message):

@@ -85,6 +85,9 @@ class TrainConfig:
     """A preset's name, or a section with a 'name' and any field of the network's config."""
     initial_weights: str | None = None
     """A weights file to start from, of a network with the same settings; null starts from random weights."""
+    initial_slice: bool = False
+    """Start from a slice of 'initial_weights': the first channels of every layer of a wider network, such as the
+    teacher."""
     data: str = "folder"
     """What to train on: folder, the 'sequences' of 'dataset', or simulated, worlds made by 'stream' while training; the
     validation scans are those of 'dataset' either way."""
@@ -137,6 +140,8 @@ class TrainConfig:
         if self.max_steps is None and (self.epochs is None or self.data == "simulated"):
             reason = "epochs and max_steps are null" if self.epochs is None else "data is simulated, which has no end"
             raise UserError(f"{reason}: give max_steps")
+        if self.initial_slice and self.initial_weights is None:
+            raise UserError("initial_slice is true: give initial_weights, those of a network with more channels")
         if self.distillation is not None and self.distillation.cache is not None:
             self._check_scans_come_again()
         if not 0 <= self.ema_decay < 1:

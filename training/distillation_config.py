@@ -16,8 +16,6 @@ class DistillationConfig:
     """Any field of the method's own settings; the rest are the paper's for 'backbone'."""
     backbone: str = "cylinder3d"
     """Whose coefficients of the paper's table are the defaults."""
-    starts_from_teacher: bool = False
-    """Start the student from a slice of the teacher's weights instead of 'initial_weights' or random ones."""
     cache: str | None = None
     """Folder that keeps the teacher's outputs on scans that come again, which needs 'scan_versions'; null: the teacher
     is asked at every step."""

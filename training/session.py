@@ -79,12 +79,11 @@ def build_session(config, data, run, progress, fabric):
     _check_objective(config, model)
     if config.initial_weights is not None:
         initial, _ = load_model(config.initial_weights)
-        load_state(model, initial.state_dict(), config.initial_weights)
+        state = sliced_state(initial, model) if config.initial_slice else initial.state_dict()
+        load_state(model, state, config.initial_weights)
     method = None
     if config.distillation is not None:
         teacher = load_teacher(config.distillation.teacher, model, fabric.device)
-        if config.distillation.starts_from_teacher:
-            load_state(model, sliced_state(teacher, model), config.distillation.teacher)
         method = build_method(config.distillation, model, teacher)
     weights = None
     if config.loss.class_weights != "none":

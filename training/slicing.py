@@ -1,25 +1,26 @@
-"""A narrow student's first weights, cut out of a wide teacher: the first channels of every layer."""
+"""First weights of a narrow network, such as a student, cut out of a wide one: the first channels of every layer."""
 
 import torch
 
 from pvd_core.errors import UserError
 
 
-def sliced_state(teacher, student):
-    """A state for `student` whose tensors are slices of the teacher's; both Cylinder3D, the student nowhere wider.
+def sliced_state(wide_network, narrow_network):
+    """A state for `narrow_network` whose tensors are slices of the other's; both Cylinder3D.
 
-    The classifier and the refinement read a concatenation of two halves; the student's halves come from the teacher's
-    halves.
+    The classifier and the refinement read a concatenation of two halves; those of the narrow one come from
+    the halves of the wide one.
     """
-    of_teacher, state = teacher.state_dict(), {}
-    for name, tensor in student.state_dict().items():
-        wide = of_teacher.get(name)
+    of_wide, state = wide_network.state_dict(), {}
+    for name, tensor in narrow_network.state_dict().items():
+        wide = of_wide.get(name)
         fits = wide is not None and wide.dim() == tensor.dim()
         if not fits or any(few > many for few, many in zip(tensor.shape, wide.shape, strict=True)):
             found = "no such tensor" if wide is None else "x".join(map(str, wide.shape))
             raise UserError(
-                f"the student cannot start from a slice of the teacher: {name} has shape "
-                f"{'x'.join(map(str, tensor.shape))}, the teacher {found}; start from initial_weights instead"
+                f"the network cannot start from a slice of initial_weights: {name} has shape "
+                f"{'x'.join(map(str, tensor.shape))}, there {found}; weights of the same "
+                "network want initial_slice false"
             )
         for axis, size in enumerate(tensor.shape):
             is_concatenation = (name, axis) in _CONCATENATED

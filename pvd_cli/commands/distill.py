@@ -38,8 +38,8 @@ def distill(
 ):
     """Train a student that learns from a teacher besides the labels.
 
-    The student starts from its own weights (--set initial_weights=FILE), from a slice of the teacher's
-    (--set distillation.starts_from_teacher=true) or from random ones. Coefficients are the paper's; each can be set.
+    The student starts from its own weights (--set initial_weights=FILE), from a slice of the teacher's (the same with
+    --set initial_slice=true) or from random ones. Coefficients are the paper's; each can be set.
 
     \b
     Examples:

@@ -62,7 +62,7 @@ def _kind(config):
 def _measure(config, plan, folder):
     """(seconds a step, seconds a validated scan)."""
     watch, folder = _StopWatch(), Path(folder)
-    changed = {"initial_weights": None, "epochs": None, "max_steps": _NUM_STEPS}
+    changed = {"initial_weights": None, "initial_slice": False, "epochs": None, "max_steps": _NUM_STEPS}
     if config.distillation is not None:
         teacher = _teacher(config, plan, folder.with_suffix(".safetensors"))
         changed["distillation"] = dataclasses.replace(config.distillation, teacher=str(teacher), cache=None)

@@ -19,7 +19,7 @@ SEED_STEP = 1000
 @dataclass(frozen=True)
 class TeacherConfig:
     weights: str | None = None
-    """A weights file, used as it is; null: train one first."""
+    """A weights file, used as it is, or shipped: the one that comes with pvd; null: train one first."""
     settings: dict = field(default_factory=dict)
     """Of its training, over those of the grid."""
     for_each_seed: bool = True

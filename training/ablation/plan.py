@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from pvd_core import default_weights
 from pvd_core.errors import UserError
 from training.ablation.grid import PRETRAINED, RANDOM, SEED_STEP, TEACHER, merged
 from training.ablation.near_far import write_near_far
@@ -72,9 +73,10 @@ class _Builder:
 
     def _teacher(self, seed):
         config = self.grid.teacher
-        if config.weights is not None or not config.for_each_seed:
+        weights = str(default_weights()) if config.weights == "shipped" else config.weights
+        if weights is not None or not config.for_each_seed:
             seed = self.grid.seeds[0]
-        return self._once(TEACHER, seed, partial(self._run, TEACHER, [config.settings], weights=config.weights))
+        return self._once(TEACHER, seed, partial(self._run, TEACHER, [config.settings], weights=weights))
 
     def _pretrained(self, seed):
         layers = [self.grid.student, self.grid.pretraining]
@@ -83,24 +85,24 @@ class _Builder:
     def _student(self, row, seed):
         layers, needs = [self.grid.student, row.settings], []
         start, depth = row.starts_from or self.grid.starts_from, 1
-        if row.distillation is not None:
+        if row.distillation is not None or start == TEACHER:
             teacher = self._teacher(seed)
             needs.append(teacher)
-            layers.append({"distillation": self._distillation(row, teacher, start)})
-        elif start == TEACHER:
-            raise UserError(f"row {row.name!r} starts from a slice of the teacher: give it a distillation section")
-        if start not in (TEACHER, RANDOM):
+        if row.distillation is not None:
+            layers.append({"distillation": self._distillation(row, teacher)})
+        if start == TEACHER:
+            layers.append({"initial_weights": _weights(teacher), "initial_slice": True})
+        elif start != RANDOM:
             first = self._pretrained(seed) if start == PRETRAINED else self.run_of(self.rows[start], seed)
             depth = 1 + first.config.seed // SEED_STEP
             needs.append(first)
             layers.append({"initial_weights": _weights(first)})
         return self._run(row.name, layers, seed, needs, SEED_STEP * depth)
 
-    def _distillation(self, row, teacher, start):
+    def _distillation(self, row, teacher):
         method = row.distillation.get("method", "pvd")
         common = {"method": method, "backbone": self.grid.backbone, "settings": self.grid.methods.get(method, {})}
-        weights = teacher.weights or _weights(teacher)
-        return merged(common, row.distillation, {"teacher": weights, "starts_from_teacher": start == TEACHER})
+        return merged(common, row.distillation, {"teacher": _weights(teacher)})
 
     def _run(self, row, layers, seed, needs=(), seed_offset=0, weights=None):
         values = merged({"model": {"name": DEFAULT_MODEL}}, *map(_named, [self.grid.settings, *layers]))
@@ -137,7 +139,7 @@ def _dataset_and_runs(grid, dataset, out):
 
 
 def _weights(run):
-    return str(RunFolder(run.folder).last_weights)
+    return run.weights or str(RunFolder(run.folder).last_weights)
 
 
 def _named(settings):
