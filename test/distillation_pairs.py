@@ -22,7 +22,7 @@ def make_pair(seed=0, num_points=(60, 45), channels=(5, 7), dtype=torch.float64,
     for tensor in vars(student).values():
         tensor.requires_grad_()
     return DistillationPair(
-        student, teacher, voxels, voxel_labels_V, point_labels_P, torch.Generator().manual_seed(seed)
+        student, teacher, voxels, voxel_labels_V, point_labels_P, generator=torch.Generator().manual_seed(seed)
     )
 
 

@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from pvd_core.errors import UserError
 from pvd_core.labels import MINORITY_CLASSES
 from pvd_core.losses.affinity import affinity_loss, affinity_matrix
+from pvd_core.losses.baselines.kd import KD, KDConfig
 from pvd_core.losses.distillation import needs_points
 from pvd_core.losses.output_distillation import output_distillation
 from pvd_core.losses.pvd import PVD, PVDConfig
@@ -48,6 +49,32 @@ def test_output_distillation_is_the_kl_divergence_a_row_and_class(direction, tem
     loss = output_distillation(*tensors, direction=direction, temperature=temperature)
 
     assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_class_weights_make_output_distillation_a_weighted_mean():
+    random = np.random.default_rng(0)
+    class_weights_C = torch.from_numpy(random.uniform(0.5, 4, 20))
+    pair = replace(make_pair(), class_weights_C=class_weights_C)
+    terms = PVD(PVDConfig(class_weighted=True, supervoxel_size=SIZE))(pair)
+    kd = KD(KDConfig(class_weighted=True, on_points=True))(pair)
+    for name, labels, rows in (
+        ("point", pair.point_labels_P, "point_logits_PC"),
+        ("voxel", pair.voxel_labels_V, "voxel_logits_VC"),
+    ):
+        p, q = (softmax(getattr(side, rows).detach().numpy()) for side in (pair.teacher, pair.student))
+        weights = np.where(labels.numpy() > 0, class_weights_C.numpy()[labels.numpy()], 0)
+        mean = (weights * (p * np.log(p / q)).sum(axis=1)).sum() / weights.sum()
+        assert terms[f"{name}_output"].item() == pytest.approx(
+            {"point": 0.1, "voxel": 0.15}[name] * mean / 20, rel=1e-5
+        )
+        assert kd[{"point": "kd_points", "voxel": "kd"}[name]].item() == pytest.approx(0.2 * mean, rel=1e-5)
+
+
+def test_class_weighted_without_class_weights_changes_nothing():
+    outputs = [
+        PVD(PVDConfig(class_weighted=flag, supervoxel_size=SIZE))(make_pair())["voxel_output"] for flag in (0, 1)
+    ]
+    assert outputs[0] == outputs[1]
 
 
 def test_no_counted_row_gives_zero_and_a_gradient_of_zeros():
@@ -312,3 +339,9 @@ def test_one_point_and_a_scan_without_points_give_finite_terms():
 def test_settings_that_make_no_sense_are_refused_by_name(setting, value):
     with pytest.raises(UserError, match=setting):
         PVDConfig(**{setting: value})
+
+
+@pytest.mark.parametrize("conflict", [{"includes_ignored": True}, {"output_norm": "dense"}])
+def test_class_weights_want_a_mean_over_labelled_rows(conflict):
+    with pytest.raises(UserError, match="class_weighted"):
+        PVDConfig(class_weighted=True, **conflict)

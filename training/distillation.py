@@ -85,6 +85,7 @@ class DistillationObjective(nn.Module):
                 batch.voxels,
                 batch.voxel_labels_V,
                 batch.point_labels_P,
+                self.supervised.class_weights,
                 _generator(self.seed, batch.number),
                 tuple(_generator(self.seed, batch.number, scan) for scan in scans),
             )

@@ -24,6 +24,7 @@ class DistillationPair:
     voxels: VoxelBatch
     voxel_labels_V: torch.Tensor  # int64 (V,), 0 = ignored
     point_labels_P: torch.Tensor  # int64 (P,), 0 = ignored
+    class_weights_C: torch.Tensor | None = None  # float (C,), of the supervised losses; None: all alike
     generator: torch.Generator | None = None
     """On the CPU; what a method draws at random for the batch comes from here, so that a resumed run draws the same."""
     scan_generators: tuple | None = None
@@ -33,6 +34,12 @@ class DistillationPair:
     def num_scans(self):
         """Of all ranks."""
         return self.voxels.batch_size * num_ranks()
+
+    def row_weights(self, labels, class_weighted):
+        """Weight of each voxel or point in a mean over the labelled ones: 0 or 1, or that of its class."""
+        if class_weighted and self.class_weights_C is not None:
+            return self.class_weights_C[labels] * (labels != 0)
+        return labels != 0
 
     def generator_of(self, scan):
         return self.generator if self.scan_generators is None else self.scan_generators[scan]

@@ -46,6 +46,8 @@ class PVDConfig:
     """active: mean over labelled points and voxels; dense: voxels divided by all cells of the grid."""
     includes_ignored: bool = False
     """Whether points and voxels without a label take part in output distillation."""
+    class_weighted: bool = False
+    """Weigh points and voxels in output distillation by their class, as the supervised losses do."""
     supervoxel_size: tuple[int, int, int] = (120, 60, 8)
     """Voxels along rho, phi, z."""
     sampler: str = "difficulty"
@@ -83,6 +85,11 @@ class PVDConfig:
         for name in ("temperature", "num_supervoxels", "num_points", "num_voxels"):
             if not getattr(self, name) > 0:
                 raise UserError(f"pvd: {name} is {getattr(self, name)}: expected more than 0")
+        if self.class_weighted and (self.includes_ignored or self.output_norm == "dense"):
+            raise UserError(
+                "pvd: class_weighted takes the mean over labelled rows: set includes_ignored to false and "
+                "output_norm to active"
+            )
         if len(self.supervoxel_size) != 3 or min(self.supervoxel_size) < 1:
             raise UserError(f"pvd: supervoxel_size is {self.supervoxel_size}: expected three sizes of at least 1")
 
@@ -115,15 +122,15 @@ class PVD(nn.Module):
         how = {"direction": config.direction, "temperature": config.temperature}
         terms = {}
         if config.point_output:
-            counted_P = self._is_counted(pair.point_labels_P)
-            loss = output_distillation(student.point_logits_PC, teacher.point_logits_PC, counted_P, **how)
+            weights_P = self._weights(pair.point_labels_P, pair)
+            loss = output_distillation(student.point_logits_PC, teacher.point_logits_PC, weights_P, **how)
             terms["point_output"] = config.point_output * loss
         if config.voxel_output:
-            counted_V = self._is_counted(pair.voxel_labels_V)
+            weights_V = self._weights(pair.voxel_labels_V, pair)
             num_cells = math.prod(pair.voxels.grid.shape) * pair.voxels.batch_size
             num_rows = num_cells if config.output_norm == "dense" else None
             loss = output_distillation(
-                student.voxel_logits_VC, teacher.voxel_logits_VC, counted_V, num_rows=num_rows, **how
+                student.voxel_logits_VC, teacher.voxel_logits_VC, weights_V, num_rows=num_rows, **how
             )
             terms["voxel_output"] = config.voxel_output * loss
         return terms
@@ -166,8 +173,10 @@ class PVD(nn.Module):
             for scan, weights in enumerate(weights_BS)
         ]
 
-    def _is_counted(self, labels):
-        return torch.ones_like(labels, dtype=torch.bool) if self.config.includes_ignored else labels != 0
+    def _weights(self, labels, pair):
+        if self.config.includes_ignored:
+            return torch.ones_like(labels, dtype=torch.bool)
+        return pair.row_weights(labels, self.config.class_weighted)
 
 
 def _rows(supervoxel_V, drawn_of_scans, is_minority_V, num_rows, pair):

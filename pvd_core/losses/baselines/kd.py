@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from pvd_core.errors import UserError
-from pvd_core.ranks import sum_over_ranks
+from pvd_core.losses.output_distillation import output_distillation
 
 
 @dataclass(frozen=True)
@@ -14,6 +14,8 @@ class KDConfig:
     temperature: float = 1.0
     on_points: bool = False
     """Also on the point outputs, with the same weight; needs a network with point refinement."""
+    class_weighted: bool = False
+    """Weigh voxels by their class, as the supervised losses do."""
 
     def __post_init__(self):
         if not self.temperature > 0:
@@ -32,18 +34,14 @@ class KD(nn.Module):
         self.config = config
 
     def forward(self, pair):
-        terms = {"kd": self._loss(pair.student.voxel_logits_VC, pair.teacher.voxel_logits_VC, pair.voxel_labels_V)}
+        student, teacher, is_weighted = pair.student, pair.teacher, self.config.class_weighted
+        weights_V = pair.row_weights(pair.voxel_labels_V, is_weighted)
+        terms = {"kd": self._loss(student.voxel_logits_VC, teacher.voxel_logits_VC, weights_V)}
         if self.config.on_points:
-            terms["kd_points"] = self._loss(
-                pair.student.point_logits_PC, pair.teacher.point_logits_PC, pair.point_labels_P
-            )
+            weights_P = pair.row_weights(pair.point_labels_P, is_weighted)
+            terms["kd_points"] = self._loss(student.point_logits_PC, teacher.point_logits_PC, weights_P)
         return terms
 
-    def _loss(self, student_VC, teacher_VC, labels_V):
-        counted_V = labels_V != 0
-        temperature = self.config.temperature
-        student_VC = (student_VC[counted_V].float() / temperature).log_softmax(dim=1)
-        teacher_VC = (teacher_VC[counted_V].float() / temperature).log_softmax(dim=1)
-        divergence = nn.functional.kl_div(student_VC, teacher_VC, reduction="sum", log_target=True)
-        num_counted = sum_over_ranks(counted_V.sum()).clamp(min=1)
-        return self.config.weight * temperature**2 * sum_over_ranks(divergence) / num_counted
+    def _loss(self, student_VC, teacher_VC, weights_V):
+        mean_a_class = output_distillation(student_VC, teacher_VC, weights_V, temperature=self.config.temperature)
+        return self.config.weight * student_VC.shape[1] * mean_a_class
