@@ -85,11 +85,8 @@ class PVDConfig:
         for name in ("temperature", "num_supervoxels", "num_points", "num_voxels"):
             if not getattr(self, name) > 0:
                 raise UserError(f"pvd: {name} is {getattr(self, name)}: expected more than 0")
-        if self.class_weighted and (self.includes_ignored or self.output_norm == "dense"):
-            raise UserError(
-                "pvd: class_weighted takes the mean over labelled rows: set includes_ignored to false and "
-                "output_norm to active"
-            )
+        if self.class_weighted and self.includes_ignored:
+            raise UserError("pvd: class_weighted and includes_ignored are true: rows without a label have no class")
         if len(self.supervoxel_size) != 3 or min(self.supervoxel_size) < 1:
             raise UserError(f"pvd: supervoxel_size is {self.supervoxel_size}: expected three sizes of at least 1")
 
