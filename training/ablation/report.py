@@ -86,7 +86,7 @@ def _table(head, lines):
 def _percent(mean, deviation):
     if mean is None:
         return "-"
-    return f"{100 * mean:.1f}" if deviation is None else f"{100 * mean:.1f} +- {100 * deviation:.1f}"
+    return f"{100 * mean:.1f}" if not deviation else f"{100 * mean:.1f} +- {100 * deviation:.1f}"
 
 
 def _signed(difference):
