@@ -36,13 +36,25 @@ def check_output(path):
     path = Path(path)
     if path.is_dir():
         raise UserError(f"{path} is a folder; name a file in it")
+    _check_writable(path.parent, path)
+
+
+def check_output_folder(folder):
+    """UserError where files could not be written into `folder`; makes it."""
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file; name a folder")
+    _check_writable(folder, f"into {folder}")
+
+
+def _check_writable(folder, what):
     try:
-        if not path.parent.exists():
-            path.parent.mkdir(parents=True)
-        with tempfile.TemporaryFile(dir=path.parent):
+        if not folder.exists():
+            folder.mkdir(parents=True)
+        with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}; choose another folder") from error
+        raise UserError(f"cannot write {what}: {error.strerror or error}; choose another folder") from error
 
 
 @contextlib.contextmanager

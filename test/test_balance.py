@@ -110,3 +110,11 @@ def test_command_writes_weights_with_their_facts(tmp_path, capsys):
     assert sorted(facts["balance"]["shifts"].values()) == pytest.approx(sorted(shift_C[shift_C != 0]), abs=1e-5)
     changed = {name for name, tensor in after.state_dict().items() if (tensor != before.state_dict()[name]).any()}
     assert changed == {"refinement.out.bias"}
+
+
+@pytest.mark.parametrize(("out", "message"), [("w.safetensors", "file of --weights"), ("w.pt", "name a .safetensors")])
+def test_command_refuses_an_output_that_is_its_input_or_no_weights_file(tmp_path, capsys, out, message):
+    weights = tmp_path / "w.safetensors"
+    save_weights(weights, build_model(TINY_MODEL))
+    assert run(["balance", str(tmp_path), "--weights", str(weights), "--out", str(tmp_path / out)]) == 2
+    assert message in capsys.readouterr().err

@@ -423,3 +423,11 @@ def test_every_option_of_predict_has_help():
     params = typer.main.get_command(app).commands["predict"].params
     assert {param.name for param in params} >= set(predict.__annotations__)
     assert all(param.help for param in params if param.name != "help")
+
+
+@pytest.mark.parametrize("command", ["predict {scan} --out {scan}", "view {scan} --png {scan}"])
+def test_a_file_as_the_output_folder_is_refused_at_once(scan, capsys, command):
+    before = scan.read_bytes()
+    assert run(shlex.split(command.format(scan=scan))) == 2
+    assert "is a file; name a folder" in capsys.readouterr().err
+    assert scan.read_bytes() == before

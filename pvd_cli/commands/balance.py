@@ -28,6 +28,7 @@ def balance(
       pvd balance kitti --weights runs/kitti/best.safetensors --out balanced.safetensors --max-scans 500
     """
     from pvd_cli.progress import Steps
+    from pvd_core.errors import UserError
     from pvd_core.files import check_output
     from pvd_core.labels import CLASS_NAMES
     from pvd_core.segmenter import Segmenter
@@ -37,6 +38,10 @@ def balance(
         from training.balance import balance_classes
         from training.dataset import SPLITS, ScanFolder
 
+    if out.suffix != ".safetensors":
+        raise UserError(f"--out is {out}: name a .safetensors file")
+    if out.exists() and out.samefile(weights):
+        raise UserError(f"--out is the file of --weights, {weights}: name another one")
     check_output(out)
     choice = split if split in SPLITS else [name.strip() for name in split.split(",") if name.strip()]
     folder = ScanFolder(dataset, choice)

@@ -49,12 +49,14 @@ def predict(
     from pvd_cli.scan_remarks import ScanRemarks
     from pvd_core import default_weights
     from pvd_core.clouds import CloudFileError, find_clouds, read_cloud
+    from pvd_core.files import check_output_folder
     from pvd_core.metrics import ConfusionMatrix
     from pvd_core.segmenter import Segmenter
 
     clouds = find_clouds(inputs)
     paths = label_paths(clouds, inputs, out)
     _check_output(paths.values(), overwrite)
+    check_output_folder(out)
     if picture:
         with optional_packages("view", "--picture"):
             from pvd_cli.picture import save_prediction_picture

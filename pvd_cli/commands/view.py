@@ -47,7 +47,7 @@ def view(
     from pvd_cli.view.scans import ViewedScans
     from pvd_core import default_weights
     from pvd_core.clouds import find_clouds
-    from pvd_core.files import check_output
+    from pvd_core.files import check_output, check_output_folder
     from pvd_core.segmenter import Segmenter
 
     with optional_packages("view", "viewing"):
@@ -57,6 +57,8 @@ def view(
     _check_class(class_)
     if affinity is not None:
         check_output(affinity)
+    elif png is not None:
+        check_output_folder(png)
     if errors and png is None:
         raise UserError("--errors is for pictures: name their folder with --png; in the window, L shows the errors")
     files = named_weights(weights or [default_weights()])
@@ -67,7 +69,6 @@ def view(
 
         print(f"wrote {save_affinity(affinity, viewed.scan(0), networks)}")
     elif png is not None:
-        png.mkdir(parents=True, exist_ok=True)
         for number in range(len(viewed)):
             print(f"wrote {save_sheet(png, viewed.scan(number), class_, errors)}", flush=True)
     else:
