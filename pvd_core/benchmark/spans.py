@@ -19,6 +19,7 @@ _MAP_BUILDERS = (
     (Sites, "submanifold_map"),
     (Sites, "downsampled"),
     (KernelMap, "cached"),
+    (KernelMap, "padded_in_index"),
 )
 
 
