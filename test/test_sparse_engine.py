@@ -188,10 +188,6 @@ def test_a_transposed_map_holds_the_same_pairs_with_input_and_output_exchanged(n
         assert torch.equal(one.in_index_M, table[taps, outputs].long())
         assert torch.equal(other.in_index_M, one.out_index_M)
         assert one.num_pairs_K == other.num_pairs_K == tuple((table >= 0).sum(dim=1).tolist())
-        pair_numbers, first_pair = one.pairs_by_output
-        by_output = torch.sort(outputs, stable=True)
-        assert torch.equal(pair_numbers, by_output.indices)
-        assert torch.equal(first_pair, torch.searchsorted(by_output.values, torch.arange(one.num_out)))
 
 
 def test_a_map_that_only_gives_its_table_counts_no_pairs():

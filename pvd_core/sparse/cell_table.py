@@ -16,13 +16,13 @@ class CellTable:
         self._sizes = [size + 2 for size in shape]
         self._batch_size = batch_size
 
-    def look_up(self, centres_V4, stride, num_taps):
-        """Site numbers in the first `num_taps` of the 27 cells around `centres * stride`, taps row-major: int32
-        (num_taps, V), -1 where there is none."""
+    def look_up(self, centres_V4, stride):
+        """Site numbers in the 27 cells around `centres * stride`, taps row-major: int32 (27, V), -1 where there is
+        none."""
         _, size_1, size_2 = self._sizes
         lowest_V = self._keys(centres_V4, stride, 0)
-        result_KV = self._numbers.new_empty(num_taps, len(centres_V4))
-        for row_V, (i, j, k) in zip(result_KV, itertools.product(range(3), repeat=3), strict=False):
+        result_KV = self._numbers.new_empty(27, len(centres_V4))
+        for row_V, (i, j, k) in zip(result_KV, itertools.product(range(3), repeat=3), strict=True):
             # A view that starts later shifts all keys at no cost.
             torch.index_select(self._numbers[(i * size_1 + j) * size_2 + k :], 0, lowest_V, out=row_V)
         return result_KV

@@ -10,7 +10,7 @@ import torch
 
 from pvd_core.sparse.backends import reference
 from pvd_core.sparse.cell_table import CellTable
-from pvd_core.sparse.kernel_map import KernelMap, symmetric_pairs
+from pvd_core.sparse.kernel_map import KernelMap
 
 _NEIGHBOURHOOD = (3, 3, 3)
 _NUM_NEIGHBOURS = 27
@@ -54,20 +54,14 @@ class Sites:
         if kernel == _NEIGHBOURHOOD:
             # The map knows the cells, not these sites, which know the map: no cycle keeps their memory.
             look_up = functools.partial(self._cells.look_up, self.coords_V4, (1, 1, 1))
-            return KernelMap(
-                _NUM_NEIGHBOURS,
-                self.num_sites,
-                self.num_sites,
-                find_table=lambda: look_up(_NUM_NEIGHBOURS),
-                find_pairs=lambda: symmetric_pairs(look_up(_NUM_NEIGHBOURS // 2)),
-            )
+            return KernelMap(_NUM_NEIGHBOURS, self.num_sites, self.num_sites, look_up, is_symmetric=True)
         taps = [i for i, offset in enumerate(_offsets(_NEIGHBOURHOOD)) if _is_inside(offset, kernel)]
         return self.submanifold_map(_NEIGHBOURHOOD).subset(taps)
 
     def _build_downsampled(self, stride):
         """(coords_V4, shape, KernelMap) of the coarse sites."""
         coords_V4, shape = self._coarse_sites(stride)
-        table_KV = self._cells.look_up(coords_V4, stride, _NUM_NEIGHBOURS)
+        table_KV = self._cells.look_up(coords_V4, stride)
         return coords_V4, shape, KernelMap.from_table(table_KV, self.num_sites)
 
     def _coarse_sites(self, stride):

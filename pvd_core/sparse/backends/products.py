@@ -1,4 +1,4 @@
-"""Matrix products of a tap's rows, in pieces. N rows, I input channels, O output channels."""
+"""Matrix products of the rows of neighbouring taps, in pieces. N rows, I input channels, O output channels."""
 
 import torch
 

@@ -1,11 +1,15 @@
 """The plain torch backend: any device, autograd, deterministic.
 
-out[o] = sum over pairs (i, o, k) of x[i] @ W[k].  I input channels, O output channels, K taps, M pairs.
+out[o] = sum over pairs (i, o, k) of x[i] @ W[k].  I input channels, O output channels, K taps, M pairs, R runs of pairs
+(pvd_core/sparse/runs.py), L taps in a run, N rows of one product.
 
-One matrix product a tap into a buffer of all pairs, then one gather-sum an output row. Each sum runs over the pairs in
-tap order, so results do not depend on the number of threads; it replaces an `index_add_` a tap, which is 2 to 10 times
-slower at 8 to 32 channels on CPUs.
+A run of L pairs is one row of L * I channels; its taps' matrices, one below the other, are one matrix. The products of
+all runs go into one buffer, and one gather-sum an output row adds them up. Each sum has its own order of runs, so that
+results do not depend on the number of threads; it replaces an `index_add_` a tap, which is 2 to 10 times slower at 8 to
+32 channels on CPUs.
 """
+
+from dataclasses import dataclass
 
 import torch
 
@@ -23,83 +27,105 @@ class _Convolve(torch.autograd.Function):
     def forward(ctx, features_VI, weight_KIO, kernel_map):
         ctx.save_for_backward(features_VI, weight_KIO)
         ctx.kernel_map = kernel_map
-        return _gather_multiply_sum(features_VI, weight_KIO, kernel_map)
+        return _gather_multiply_sum(features_VI, _in_order_of_runs(weight_KIO, kernel_map), kernel_map.runs)
 
     @staticmethod
     def backward(ctx, grad_VO):
         features_VI, weight_KIO = ctx.saved_tensors
-        grad_VO = grad_VO.contiguous()
-        if not ctx.needs_input_grad[0]:
-            return None, _weight_gradient(features_VI, grad_VO, weight_KIO, ctx.kernel_map), None
-        transposed = weight_KIO.transpose(1, 2), ctx.kernel_map.transposed
-        if not ctx.needs_input_grad[1]:
-            return _gather_multiply_sum(grad_VO, *transposed), None, None
-        # Both need the same rows of the output's gradient: gathered once.
-        sums = _WeightGradient(features_VI, weight_KIO, ctx.kernel_map)
-        grad_features_VI = _gather_multiply_sum(grad_VO, *transposed, also=sums.add)
-        return grad_features_VI, sums.result(), None
+        needs_features, needs_weight, _ = ctx.needs_input_grad
+        grad_VO, transposed = grad_VO.contiguous(), ctx.kernel_map.transposed
+        weight_KOI = _in_order_of_runs(weight_KIO.transpose(1, 2), transposed)
+        # Both gradients need the same rows of the output's gradient: gathered once.
+        sums = _WeightGradient(features_VI, weight_KOI, transposed.runs) if needs_weight else None
+        grad_features_VI = None
+        if needs_features:
+            grad_features_VI = _gather_multiply_sum(grad_VO, weight_KOI, transposed.runs, also=sums and sums.add)
+        elif sums:
+            for piece in _pieces(transposed.runs, grad_VO, features_VI.shape[1]):
+                sums.add(piece, _gather(grad_VO, transposed.runs, piece))
+        grad_weight_KIO = sums and _in_order_of_runs(sums.result(), transposed).transpose(1, 2)
+        return grad_features_VI, grad_weight_KIO, None
 
 
-def _gather_multiply_sum(features_VI, weight_KIO, kernel_map, also=None):
-    """`also(tap, first pair, end of pairs, rows)` is called with the rows of each product; those beyond the pairs that
-    only fill it up are any others."""
-    num_out, out_channels = kernel_map.num_out, weight_KIO.shape[2]
-    if kernel_map.num_pairs == 0:
+def _in_order_of_runs(weight_KIO, kernel_map):
+    """A transposed map has its runs in reverse order of the taps."""
+    return weight_KIO.flip(0) if kernel_map.is_transposed else weight_KIO
+
+
+def _gather_multiply_sum(features_VI, weight_KIO, runs, also=None):
+    """`also(piece, rows)` is called with the rows of each product."""
+    num_out, out_channels = len(runs.first_run_V), weight_KIO.shape[2]
+    if not runs.groups:
         return features_VI.new_zeros(num_out, out_channels)
     # Rows that only fill up a piece spill into the part of the next one, which then overwrites them.
-    pieces = list(_pieces(kernel_map, features_VI, out_channels))
-    products_MO = features_VI.new_empty(max(start + num_rows for _, start, _, num_rows in pieces), out_channels)
-    in_index_M = kernel_map.padded_in_index(len(products_MO))
-    own = kernel_map.own_pairs
-    for tap, start, end, num_rows in pieces:
-        stop = start + num_rows
-        if own.start <= start and stop <= own.stop:
-            rows_I = features_VI[start - own.start : stop - own.start]
-        else:
-            rows_I = features_VI.index_select(0, in_index_M[start:stop])
-        multiply_into(products_MO[start:stop], rows_I, weight_KIO[tap])
+    pieces = list(_pieces(runs, features_VI, out_channels))
+    products_RO = features_VI.new_empty(max(piece.start + piece.num_rows for piece in pieces), out_channels)
+    weight_KIO = weight_KIO.contiguous()
+    for piece in pieces:
+        rows_NI = _gather(features_VI, runs, piece)
+        matrix_IO = weight_KIO[piece.taps].view(-1, out_channels)
+        multiply_into(products_RO[piece.start : piece.start + piece.num_rows], rows_NI, matrix_IO)
         if also is not None:
-            also(tap, start, end, rows_I)
-    pair_numbers_M, first_pair_V = kernel_map.pairs_by_output
-    return torch.nn.functional.embedding_bag(pair_numbers_M, products_MO, first_pair_V, mode="sum")
-
-
-def _weight_gradient(features_VI, grad_VO, weight_KIO, kernel_map):
-    sums = _WeightGradient(features_VI, weight_KIO, kernel_map)
-    for tap, start, end, num_rows in _pieces(kernel_map, features_VI, grad_VO.shape[1]):
-        sums.add(tap, start, end, _filled(grad_VO, kernel_map.out_index_M[start:end], num_rows))
-    return sums.result()
+            also(piece, rows_NI)
+    return torch.nn.functional.embedding_bag(runs.run_numbers_R, products_RO, runs.first_run_V, mode="sum")
 
 
 class _WeightGradient:
     """Sums of many products: in float32 even where the products are not."""
 
-    def __init__(self, features_VI, weight_KIO, kernel_map):
-        self._features_VI, self._in_index_M, self._dtype = features_VI, kernel_map.in_index_M, weight_KIO.dtype
-        dtype = torch.promote_types(weight_KIO.dtype, torch.float32)
-        self._sums_KIO = torch.zeros(weight_KIO.shape, dtype=dtype, device=weight_KIO.device)
+    def __init__(self, features_VI, weight_KOI, transposed_runs):
+        self._features_VI, self._runs, self._dtype = features_VI, transposed_runs, weight_KOI.dtype
+        dtype = torch.promote_types(weight_KOI.dtype, torch.float32)
+        self._sums_KOI = torch.zeros(weight_KOI.shape, dtype=dtype, device=weight_KOI.device)
 
-    def add(self, tap, start, end, rows_O):
-        """Adds pairs `start` to `end`; `rows_O` may have more rows, whose partners are zeros."""
-        rows_I = _filled(self._features_VI, self._in_index_M[start:end], len(rows_O))
-        add_outer_product(self._sums_KIO[tap], rows_I, rows_O)
+    def add(self, piece, rows_NO):
+        """Adds the runs of a piece of the transposed map. Its rows that only fill it up meet zeros."""
+        rows_NI = self._features_of(piece)
+        add_outer_product(self._sums_KOI[piece.taps].view(-1, rows_NI.shape[1]), rows_NO, rows_NI)
 
     def result(self):
-        return self._sums_KIO.to(self._dtype)
+        return self._sums_KOI.to(self._dtype)
+
+    def _features_of(self, piece):
+        index_N = self._runs.out_index_R[piece.start : piece.end]
+        if len(index_N) == piece.num_rows:
+            return self._features_VI.index_select(0, index_N)
+        rows_NI = self._features_VI.new_zeros(piece.num_rows, self._features_VI.shape[1])
+        torch.index_select(self._features_VI, 0, index_N, out=rows_NI[: len(index_N)])
+        return rows_NI
 
 
-def _pieces(kernel_map, features_VI, out_channels):
-    """(tap, first pair, end of pairs, rows) of each product; the last one of a tap may have more rows than pairs."""
-    for tap, start, end in kernel_map.taps:
-        for num_rows in piece_sizes(end - start, features_VI.shape[1], out_channels, features_VI):
-            yield tap, start, min(start + num_rows, end), num_rows
+@dataclass(frozen=True)
+class _Piece:
+    """Runs that are multiplied at once."""
+
+    taps: slice
+    start: int  # its runs are `start` to `end`
+    end: int
+    num_rows: int  # of the product; where these are more than the runs, any rows fill it up
+    pairs: slice  # of all rows
+
+
+def _pieces(runs, features_VI, out_channels):
+    first_run = first_pair = 0
+    for tap, length, num_runs in runs.groups:
+        start, stop = 0, first_run + num_runs
+        for num_rows in piece_sizes(num_runs, length * features_VI.shape[1], out_channels, features_VI):
+            yield _Piece(
+                taps=slice(tap, tap + length),
+                start=first_run + start,
+                end=min(first_run + start + num_rows, stop),
+                num_rows=num_rows,
+                pairs=slice(first_pair + start * length, first_pair + (start + num_rows) * length),
+            )
             start += num_rows
+        first_run, first_pair = stop, first_pair + num_runs * length
 
 
-def _filled(features, index, num_rows):
-    """Rows `index` of `features`, filled up with zeros to `num_rows`."""
-    if len(index) == num_rows:
-        return features.index_select(0, index)
-    rows = features.new_zeros(num_rows, features.shape[1])
-    torch.index_select(features, 0, index, out=rows[: len(index)])
-    return rows
+def _gather(features_VI, runs, piece):
+    """The rows of a piece, (N, L * I)."""
+    index = runs.in_index_M[piece.pairs]
+    missing = piece.pairs.stop - len(runs.in_index_M)
+    if missing > 0:
+        index = torch.nn.functional.pad(index, (0, missing))
+    return features_VI.index_select(0, index).view(piece.num_rows, -1)
