@@ -102,6 +102,10 @@ class Segmenter:
             self.model.backend, self._runner = reference, None
             self._label_examples(sizes)
 
+    def batch_of(self, points):
+        """VoxelBatch of the measured points of one scan, float32 (P, 4), on this Segmenter's device."""
+        return voxelise([torch.from_numpy(points).to(self.device)], self.model.grid)
+
     @torch.inference_mode()
     def run_network(self, batch):
         """SegmentationOutput of a VoxelBatch in this Segmenter's precision, with what its labels need."""
@@ -141,7 +145,7 @@ class Segmenter:
         clock = _StageClock(self.device)
         measured_N = is_measured(points)
         measured = measured_points(points, measured_N)
-        batch = voxelise([torch.from_numpy(measured).to(self.device)], self.model.grid)
+        batch = self.batch_of(measured)
         clock.end("voxelise")
         output = self.run_network(batch) if len(measured) else None
         clock.end("network")

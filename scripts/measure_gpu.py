@@ -28,7 +28,6 @@ from pvd_core.files import written_atomically  # noqa: E402
 from pvd_core.measured import is_measured, measured_points  # noqa: E402
 from pvd_core.models import build_model  # noqa: E402
 from pvd_core.segmenter import Segmenter, resolve_device  # noqa: E402
-from pvd_core.voxels import voxelise  # noqa: E402
 from pvd_core.weights import load_model, save_weights  # noqa: E402
 
 STEPS = ("tests", "tune", "bench", "latency", "accuracy")
@@ -120,8 +119,8 @@ def _tune(weights, device, clouds, options):
     for precision in options.precision:
         segmenter = Segmenter(load_model(weights, device)[0], device=device, precision=precision)
         points = next(iter(clouds.values()))
-        scan = torch.from_numpy(measured_points(points, is_measured(points))).to(device)
-        sizes = tune(segmenter, voxelise([scan], segmenter.model.grid), seconds=options.tune_seconds)
+        batch = segmenter.batch_of(measured_points(points, is_measured(points)))
+        sizes = tune(segmenter, batch, seconds=options.tune_seconds)
         save_measured(cache_path(), sizes)
         save_measured(options.out / "triton_blocks.json", sizes)
         found[precision] = len(sizes)

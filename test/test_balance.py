@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from tiny_dataset import TINY_MODEL, write_dataset
 
 from pvd_cli.main import run
@@ -75,6 +76,7 @@ def test_leaves_perfect_scores_alone():
 
 @pytest.mark.parametrize("refinement", ["R3", "R1", "none"])
 def test_labels_of_the_balanced_network_score_what_was_promised(tmp_path, refinement):
+    torch.manual_seed(0)
     folder = ScanFolder(write_dataset(tmp_path, {"00": 3}), ["00"])
     segmenter = Segmenter(build_model({**TINY_MODEL, "refinement": refinement}))
     balance = balance_classes(segmenter, folder)
@@ -118,3 +120,11 @@ def test_command_refuses_an_output_that_is_its_input_or_no_weights_file(tmp_path
     save_weights(weights, build_model(TINY_MODEL))
     assert run(["balance", str(tmp_path), "--weights", str(weights), "--out", str(tmp_path / out)]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_command_names_missing_weights_where_the_output_exists(tmp_path, capsys):
+    out = tmp_path / "earlier.safetensors"
+    save_weights(out, build_model(TINY_MODEL))
+    write_dataset(tmp_path, {"00": 1})
+    assert run(["balance", str(tmp_path), "--weights", str(tmp_path / "missing.safetensors"), "--out", str(out)]) == 2
+    assert "missing.safetensors" in capsys.readouterr().err

@@ -13,9 +13,8 @@ import torch
 
 from pvd_core.errors import UserError
 from pvd_core.labels import NUM_CLASSES
-from pvd_core.measured import is_measured, measured_points
 from pvd_core.metrics import ConfusionMatrix
-from pvd_core.voxels import voxelise
+from training.dataset import usable_points
 from training.prefetch import prefetched
 
 _POINTS_A_SCAN = 15_000
@@ -87,13 +86,11 @@ def _miou(labels_N, truth_N):
 def _sampled_scores(segmenter, folder, indices, progress):
     """(class scores float16 (N, C), class ids uint8 (N,)) of points drawn from each scan, the same ones every time."""
     scores, truths = [np.zeros((0, NUM_CLASSES), np.float16)], [np.zeros(0, np.uint8)]
-    for num_done, (points, truth) in enumerate(prefetched(folder.labelled_points, indices, num_workers=1), start=1):
-        measured_N = is_measured(points)
-        truth_P = truth[measured_N]
+    scans = prefetched(lambda index: usable_points(*folder.labelled_points(index)), indices, num_workers=1)
+    for num_done, (points, truth_P) in enumerate(scans, start=1):
         drawn = np.random.default_rng(num_done).permutation(len(truth_P))[:_POINTS_A_SCAN]
         if len(drawn):
-            scan = torch.from_numpy(measured_points(points, measured_N)).to(segmenter.device)
-            batch = voxelise([scan], segmenter.model.grid)
+            batch = segmenter.batch_of(points)
             scores_PC = segmenter.run_network(batch).scores_of_points(batch.point_to_voxel_P)
             scores.append(scores_PC.float().cpu().numpy()[drawn].astype(np.float16))
             truths.append(truth_P[drawn])

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from pvd_core.measured import is_measured, measured_points
-from pvd_core.voxels import voxelise
 
 # (factor of x, factor of y, turn in degrees): the four flips first, then the same a quarter turn on.
 VOTES = tuple((flip_x, flip_y, turn) for turn in (0, 90) for flip_x, flip_y in ((1, 1), (-1, 1), (1, -1), (-1, -1)))
@@ -29,7 +28,7 @@ def labels_by_vote(segmenter, points, num_votes):
 
 def _log_probabilities(segmenter, points):
     """float32 (P, C - 1): of the real classes."""
-    batch = voxelise([torch.from_numpy(points).to(segmenter.device)], segmenter.model.grid)
+    batch = segmenter.batch_of(points)
     output = segmenter.run_network(batch)
     if output.point_logits_PC is not None:
         return output.point_logits_PC[:, 1:].float().log_softmax(dim=1)

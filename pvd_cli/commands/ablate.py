@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from pvd_cli.errors import EXIT_INTERRUPTED, optional_packages
+from pvd_cli.lists import names_in
 from pvd_core.counted import counted
 from pvd_core.errors import UserError
 
@@ -49,7 +50,7 @@ def ablate(
     check_single_process("pvd ablate", ", as often as you like; processes with the same --out share the runs out")
     overrides = [*(set_ or ()), *([f"seeds={_whole_numbers(seeds)}"] if seeds else [])]
     settings = read_grid(grid, overrides)
-    plan = make_plan(settings, data, out, [name.strip() for name in only.split(",") if name.strip()])
+    plan = make_plan(settings, data, out, names_in(only))
     if dry_run:
         _print_estimate(plan, data)
     else:
@@ -58,7 +59,7 @@ def ablate(
 
 def _whole_numbers(text):
     try:
-        return [int(number) for number in text.split(",")]
+        return [int(number) for number in names_in(text)]
     except ValueError:
         raise UserError(f"--seeds is {text!r}: expected whole numbers such as 0,1,2") from None
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from pvd_cli.errors import interruptible, optional_packages
+from pvd_cli.lists import scans_in
 from pvd_core.counted import counted
 
 
@@ -36,15 +37,14 @@ def balance(
 
     with optional_packages("train", "balancing"):
         from training.balance import balance_classes
-        from training.dataset import SPLITS, ScanFolder
+        from training.dataset import ScanFolder
 
     if out.suffix != ".safetensors":
         raise UserError(f"--out is {out}: name a .safetensors file")
-    if out.exists() and out.samefile(weights):
+    if out.resolve() == weights.resolve():
         raise UserError(f"--out is the file of --weights, {weights}: name another one")
     check_output(out)
-    choice = split if split in SPLITS else [name.strip() for name in split.split(",") if name.strip()]
-    folder = ScanFolder(dataset, choice)
+    folder = ScanFolder(dataset, scans_in(split))
     segmenter = Segmenter.from_weights(weights, device, backend=None, programs="off")
     with interruptible(lambda: "nothing was written"), Steps("labelling", "scans") as steps:
         result = balance_classes(segmenter, folder, max_scans, steps.show)

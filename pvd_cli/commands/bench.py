@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from pvd_cli.errors import interruptible
+from pvd_cli.lists import names_in
 from pvd_core.errors import UserError
 
 # The protocol of the PVD paper; parts and sizes are steadier, and some of them take seconds a run.
@@ -144,7 +145,7 @@ def _networks(model, weights):
 
 
 def _names(text, option):
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    names = names_in(text)
     if not names:
         raise UserError(f"{option} is empty: name one or more, separated by commas")
     return tuple(names)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from pvd_cli.errors import interruptible, optional_packages
+from pvd_cli.lists import names_in
 from pvd_core.errors import UserError
 
 
@@ -39,7 +40,7 @@ def compare(
 
     with optional_packages("view", "the report"):
         from training.realism.report import compare_scans
-    names = [name.strip() for name in pair.split(",") if name.strip()]
+    names = names_in(pair)
     if names and len(names) != 2:
         raise UserError(f"--pair names {len(names)} scans; expected REAL,SIMULATED, such as 08/000000,12/000007")
     with interruptible(lambda: f"{out} holds no finished report"), Steps("comparing", "scans") as steps:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from pvd_cli.errors import interruptible, optional_packages
+from pvd_cli.lists import names_in
 from pvd_core.counted import counted
 
 
@@ -37,7 +38,7 @@ def dataset(
         from training.benchmarks import benchmark_named, check, make
         from training.benchmarks import refresh as write_fingerprints
     benchmark = benchmark_named(name)
-    splits = tuple(part.strip() for part in split.split(",") if part.strip())
+    splits = tuple(names_in(split))
     sequences = benchmark.sequences(splits)
     with interruptible(lambda: f"what is made stays in {folder}; repeat the command to go on"):
         if benchmark.world is not None:

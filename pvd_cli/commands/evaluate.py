@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pvd_cli.errors import interruptible, optional_packages
+from pvd_cli.lists import names_in, scans_in
 from pvd_core.counted import counted
 
 
@@ -46,16 +47,14 @@ def evaluate(
 
     with optional_packages("train", "evaluation"):
         from training.benchmarks import benchmark_named, check
-        from training.dataset import SPLITS
         from training.evaluate import evaluate as score_dataset
 
     if json_file is not None:
         check_output(json_file)
-    choice = split if split in SPLITS else [name.strip() for name in split.split(",") if name.strip()]
-    title = str(dataset)
+    choice, title = scans_in(split), str(dataset)
     if benchmark is not None:
         chosen = benchmark_named(benchmark)
-        splits = [name.strip() for name in split.split(",")]
+        splits = names_in(split)
         choice = chosen.sequences(splits)
         check(chosen, dataset, splits)
         title = f"benchmark {chosen.title}, {split}"

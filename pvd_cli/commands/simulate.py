@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from pvd_cli.errors import interruptible, optional_packages
+from pvd_cli.lists import names_in
 from pvd_core.counted import counted
 from pvd_core.errors import UserError, unknown_name
 
@@ -65,7 +66,7 @@ def simulate(
     with optional_packages("sim", "the simulator"):
         from training.simulate.dataset import TRAIN_SEQUENCES, VALID_SEQUENCES, write_dataset
         from training.simulate.parallel import num_cores
-    names = [name.strip() for name in sequences.split(",") if name.strip()]
+    names = names_in(sequences)
     if not names:
         names = list(VALID_SEQUENCES) if bag else [*TRAIN_SEQUENCES, *VALID_SEQUENCES]
     known = (*TRAIN_SEQUENCES, *VALID_SEQUENCES)

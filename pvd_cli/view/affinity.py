@@ -13,7 +13,7 @@ from pvd_core.labels import MINORITY_CLASSES
 from pvd_core.losses.affinity import affinity_matrix
 from pvd_core.losses.supervoxels import SupervoxelPartition, class_factor, sampling_weights
 from pvd_core.measured import is_measured, measured_points
-from pvd_core.voxels import majority_labels, voxelise
+from pvd_core.voxels import majority_labels
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -28,9 +28,8 @@ def save_affinity(path, scan, segmenters):
         raise UserError(f"{scan.name} has no labels beside it: the ideal affinity map needs them")
     maps, labels_V = {}, None
     for name, segmenter in segmenters.items():
-        grid = segmenter.model.grid
         measured_N = is_measured(scan.points)
-        batch = voxelise([torch.from_numpy(measured_points(scan.points, measured_N)).to(segmenter.device)], grid)
+        batch = segmenter.batch_of(measured_points(scan.points, measured_N))
         truth_P = torch.from_numpy(scan.truth[measured_N].astype(np.int64)).to(segmenter.device)
         voxel_labels_V = majority_labels(truth_P, batch.point_to_voxel_P, batch.num_voxels)
         rows_V = _hardest_rows(batch, voxel_labels_V)
