@@ -1,5 +1,7 @@
 """Runs of neighbouring taps: which pairs they hold, and what they are multiplied to."""
 
+import itertools
+
 import pytest
 import torch
 
@@ -19,13 +21,11 @@ def random_sites(num_sites, batch_size=2):
 
 def pairs_of_runs(runs):
     """(tap, input row, output row) of every pair, in the order of the runs."""
-    in_rows, out_rows = iter(runs.in_index_M.tolist()), iter(runs.out_index_R.tolist())
-    pairs = []
+    rows, pairs = zip(runs.first_in_R.tolist(), runs.out_index_R.tolist(), strict=True), []
     for first_tap, length, count in runs.groups:
-        for _ in range(count):
-            out_row = next(out_rows)
-            pairs += [(first_tap + step, next(in_rows), out_row) for step in range(length)]
-    assert [*in_rows, *out_rows] == []
+        for first_in, out_row in itertools.islice(rows, count):
+            pairs += [(first_tap + step, first_in + step, out_row) for step in range(length)]
+    assert next(rows, None) is None
     return pairs
 
 
@@ -56,7 +56,7 @@ def test_sites_one_above_the_other_are_one_run_and_a_gap_ends_it():
 
     # Central taps 12 to 14: the lowest site and the one above it, all three, the two below the gap, one alone.
     assert runs.groups == ((13, 1, 1), (12, 2, 1), (13, 2, 1), (12, 3, 1))
-    assert runs.in_index_M.tolist() == [3, 1, 2, 0, 1, 0, 1, 2]
+    assert runs.first_in_R.tolist() == [3, 1, 0, 0]
     assert runs.out_index_R.tolist() == [3, 2, 0, 1]
 
 

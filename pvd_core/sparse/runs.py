@@ -18,7 +18,7 @@ class Runs:
     """All pairs of a kernel map, each in one run. Runs of the same taps lie together, sorted by output."""
 
     groups: tuple[tuple[int, int, int], ...]  # (first tap, taps, runs) of those that lie together
-    in_index_M: torch.Tensor  # int32, input rows of the first run in the order of its taps, then of the next
+    first_in_R: torch.Tensor  # int32, input row of each run's first tap; that of the next tap is the next row
     out_index_R: torch.Tensor  # int32, output row of each run
     run_numbers_R: torch.Tensor  # int32, runs sorted by output
     first_run_V: torch.Tensor  # int32, where in `run_numbers_R` each output starts
@@ -26,10 +26,11 @@ class Runs:
     def subset(self, taps):
         """The runs of some of the taps, a list in ascending order; None if that cuts a run."""
         number_of = {tap: number for number, tap in enumerate(taps)}
-        parts_M = self.in_index_M.split([length * count for _, length, count in self.groups])
-        parts_R = self.out_index_R.split([count for _, _, count in self.groups])
-        groups, in_parts, out_parts = [], [self.in_index_M[:0]], [self.out_index_R[:0]]
-        for (first, length, count), in_part, out_part in zip(self.groups, parts_M, parts_R, strict=True):
+        counts = [count for _, _, count in self.groups]
+        groups, in_parts, out_parts = [], [self.first_in_R[:0]], [self.out_index_R[:0]]
+        for (first, length, count), in_part, out_part in zip(
+            self.groups, self.first_in_R.split(counts), self.out_index_R.split(counts), strict=True
+        ):
             num_kept = sum(tap in number_of for tap in range(first, first + length))
             if num_kept == length:
                 groups.append((number_of[first], length, count))
@@ -61,7 +62,7 @@ def runs_of_table(table_KV):
     out_index_R = (cells_R % max(num_out, 1)).int()
     first_in_R = table_KV.view(-1).index_select(0, cells_R + to_table_R)
     groups = tuple((*group, count) for group, count in zip(groups, counts, strict=True) if count)
-    return Runs(groups, _in_index(first_in_R, groups), out_index_R, *_sort(out_index_R, num_out))
+    return Runs(groups, first_in_R, out_index_R, *_sort(out_index_R, num_out))
 
 
 def _starts(table_JWV, parts):
@@ -87,18 +88,6 @@ def _nonzero(mask):
     if mask.device.type == "cpu":  # numpy takes 40 % of torch's time
         return torch.from_numpy(np.flatnonzero(mask.numpy()))
     return mask.nonzero().squeeze(1)
-
-
-def _in_index(first_in_R, groups):
-    in_index_M = first_in_R.new_empty(sum(length * count for _, length, count in groups))
-    first_run = first_pair = 0
-    for length, same_length in itertools.groupby(groups, key=lambda group: group[1]):
-        num_runs = sum(count for _, _, count in same_length)
-        rows = in_index_M[first_pair : first_pair + num_runs * length].view(num_runs, length)
-        for step in range(length):
-            torch.add(first_in_R[first_run : first_run + num_runs], step, out=rows[:, step])
-        first_run, first_pair = first_run + num_runs, first_pair + num_runs * length
-    return in_index_M
 
 
 def _sort(out_index_R, num_out):

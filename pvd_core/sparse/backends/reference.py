@@ -25,6 +25,7 @@ def convolve(features_VI, weight_KIO, kernel_map):
 class _Convolve(torch.autograd.Function):
     @staticmethod
     def forward(ctx, features_VI, weight_KIO, kernel_map):
+        features_VI = features_VI.contiguous()
         ctx.save_for_backward(features_VI, weight_KIO)
         ctx.kernel_map = kernel_map
         return _gather_multiply_sum(features_VI, _in_order_of_runs(weight_KIO, kernel_map), kernel_map.runs)
@@ -99,33 +100,27 @@ class _WeightGradient:
 class _Piece:
     """Runs that are multiplied at once."""
 
-    taps: slice
+    taps: slice  # of each run
     start: int  # its runs are `start` to `end`
     end: int
     num_rows: int  # of the product; where these are more than the runs, any rows fill it up
-    pairs: slice  # of all rows
 
 
 def _pieces(runs, features_VI, out_channels):
-    first_run = first_pair = 0
+    first_run = 0
     for tap, length, num_runs in runs.groups:
-        start, stop = 0, first_run + num_runs
+        start, stop = first_run, first_run + num_runs
         for num_rows in piece_sizes(num_runs, length * features_VI.shape[1], out_channels, features_VI):
-            yield _Piece(
-                taps=slice(tap, tap + length),
-                start=first_run + start,
-                end=min(first_run + start + num_rows, stop),
-                num_rows=num_rows,
-                pairs=slice(first_pair + start * length, first_pair + (start + num_rows) * length),
-            )
+            yield _Piece(slice(tap, tap + length), start, min(start + num_rows, stop), num_rows)
             start += num_rows
-        first_run, first_pair = stop, first_pair + num_runs * length
+        first_run = stop
 
 
 def _gather(features_VI, runs, piece):
     """The rows of a piece, (N, L * I)."""
-    index = runs.in_index_M[piece.pairs]
-    missing = piece.pairs.stop - len(runs.in_index_M)
-    if missing > 0:
-        index = torch.nn.functional.pad(index, (0, missing))
-    return features_VI.index_select(0, index).view(piece.num_rows, -1)
+    index_N = runs.first_in_R[piece.start : piece.start + piece.num_rows]
+    if len(index_N) < piece.num_rows:
+        index_N = torch.nn.functional.pad(index_N, (0, piece.num_rows - len(index_N)))
+    # A run is L rows that follow one another: read as one longer row, of a view whose rows overlap.
+    (num_rows, channels), length = features_VI.shape, piece.taps.stop - piece.taps.start
+    return features_VI.as_strided((num_rows - length + 1, length * channels), (channels, 1)).index_select(0, index_N)
