@@ -32,6 +32,15 @@ def write_labels(path, class_ids):
         raw_from_class_ids(class_ids).astype("<u4").tofile(temporary)
 
 
+def read_labels(path):
+    """Class ids of a .label file, uint8 (N,)."""
+    data = path.read_bytes()
+    try:
+        return class_ids_from_raw(np.frombuffer(data[: len(data) // 4 * 4], dtype="<u4"))
+    except UnknownLabelError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
 def true_labels(cloud, num_points):
     """(class ids (N,) or None, why not or "") from `labels/NAME.label` beside `velodyne/NAME.bin`."""
     path = cloud.parent.parent / "labels" / f"{cloud.stem}.label"

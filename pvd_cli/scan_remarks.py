@@ -22,7 +22,7 @@ class ScanRemarks:
 
 def _remarks(points):
     if not len(points):
-        return {"empty": "there is no point in it, so its .label is empty"}
+        return {"empty": "there is no point in it"}
     if not is_measured(points).any():
         return {"unmeasured": "no point in it is a measurement (finite, and not 0, 0, 0), so all get label 0"}
     return {"intensity": remark_on_intensity(points, "--intensity-scale")}

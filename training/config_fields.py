@@ -17,6 +17,8 @@ def read_yaml(path):
     """The mapping that a YAML file holds; {} for an empty file."""
     try:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"there is no config file {path}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"config file {path} cannot be read: {error}") from error
     except yaml.YAMLError as error:

@@ -6,11 +6,17 @@ from pvd_core.errors import UserError
 
 
 def sliced_state(wide_network, narrow_network):
-    """A state for `narrow_network` whose tensors are slices of the other's; both Cylinder3D.
+    """A state for `narrow_network` whose tensors are slices of the other's; both Cylinder3D, on any grids.
 
     The classifier and the refinement read a concatenation of two halves; those of the narrow one come from
     the halves of the wide one.
     """
+    wide_width, narrow_width = wide_network.config.width, narrow_network.config.width
+    if narrow_width > wide_width:
+        raise UserError(
+            f"the network cannot start from a slice of initial_weights: it has width {narrow_width}, they have "
+            f"{wide_width}; a slice is the first channels of a wider network"
+        )
     of_wide, state = wide_network.state_dict(), {}
     for name, tensor in narrow_network.state_dict().items():
         wide = of_wide.get(name)

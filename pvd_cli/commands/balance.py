@@ -1,5 +1,6 @@
 """`pvd balance`: class scores shifted so that the mean IoU is highest."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -37,7 +38,7 @@ def balance(
 
     with optional_packages("train", "balancing"):
         from training.balance import balance_classes
-        from training.dataset import ScanFolder
+        from training.dataset import SPLITS, ScanFolder
 
     if out.suffix != ".safetensors":
         raise UserError(f"--out is {out}: name a .safetensors file")
@@ -45,6 +46,11 @@ def balance(
         raise UserError(f"--out is the file of --weights, {weights}: name another one")
     check_output(out)
     folder = ScanFolder(dataset, scans_in(split))
+    if remark := folder.remark():
+        print(f"note: {remark}", file=sys.stderr)
+    if held_out := set(folder.sequences) & {*SPLITS["valid"], *SPLITS["test"]}:
+        names = ", ".join(sorted(held_out))
+        print(f"note: {names} are not for training: what is chosen on them cannot be scored on them", file=sys.stderr)
     segmenter = Segmenter.from_weights(weights, device, backend=None, programs="off")
     with interruptible(lambda: "nothing was written"), Steps("labelling", "scans") as steps:
         result = balance_classes(segmenter, folder, max_scans, steps.show)

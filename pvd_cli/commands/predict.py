@@ -26,6 +26,9 @@ def predict(
     columns: Annotated[int, typer.Option(min=4, max=16, help="float32 numbers a point in .bin files.")] = 4,
     picture: Annotated[bool, typer.Option("--picture", help="Write a bird's-eye NAME.png beside each .label.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace .label files that exist.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on: scans whose .label file exists keep it, whatever made it.")
+    ] = False,
 ):
     """Label scan files.
 
@@ -39,12 +42,13 @@ def predict(
       pvd predict scan.bin --out labels
       pvd predict sequences/08/velodyne --weights mine.safetensors --out predictions
       pvd predict kitti --out submission
+      pvd predict kitti --out submission --resume
       pvd predict cloud.pcd --intensity-scale 0.00392 --picture --out labels
       pvd predict sweep.pcd.bin --columns 5 --intensity-scale 0.00392 --out labels
     """
     import torch
 
-    from pvd_cli.label_files import label_paths, true_labels, write_labels
+    from pvd_cli.label_files import label_paths, read_labels, true_labels, write_labels
     from pvd_cli.progress import tracked
     from pvd_cli.scan_remarks import ScanRemarks
     from pvd_core import default_weights
@@ -55,7 +59,7 @@ def predict(
 
     clouds = find_clouds(inputs)
     paths = label_paths(clouds, inputs, out)
-    _check_output(paths.values(), overwrite)
+    earlier = _earlier(paths, overwrite, resume)
     check_output_folder(out)
     if picture:
         with optional_packages("view", "--picture"):
@@ -65,10 +69,21 @@ def predict(
     segmenter = Segmenter.from_weights(weights or default_weights(), device=device, precision=precision)
     segmenter.warm_up()
 
-    confusion, timings, num_failed, num_done = ConfusionMatrix(), defaultdict(list), 0, 0
+    confusion, timings, num_failed, num_done = ConfusionMatrix(), defaultdict(list), 0, len(earlier)
     notes, remarks = set(), ScanRemarks()
-    with interruptible(lambda: f"{num_done} of {len(clouds)} scans are labelled in {out}; --overwrite starts anew"):
-        for cloud in tracked(clouds, "labelling", "scans"):
+
+    def score(cloud, labels):
+        truth, reason = true_labels(cloud, len(labels))
+        if truth is not None:
+            confusion.update(labels, truth)
+        elif reason:
+            notes.add(f"labels beside the scans not used: {reason}")
+        return truth
+
+    for cloud in earlier:
+        score(cloud, read_labels(paths[cloud]))
+    with interruptible(lambda: f"{num_done} of {len(clouds)} scans are labelled in {out}; --resume goes on"):
+        for cloud in tracked([cloud for cloud in clouds if cloud not in earlier], "labelling", "scans"):
             started = time.perf_counter()
             try:
                 points = read_cloud(cloud, intensity_scale=intensity_scale, num_columns=columns)
@@ -81,32 +96,39 @@ def predict(
             result = segmenter.segment(points)
             for stage, value in result.timings_ms.items():
                 timings[stage].append(value)
-            write_labels(paths[cloud], result.labels)
-            truth, reason = true_labels(cloud, len(points))
-            if truth is not None:
-                confusion.update(result.labels, truth)
-            elif reason:
-                notes.add(f"labels beside the scans not used: {reason}")
+            truth = score(cloud, result.labels)
             if picture:
                 save_prediction_picture(paths[cloud].with_suffix(".png"), points, result.labels, truth)
+            # Last: --resume takes a scan with labels for done.
+            write_labels(paths[cloud], result.labels)
             num_done += 1
+    if earlier:
+        notes.add(f"{counted(len(earlier), 'scan')} labelled before; with which weights is not checked")
     _report(num_done, num_failed, out, timings, confusion, sorted(notes))
     if num_failed:
         raise typer.Exit(EXIT_USER_ERROR)
 
 
-def _check_output(paths, overwrite):
-    existing = [path for path in paths if path.exists()]
-    if existing and not overwrite:
+def _earlier(paths, overwrite, resume):
+    """The clouds whose labels are there and stay."""
+    if overwrite and resume:
+        raise UserError("--overwrite labels all scans anew, --resume only the rest: give one of the two")
+    existing = {cloud for cloud, path in paths.items() if path.exists()}
+    if existing and not overwrite and not resume:
+        first = next(path for path in paths.values() if path.exists())
         others = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
-        raise UserError(f"{existing[0]}{others} exists already; name another folder with --out, or add --overwrite")
+        raise UserError(
+            f"{first}{others} exists already; name another folder with --out, go on with --resume or start anew with "
+            "--overwrite"
+        )
+    return existing if resume else set()
 
 
 def _report(num_done, num_failed, out, timings, confusion, notes):
     from pvd_cli.tables import percentiles, print_class_table, print_latency
 
-    if num_done:
-        print_latency(percentiles(timings), f"Time a scan, {counted(num_done, 'scan')}")
+    if timings:
+        print_latency(percentiles(timings), f"Time a scan, {counted(len(timings['read']), 'scan')}")
     if confusion.num_points:
         print_class_table(confusion, "Against the labels beside the scans")
     for note in notes[:3]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pvd_cli.label_files import true_labels
+from pvd_cli.scan_remarks import ScanRemarks
 from pvd_cli.view.layers import layers_of
 from pvd_core.clouds import read_cloud
 
@@ -27,6 +28,7 @@ class ViewedScans:
     def __init__(self, paths, segmenters, **reading):
         self._paths, self._segmenters, self._reading = list(paths), segmenters, reading
         # A few scans are kept: going back and forth between neighbours is the common way to look.
+        self._remarks = ScanRemarks()
         self.scan = functools.lru_cache(maxsize=_KEPT_SCANS)(self._load)
 
     def __len__(self):
@@ -35,6 +37,7 @@ class ViewedScans:
     def _load(self, number):
         path = self._paths[number]
         points = read_cloud(path, **self._reading)
+        self._remarks.look_at(path, points)
         truth, _reason = true_labels(path, len(points))
         predictions = {name: segmenter.segment(points).labels for name, segmenter in self._segmenters.items()}
         return ViewedScan(path.stem, points, truth, predictions, layers_of(points, truth, predictions))
