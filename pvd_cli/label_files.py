@@ -34,9 +34,8 @@ def write_labels(path, class_ids):
 
 def read_labels(path):
     """Class ids of a .label file, uint8 (N,)."""
-    data = path.read_bytes()
     try:
-        return class_ids_from_raw(np.frombuffer(data[: len(data) // 4 * 4], dtype="<u4"))
+        return class_ids_from_raw(np.fromfile(path, dtype="<u4"))
     except UnknownLabelError as error:
         raise UserError(f"{path}: {error}") from error
 

@@ -29,7 +29,10 @@ def save_weights(path, model, facts=None):
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     header = {_HEADER_KEY: json.dumps({**(facts or {}), "model": model_facts(model)})}
     with written_atomically(path) as temporary:
-        save_file(state, temporary, metadata=header)
+        try:
+            save_file(state, temporary, metadata=header)
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
 
 
 def load_model(path, device="cpu"):

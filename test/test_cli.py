@@ -219,8 +219,16 @@ def test_predict_goes_on_where_it_stopped_and_scores_everything(scan, weights, t
     assert run([*arguments, "--resume"]) == 0
     capsys.readouterr()
     assert "give one of the two" in error_of(capsys, *arguments, "--resume", "--overwrite")
-    kept.write_bytes(np.uint32([3, 3]).tobytes())
+
+    kept.write_bytes(kept.read_bytes()[:-40])
+    assert run([*arguments, "--resume"]) == 0
+    assert "1 scan labelled anew" in capsys.readouterr().err
+    assert kept.stat().st_size == 4 * 3000
+    np.full(3000, 3, "<u4").tofile(kept)
     assert str(kept) in error_of(capsys, *arguments, "--resume")
+    kept.unlink()
+    kept.mkdir()
+    assert "is a folder" in error_of(capsys, *arguments, "--resume")
 
 
 def test_predict_refuses_two_scans_that_would_share_a_label_file(scan, weights, tmp_path, capsys):

@@ -153,3 +153,22 @@ def test_unknown_model_and_setting_name_the_closest_match():
         build_model({"widht": 8})
     with pytest.raises(UserError, match="as_trained"):
         build_model({"kernels": "as_read"})
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"width": 0}, "width is 0"),
+        ({"width": -3}, "width is -3"),
+        ({"width": "abc"}, "width is 'abc'"),
+        ({"width": True}, "width is True"),
+        ({"grid": [60, 45, 8]}, r"grid is \[60, 45, 8\]: expected settings"),
+        ({"grid": 60}, "grid is 60"),
+        ({"grid": {"shapes": [60, 45, 8]}}, "unknown grid setting 'shapes'"),
+        ({"point_mlp_widths": 64}, "point_mlp_widths is 64: expected a list"),
+        ({"refinement_widths": [64, 0]}, "refinement_widths is 0"),
+    ],
+)
+def test_settings_that_make_no_network_are_named(setting, message):
+    with pytest.raises(UserError, match=message):
+        build_model({"name": "cylinder3d-compact", **setting})

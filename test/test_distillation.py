@@ -222,3 +222,38 @@ def test_time_prints_what_the_parts_of_a_step_cost_and_keeps_nothing(dataset, te
 def test_distill_without_a_teacher_says_how_to_get_one(dataset, tmp_path, capsys):
     assert run(["distill", str(dataset), "--out", str(tmp_path / "run")]) != 0
     assert "--teacher" in capsys.readouterr().err
+
+
+def test_resume_refuses_another_teacher_or_method(tmp_path, capsys):
+    for option in ("--teacher", "--method"):
+        assert run(["distill", "--resume", str(tmp_path), option, "kd"]) == 2
+        assert "leave out --teacher and --method" in capsys.readouterr().err
+
+
+def test_method_chosen_by_name_leaves_out_what_a_config_file_says_of_another(dataset, teacher_path, tmp_path, capsys):
+    config = tmp_path / "config.yaml"
+    section = {"method": "pvd", "settings": {"point_output": 0.1}}
+    config.write_text(json.dumps({"model": TINY_MODEL, "max_steps": 1, "num_threads": 1, "distillation": section}))
+    command = ["distill", str(dataset), "--teacher", str(teacher_path), "--config", str(config)]
+    for method, num_notes in (("kd", 1), ("pvd", 0), (None, 0)):
+        out = tmp_path / f"run_{method}"
+        chosen = ["--method", method] if method else []
+        assert run([*command, "--out", str(out), *chosen]) == 0
+        assert capsys.readouterr().err.count("are those of pvd and left out") == num_notes
+        distillation = load_model(out / "last.safetensors")[1]["training_config"]["distillation"]
+        assert distillation["method"] == (method or "pvd")
+        assert distillation["settings"] == ({} if method == "kd" else section["settings"])
+
+
+def test_training_without_a_label_is_refused(dataset, teacher_path, tmp_path, capsys):
+    data = write_dataset(tmp_path / "data", {"00": 1, "08": 1})
+    path = data / "sequences/00/labels/000000.label"
+    path.write_bytes(bytes(path.stat().st_size))
+    config = tmp_path / "config.yaml"
+    config.write_text(json.dumps({"model": TINY_MODEL, "loss": {"class_weights": "sqrt"}}))
+    command = ["train", str(data), "--config", str(config), "--out", str(tmp_path / "run"), "--set"]
+    assert run([*command, "max_steps=1"]) == 2
+    assert "no labelled point" in capsys.readouterr().err
+    config.write_text(json.dumps({"model": {**TINY_MODEL, "num_classes": 10}}))
+    assert run([*command[:-2], str(tmp_path / "other"), "--set", "max_steps=1"]) == 2
+    assert "model.num_classes is 10" in capsys.readouterr().err

@@ -101,6 +101,7 @@ def test_absent_test_sequences_are_refused_unless_allowed(tmp_path, weights):
         write_submission(data, segmenter, tmp_path / "out.zip")
     assert write_submission(data, segmenter, tmp_path / "out.zip", allows_missing=True) == 1
     assert any("sequences/12/" in line for line in check_submission(tmp_path / "out.zip", data))
+    assert check_submission(tmp_path / "out.zip", data, allows_missing=True) == []
 
 
 def test_a_name_that_the_server_refuses_is_refused_before_work(tmp_path, unlabelled, weights):
@@ -163,3 +164,11 @@ def test_evaluate_prints_distance_bands_and_writes_them(tmp_path, weights, capsy
     assert run(["evaluate", str(data), "--weights", str(weights), "--by-distance", "--json", str(json_path)]) == 0
     assert "over 50" in capsys.readouterr().out
     assert len(json.loads(json_path.read_text())["by_distance"]) == 6
+
+
+def test_evaluate_refuses_scans_without_a_label(tmp_path, weights, capsys):
+    data = write_dataset(tmp_path, {"08": 1})
+    path = data / "sequences/08/labels/000000.label"
+    path.write_bytes(bytes(path.stat().st_size))
+    assert run(["evaluate", str(data), "--weights", str(weights)]) == 2
+    assert "no labelled point" in capsys.readouterr().err

@@ -72,7 +72,9 @@ def test_missing_required_setting_is_named():
         load_config(None, ["batch_size=2"])
 
 
-@pytest.mark.parametrize(("text", "message"), [("a: [", "not valid YAML"), ("- 1", "holds a list"), (None, "read")])
+@pytest.mark.parametrize(
+    ("text", "message"), [("a: [", "not valid YAML"), ("- 1", "holds a list"), (None, "there is no config file")]
+)
 def test_config_file_that_is_no_mapping_is_refused(tmp_path, text, message):
     path = tmp_path / "train.yaml"
     if text is not None:

@@ -110,3 +110,17 @@ def test_a_grid_that_makes_no_sense_is_refused():
         CylindricalGrid(z_range=(2, -4))
     with pytest.raises(ValueError, match="three sizes"):
         CylindricalGrid(shape=(480, 360))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"shapes": [2, 2, 2]}, "unknown grid setting 'shapes'"),
+        ({"shape": 60}, "expected a list"),
+        ({"shape": ["a", 2, 2]}, "expected a list of numbers"),
+        ({"z_range": [1, 2, 3]}, "expected two numbers"),
+    ],
+)
+def test_settings_of_a_grid_that_do_not_fit_are_named(settings, message):
+    with pytest.raises(ValueError, match=message):
+        CylindricalGrid.from_settings(settings)

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -99,3 +101,18 @@ def test_a_failed_write_keeps_the_old_file(saved, monkeypatch):
 
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path):
+    script = """
+import resource, signal, sys
+from pvd_core.models import build_model
+from pvd_core.weights import save_weights
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+save_weights(sys.argv[1], build_model("cylinder3d-compact"))
+"""
+    path = tmp_path / "weights.safetensors"
+    result = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, timeout=120)
+    assert f"UserError: cannot write {path}" in result.stderr
+    assert list(tmp_path.iterdir()) == []

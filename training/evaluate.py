@@ -34,6 +34,8 @@ def evaluate(
     start = time.perf_counter()
     bands = score_bands(segmenter, folder, indices, progress, votes)
     whole = ConfusionMatrix.summed(bands)
+    if not whole.num_points:
+        raise UserError(f"no labelled point in {folder.describe()}: there is nothing to score against")
     return {
         **metrics_of(whole),
         **({"by_distance": _metrics_by_distance(bands)} if by_distance else {}),

@@ -7,6 +7,7 @@ import torch
 from lightning.fabric import Fabric
 
 from pvd_core.errors import UserError
+from pvd_core.labels import NUM_CLASSES
 from pvd_core.memory import keep_freed_memory
 from pvd_core.models import build_model
 from pvd_core.weights import load_model, load_state
@@ -87,7 +88,10 @@ def build_session(config, data, run, progress, fabric):
         method = build_method(config.distillation, model, teacher)
     weights = None
     if config.loss.class_weights != "none":
-        weights = class_weights(data.training.class_counts(), config.loss.class_weights)
+        counts = data.training.class_counts()
+        if not counts[1:].any():
+            raise UserError(f"no labelled point in {data.training.describe()}: there is nothing to learn from")
+        weights = class_weights(counts, config.loss.class_weights)
         progress.note(f"class weights ({config.loss.class_weights}): {describe(weights)}")
     objective = SegmentationObjective(model, config.loss, weights)
     if method is not None:
@@ -112,6 +116,10 @@ def build_session(config, data, run, progress, fabric):
 
 
 def _check_objective(config, model):
+    if model.config.num_classes != NUM_CLASSES:
+        raise UserError(
+            f"model.num_classes is {model.config.num_classes}: the labels have {NUM_CLASSES}, with the ignored one"
+        )
     if model.predicts_from_points and not config.loss.point_cross_entropy:
         raise UserError(
             "loss.point_cross_entropy is 0, but the network labels points by its refinement, which only that term "

@@ -42,8 +42,8 @@ def balance(
 
     if out.suffix != ".safetensors":
         raise UserError(f"--out is {out}: name a .safetensors file")
-    if out.resolve() == weights.resolve():
-        raise UserError(f"--out is the file of --weights, {weights}: name another one")
+    if out.exists():
+        raise UserError(f"{out} exists already; name another file with --out")
     check_output(out)
     folder = ScanFolder(dataset, scans_in(split))
     if remark := folder.remark():

@@ -1,5 +1,6 @@
 """`pvd distill`: train a small network with the help of a large one."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +23,9 @@ _SMALL_RUN = (
 def distill(
     dataset: Annotated[Path | None, typer.Argument(help="Folder that holds `sequences`.")] = None,
     teacher: Annotated[Path | None, typer.Option(help="Weights of the large network.")] = None,
-    method: Annotated[str, typer.Option(help="pvd, or what it is compared with: kd, cd, ifv, skd, ka.")] = "pvd",
+    method: Annotated[
+        str | None, typer.Option(help="pvd (the default), or what it is compared with: kd, cd, ifv, skd, ka.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="New folder for the run: settings, logs, weights.")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file with settings.")] = None,
     set_: Annotated[
@@ -60,19 +63,35 @@ def distill(
                 "--dry-run simulates a drive and trains a teacher and a student of its own; leave out DATASET, "
                 "--teacher, --config, --out and --resume, or try yours with --time 3"
             )
-        _dry_run(method, overrides)
+        _dry_run(method or "pvd", overrides)
         return
     if resume is None:
         if teacher is None and config is None:
             raise UserError("no teacher: name its weights with --teacher (`pvd train` makes some)")
         overrides += [f"distillation.teacher={teacher}"] if teacher is not None else []
-        overrides += [f"distillation.method={method}"]
+        overrides = [*_chosen(method, config), *overrides]
+    elif teacher is not None or method is not None:
+        raise UserError("--resume takes everything from the run's own folder; leave out --teacher and --method")
     if time is not None:
         if out is not None or resume is not None:
             raise UserError("--time measures and keeps nothing; leave out --out and --resume")
         _print_step_cost(settings_of(dataset, config, overrides), time)
     else:
         start_or_resume(dataset, out, config, overrides, resume)
+
+
+def _chosen(method, config):
+    """Overrides that choose a method; coefficients that a config file has for another one are left out."""
+    from training.config_fields import read_yaml
+
+    in_file = read_yaml(config).get("distillation") if config is not None else None
+    in_file = in_file if isinstance(in_file, dict) else {}
+    of_file = in_file.get("method", "pvd")
+    method = method or of_file
+    if method == of_file or not in_file.get("settings"):
+        return [f"distillation.method={method}"]
+    print(f"note: distillation.settings of {config} are those of {of_file} and left out", file=sys.stderr)
+    return [f"distillation.method={method}", "distillation.settings={}"]
 
 
 def _print_step_cost(settings, num_steps):

@@ -27,7 +27,7 @@ def predict(
     picture: Annotated[bool, typer.Option("--picture", help="Write a bird's-eye NAME.png beside each .label.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace .label files that exist.")] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on: scans whose .label file exists keep it, whatever made it.")
+        bool, typer.Option("--resume", help="Go on: scans whose .label file fits keep it, whatever made it.")
     ] = False,
 ):
     """Label scan files.
@@ -69,8 +69,8 @@ def predict(
     segmenter = Segmenter.from_weights(weights or default_weights(), device=device, precision=precision)
     segmenter.warm_up()
 
-    confusion, timings, num_failed, num_done = ConfusionMatrix(), defaultdict(list), 0, len(earlier)
-    notes, remarks = set(), ScanRemarks()
+    confusion, timings, num_failed, num_done = ConfusionMatrix(), defaultdict(list), 0, 0
+    num_kept, notes, remarks = 0, set(), ScanRemarks()
 
     def score(cloud, labels):
         truth, reason = true_labels(cloud, len(labels))
@@ -80,10 +80,8 @@ def predict(
             notes.add(f"labels beside the scans not used: {reason}")
         return truth
 
-    for cloud in earlier:
-        score(cloud, read_labels(paths[cloud]))
     with interruptible(lambda: f"{num_done} of {len(clouds)} scans are labelled in {out}; --resume goes on"):
-        for cloud in tracked([cloud for cloud in clouds if cloud not in earlier], "labelling", "scans"):
+        for cloud in tracked(clouds, "labelling", "scans"):
             started = time.perf_counter()
             try:
                 points = read_cloud(cloud, intensity_scale=intensity_scale, num_columns=columns)
@@ -91,8 +89,13 @@ def predict(
                 print_error(error)
                 num_failed += 1
                 continue
-            timings["read"].append((time.perf_counter() - started) * 1e3)
             remarks.look_at(cloud, points)
+            # A file of another size was cut short, or is of another scan.
+            if cloud in earlier and paths[cloud].stat().st_size == 4 * len(points):
+                score(cloud, read_labels(paths[cloud]))
+                num_kept, num_done = num_kept + 1, num_done + 1
+                continue
+            timings["read"].append((time.perf_counter() - started) * 1e3)
             result = segmenter.segment(points)
             for stage, value in result.timings_ms.items():
                 timings[stage].append(value)
@@ -102,8 +105,10 @@ def predict(
             # Last: --resume takes a scan with labels for done.
             write_labels(paths[cloud], result.labels)
             num_done += 1
-    if earlier:
-        notes.add(f"{counted(len(earlier), 'scan')} labelled before; with which weights is not checked")
+    if num_kept:
+        notes.add(f"{counted(num_kept, 'scan')} labelled before; with which weights is not checked")
+    if num_kept < len(earlier):
+        notes.add(f"{counted(len(earlier) - num_kept, 'scan')} labelled anew: their files did not fit the scans")
     _report(num_done, num_failed, out, timings, confusion, sorted(notes))
     if num_failed:
         raise typer.Exit(EXIT_USER_ERROR)
@@ -114,6 +119,8 @@ def _earlier(paths, overwrite, resume):
     if overwrite and resume:
         raise UserError("--overwrite labels all scans anew, --resume only the rest: give one of the two")
     existing = {cloud for cloud, path in paths.items() if path.exists()}
+    if folders := [path for path in paths.values() if path.is_dir()]:
+        raise UserError(f"{folders[0]} is a folder, where a .label file is to be written; move it away")
     if existing and not overwrite and not resume:
         first = next(path for path in paths.values() if path.exists())
         others = f" and {len(existing) - 1} more" if len(existing) > 1 else ""

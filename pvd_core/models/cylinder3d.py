@@ -33,12 +33,26 @@ class Cylinder3DConfig:
 
     def __post_init__(self):
         if isinstance(self.grid, dict):
-            object.__setattr__(self, "grid", CylindricalGrid(**self.grid))
+            object.__setattr__(self, "grid", CylindricalGrid.from_settings(self.grid))
+        if not isinstance(self.grid, CylindricalGrid):
+            raise ValueError(f"grid is {self.grid!r}: expected settings such as {{shape: [240, 180, 32]}}")
+        for name in ("width", "num_voxel_features", "num_point_features", "num_classes"):
+            _check_channels(name, getattr(self, name))
         for name in ("point_mlp_widths", "refinement_widths"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+            widths = getattr(self, name)
+            if not isinstance(widths, (list, tuple)):
+                raise ValueError(f"{name} is {widths!r}: expected a list of numbers of channels")
+            for width in widths:
+                _check_channels(name, width)
+            object.__setattr__(self, name, tuple(widths))
         for name, choices in (("kernels", tuple(KERNEL_PLANS)), ("refinement", REFINEMENTS)):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} {getattr(self, name)!r}: expected one of {', '.join(choices)}")
+
+
+def _check_channels(name, value):
+    if type(value) is not int or value < 1:
+        raise ValueError(f"{name} is {value!r}: expected a whole number of at least 1")
 
 
 class Cylinder3D(nn.Module):

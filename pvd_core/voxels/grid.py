@@ -3,6 +3,7 @@
 P points. Bounds, cell sizes and the clamping of far points are those that the official data loader uses.
 """
 
+import dataclasses
 import functools
 from dataclasses import dataclass
 
@@ -23,6 +24,17 @@ class CylindricalGrid:
     rho_range: tuple[float, float] = (0.0, 50.0)
     z_range: tuple[float, float] = (-4.0, 2.0)
 
+    @classmethod
+    def from_settings(cls, settings):
+        """A grid from a dictionary of any of its fields; ValueError says what does not fit."""
+        known = [field.name for field in dataclasses.fields(cls)]
+        for key, value in settings.items():
+            if key not in known:
+                raise ValueError(f"unknown grid setting {key!r}: expected {', '.join(known)}")
+            if not isinstance(value, (list, tuple)) or not all(isinstance(number, (int, float)) for number in value):
+                raise ValueError(f"grid {key} is {value!r}: expected a list of numbers")
+        return cls(**settings)
+
     def __post_init__(self):
         # Fields may come from YAML or JSON as lists; equality and hashing want tuples.
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
@@ -31,6 +43,8 @@ class CylindricalGrid:
         if len(self.shape) != 3 or min(self.shape) < 2:
             raise ValueError(f"grid shape {self.shape}: expected three sizes of at least 2")
         for name in ("rho_range", "z_range"):
+            if len(getattr(self, name)) != 2:
+                raise ValueError(f"grid {name} {getattr(self, name)}: expected two numbers")
             low, high = getattr(self, name)
             if not low < high:
                 raise ValueError(f"grid {name} ({low}, {high}): the first must be below the second")

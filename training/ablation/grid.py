@@ -76,6 +76,8 @@ class GridConfig:
     seeds: tuple[int, ...] = (0, 1, 2)
 
     def __post_init__(self):
+        if self.name != Path(self.name).name or self.name.startswith("."):
+            raise UserError(f"name is {self.name!r}: it becomes a folder, so it must be no path")
         _check_rows(self)
         unknown = [name for name in self.methods if name not in METHODS]
         if unknown:
