@@ -319,7 +319,7 @@ def test_doubtful_scans_are_remarked_on_once_a_kind(weights, tmp_path, capsys):
     notes = [text for text in capsys.readouterr().err.splitlines() if text.startswith("note: ")]
     expected = [str(scans / f"{name}0.bin") for name in ("empty", "loud", "nothing")]
     assert [note.split(": ")[1] for note in notes] == expected
-    assert "no point in it" in notes[0]
+    assert "there is no point in it; not said" in notes[0]
     assert f"intensity reaches {loud[:, 3].max():g}, expected 0..1: set --intensity-scale, 0.00392157" in notes[1]
     assert "all get label 0" in notes[2]
 

@@ -89,13 +89,14 @@ def predict(
                 print_error(error)
                 num_failed += 1
                 continue
+            read_ms = (time.perf_counter() - started) * 1e3
             remarks.look_at(cloud, points)
             # A file of another size was cut short, or is of another scan.
             if cloud in earlier and paths[cloud].stat().st_size == 4 * len(points):
                 score(cloud, read_labels(paths[cloud]))
                 num_kept, num_done = num_kept + 1, num_done + 1
                 continue
-            timings["read"].append((time.perf_counter() - started) * 1e3)
+            timings["read"].append(read_ms)
             result = segmenter.segment(points)
             for stage, value in result.timings_ms.items():
                 timings[stage].append(value)
@@ -115,20 +116,21 @@ def predict(
 
 
 def _earlier(paths, overwrite, resume):
-    """The clouds whose labels are there and stay."""
+    """The clouds whose labels are there and stay if they fit."""
     if overwrite and resume:
         raise UserError("--overwrite labels all scans anew, --resume only the rest: give one of the two")
-    existing = {cloud for cloud, path in paths.items() if path.exists()}
-    if folders := [path for path in paths.values() if path.is_dir()]:
-        raise UserError(f"{folders[0]} is a folder, where a .label file is to be written; move it away")
+    existing = {cloud: path for cloud, path in paths.items() if path.exists()}
+    for path in existing.values():
+        if path.is_dir():
+            raise UserError(f"{path} is a folder, where a .label file is to be written; move it away")
     if existing and not overwrite and not resume:
-        first = next(path for path in paths.values() if path.exists())
+        first = next(iter(existing.values()))
         others = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
         raise UserError(
             f"{first}{others} exists already; name another folder with --out, go on with --resume or start anew with "
             "--overwrite"
         )
-    return existing if resume else set()
+    return existing if resume else {}
 
 
 def _report(num_done, num_failed, out, timings, confusion, notes):

@@ -27,8 +27,8 @@ class ViewedScans:
 
     def __init__(self, paths, segmenters, **reading):
         self._paths, self._segmenters, self._reading = list(paths), segmenters, reading
-        # A few scans are kept: going back and forth between neighbours is the common way to look.
         self._remarks = ScanRemarks()
+        # A few scans are kept: going back and forth between neighbours is the common way to look.
         self.scan = functools.lru_cache(maxsize=_KEPT_SCANS)(self._load)
 
     def __len__(self):

@@ -3,9 +3,8 @@
 P points. Bounds, cell sizes and the clamping of far points are those that the official data loader uses.
 """
 
-import dataclasses
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 
@@ -27,7 +26,7 @@ class CylindricalGrid:
     @classmethod
     def from_settings(cls, settings):
         """A grid from a dictionary of any of its fields; ValueError says what does not fit."""
-        known = [field.name for field in dataclasses.fields(cls)]
+        known = [field.name for field in fields(cls)]
         for key, value in settings.items():
             if key not in known:
                 raise ValueError(f"unknown grid setting {key!r}: expected {', '.join(known)}")

@@ -76,8 +76,7 @@ class GridConfig:
     seeds: tuple[int, ...] = (0, 1, 2)
 
     def __post_init__(self):
-        if self.name != Path(self.name).name or self.name.startswith("."):
-            raise UserError(f"name is {self.name!r}: it becomes a folder, so it must be no path")
+        _check_folder_name(self.name, f"grid {self.name!r}")
         _check_rows(self)
         unknown = [name for name in self.methods if name not in METHODS]
         if unknown:
@@ -118,6 +117,11 @@ def merged(*layers):
     return result
 
 
+def _check_folder_name(name, where):
+    if name != Path(name).name or name.startswith("."):
+        raise UserError(f"{where}: its name becomes a folder, so it must be no path")
+
+
 def _check_rows(grid):
     if not grid.rows:
         raise UserError("rows is empty: a grid needs at least one row")
@@ -126,8 +130,7 @@ def _check_rows(grid):
         where = f"row {row.name!r}"
         if row.name in above:
             raise UserError(f"{where} is there twice: rows need names of their own")
-        if row.name != Path(row.name).name or row.name.startswith("."):
-            raise UserError(f"{where}: its name becomes a folder, so it must be no path")
+        _check_folder_name(row.name, where)
         if row.name in SHOWN and row.shows != row.name:
             raise UserError(f"{where}: this name is kept for the row with 'shows: {row.name}'")
         if row.shows is not None:
