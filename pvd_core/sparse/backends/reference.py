@@ -9,11 +9,13 @@ results do not depend on the number of threads; it replaces an `index_add_` a ta
 32 channels on CPUs.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
+from torch.nn import functional
 
-from pvd_core.sparse.backends.products import add_outer_product, multiply_into, piece_sizes
+from pvd_core.sparse.backends.products import add_outer_product, cuts
 
 
 def convolve(features_VI, weight_KIO, kernel_map):
@@ -42,8 +44,9 @@ class _Convolve(torch.autograd.Function):
         if needs_features:
             grad_features_VI = _gather_multiply_sum(grad_VO, weight_KOI, transposed.runs, also=sums and sums.add)
         elif sums:
-            for piece in _pieces(transposed.runs, grad_VO, features_VI.shape[1]):
-                sums.add(piece, _gather(grad_VO, transposed.runs, piece))
+            pieces = _pieces(transposed.runs, grad_VO, features_VI.shape[1])
+            for piece, rows_NO in _gathered(grad_VO, transposed.runs, pieces):
+                sums.add(piece, rows_NO)
         grad_weight_KIO = sums and _in_order_of_runs(sums.result(), transposed).transpose(1, 2)
         return grad_features_VI, grad_weight_KIO, None
 
@@ -58,17 +61,18 @@ def _gather_multiply_sum(features_VI, weight_KIO, runs, also=None):
     num_out, out_channels = len(runs.first_run_V), weight_KIO.shape[2]
     if not runs.groups:
         return features_VI.new_zeros(num_out, out_channels)
-    # Rows that only fill up a piece spill into the part of the next one, which then overwrites them.
-    pieces = list(_pieces(runs, features_VI, out_channels))
-    products_RO = features_VI.new_empty(max(piece.start + piece.num_rows for piece in pieces), out_channels)
-    weight_KIO = weight_KIO.contiguous()
-    for piece in pieces:
-        rows_NI = _gather(features_VI, runs, piece)
-        matrix_IO = weight_KIO[piece.taps].view(-1, out_channels)
-        multiply_into(products_RO[piece.start : piece.start + piece.num_rows], rows_NI, matrix_IO)
+    pieces = _pieces(runs, features_VI, out_channels)
+    products_RO = features_VI.new_empty(len(runs.out_index_R), out_channels)
+    weight_KIO, taps = weight_KIO.contiguous(), None
+    gathered = _gathered(features_VI, runs, pieces)
+    for (piece, rows_NI), products_NO in zip(gathered, products_RO.split(_sizes(pieces)), strict=True):
+        if piece.taps != taps:
+            taps = piece.taps
+            matrix_IO = weight_KIO[taps].view(-1, out_channels)
+        piece.multiply_into(products_NO, rows_NI, matrix_IO)
         if also is not None:
             also(piece, rows_NI)
-    return torch.nn.functional.embedding_bag(runs.run_numbers_R, products_RO, runs.first_run_V, mode="sum")
+    return functional.embedding_bag(runs.run_numbers_R, products_RO, runs.first_run_V, mode="sum")
 
 
 class _WeightGradient:
@@ -96,31 +100,40 @@ class _WeightGradient:
         return rows_NI
 
 
-@dataclass(frozen=True)
-class _Piece:
+class _Piece(NamedTuple):
     """Runs that are multiplied at once."""
 
     taps: slice  # of each run
     start: int  # its runs are `start` to `end`
     end: int
     num_rows: int  # of the product; where these are more than the runs, any rows fill it up
+    multiply_into: Callable  # computes the product
 
 
 def _pieces(runs, features_VI, out_channels):
-    first_run = 0
+    pieces, start = [], 0
     for tap, length, num_runs in runs.groups:
-        start, stop = first_run, first_run + num_runs
-        for num_rows in piece_sizes(num_runs, length * features_VI.shape[1], out_channels, features_VI):
-            yield _Piece(slice(tap, tap + length), start, min(start + num_rows, stop), num_rows)
-            start += num_rows
-        first_run = stop
+        taps = slice(tap, tap + length)
+        for cut in cuts(num_runs, length * features_VI.shape[1], out_channels, features_VI):
+            end = start + cut.num_rows
+            pieces.append(_Piece(taps, start, end, cut.num_padded, cut.multiply_into))
+            start = end
+    return pieces
 
 
-def _gather(features_VI, runs, piece):
-    """The rows of a piece, (N, L * I)."""
-    index_N = runs.first_in_R[piece.start : piece.start + piece.num_rows]
-    if len(index_N) < piece.num_rows:
-        index_N = torch.nn.functional.pad(index_N, (0, piece.num_rows - len(index_N)))
-    # A run is L rows that follow one another: read as one longer row, of a view whose rows overlap.
-    (num_rows, channels), length = features_VI.shape, piece.taps.stop - piece.taps.start
-    return features_VI.as_strided((num_rows - length + 1, length * channels), (channels, 1)).index_select(0, index_N)
+def _sizes(pieces):
+    return [piece.end - piece.start for piece in pieces]
+
+
+def _gathered(features_VI, runs, pieces):
+    """Yields (piece, its rows (N, L * I)). Between two large products Python is slow, for it has left the cache: the
+    less it does there, the better."""
+    num_rows, channels = features_VI.shape
+    taps = None
+    for piece, index_N in zip(pieces, runs.first_in_R.split(_sizes(pieces)), strict=True):
+        if piece.taps != taps:
+            taps, length = piece.taps, piece.taps.stop - piece.taps.start
+            # A run is L rows that follow one another: read as one longer row, of a view whose rows overlap.
+            overlapping = features_VI.as_strided((num_rows - length + 1, length * channels), (channels, 1))
+        missing = piece.num_rows - (piece.end - piece.start)
+        yield piece, overlapping.index_select(0, functional.pad(index_N, (0, missing)) if missing else index_N)
