@@ -42,9 +42,10 @@ def test_every_pair_is_in_exactly_one_run(num_sites, kernel, stride):
         taps, outputs = (table >= 0).nonzero().t()
         expected = list(zip(taps.tolist(), table[taps, outputs].tolist(), outputs.tolist(), strict=True))
         assert sorted(pairs_of_runs(runs)) == expected
-        by_output = torch.sort(runs.out_index_R, stable=True)
-        assert torch.equal(runs.run_numbers_R, by_output.indices.int())
-        first_runs = torch.searchsorted(by_output.values, torch.arange(map_.num_out, dtype=torch.int32))
+        assert sorted(runs.run_numbers_R.tolist()) == list(range(len(runs.out_index_R)))
+        outputs = runs.out_index_R[runs.run_numbers_R.long()]
+        assert torch.equal(outputs, outputs.sort().values)
+        first_runs = torch.searchsorted(outputs, torch.arange(map_.num_out, dtype=torch.int32))
         assert torch.equal(runs.first_run_V, first_runs.int())
 
 

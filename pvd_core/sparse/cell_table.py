@@ -1,10 +1,11 @@
-"""Which site lies in which cell of a bounded grid: one dense table instead of a hash. V sites."""
+"""Which sites lie in which cells of a bounded grid: one dense table instead of a hash. V sites."""
 
 import functools
-import itertools
 import math
 
 import torch
+
+from pvd_core.sparse.tap_rows import LENGTH
 
 
 class CellTable:
@@ -17,23 +18,29 @@ class CellTable:
         self._batch_size = batch_size
 
     def look_up(self, centres_V4, stride):
-        """Site numbers in the 27 cells around `centres * stride`, taps row-major: int32 (27, V), -1 where there is
-        none."""
+        """What lies in the 27 cells around `centres * stride`: tap rows (pvd_core/sparse/tap_rows.py), int32 (9, V)."""
         _, size_1, size_2 = self._sizes
         lowest_V = self._keys(centres_V4, stride, 0)
-        result_KV = self._numbers.new_empty(27, len(centres_V4))
-        for row_V, (i, j, k) in zip(result_KV, itertools.product(range(3), repeat=3), strict=True):
+        result_JV = self._rows.new_empty(9, len(centres_V4))
+        for number, row_V in enumerate(result_JV):
+            i, j = divmod(number, 3)
             # A view that starts later shifts all keys at no cost.
-            torch.index_select(self._numbers[(i * size_1 + j) * size_2 + k :], 0, lowest_V, out=row_V)
-        return result_KV
+            torch.index_select(self._rows[(i * size_1 + j) * size_2 :], 0, lowest_V, out=row_V)
+        return result_JV
 
     @functools.cached_property
-    def _numbers(self):
-        """Number of the site in each cell, int32, -1 where there is none."""
+    def _rows(self):
+        """The tap row of each cell and the two above it."""
         num_cells = self._batch_size * math.prod(self._sizes)
-        numbers = torch.full((num_cells,), -1, dtype=torch.int32, device=self._coords_V4.device)
-        own_V = torch.arange(len(self._coords_V4), dtype=torch.int32, device=numbers.device)
-        return numbers.scatter_(0, self._keys(self._coords_V4, (1, 1, 1), 1), own_V)
+        rows = torch.zeros(num_cells, dtype=torch.int32, device=self._coords_V4.device)
+        keys_V = self._keys(self._coords_V4, (1, 1, 1), 1)
+        numbers_V = torch.arange(len(keys_V), dtype=torch.int32, device=rows.device) * 8
+        # From above, so that the number of the lowest site stays.
+        for tap in reversed(range(LENGTH)):
+            cells_V = keys_V - tap
+            bits_V = rows.index_select(0, cells_V) & 7 | 1 << tap
+            rows.scatter_(0, cells_V, numbers_V + bits_V)
+        return rows
 
     def _keys(self, coords_V4, stride, shift):
         """Where cells at `coords * stride + shift` lie in the table; its border is at index 0."""

@@ -11,9 +11,10 @@ import torch
 from pvd_core.sparse.backends import reference
 from pvd_core.sparse.cell_table import CellTable
 from pvd_core.sparse.kernel_map import KernelMap
+from pvd_core.sparse.tap_rows import LENGTH
 
 _NEIGHBOURHOOD = (3, 3, 3)
-_NUM_NEIGHBOURS = 27
+_NUM_TAPS = 27
 
 
 class Sites:
@@ -54,15 +55,16 @@ class Sites:
         if kernel == _NEIGHBOURHOOD:
             # The map knows the cells, not these sites, which know the map: no cycle keeps their memory.
             look_up = functools.partial(self._cells.look_up, self.coords_V4, (1, 1, 1))
-            return KernelMap(_NUM_NEIGHBOURS, self.num_sites, self.num_sites, look_up, is_symmetric=True)
-        taps = [i for i, offset in enumerate(_offsets(_NEIGHBOURHOOD)) if _is_inside(offset, kernel)]
-        return self.submanifold_map(_NEIGHBOURHOOD).subset(taps)
+            return KernelMap(_NUM_TAPS, self.num_sites, self.num_sites, look_up, LENGTH, is_symmetric=True)
+        whole = self.submanifold_map(_NEIGHBOURHOOD)
+        rows = [row for row, offset in enumerate(_row_offsets()) if _is_inside(offset, kernel)]
+        return whole.subset(rows, takes_middle=kernel[2] == 1)
 
     def _build_downsampled(self, stride):
         """(coords_V4, shape, KernelMap) of the coarse sites."""
         coords_V4, shape = self._coarse_sites(stride)
-        table_KV = self._cells.look_up(coords_V4, stride)
-        return coords_V4, shape, KernelMap.from_table(table_KV, self.num_sites)
+        look_up = functools.partial(self._cells.look_up, coords_V4, stride)
+        return coords_V4, shape, KernelMap(_NUM_TAPS, self.num_sites, len(coords_V4), look_up, LENGTH)
 
     def _coarse_sites(self, stride):
         shape = tuple((size - 1) // step + 1 for size, step in zip(self.shape, stride, strict=True))
@@ -79,11 +81,10 @@ class Sites:
         return is_active.nonzero(), shape
 
 
-def _offsets(kernel):
-    """Tap offsets -1..1 (or 0 on axes of size 1), row-major."""
-    ranges = [range(-(size // 2), size // 2 + 1) for size in kernel]
-    return list(itertools.product(*ranges))
+def _row_offsets():
+    """(rho, phi) offsets -1..1 of the rows of taps."""
+    return itertools.product(range(-1, 2), repeat=2)
 
 
 def _is_inside(offset, kernel):
-    return all(abs(step) <= size // 2 for step, size in zip(offset, kernel, strict=True))
+    return all(abs(step) <= size // 2 for step, size in zip(offset, kernel, strict=False))

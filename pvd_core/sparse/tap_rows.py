@@ -1,0 +1,62 @@
+"""Rows of taps: the sites one above the other that three taps along z, or a tap alone, meet around an output.
+
+J rows of L = 3 taps (or 1), V output rows, K = J * L taps. A cell of `rows_JV`, int32, says which of its taps meet a
+site (bit t: tap t) and, 8 times, the number of the first such site; 0 where there is none. Sites are sorted with z
+fastest, so the others are the next ones. Numbers go up to 2^28.
+"""
+
+import torch
+
+LENGTH = 3
+
+
+def rows_of_table(table_KV):
+    """Rows of one tap each, from the input row of each tap and output, int32, -1 where there is none."""
+    return (table_KV * 8 + 1).clamp_(min=0)
+
+
+def table_of_rows(rows_JV, length):
+    """The reverse for rows of any length: int32 (K, V)."""
+    num_rows, num_out = rows_JV.shape
+    taps = [torch.where(_meets(rows_JV, tap), _number(rows_JV, tap), -1) for tap in range(length)]
+    return torch.stack(taps, dim=1).view(num_rows * length, num_out)
+
+
+def middle_taps(rows_JV):
+    """Of rows of three taps the second ones, as rows of one tap."""
+    return torch.where(_meets(rows_JV, 1), _number(rows_JV, 1) * 8 + 1, 0)
+
+
+def transposed_rows(rows_JV, length, num_in):
+    """Rows that lead back, (J, num_in), rows and the taps in them in reverse order: in that order the numbers ascend
+    again."""
+    num_rows, num_out = rows_JV.shape
+    result_JV = rows_JV.new_zeros(num_rows, num_in)
+    for tap in range(length):
+        cells_M = nonzero(_meets(rows_JV, tap).view(-1))
+        row_M = cells_M // max(num_out, 1)
+        out_M = cells_M - row_M * num_out
+        back_M = (num_rows - 1 - row_M) * num_in + _number(rows_JV.view(-1).index_select(0, cells_M), tap)
+        # The last tap is the first one backwards, so its number stays.
+        bits_M = result_JV.view(-1).index_select(0, back_M) & 7 | 1 << (length - 1 - tap)
+        result_JV.view(-1).scatter_(0, back_M, (out_M * 8 + bits_M).int())
+    return result_JV
+
+
+def nonzero(mask):
+    """Where `mask`, bool (N,), is true: int64."""
+    if mask.device.type == "cpu":  # numpy takes 40 % of torch's time
+        return torch.from_numpy(mask.numpy().nonzero()[0])
+    return mask.nonzero().squeeze(1)
+
+
+def _meets(rows, tap):
+    return (rows & (1 << tap)) > 0
+
+
+def _number(rows, tap):
+    """Number of the site that a tap meets, where it meets one."""
+    number = rows >> 3
+    for before in range(tap):
+        number = number + ((rows >> before) & 1)
+    return number
