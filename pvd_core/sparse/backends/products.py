@@ -50,10 +50,8 @@ def cuts(num_rows, in_channels, out_channels, features):
 
 def add_outer_product(sum_IO, rows_NI, rows_NO):
     """sum += rows_NI.T @ rows_NO, the sum in float32 or wider."""
-    # oneDNN first turns the operands round: narrow ones take longer than with MKL.
-    if min(sum_IO.shape) >= _LEAST_CHANNELS and _takes_onednn(rows_NI, *sum_IO.shape):
-        sum_IO.add_(onednn.product(rows_NI.t(), rows_NO.t()))
-    elif rows_NI.dtype == sum_IO.dtype:
+    # float32 by MKL: oneDNN would first turn the operands round, which takes half as long as the product.
+    if rows_NI.dtype == sum_IO.dtype:
         sum_IO.addmm_(rows_NI.t(), rows_NO)
     else:
         sum_IO.add_(torch.mm(rows_NI.t(), rows_NO))
@@ -68,11 +66,6 @@ def _multiply(result_NO, rows_NI, matrix_IO):
 
 def _multiply_by_onednn(result_NO, rows_NI, matrix_IO):
     result_NO.copy_(onednn.product(rows_NI, matrix_IO.t())[: len(result_NO)])
-
-
-def _takes_onednn(rows, in_channels, out_channels):
-    num_macs = len(rows) * in_channels * out_channels
-    return rows.dtype == torch.float32 and num_macs >= _least_macs(rows, in_channels, out_channels)
 
 
 def _least_macs(features, in_channels, out_channels):
