@@ -132,6 +132,7 @@ def test_promised_scripts_find_the_command_in_the_environment():
         ("bench {scan} --weights {weights} --threads two", "--threads two"),
         ("bench {scan} --weights {weights} --threads 1,-2", "--threads 1,-2"),
         ("bench {scan} --weights {weights} --growth --points 0", "--points 0"),
+        ("bench {scan} --weights {weights} --points 100", "--points 100 is for --growth"),
         ("bench {scan} --weights {weights} --batch ,", "--batch is empty"),
         ("bench {scan} --weights {weights} --device cpu --precision fp16", "fp16"),
         ("bench {scan} --weights {weights} --pool --layers", "--pool is for the main table"),

@@ -152,6 +152,12 @@ def test_result_does_not_depend_on_the_number_of_threads():
     assert torch.equal(*results)
 
 
+@pytest.mark.parametrize("kernel", [(5, 5, 5), (2, 2, 2), (3, 3), (3, 1, 0)])
+def test_kernels_beyond_the_27_neighbours_are_refused(kernel):
+    with pytest.raises(ValueError, match="each 1 or 3"):
+        SubmanifoldConvolution(3, 5, kernel)
+
+
 @pytest.mark.parametrize("num_sites", [1, 37, 900])
 def test_bfloat16_products_in_buckets_equal_float32_within_its_precision(num_sites):
     tensor = random_tensor(num_sites, 8, shape=(12, 12, 6))

@@ -12,6 +12,7 @@ from pvd_core.errors import UserError
 
 # The protocol of the PVD paper; parts and sizes are steadier, and some of them take seconds a run.
 _RUNS, _RUNS_OF_PARTS = 100, 10
+_GROWTH_POINTS = "10000,20000,50000,100000,200000,500000,1000000,2000000"
 
 
 def bench(
@@ -33,8 +34,8 @@ def bench(
     stages: Annotated[bool, typer.Option("--stages", help="Instead: each stage from points to labels.")] = False,
     growth: Annotated[bool, typer.Option("--growth", help="Instead: clouds of growing size.")] = False,
     points: Annotated[
-        str, typer.Option(help="Sizes for --growth, separated by commas.")
-    ] = "10000,20000,50000,100000,200000,500000,1000000,2000000",
+        str | None, typer.Option(help=f"Sizes for --growth, separated by commas; {_GROWTH_POINTS} unless given.")
+    ] = None,
     batch: Annotated[str | None, typer.Option(help="Instead: several clouds at once: 1,2,4,8")] = None,
     train: Annotated[bool, typer.Option("--train", help="Instead: a training step against inference.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write everything to this file.")] = None,
@@ -81,8 +82,11 @@ def bench(
         tables["stages"] = measure.stage_rows
     if layers:
         tables["layers"] = measure.layer_rows
+    if points is not None and not growth:
+        raise UserError(f"--points {points} is for --growth; add that, or leave --points out")
     if growth:
-        tables["growth"] = partial(measure.growth_rows, sizes=_numbers(points, "--points", 1, 100_000_000))
+        sizes = _numbers(_GROWTH_POINTS if points is None else points, "--points", 1, 100_000_000)
+        tables["growth"] = partial(measure.growth_rows, sizes=sizes)
     if batch is not None:
         tables["batches"] = partial(measure.batch_rows, batch_sizes=_numbers(batch, "--batch", 1, 1024))
     if train:

@@ -8,7 +8,8 @@ _KEPT = WeakTensorKeyDictionary()
 
 
 def derived(weight, name, build):
-    """`build(weight)`, a new tensor without gradients, computed once for each name and state of `weight`."""
+    """`build(weight)`, a new tensor without gradients, computed once for each name and state of `weight`. What is
+    written through `weight.data` leaves no trace in its state: write to the weight itself, without gradients."""
     if weight.is_inference():  # Such a tensor does not say when it changes.
         return build(weight)
     state = weight._version, weight.data_ptr(), weight.dtype

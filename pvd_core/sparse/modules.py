@@ -15,6 +15,8 @@ class SparseConvolution(nn.Module):
     def __init__(self, in_channels, out_channels, kernel, bias=False):
         super().__init__()
         self.kernel = tuple(kernel)
+        if len(self.kernel) != 3 or not set(self.kernel) <= {1, 3}:
+            raise ValueError(f"kernel {self.kernel}: expected three sizes (rho, phi, z), each 1 or 3")
         num_taps = math.prod(self.kernel)
         self.weight = nn.Parameter(torch.empty(num_taps, in_channels, out_channels))
         # Kaiming-uniform with a = sqrt(5) on the true fan, as dense torch convolutions start.

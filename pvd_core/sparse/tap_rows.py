@@ -1,8 +1,8 @@
 """Rows of taps: the sites one above the other that three taps along z, or a tap alone, meet around an output.
 
-J rows of L = 3 taps (or 1), V output rows, K = J * L taps, M pairs. A cell of `rows_JV`, int32, is 8 times the number of
-the first site that its taps meet, plus bit t where tap t meets one; 0 where none does. Sites are sorted with z fastest,
-so the other taps meet the sites that come next. Numbers go up to 2^28.
+J rows of L = 3 taps (or 1), V output rows, K = J * L taps, M pairs. A cell of `rows_JV`, int32, is 8 times the number
+of the first site that its taps meet, plus bit t where tap t meets one; 0 where none does. Sites are sorted with z
+fastest, so the other taps meet the sites that come next. Numbers go up to 2^28.
 """
 
 import torch
