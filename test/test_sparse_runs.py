@@ -42,10 +42,12 @@ def test_every_pair_is_in_exactly_one_run(num_sites, kernel, stride):
         taps, outputs = (table >= 0).nonzero().t()
         expected = list(zip(taps.tolist(), table[taps, outputs].tolist(), outputs.tolist(), strict=True))
         assert sorted(pairs_of_runs(runs)) == expected
-        assert sorted(runs.run_numbers_R.tolist()) == list(range(len(runs.out_index_R)))
-        outputs = runs.out_index_R[runs.run_numbers_R.long()]
-        assert torch.equal(outputs, outputs.sort().values)
-        first_runs = torch.searchsorted(outputs, torch.arange(map_.num_out, dtype=torch.int32))
+        first_taps = [tap for tap, _, count in runs.groups for _ in range(count)]
+        keys = list(zip(runs.out_index_R.tolist(), first_taps, strict=True))
+        by_output = sorted(range(len(keys)), key=keys.__getitem__)
+        assert runs.run_numbers_R.tolist() == by_output
+        sorted_outputs = runs.out_index_R[by_output]
+        first_runs = torch.searchsorted(sorted_outputs, torch.arange(map_.num_out, dtype=torch.int32))
         assert torch.equal(runs.first_run_V, first_runs.int())
 
 

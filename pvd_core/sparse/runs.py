@@ -71,6 +71,7 @@ def _first_runs(patterns_JV):
     """Where the runs of each output, and those of each of its rows, start when all are sorted by output and row."""
     num_runs_JV = (patterns_JV > 0).view(np.uint8) + (patterns_JV == 0b101)
     before_JV = np.zeros(patterns_JV.shape, np.int32)
+    # `np.cumsum` along this axis takes 20 times as long.
     for row in range(1, len(before_JV)):
         np.add(before_JV[row - 1], num_runs_JV[row - 1], out=before_JV[row])
     num_runs_V = before_JV[-1] + num_runs_JV[-1]

@@ -57,7 +57,7 @@ class Sites:
             look_up = functools.partial(self._cells.look_up, self.coords_V4, (1, 1, 1))
             return KernelMap(_NUM_TAPS, self.num_sites, self.num_sites, look_up, LENGTH, is_symmetric=True)
         whole = self.submanifold_map(_NEIGHBOURHOOD)
-        rows = [row for row, offset in enumerate(_row_offsets()) if _is_inside(offset, kernel)]
+        rows = [row for row, offset in enumerate(_row_offsets()) if _is_inside(offset, kernel[:2])]
         return whole.subset(rows, takes_middle=kernel[2] == 1)
 
     def _build_downsampled(self, stride):
@@ -87,4 +87,4 @@ def _row_offsets():
 
 
 def _is_inside(offset, kernel):
-    return all(abs(step) <= size // 2 for step, size in zip(offset, kernel, strict=False))
+    return all(abs(step) <= size // 2 for step, size in zip(offset, kernel, strict=True))

@@ -18,13 +18,13 @@ def rows_of_table(table_KV):
 def table_of_rows(rows_JV, length):
     """The reverse for rows of any length: int32 (K, V)."""
     num_rows, num_out = rows_JV.shape
-    taps = [torch.where(_meets(rows_JV, tap), _number(rows_JV, tap), -1) for tap in range(length)]
+    taps = [_inputs(rows_JV, tap) for tap in range(length)]
     return torch.stack(taps, dim=1).view(num_rows * length, num_out)
 
 
 def middle_taps(rows_JV):
     """Of rows of three taps the second ones, as rows of one tap."""
-    return torch.where(_meets(rows_JV, 1), _number(rows_JV, 1) * 8 + 1, 0)
+    return rows_of_table(_inputs(rows_JV, 1))
 
 
 def transposed_rows(rows_JV, length, num_in):
@@ -33,7 +33,7 @@ def transposed_rows(rows_JV, length, num_in):
     num_rows, num_out = rows_JV.shape
     result_JV = rows_JV.new_zeros(num_rows, num_in)
     for tap in range(length):
-        cells_M = nonzero(_meets(rows_JV, tap).view(-1))
+        cells_M = _nonzero(_meets(rows_JV, tap).view(-1))
         row_M = cells_M // max(num_out, 1)
         out_M = cells_M - row_M * num_out
         back_M = (num_rows - 1 - row_M) * num_in + _number(rows_JV.view(-1).index_select(0, cells_M), tap)
@@ -43,11 +43,16 @@ def transposed_rows(rows_JV, length, num_in):
     return result_JV
 
 
-def nonzero(mask):
+def _nonzero(mask):
     """Where `mask`, bool (N,), is true: int64."""
     if mask.device.type == "cpu":  # numpy takes 40 % of torch's time
         return torch.from_numpy(mask.numpy().nonzero()[0])
     return mask.nonzero().squeeze(1)
+
+
+def _inputs(rows, tap):
+    """Number of the site that a tap meets, -1 where there is none."""
+    return torch.where(_meets(rows, tap), _number(rows, tap), -1)
 
 
 def _meets(rows, tap):

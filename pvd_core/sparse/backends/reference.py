@@ -9,13 +9,12 @@ results do not depend on the number of threads; it replaces an `index_add_` a ta
 32 channels on CPUs.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch.nn import functional
 
-from pvd_core.sparse.backends.products import add_outer_product, cuts
+from pvd_core.sparse.backends.products import Cut, add_outer_product, cuts
 
 
 def convolve(features_VI, weight_KIO, kernel_map):
@@ -69,7 +68,7 @@ def _gather_multiply_sum(features_VI, weight_KIO, runs, also=None):
         if piece.taps != taps:
             taps = piece.taps
             matrix_IO = weight_KIO[taps].view(-1, out_channels)
-        piece.multiply_into(products_NO, rows_NI, matrix_IO)
+        piece.cut.multiply_into(products_NO, rows_NI, matrix_IO)
         if also is not None:
             also(piece, rows_NI)
     return functional.embedding_bag(runs.run_numbers_R, products_RO, runs.first_run_V, mode="sum")
@@ -92,11 +91,12 @@ class _WeightGradient:
         return self._sums_KOI.to(self._dtype)
 
     def _features_of(self, piece):
-        index_N = self._runs.out_index_R[piece.start : piece.end]
-        if len(index_N) == piece.num_rows:
+        num_rows, num_padded, _ = piece.cut
+        index_N = self._runs.out_index_R[piece.start : piece.start + num_rows]
+        if num_padded == num_rows:
             return self._features_VI.index_select(0, index_N)
-        rows_NI = self._features_VI.new_zeros(piece.num_rows, self._features_VI.shape[1])
-        torch.index_select(self._features_VI, 0, index_N, out=rows_NI[: len(index_N)])
+        rows_NI = self._features_VI.new_zeros(num_padded, self._features_VI.shape[1])
+        torch.index_select(self._features_VI, 0, index_N, out=rows_NI[:num_rows])
         return rows_NI
 
 
@@ -104,10 +104,8 @@ class _Piece(NamedTuple):
     """Runs that are multiplied at once."""
 
     taps: slice  # of each run
-    start: int  # its runs are `start` to `end`
-    end: int
-    num_rows: int  # of the product; where these are more than the runs, any rows fill it up
-    multiply_into: Callable  # computes the product
+    start: int  # number of the first one
+    cut: Cut
 
 
 def _pieces(runs, features_VI, out_channels):
@@ -115,14 +113,13 @@ def _pieces(runs, features_VI, out_channels):
     for tap, length, num_runs in runs.groups:
         taps = slice(tap, tap + length)
         for cut in cuts(num_runs, length * features_VI.shape[1], out_channels, features_VI):
-            end = start + cut.num_rows
-            pieces.append(_Piece(taps, start, end, cut.num_padded, cut.multiply_into))
-            start = end
+            pieces.append(_Piece(taps, start, cut))
+            start += cut.num_rows
     return pieces
 
 
 def _sizes(pieces):
-    return [piece.end - piece.start for piece in pieces]
+    return [piece.cut.num_rows for piece in pieces]
 
 
 def _gathered(features_VI, runs, pieces):
@@ -135,5 +132,5 @@ def _gathered(features_VI, runs, pieces):
             taps, length = piece.taps, piece.taps.stop - piece.taps.start
             # A run is L rows that follow one another: read as one longer row, of a view whose rows overlap.
             overlapping = features_VI.as_strided((num_rows - length + 1, length * channels), (channels, 1))
-        missing = piece.num_rows - (piece.end - piece.start)
+        missing = piece.cut.num_padded - piece.cut.num_rows
         yield piece, overlapping.index_select(0, functional.pad(index_N, (0, missing)) if missing else index_N)
