@@ -20,7 +20,7 @@ EXTRAS = {
         "ros-jazzy-visualization-msgs",
     ],
     "train": ["lightning>=2.4", "torchmetrics>=1.4", "tensorboard>=2.14"],
-    "sim": ["open3d>=0.18"],
+    "sim": ["embreex>=4.4"],
     "view": ["open3d>=0.18", "matplotlib>=3.5"],
     "gpu": [
         TRITON,

@@ -7,18 +7,33 @@ Zen 5 (345 against 170 GFLOP/s on 2 cores), a tenth less on Zen 4. oneDNN compil
 new shape and keeps it, and row counts differ in every scan; so callers cut rows into pieces of few sizes, which recur.
 """
 
+import functools
+
 import torch
 
 _IS_AVAILABLE = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-
-_DTYPES = (torch.float32, torch.bfloat16)
 
 # Fewer rows take little longer than these.
 LEAST_ROWS = 64
 
 
-def is_usable_for(tensor):
-    return _IS_AVAILABLE and tensor.dtype in _DTYPES and tensor.device.type == "cpu"
+def is_usable_for(tensor: torch.Tensor) -> bool:
+    """Whether `product` takes rows of this type, on this device and processor."""
+    if not _IS_AVAILABLE or tensor.device.type != "cpu":
+        return False
+    return tensor.dtype == torch.float32 or (tensor.dtype == torch.bfloat16 and has_bfloat16())
+
+
+@functools.cache
+def has_bfloat16() -> bool:
+    """Whether oneDNN multiplies bfloat16 on this processor; with AVX2 alone it does not."""
+    ones = torch.ones(1, 8, dtype=torch.bfloat16)
+    try:
+        # Asked by trying: the processor's flags know nothing of ONEDNN_MAX_CPU_ISA.
+        product(ones, ones)
+    except (RuntimeError, AttributeError):
+        return False
+    return True
 
 
 def product(rows_NI, matrix_OI, bias_O=None, relu=False):

@@ -18,7 +18,7 @@ from pvd_core.device.message import ArrayLayout, points_of_bytes
 from pvd_core.errors import UserError
 from pvd_core.measured import is_measured, measured_points
 from pvd_core.memory import keep_freed_memory
-from pvd_core.precision import PRECISIONS, check_precision, computing_in
+from pvd_core.precision import PRECISIONS, computing_in, resolve_precision
 from pvd_core.sparse.backends import reference
 from pvd_core.sparse.backends.choose import backend_for
 from pvd_core.voxels import voxelise
@@ -54,11 +54,10 @@ class Segmenter:
     def __init__(self, model, facts=None, device="cpu", precision="fp32", backend=None, programs="off"):
         """`backend`: auto or the name of one; None leaves the model its own. `programs`: one of PROGRAMS; other than
         `off` they see the model as it is now."""
-        check_precision(precision, torch.device(device))
+        self.precision = resolve_precision(precision, torch.device(device))
         if programs not in PROGRAMS:
             raise UserError(f"programs {programs!r}: expected one of {', '.join(PROGRAMS)}")
         keep_freed_memory()
-        self.precision = precision
         self.model = model.to(device).eval()
         self.facts = facts or {}
         self.device = torch.device(device)
@@ -72,7 +71,7 @@ class Segmenter:
     def from_weights(cls, path, device="auto", precision="fp32", backend="auto", programs="auto"):
         """`device`: auto, cpu, cuda or cuda:N. Raises UserError for weights that do not load or an absent device."""
         device = resolve_device(device)
-        check_precision(precision, device)
+        precision = resolve_precision(precision, device)
         model, facts = load_model(path, device)
         return cls(model, facts, device, precision, backend, programs)
 

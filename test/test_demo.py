@@ -18,7 +18,7 @@ from pvd_core.metrics import ConfusionMatrix
 from pvd_core.segmenter import Segmenter
 
 pytest.importorskip("rclpy", reason="the demo runs a ROS 2 node: source a ROS 2 or pip install 'pvd_ros[ros]'")
-pytest.importorskip("open3d", reason="the demo simulates its drive: pip install 'pvd_ros[sim]'")
+pytest.importorskip("embreex", reason="simulating needs embreex: pip install 'pvd_ros[sim]'")
 
 TIMEOUT_S = 150
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("open3d", reason="simulating needs Open3D")
+pytest.importorskip("embreex", reason="simulating needs embreex: pip install 'pvd_ros[sim]'")
 
 from pvd_core.errors import UserError
 from training.simulate import simulate_sequence, write_dataset

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-pytest.importorskip("open3d", reason="simulating needs Open3D")
+pytest.importorskip("embreex", reason="simulating needs embreex: pip install 'pvd_ros[sim]'")
 
 from pvd_core.labels import NUM_CLASSES, class_ids_from_raw
 from training.simulate import Drive, simulate_sequence

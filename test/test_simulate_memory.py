@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("open3d", reason="simulating needs Open3D")
+pytest.importorskip("embreex", reason="simulating needs embreex: pip install 'pvd_ros[sim]'")
 
 from training.simulate import Drive
 
@@ -26,5 +26,5 @@ def test_memory_of_a_long_drive_stays_that_of_the_streets_in_sight():
 
 def resident_mb_along_a_drive(num_scans):
     """Resident memory after each scan, 23 m apart."""
-    frames = Drive(7, num_scans, "vlp16", 2.5, num_threads=1).frames()
+    frames = Drive(7, num_scans, "vlp16", 2.5).frames()
     return [int(_STATUS.read_text().split("VmRSS:")[1].split()[0]) / 1024 for _ in frames]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-pytest.importorskip("open3d", reason="simulating needs Open3D")
+pytest.importorskip("embreex", reason="simulating needs embreex: pip install 'pvd_ros[sim]'")
 
 from pvd_core.errors import UserError
 from pvd_core.labels import CLASS_NAMES, NUM_CLASSES, class_ids_from_raw
@@ -24,7 +24,7 @@ def shares():
 
 def class_shares(world):
     counts = np.zeros(NUM_CLASSES)
-    for frame in Drive(21, 2, "vlp16", 5.0, num_threads=1, world=world).frames():
+    for frame in Drive(21, 2, "vlp16", 5.0, world=world).frames():
         counts += np.bincount(class_ids_from_raw(frame.labels), minlength=NUM_CLASSES)
     return dict(zip(CLASS_NAMES, counts / counts.sum(), strict=True))
 

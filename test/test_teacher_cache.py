@@ -53,7 +53,7 @@ def batch_of(*seeds):
     return make_batch([make_scan(seed) for seed in seeds], build_model(TINY_MODEL).grid, number=3)
 
 
-def cache_in(folder, teacher_path, fields, notes=None, precision="32-true"):
+def cache_in(folder, teacher_path, fields, notes=None, precision="fp32"):
     note = (notes if notes is not None else []).append
     return TeacherCache(folder, teacher_path, fields, precision, CPU, 4, note)
 
@@ -107,7 +107,7 @@ def test_other_points_weights_fields_or_precision_find_nothing(teacher_path, tmp
         cache.folder,
         cache_in(tmp_path / "cache", other, fields).folder,
         cache_in(tmp_path / "cache", teacher_path, ("voxel_features_VE",)).folder,
-        cache_in(tmp_path / "cache", teacher_path, fields, precision="bf16-mixed").folder,
+        cache_in(tmp_path / "cache", teacher_path, fields, precision="bf16").folder,
     }
     assert len(folders) == 4
     points, labels = make_scan(0)

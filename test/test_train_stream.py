@@ -20,7 +20,7 @@ from training.simulate import Drive
 from training.simulated_stream import SimulatedStream, StreamConfig
 from training.world_pool import WorldPool, result
 
-pytest.importorskip("open3d")
+pytest.importorskip("embreex", reason="simulating needs embreex: pip install 'pvd_ros[sim]'")
 
 _DEADLINE_S = 120
 _CONFIG = StreamConfig(

@@ -1,8 +1,10 @@
 """Every setting of a training run: frozen dataclasses, filled from YAML and `key=value` overrides."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pvd_core.errors import UserError
+from pvd_core.precision import resolve_precision
+from pvd_core.segmenter import resolve_device
 from training.augment import AugmentationConfig
 from training.config_fields import apply_overrides, filled, plain, read_yaml
 from training.distillation_config import DistillationConfig
@@ -14,7 +16,9 @@ CLASS_WEIGHTS = ("none", "sqrt", "cuberoot")
 OPTIMIZERS = ("adam", "adamw")
 SCHEDULES = ("cosine", "constant")
 DATA = ("folder", "simulated")
-PRECISIONS = ("32-true", "bf16-mixed")
+PRECISIONS = ("auto", "fp32", "bf16")
+# Runs of earlier versions have these.
+_OLD_PRECISIONS = {"32-true": "fp32", "bf16-mixed": "bf16"}
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,8 @@ class TrainConfig:
     """Weights that are validated and saved are a running mean with this decay; 0 switches it off."""
     checkpoint_every_steps: int = 100
     device: str = "auto"
-    precision: str = "32-true"
+    precision: str = "fp32"
+    """fp32, bf16, or auto: bf16 where the device has it in hardware, else fp32; the run keeps which it was."""
     num_threads: int = 0
     """Threads of the network, of each process; 0 leaves it to torch, which takes one where torchrun starts several. A
     resumed run is bit-identical only with the same number."""
@@ -133,6 +138,7 @@ class TrainConfig:
         if isinstance(self.model, str):
             object.__setattr__(self, "model", {"name": self.model})
         _one_of("data", self.data, DATA)
+        object.__setattr__(self, "precision", _OLD_PRECISIONS.get(self.precision, self.precision))
         _one_of("precision", self.precision, PRECISIONS)
         positive = ("max_scans", "scan_versions", "epochs", "max_steps", "max_minutes", "batch_size", "accumulate")
         _positive("", self, (*positive, "checkpoint_every_steps"))
@@ -166,6 +172,11 @@ def load_config(path=None, overrides=()):
     if isinstance(values["model"], str):
         values["model"] = {"name": values["model"]}
     return filled(TrainConfig, apply_overrides(values, overrides))
+
+
+def with_precision(config: TrainConfig) -> TrainConfig:
+    """`config` with the number format that `auto` stands for on its device; UserError for one it does not have."""
+    return replace(config, precision=resolve_precision(config.precision, resolve_device(config.device)))
 
 
 def config_as_dict(config):

@@ -20,17 +20,20 @@ from pvd_core.segmenter import resolve_device
 # The first rank validates while the others wait in a collective: a large validation split takes longer than torch's
 # ten minutes. A rank that ends is noticed at once, by torchrun.
 _PATIENCE = datetime.timedelta(hours=4)
+# What Fabric calls our number formats.
+_FABRIC_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed"}
 _REASONS = (None, "max_minutes", "interrupted")
 
 
 def launched_fabric(config):
-    """The Fabric of a TrainConfig on this rank's device, connected to the other ranks where torchrun started some."""
+    """The Fabric of a TrainConfig, whose precision is resolved, on this rank's device, connected to the other ranks
+    where torchrun started some."""
     world_size = _num_started()
     if world_size > 1:
         return _fabric_of_ranks(config, world_size)
     device = resolve_device(config.device)
     devices = [device.index or 0] if device.type == "cuda" else 1
-    return Fabric(accelerator=device.type, devices=devices, precision=config.precision)
+    return Fabric(accelerator=device.type, devices=devices, precision=_FABRIC_PRECISION[config.precision])
 
 
 def check_single_process(command, hint=""):
@@ -75,7 +78,7 @@ def _fabric_of_ranks(config, world_size):
         strategy=strategy,
         devices=ranks_per_node,
         num_nodes=world_size // ranks_per_node,
-        precision=config.precision,
+        precision=_FABRIC_PRECISION[config.precision],
     )
     fabric.launch()
     return fabric

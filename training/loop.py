@@ -10,7 +10,7 @@ from pvd_core.labels import CLASS_NAMES
 from pvd_core.segmenter import Segmenter
 from pvd_core.weights import save_weights
 from training.checkpoint import write_atomically
-from training.config import config_as_dict, settings_without_effect
+from training.config import config_as_dict, settings_without_effect, with_precision
 from training.curves import draw_curves
 from training.distributed import agreed_reason, launched_fabric, on_first_rank
 from training.evaluate import metrics_of, score
@@ -31,6 +31,7 @@ def train(config, run_dir, resume=False, progress=None):
     "best_miou", "best_step", "weights" (the best ones), "last_weights", "num_parameters", "minutes", "run_dir". With
     several ranks the first one alone shows progress, writes and returns it; the others return None.
     """
+    config = with_precision(config)
     run, fabric = RunFolder(run_dir), launched_fabric(config)
     progress = progress if progress is not None and fabric.is_global_zero else NoProgress()
     with contextlib.ExitStack() as held:

@@ -5,7 +5,6 @@ the window. What lies at a position depends on the settings and the position alo
 """
 
 import hashlib
-import importlib.util
 import json
 import threading
 from dataclasses import asdict, dataclass
@@ -169,6 +168,7 @@ class SimulatedStream:
 
 def _check(config):
     from training.simulate.dataset import check_interval
+    from training.simulate.scanner import import_ray_caster
     from training.simulate.sensors import sensor_named
     from training.simulate.world_kinds import world_kind_named
 
@@ -177,5 +177,4 @@ def _check(config):
     for name in config.worlds:
         world_kind_named(name)
     check_interval("stream.interval_s", config.interval_s)
-    if importlib.util.find_spec("open3d") is None:
-        raise UserError("streaming simulated worlds needs Open3D: install the extra `sim` (pip install open3d)")
+    import_ray_caster()

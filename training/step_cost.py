@@ -8,6 +8,7 @@ import torch
 
 from pvd_core.benchmark.spans import SpanClock
 from pvd_core.errors import UserError
+from training.config import with_precision
 from training.distributed import check_single_process, launched_fabric
 from training.progress import NoProgress
 from training.run_folder import RunFolder
@@ -39,9 +40,10 @@ def step_cost(config, num_steps):
     if config.distillation is None:
         raise UserError("there is no distillation to measure: the settings have no section 'distillation'")
     distillation = dataclasses.replace(config.distillation, cache=None)
-    config = dataclasses.replace(config, distillation=distillation)
+    config = with_precision(dataclasses.replace(config, distillation=distillation))
     with contextlib.closing(open_data(config)) as data:
-        session = build_session(config, data, RunFolder("not written"), NoProgress(), launched_fabric(config))
+        fabric = launched_fabric(config)
+        session = build_session(config, data, RunFolder("not written"), NoProgress(), fabric)
         distilling = session.objective.module
         plain = session.fabric.setup_module(distilling.supervised)
         clock, samples = SpanClock(session.fabric.device), []

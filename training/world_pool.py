@@ -89,14 +89,14 @@ def _end_with_parent(reader):
 
 
 def _simulated(seed, sensors, worlds, num_scans, interval_s):
-    # Here, so that only these processes need Open3D.
+    # Here, so that only these processes need the ray caster.
     from training.simulate import Drive
     from training.simulate.sensors import sensor_named
 
     sensor = sensor_named(sensors[seed % len(sensors)])
     kind = worlds[seed // len(sensors) % len(worlds)]
     world = World([], [])
-    for frame in Drive(seed, num_scans, sensor.name, interval_s, jitter=True, num_threads=1, world=kind).frames():
+    for frame in Drive(seed, num_scans, sensor.name, interval_s, jitter=True, world=kind).frames():
         _add_scan(world, frame, sensor.intensity_max)
     return world
 

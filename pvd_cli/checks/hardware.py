@@ -58,11 +58,15 @@ def check_disk():
 
 
 def _bf16_on_cpu():
-    flags = _cpu_flags()
-    fast = [flag for flag in ("amx_bf16", "avx512_bf16") if flag in flags]
-    if fast:
-        return Finding("bf16 on cpu", True, f"in hardware: {', '.join(fast)}")
-    return Finding("bf16 on cpu", False, "emulated: no amx_bf16 or avx512_bf16", "use --precision fp32 on this CPU")
+    from pvd_core import onednn
+    from pvd_core.precision import bf16_flags
+
+    remedy = "precision auto takes fp32 here"
+    if not onednn.has_bfloat16():
+        return Finding("bf16 on cpu", False, "not on this processor: it needs AVX-512 or AMX", remedy)
+    if bf16_flags():
+        return Finding("bf16 on cpu", True, f"in hardware: {', '.join(bf16_flags())}")
+    return Finding("bf16 on cpu", False, "emulated and slow: no avx512_bf16 or amx_bf16", remedy)
 
 
 def _spconv(has_gpu):
@@ -90,14 +94,6 @@ def _triton(has_gpu):
         remedy = "comes with torch for CUDA" if has_gpu else "of use with a GPU only"
         return Finding("triton", False, "not installed", remedy)
     return Finding("triton", True, f"{version}{'' if has_gpu else ', idle without a GPU'}")
-
-
-def _cpu_flags():
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return set()
-    return set(next((line for line in text.splitlines() if line.startswith("flags")), "").split())
 
 
 def _cpu_name():

@@ -16,7 +16,7 @@ def label_bag(
     topic: Annotated[str | None, typer.Option(help="PointCloud2 topic; the bag's only one if left out.")] = None,
     labelled_topic: Annotated[str, typer.Option(help="Topic of the labelled clouds; TOPIC/labelled if left out.")] = "",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    precision: Annotated[str, typer.Option(help="Number format of the network.")] = "fp32",
+    precision: Annotated[str, typer.Option(help="Number format: auto, fp32, bf16; on GPUs also tf32, fp16.")] = "fp32",
     intensity_scale: Annotated[
         float, typer.Option(min=0, max=1e6, help="Factor that brings intensity to 0..1: 0.00392 (1/255) for 0..255.")
     ] = 1.0,

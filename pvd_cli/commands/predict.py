@@ -18,7 +18,7 @@ def predict(
     out: Annotated[Path, typer.Option(help="Folder for the .label files.")],
     weights: Annotated[Path | None, typer.Option(help="Weights; those that ship with pvd if left out.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    precision: Annotated[str, typer.Option(help="Number format of the network.")] = "fp32",
+    precision: Annotated[str, typer.Option(help="Number format: auto, fp32, bf16; on GPUs also tf32, fp16.")] = "fp32",
     threads: Annotated[int, typer.Option(min=0, max=256, help="Threads of the network; 0 leaves it to torch.")] = 0,
     intensity_scale: Annotated[
         float, typer.Option(min=0, max=1e6, help="Factor that brings intensity to 0..1: 0.00392 (1/255) for 0..255.")

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from pvd_core.errors import UserError
-from pvd_core.precision import check_precision
+from pvd_core.precision import resolve_precision
 from pvd_core.sparse.backends import load_backend
 
 
@@ -26,6 +26,7 @@ class Plan:
     runs: int = 100  # samples of each measurement, after warm-up
 
     def __post_init__(self):
+        object.__setattr__(self, "precisions", tuple(resolve_precision(each, self.device) for each in self.precisions))
         for name in ("backends", "precisions", "threads"):
             object.__setattr__(self, name, tuple(dict.fromkeys(getattr(self, name))))
         for name in ("networks", "scans", "backends", "precisions", "threads"):
@@ -33,8 +34,6 @@ class Plan:
                 raise UserError(f"nothing to time: {name} is empty; name one or more")
         for backend in self.backends:
             load_backend(backend)
-        for precision in self.precisions:
-            check_precision(precision, self.device)
 
     def engines(self):
         """(backend, precision, threads) of each row for a network and a scan."""

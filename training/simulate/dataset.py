@@ -91,8 +91,7 @@ def write_sequences(out_dir, lengths, seed, scan_interval_s, sensor, progress=No
 def _written(writer, chunks, num_workers):
     """Yields the path of each scan once it is written."""
     if num_workers > 1 and len(chunks) > 1:
-        one_thread_each = SequenceWriter(writer.out_dir, writer.facts, num_threads=1)
-        yield from written_by_processes(one_thread_each, chunks, min(num_workers, len(chunks)))
+        yield from written_by_processes(writer, chunks, min(num_workers, len(chunks)))
     else:
         for chunk in chunks:
             yield from writer(chunk)

@@ -48,7 +48,6 @@ class Drive:
         tilt_deg=0.0,
         jitter=False,
         is_rolling=False,
-        num_threads=0,
         world="mixed",
     ):
         """`height_m`, `tilt_deg`, `jitter`: see `mounting_of`; `world`: one of WORLD_KINDS. Every scan is measured
@@ -57,7 +56,7 @@ class Drive:
         self.seed, self.num_scans, self.scan_interval_s = seed, num_scans, scan_interval_s
         self.lidar = sensor_named(sensor)
         self.mounting = mounting_of(self.lidar, seed, height_m, tilt_deg, jitter)
-        self._is_rolling, self._num_threads = is_rolling, num_threads
+        self._is_rolling = is_rolling
         kind = world_kind_named(world)
         self._speed_mps = kind.speed_mps
         self.world = StreetWorld(seed, self._ego_s(num_scans * scan_interval_s) + 2 * _START_M, kind)
@@ -73,7 +72,7 @@ class Drive:
 
     def frames(self, first_scan=0):
         """Yields the frames from `first_scan` on."""
-        scanner = Scanner(self.lidar, np.random.default_rng([self.seed, 9]), self._num_threads)
+        scanner = Scanner(self.lidar, np.random.default_rng([self.seed, 9]))
         window = None
         for index in range(first_scan, self.num_scans):
             stamp_s = self.stamp_s(index)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pvd_core.errors import UserError
 from training.simulate.edges import reported_surfaces
 from training.simulate.response import Response, Surfaces
 
@@ -39,11 +40,6 @@ class Sweep:
     """Points are given in the scan's frame, as KITTI's; else in the sensor's at their time, as drivers send them."""
 
 
-def still_sweep(pose, num_azimuths):
-    """The sweep of a sensor that stands."""
-    return Sweep(pose, np.broadcast_to(pose, (num_azimuths, 4, 4)), is_deskewed=False)
-
-
 @dataclass(frozen=True)
 class _Target:
     """What rays are cast at. The mesh itself is not kept: the ray caster has a copy, and a street's takes 70 MB."""
@@ -56,10 +52,10 @@ class _Target:
 class Scanner:
     """Holds the static geometry as a ray casting scene; what moves is handed over scan by scan."""
 
-    def __init__(self, sensor, random=None, num_threads=0):
-        """`random` draws this specimen's gains and its drive's brightness; `num_threads` 0: as many as cores."""
-        self._open3d = _import_open3d()
-        self.sensor, self._num_threads = sensor, num_threads
+    def __init__(self, sensor, random=None):
+        """`random` draws this specimen's gains and its drive's brightness."""
+        self._make_scene, self._add_mesh = import_ray_caster()
+        self.sensor = sensor
         self._response = Response(sensor, np.random.default_rng(0) if random is None else random)
         self._seen = np.flatnonzero(sensor.sees().ravel())
         self._directions_RA3 = sensor.directions().astype(np.float32)
@@ -101,21 +97,20 @@ class Scanner:
         return np.tile(columns, self.sensor.num_rings)
 
     def _target(self, mesh):
-        scene = self._open3d.t.geometry.RaycastingScene(nthreads=self._num_threads)
-        vertices = (mesh.vertices - self._origin).astype(np.float32)
-        scene.add_triangles(
-            self._open3d.core.Tensor(vertices), self._open3d.core.Tensor(mesh.triangles.astype(np.uint32))
-        )
+        # Robust: a ray that meets an edge between two triangles hits one of them.
+        scene = self._make_scene(robust=True)
+        self._add_mesh(scene, (mesh.vertices - self._origin).astype(np.float32), mesh.triangles)
         return _Target(scene, {name: getattr(mesh, name) for name in _COLUMNS})
 
     def _cast(self, target, rays_B6, beams):
         """(beams, what they hit by name) of those of the listed beams that hit something."""
-        result = target.scene.cast_rays(self._open3d.core.Tensor(rays_B6[beams]), nthreads=self._num_threads)
-        ranges = result["t_hit"].numpy()
-        hit = np.flatnonzero(np.isfinite(ranges))
-        beams, triangle = beams[hit], result["primitive_ids"].numpy()[hit]
-        normals = result["primitive_normals"].numpy()[hit]
-        found = {"ranges": ranges[hit], "cosines": np.abs(np.einsum("nc,nc->n", normals, rays_B6[beams, 3:]))}
+        origins, directions = (np.ascontiguousarray(part) for part in np.hsplit(rays_B6[beams], 2))
+        nowhere = np.full(len(beams), np.inf, np.float32)
+        result = target.scene.run(origins, directions, dists=nowhere, output=True)
+        hit = np.flatnonzero(np.isfinite(result["tfar"]))
+        beams, triangle = beams[hit], result["primID"][hit]
+        normals = _unit(result["Ng"][hit])
+        found = {"ranges": result["tfar"][hit], "cosines": np.abs(np.einsum("nc,nc->n", normals, rays_B6[beams, 3:]))}
         return beams, found | {name: column[triangle] for name, column in target.columns.items()}
 
     def _sense(self, hits, rays_B6, sweep, random):
@@ -174,9 +169,19 @@ def _take_nearer(hits, beams, found):
         column[beams] = found[name][is_nearer]
 
 
-def _import_open3d():
+def _unit(normals_N3):
+    """The rows, each of length 1: in the order of operations of the scans whose checksums are kept."""
+    x, y, z = normals_N3.T
+    return normals_N3 * (np.float32(1) / np.sqrt(x * x + y * y + z * z))[:, None]
+
+
+def import_ray_caster():
+    """(class of scenes, class that adds a mesh to one) of embreex; UserError where it is not installed."""
     try:
-        import open3d
+        from embreex.mesh_construction import TriangleMesh
+        from embreex.rtcore_scene import EmbreeScene
     except ImportError as error:
-        raise ImportError("simulating needs Open3D: install the extra `sim` (pip install open3d)") from error
-    return open3d
+        raise UserError(
+            f"simulating needs embreex, the ray caster ({error}): pip install 'pvd_ros[sim]', or pip install embreex"
+        ) from error
+    return EmbreeScene, TriangleMesh

@@ -16,8 +16,8 @@ _CAMERA_OFFSETS_M = (0.0, 0.54, -0.06, 0.48)
 class SequenceWriter:
     """Writes any stretch of any sequence of one data set; travels to other processes."""
 
-    def __init__(self, out_dir, facts, num_threads=0):
-        self.out_dir, self.facts, self.num_threads = out_dir, facts, num_threads
+    def __init__(self, out_dir, facts):
+        self.out_dir, self.facts = out_dir, facts
 
     def prepare(self, name):
         """Writes everything of sequence `name` but its scans; returns the indices of the scans it lacks."""
@@ -53,7 +53,6 @@ class SequenceWriter:
             jitter=facts["jitter"],
             is_rolling=facts["is_rolling"],
             world=facts["world"],
-            num_threads=self.num_threads,
         )
 
 
