@@ -53,7 +53,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=["pvd_core*", "training*", "pvd_ros*", "pvd_cli*"]),
-    package_data={"pvd_core": ["weights/*.safetensors", "sparse/backends/*.json"]},
+    package_data={"pvd_core": ["shipped/*.safetensors", "sparse/backends/*.json"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pvd_core.borders.errors import UserError
 from pvd_core.clouds import read_cloud
-from pvd_core.errors import UserError
 
 # Simulated time starts at 0, which ROS nodes take for "no stamp".
 FIRST_STAMP_NS = 1_700_000_000 * 10**9

@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from pvd_core.errors import UserError
+from pvd_core.borders.errors import UserError
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pvd_core.errors import UserError
-from pvd_core.files import written_atomically
-from pvd_core.labels import UnknownLabelError, class_ids_from_raw, raw_from_class_ids
+from pvd_core.borders.errors import UserError
+from pvd_core.borders.files import written_atomically
+from pvd_core.taxonomy import UnknownLabelError, class_ids_from_raw, raw_from_class_ids
 
 
 def label_paths(clouds, inputs, out):

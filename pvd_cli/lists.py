@@ -7,6 +7,6 @@ def names_in(text):
 
 def scans_in(text):
     """What ScanFolder takes: the name of a split, or sequences."""
-    from training.dataset import SPLITS
+    from training.data.dataset import SPLITS
 
     return text if text in SPLITS else names_in(text)

@@ -22,7 +22,7 @@ from pvd_cli.commands.submit import submit
 from pvd_cli.commands.train import train
 from pvd_cli.commands.view import view
 from pvd_cli.errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, print_error
-from pvd_core.errors import UserError
+from pvd_core.borders.errors import UserError
 
 COMMANDS = (
     simulate,

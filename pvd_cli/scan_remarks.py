@@ -2,8 +2,8 @@
 
 import sys
 
-from pvd_core.intensity import remark_on_intensity
-from pvd_core.measured import is_measured
+from pvd_core.clouds.intensity import remark_on_intensity
+from pvd_core.clouds.measured import is_measured
 
 
 class ScanRemarks:

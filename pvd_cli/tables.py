@@ -4,7 +4,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from pvd_core.labels import CLASS_COLOURS, CLASS_NAMES
+from pvd_core.taxonomy import CLASS_COLOURS, CLASS_NAMES
 
 PERCENTILES = (50, 90, 99)
 

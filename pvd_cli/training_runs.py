@@ -3,16 +3,16 @@
 import typer
 
 from pvd_cli.errors import EXIT_INTERRUPTED
-from pvd_core.counted import counted
-from pvd_core.errors import UserError
+from pvd_core.borders.errors import UserError
+from pvd_core.borders.wording import counted
 
 
 def start_or_resume(dataset, out, config, overrides, resume):
     """Runs a training by the options of a command; `resume`, the folder of a run, stands in for all the others."""
-    from training.config import load_config
-    from training.loop import train
-    from training.progress import ConsoleProgress
-    from training.run_folder import RunFolder, read_run_config
+    from training.run.config import load_config
+    from training.run.loop import train
+    from training.run.progress import ConsoleProgress
+    from training.run.run_folder import RunFolder, read_run_config
 
     if resume is not None:
         if dataset or out or config:
@@ -33,7 +33,7 @@ def start_or_resume(dataset, out, config, overrides, resume):
 
 def settings_of(dataset, config, overrides):
     """TrainConfig of a new run on the folder `dataset`, by the file `config` or without one."""
-    from training.config import load_config
+    from training.run.config import load_config
 
     if dataset is None and config is None:
         raise UserError("no data: name the DATASET folder (`pvd simulate data/drive` makes one)")

@@ -12,4 +12,4 @@ if "OMP_WAIT_POLICY" not in os.environ:
 
 def default_weights() -> Path:
     """Path of the weights that ship with the package."""
-    return Path(__file__).parent / "weights" / "default.safetensors"
+    return Path(__file__).parent / "shipped" / "default.safetensors"

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from pvd_core.borders.errors import UserError
 from pvd_core.clouds.example import spinning_scan
-from pvd_core.device import DeviceRunner
-from pvd_core.device.frozen import frozen
-from pvd_core.device.message import ArrayLayout, points_of_bytes
-from pvd_core.errors import UserError
-from pvd_core.measured import is_measured, measured_points
-from pvd_core.memory import keep_freed_memory
-from pvd_core.precision import PRECISIONS, computing_in, resolve_precision
+from pvd_core.clouds.measured import is_measured, measured_points
+from pvd_core.programs import DeviceRunner
+from pvd_core.programs.frozen import frozen
+from pvd_core.programs.message import ArrayLayout, points_of_bytes
+from pvd_core.runtime.memory import keep_freed_memory
+from pvd_core.runtime.precision import PRECISIONS, computing_in, resolve_precision
 from pvd_core.sparse.backends import reference
 from pvd_core.sparse.backends.choose import backend_for
 from pvd_core.voxels import voxelise

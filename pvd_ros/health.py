@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pvd_core.counted import counted
+from pvd_core.borders.wording import counted
 
 OK, WARN, ERROR = 0, 1, 2
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pvd_core.labels import CLASS_COLOURS, CLASS_NAMES
+from pvd_core.taxonomy import CLASS_COLOURS, CLASS_NAMES
 
 FIRST_HEIGHT_M = 2.0
 LINE_M = 1.2

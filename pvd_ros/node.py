@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from pvd_core.errors import UserError
+from pvd_core.borders.errors import UserError
 from pvd_ros.parameters import SPECS
 from pvd_ros.ros_session import require_rclpy, ros_context, stop_on_signals
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
-from pvd_core.errors import UserError
+from pvd_core.borders.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,11 @@ SPECS = (
     Spec("points_in", "/velodyne_points", "topic of the sensor_msgs/PointCloud2 to label"),
     Spec("weights", "", "path of a .safetensors file; empty: the weights shipped with the package"),
     Spec("device", "auto", "auto, cpu, cuda or cuda:N; auto takes the GPU when there is one"),
-    Spec("precision", "fp32", "number format of the network: fp32, bf16, auto (bf16 where the device has it in hardware); GPUs: tf32, fp16"),
+    Spec(
+        "precision",
+        "fp32",
+        "number format of the network: fp32, bf16, auto (what the device has); on GPUs tf32, fp16",
+    ),
     Spec("num_threads", 0, "CPU threads of the network; 0 leaves the choice to torch", limits=(0, 256)),
     Spec("autostart", True, "configure and activate at start; false waits for a lifecycle manager"),
     Spec(

@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Event
 
-from pvd_core.counted import counted
-from pvd_core.errors import UserError
-from pvd_core.files import check_output
+from pvd_core.borders.errors import UserError
+from pvd_core.borders.files import check_output
+from pvd_core.borders.wording import counted
 from pvd_ros.bags.reader import cloud_topic, open_bag, raw_messages
 from pvd_ros.bags.types import cloud_from_bytes, stamp_of
 from pvd_ros.codec import MalformedCloudError

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event
 
-from pvd_core.errors import UserError
+from pvd_core.borders.errors import UserError
 from pvd_ros.transport import use_shipped_profile
 
 

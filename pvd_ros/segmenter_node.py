@@ -16,8 +16,8 @@ from std_msgs.msg import Float64MultiArray
 from visualization_msgs.msg import MarkerArray
 
 from pvd_core import default_weights
-from pvd_core.errors import UserError
-from pvd_core.files import check_output, written_atomically
+from pvd_core.borders.errors import UserError
+from pvd_core.borders.files import check_output, written_atomically
 from pvd_ros.bags.types import stamp_of
 from pvd_ros.codec import rclpy_cloud_types
 from pvd_ros.counters import CloudCounters, StampGaps

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from pvd_core.errors import UserError
+from pvd_core.borders.errors import UserError
 
 
 def config_file(name: str) -> Path:

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable
 from threading import Thread
 
-from pvd_core.intensity import remark_on_intensity
+from pvd_core.clouds.intensity import remark_on_intensity
 from pvd_ros.bags.types import stamp_of
 from pvd_ros.codec import DecodedCloud, MalformedCloudError
 from pvd_ros.counters import CloudCounters

@@ -14,9 +14,9 @@ import numpy as np
 from pvd_cli.picture import save_prediction_picture
 from pvd_core import default_weights
 from pvd_core.clouds import read_cloud
-from pvd_core.measured import is_measured
+from pvd_core.clouds.measured import is_measured
 from pvd_core.segmenter import Segmenter
-from training.augmentation.geometry import rotated_about_z
+from training.data.augmentation.geometry import rotated_about_z
 
 _BYTE = 1 / 255
 _TRAINED_HEIGHT_M = 1.73  # of the sensor above the road

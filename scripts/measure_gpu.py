@@ -20,18 +20,23 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from pvd_core import default_weights  # noqa: E402
-from pvd_core.benchmark import hardware, versions  # noqa: E402
+from pvd_core.borders.errors import UserError  # noqa: E402
+from pvd_core.borders.files import written_atomically  # noqa: E402
 from pvd_core.clouds import find_clouds, read_cloud  # noqa: E402
-from pvd_core.device.message import ArrayLayout  # noqa: E402
-from pvd_core.errors import UserError  # noqa: E402
-from pvd_core.files import written_atomically  # noqa: E402
-from pvd_core.measured import is_measured, measured_points  # noqa: E402
+from pvd_core.clouds.measured import is_measured, measured_points  # noqa: E402
 from pvd_core.models import build_model  # noqa: E402
+from pvd_core.programs.message import ArrayLayout  # noqa: E402
+from pvd_core.runtime.hardware import hardware, versions  # noqa: E402
 from pvd_core.segmenter import Segmenter, resolve_device  # noqa: E402
 from pvd_core.weights import load_model, save_weights  # noqa: E402
 
 STEPS = ("tests", "tune", "bench", "latency", "accuracy")
-TESTS = ("test_triton_backend.py", "test_triton_tuning.py", "test_device_pipeline.py", "test_device_gpu.py")
+TESTS = (
+    "sparse/test_triton_backend.py",
+    "sparse/test_triton_tuning.py",
+    "programs/test_device_pipeline.py",
+    "programs/test_device_gpu.py",
+)
 _WARM_UP_CLOUDS = 10
 
 
@@ -103,7 +108,7 @@ def _weights_of(model, folder):
 
 
 def _test(options):
-    command = [sys.executable, "-m", "pytest", "-q", *(str(ROOT / "test" / name) for name in TESTS)]
+    command = [sys.executable, "-m", "pytest", "-q", *(str(ROOT / "test" / "core" / name) for name in TESTS)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     (options.out / "tests.txt").write_text(done.stdout + done.stderr)
     lines = done.stdout.strip().splitlines() or ["no output"]
@@ -188,8 +193,8 @@ def _label_ms(segmenter, data, layout):
 
 def _accuracy(weights, device, clouds, options):
     """Rows: labels of each precision against those of fp32, and its mIoU where a data set is given."""
-    from training.dataset import ScanFolder
-    from training.evaluate import metrics_of, score
+    from training.data.dataset import ScanFolder
+    from training.judge.evaluate import metrics_of, score
 
     rows, expected = [], None
     for precision in ("fp32", *(name for name in options.precision if name != "fp32")):

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from pvd_cli.checks.finding import Finding, installed_version
-from pvd_core.counted import counted
+from pvd_core.borders.wording import counted
 
 _LEAST_FREE_GB = 5
 
@@ -59,7 +59,7 @@ def check_disk():
 
 def _bf16_on_cpu():
     from pvd_core import onednn
-    from pvd_core.precision import bf16_flags
+    from pvd_core.runtime.precision import bf16_flags
 
     remedy = "precision auto takes fp32 here"
     if not onednn.has_bfloat16():

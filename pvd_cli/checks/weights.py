@@ -2,7 +2,7 @@
 
 from pvd_cli.checks.finding import Finding
 from pvd_core import default_weights
-from pvd_core.errors import UserError
+from pvd_core.borders.errors import UserError
 
 
 def check_weights():

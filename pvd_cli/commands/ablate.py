@@ -7,8 +7,8 @@ import typer
 
 from pvd_cli.errors import EXIT_INTERRUPTED, optional_packages
 from pvd_cli.lists import names_in
-from pvd_core.counted import counted
-from pvd_core.errors import UserError
+from pvd_core.borders.errors import UserError
+from pvd_core.borders.wording import counted
 
 
 def ablate(
@@ -45,7 +45,7 @@ def ablate(
     with optional_packages("train", "training"):
         from training.ablation.grid import read_grid
         from training.ablation.plan import make_plan
-        from training.distributed import check_single_process
+        from training.run.distributed import check_single_process
 
     check_single_process("pvd ablate", ", as often as you like; processes with the same --out share the runs out")
     overrides = [*(set_ or ()), *([f"seeds={_whole_numbers(seeds)}"] if seeds else [])]
@@ -68,7 +68,7 @@ def _run(grid, plan, data, out):
     from training.ablation.plan import prepare_data
     from training.ablation.results import write_results
     from training.ablation.worker import RunInterruptedError, work
-    from training.progress import ConsoleProgress
+    from training.run.progress import ConsoleProgress
 
     prepare_data(grid, data, out)
     results = Path(out, grid.name)

@@ -8,7 +8,7 @@ import typer
 
 from pvd_cli.errors import interruptible, optional_packages
 from pvd_cli.lists import scans_in
-from pvd_core.counted import counted
+from pvd_core.borders.wording import counted
 
 
 def balance(
@@ -30,15 +30,15 @@ def balance(
       pvd balance kitti --weights runs/kitti/best.safetensors --out balanced.safetensors --max-scans 500
     """
     from pvd_cli.progress import Steps
-    from pvd_core.errors import UserError
-    from pvd_core.files import check_output
-    from pvd_core.labels import CLASS_NAMES
+    from pvd_core.borders.errors import UserError
+    from pvd_core.borders.files import check_output
     from pvd_core.segmenter import Segmenter
+    from pvd_core.taxonomy import CLASS_NAMES
     from pvd_core.weights import save_weights
 
     with optional_packages("train", "balancing"):
-        from training.balance import balance_classes
-        from training.dataset import SPLITS, ScanFolder
+        from training.data.dataset import SPLITS, ScanFolder
+        from training.judge.balance import balance_classes
 
     if out.suffix != ".safetensors":
         raise UserError(f"--out is {out}: name a .safetensors file")

@@ -8,7 +8,7 @@ import typer
 
 from pvd_cli.errors import interruptible
 from pvd_cli.lists import names_in
-from pvd_core.errors import UserError
+from pvd_core.borders.errors import UserError
 
 # The protocol of the PVD paper; parts and sizes are steadier, and some of them take seconds a run.
 _RUNS, _RUNS_OF_PARTS = 100, 10
@@ -59,7 +59,7 @@ def bench(
       pvd bench scan.bin --growth --points 10000,100000
       pvd bench scan.bin --model cylinder3d-0.25x,cylinder3d-0.5x --train
     """
-    from pvd_cli.bench_files import check_new_output, with_circumstances, write_result
+    from pvd_cli.bench.files import check_new_output, with_circumstances, write_result
     from pvd_cli.progress import Steps
     from pvd_core import benchmark as measure
     from pvd_core.clouds import find_clouds, read_cloud

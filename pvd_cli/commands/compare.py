@@ -7,7 +7,7 @@ import typer
 
 from pvd_cli.errors import interruptible, optional_packages
 from pvd_cli.lists import names_in
-from pvd_core.errors import UserError
+from pvd_core.borders.errors import UserError
 
 
 def compare(

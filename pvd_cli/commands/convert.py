@@ -21,7 +21,7 @@ def convert(
       pvd convert cyl_sem_1.0x_71_8.pt cylinder3d.safetensors --layout spconv1 --kernels as_trained
       pvd convert mine.pt mine.safetensors --layout spconv2 --kernels as_written
     """
-    from pvd_core.convert import convert_checkpoint
+    from pvd_core.weights.convert import convert_checkpoint
 
     facts = convert_checkpoint(checkpoint, output, layout=layout, kernels=kernels)
     settings = ", ".join(f"{key} {value}" for key, value in facts["model"].items())

@@ -7,7 +7,7 @@ import typer
 
 from pvd_cli.errors import interruptible, optional_packages
 from pvd_cli.lists import names_in
-from pvd_core.counted import counted
+from pvd_core.borders.wording import counted
 
 
 def dataset(
@@ -35,8 +35,8 @@ def dataset(
     from pvd_cli.progress import Steps
 
     with optional_packages("sim", "the simulator"):
-        from training.benchmarks import benchmark_named, check, make
-        from training.benchmarks import refresh as write_fingerprints
+        from training.data.benchmarks import benchmark_named, check, make
+        from training.data.benchmarks import refresh as write_fingerprints
     benchmark = benchmark_named(name)
     splits = tuple(names_in(split))
     sequences = benchmark.sequences(splits)

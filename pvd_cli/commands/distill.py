@@ -8,7 +8,7 @@ import typer
 
 from pvd_cli.errors import optional_packages
 from pvd_cli.training_runs import settings_of, start_or_resume
-from pvd_core.errors import UserError
+from pvd_core.borders.errors import UserError
 
 _SMALL_RUN = (
     "epochs=null",
@@ -54,7 +54,7 @@ def distill(
       pvd distill --dry-run
     """
     with optional_packages("train", "distillation"):
-        import training.loop  # noqa: F401 - its packages are there or named
+        import training.run.loop  # noqa: F401 - its packages are there or named
 
     overrides = list(set_ or ())
     if dry_run:
@@ -82,7 +82,7 @@ def distill(
 
 def _chosen(method, config):
     """Overrides that choose a method; coefficients that a config file has for another one are left out."""
-    from training.config_fields import read_yaml
+    from pvd_core.borders.settings import read_yaml
 
     in_file = read_yaml(config).get("distillation") if config is not None else None
     in_file = in_file if isinstance(in_file, dict) else {}
@@ -95,7 +95,7 @@ def _chosen(method, config):
 
 
 def _print_step_cost(settings, num_steps):
-    from training.step_cost import step_cost
+    from pvd_cli.bench.step_cost import step_cost
 
     cost = step_cost(settings, num_steps)
     print(
@@ -108,10 +108,10 @@ def _dry_run(method, overrides):
     """Simulates a drive, trains a teacher and a student for some steps, distils, scores the result."""
     import tempfile
 
-    from training.config import load_config
-    from training.evaluate import evaluate
-    from training.loop import train
-    from training.progress import ConsoleProgress
+    from training.judge.evaluate import evaluate
+    from training.run.config import load_config
+    from training.run.loop import train
+    from training.run.progress import ConsoleProgress
 
     with optional_packages("sim", "--dry-run"):
         from training.simulate.dataset import write_dataset

@@ -26,7 +26,7 @@ def doctor(
 
     from pvd_cli.checks import CHECKS
     from pvd_cli.errors import EXIT_USER_ERROR
-    from pvd_core.files import written_atomically
+    from pvd_core.borders.files import written_atomically
 
     console = Console(highlight=False, soft_wrap=True)
     findings = [finding for check in CHECKS for finding in check()]

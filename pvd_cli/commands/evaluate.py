@@ -9,7 +9,7 @@ import typer
 
 from pvd_cli.errors import interruptible, optional_packages
 from pvd_cli.lists import names_in, scans_in
-from pvd_core.counted import counted
+from pvd_core.borders.wording import counted
 
 
 def evaluate(
@@ -43,11 +43,11 @@ def evaluate(
     from pvd_cli.progress import Steps
     from pvd_cli.tables import print_confusions, print_iou, print_iou_by_distance
     from pvd_core import default_weights
-    from pvd_core.files import check_output, written_atomically
+    from pvd_core.borders.files import check_output, written_atomically
 
     with optional_packages("train", "evaluation"):
-        from training.benchmarks import benchmark_named, check
-        from training.evaluate import evaluate as score_dataset
+        from training.data.benchmarks import benchmark_named, check
+        from training.judge.evaluate import evaluate as score_dataset
 
     if json_file is not None:
         check_output(json_file)

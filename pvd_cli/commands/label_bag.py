@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pvd_cli.errors import interruptible, optional_packages
-from pvd_core.errors import UserError
+from pvd_core.borders.errors import UserError
 
 
 def label_bag(

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from pvd_cli.errors import EXIT_USER_ERROR, interruptible, optional_packages, print_error
-from pvd_core.counted import counted
-from pvd_core.errors import UserError
+from pvd_core.borders.errors import UserError
+from pvd_core.borders.wording import counted
 
 
 def predict(
@@ -52,10 +52,10 @@ def predict(
     from pvd_cli.progress import tracked
     from pvd_cli.scan_remarks import ScanRemarks
     from pvd_core import default_weights
+    from pvd_core.borders.files import check_output_folder
     from pvd_core.clouds import CloudFileError, find_clouds, read_cloud
-    from pvd_core.files import check_output_folder
-    from pvd_core.metrics import ConfusionMatrix
     from pvd_core.segmenter import Segmenter
+    from training.judge.metrics import ConfusionMatrix
 
     clouds = find_clouds(inputs)
     paths = label_paths(clouds, inputs, out)

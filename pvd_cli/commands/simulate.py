@@ -7,8 +7,8 @@ import typer
 
 from pvd_cli.errors import interruptible, optional_packages
 from pvd_cli.lists import names_in
-from pvd_core.counted import counted
-from pvd_core.errors import UserError, unknown_name
+from pvd_core.borders.errors import UserError, unknown_name
+from pvd_core.borders.wording import counted
 
 
 def simulate(
@@ -61,7 +61,7 @@ def simulate(
       pvd simulate data/short --scans 120 --bag data/short_bag --topic /velodyne_points
     """
     from pvd_cli.progress import Steps
-    from pvd_core.files import check_output
+    from pvd_core.borders.files import check_output
 
     with optional_packages("sim", "the simulator"):
         from training.simulate.dataset import TRAIN_SEQUENCES, VALID_SEQUENCES, write_dataset

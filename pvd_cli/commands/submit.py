@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from pvd_cli.errors import EXIT_USER_ERROR, interruptible, optional_packages, print_error
-from pvd_core.counted import counted
-from pvd_core.errors import UserError
+from pvd_core.borders.errors import UserError
+from pvd_core.borders.wording import counted
 
 
 def submit(
@@ -33,11 +33,11 @@ def submit(
     """
     from pvd_cli.progress import Steps
     from pvd_core import default_weights
-    from pvd_core.files import check_output
+    from pvd_core.borders.files import check_output
     from pvd_core.segmenter import Segmenter
 
     with optional_packages("train", "submission"):
-        from training.submission import check_submission, write_submission
+        from training.judge.submission import check_submission, write_submission
 
     if not check:
         if out.exists():

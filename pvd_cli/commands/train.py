@@ -7,8 +7,8 @@ import typer
 
 from pvd_cli.errors import EXIT_INTERRUPTED, optional_packages
 from pvd_cli.training_runs import settings_of, start_or_resume
-from pvd_core.counted import counted
-from pvd_core.errors import UserError
+from pvd_core.borders.errors import UserError
+from pvd_core.borders.wording import counted
 
 _FEW_STEPS = ("epochs=null", "max_steps=3", "validation.max_scans=1", "validation.every_steps=0")
 _SMALL = ("batch_size=1", "model.name=cylinder3d-compact")
@@ -49,7 +49,7 @@ def train(
       pvd train --dry-run
     """
     with optional_packages("train", "training"):
-        import training.loop  # noqa: F401 - its packages are there or named
+        import training.run.loop  # noqa: F401 - its packages are there or named
 
     overrides = list(set_ or ())
     if dry_run:
@@ -64,8 +64,8 @@ def _dry_run(dataset, config, overrides):
     """What is given decides the data, the network and the batch; only the number of steps and scans is reduced."""
     import tempfile
 
-    from training.loop import train as run_training
-    from training.progress import ConsoleProgress
+    from training.run.loop import train as run_training
+    from training.run.progress import ConsoleProgress
 
     with tempfile.TemporaryDirectory(prefix="pvd_dry_run_") as folder:
         if dataset is None and config is None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pvd_cli.errors import optional_packages
-from pvd_core.errors import UserError
+from pvd_core.borders.errors import UserError
 
 
 def view(
@@ -46,8 +46,8 @@ def view(
     from pvd_cli.view.networks import named_weights
     from pvd_cli.view.scans import ViewedScans
     from pvd_core import default_weights
+    from pvd_core.borders.files import check_output, check_output_folder
     from pvd_core.clouds import find_clouds
-    from pvd_core.files import check_output, check_output_folder
     from pvd_core.segmenter import Segmenter
 
     with optional_packages("view", "viewing"):
@@ -80,7 +80,7 @@ def view(
 def _check_class(name):
     import difflib
 
-    from pvd_core.labels import CLASS_NAMES
+    from pvd_core.taxonomy import CLASS_NAMES
 
     if name is not None and name not in CLASS_NAMES:
         close = difflib.get_close_matches(name, CLASS_NAMES, n=1)

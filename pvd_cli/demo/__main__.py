@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pvd_cli.errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, optional_packages, print_error
-from pvd_core.errors import UserError
+from pvd_core.borders.errors import UserError
 
 
 def demo(
@@ -31,7 +31,7 @@ def demo(
     from pvd_cli.demo.live import label_live
     from pvd_cli.demo.results import judge, print_results, write_picture, write_report
     from pvd_core import default_weights
-    from pvd_core.files import held_alone
+    from pvd_core.borders.files import held_alone
     from pvd_core.weights import read_facts
 
     with optional_packages("ros", "the demo"):

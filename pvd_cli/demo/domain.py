@@ -2,8 +2,8 @@
 
 from contextlib import ExitStack, contextmanager
 
-from pvd_core.errors import UserError
-from pvd_core.files import locked
+from pvd_core.borders.errors import UserError
+from pvd_core.borders.files import locked
 
 # Linux hands out ports up to 60999; those of these domains lie above, and people seldom choose them by hand.
 _DOMAINS = range(215, 233)

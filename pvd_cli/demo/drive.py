@@ -7,8 +7,8 @@ from pathlib import Path
 from pvd_cli.bags import sequence_frames, write_sequence_bag
 from pvd_cli.errors import optional_packages
 from pvd_cli.progress import Steps
-from pvd_core.counted import counted
-from pvd_core.errors import UserError
+from pvd_core.borders.errors import UserError
+from pvd_core.borders.wording import counted
 
 _MARKER = ".pvd_demo"
 _TOPIC = "/velodyne_points"

@@ -10,7 +10,7 @@ from pathlib import Path
 from pvd_cli.demo.domain import free_domain
 from pvd_cli.demo.processes import Child
 from pvd_cli.progress import Steps
-from pvd_core.errors import UserError
+from pvd_core.borders.errors import UserError
 
 _LABELLED_TOPIC = "/segmenter/points"
 _READY_S = 120

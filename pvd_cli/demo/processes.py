@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from pvd_core.errors import UserError
+from pvd_core.borders.errors import UserError
 
 _POLL_S = 0.05
 _GRACE_S = 10

@@ -5,13 +5,13 @@ import json
 import numpy as np
 
 from pvd_cli.tables import print_iou, print_latency
-from pvd_core.counted import counted
-from pvd_core.errors import UserError
-from pvd_core.files import written_atomically
-from pvd_core.labels import class_ids_from_raw
-from pvd_core.metrics import ConfusionMatrix
+from pvd_core.borders.errors import UserError
+from pvd_core.borders.files import written_atomically
+from pvd_core.borders.wording import counted
+from pvd_core.taxonomy import class_ids_from_raw
 from pvd_ros.bags import read_clouds
 from pvd_ros.bags.types import stamp_of
+from training.judge.metrics import ConfusionMatrix
 
 
 def judge(drive, run):

@@ -7,12 +7,12 @@ import matplotlib
 import numpy as np
 import torch
 
-from pvd_core.errors import UserError
-from pvd_core.files import written_atomically
-from pvd_core.labels import MINORITY_CLASSES
+from pvd_core.borders.errors import UserError
+from pvd_core.borders.files import written_atomically
+from pvd_core.clouds.measured import is_measured, measured_points
 from pvd_core.losses.affinity import affinity_matrix
 from pvd_core.losses.supervoxels import SupervoxelPartition, class_factor, sampling_weights
-from pvd_core.measured import is_measured, measured_points
+from pvd_core.taxonomy import MINORITY_CLASSES
 from pvd_core.voxels import majority_labels
 
 matplotlib.use("Agg")

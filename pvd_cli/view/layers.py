@@ -3,7 +3,7 @@
 import numpy as np
 
 from pvd_cli.picture import class_colours, input_colours
-from pvd_core.labels import CLASS_NAMES
+from pvd_core.taxonomy import CLASS_NAMES
 
 _RIGHT, _WRONG, _UNKNOWN = (0.45, 0.50, 0.55), (1.0, 0.16, 0.16), (0.18, 0.20, 0.23)
 _DIMMED = 0.12

@@ -1,6 +1,6 @@
 """Which weights files are looked at, and what pictures call them."""
 
-from pvd_core.errors import UserError
+from pvd_core.borders.errors import UserError
 
 # Of the files in the folder of a training run.
 _STEMS_OF_RUNS = ("best", "last")

@@ -4,8 +4,8 @@ import numpy as np
 
 from pvd_cli.picture import save_panels
 from pvd_cli.view.layers import class_names_of, only_class
-from pvd_core.errors import UserError
-from pvd_core.labels import CLASS_NAMES
+from pvd_core.borders.errors import UserError
+from pvd_core.taxonomy import CLASS_NAMES
 
 
 def save_sheet(folder, scan, class_name=None, errors_only=False):

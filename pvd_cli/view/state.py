@@ -1,7 +1,7 @@
 """What is on show: which scan, which layer, which class. Without a window, so that it can be tested."""
 
 from pvd_cli.view.layers import class_names_of, only_class
-from pvd_core.labels import CLASS_NAMES
+from pvd_core.taxonomy import CLASS_NAMES
 
 KEYS = {
     "N": "next scan",

@@ -7,7 +7,7 @@ import numpy as np
 import open3d
 
 from pvd_cli.view.state import KEYS
-from pvd_core.errors import UserError
+from pvd_core.borders.errors import UserError
 
 _WIDTH, _HEIGHT, _POINT_SIZE = 1600, 1000, 2.0
 _NO_WINDOW = "no window could be opened: this machine has no display; --png FOLDER writes pictures instead"

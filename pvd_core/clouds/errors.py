@@ -1,6 +1,6 @@
 """The error of a file that does not hold a point cloud as it should."""
 
-from pvd_core.errors import UserError
+from pvd_core.borders.errors import UserError
 
 
 class CloudFileError(UserError):

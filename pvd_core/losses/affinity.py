@@ -5,7 +5,7 @@ K supervoxels, N rows of each, D channels (student's and teacher's may differ).
 
 import torch
 
-from pvd_core.ranks import sum_over_ranks
+from pvd_core.runtime.ranks import sum_over_ranks
 
 AFFINITY_NORMS = ("padded", "valid")
 _LEAST_NORM = 1e-8

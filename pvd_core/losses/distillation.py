@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from pvd_core.models.output import SegmentationOutput
-from pvd_core.ranks import num_ranks
+from pvd_core.runtime.ranks import num_ranks
 from pvd_core.voxels import VoxelBatch
 
 

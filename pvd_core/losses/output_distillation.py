@@ -2,7 +2,7 @@
 
 import torch
 
-from pvd_core.ranks import sum_over_ranks
+from pvd_core.runtime.ranks import sum_over_ranks
 
 DIRECTIONS = ("teacher_student", "student_teacher")
 

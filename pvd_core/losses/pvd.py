@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from pvd_core.errors import UserError
-from pvd_core.labels import MINORITY_CLASSES
+from pvd_core.borders.errors import UserError
 from pvd_core.losses.affinity import AFFINITY_NORMS, affinity_loss
 from pvd_core.losses.output_distillation import DIRECTIONS, output_distillation
 from pvd_core.losses.supervoxels import (
@@ -23,6 +22,7 @@ from pvd_core.losses.supervoxels import (
     draw_supervoxels,
     sampling_weights,
 )
+from pvd_core.taxonomy import MINORITY_CLASSES
 
 OUTPUT_NORMS = ("active", "dense")
 TAPS = ("features", "logits")

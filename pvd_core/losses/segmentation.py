@@ -8,7 +8,7 @@ V voxels or points, C classes, S the classes present among the labels.
 import torch
 import torch.nn.functional as F
 
-from pvd_core.ranks import rows_of_all_ranks, sum_over_ranks
+from pvd_core.runtime.ranks import rows_of_all_ranks, sum_over_ranks
 
 
 def cross_entropy(logits, labels, class_weights=None, ignore=0):

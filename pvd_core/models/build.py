@@ -3,7 +3,7 @@
 import dataclasses
 import difflib
 
-from pvd_core.errors import UserError
+from pvd_core.borders.errors import UserError
 from pvd_core.models.cylinder3d import Cylinder3D, Cylinder3DConfig
 
 # Small networks for CPUs: a coarser grid and a narrow point branch, which at full size costs as much as the U-Net.

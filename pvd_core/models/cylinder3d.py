@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
-from pvd_core.labels import NUM_CLASSES
 from pvd_core.models.backbone import SparseUNet
 from pvd_core.models.blocks import KERNEL_PLANS
 from pvd_core.models.output import SegmentationOutput
@@ -12,6 +11,7 @@ from pvd_core.models.point_mlp import PointMLP, VoxelCompression
 from pvd_core.models.refinement import AddRefinement, MirrorRefinement
 from pvd_core.sparse import Sites, SparseTensor, SubmanifoldConvolution
 from pvd_core.sparse.backends import reference
+from pvd_core.taxonomy import NUM_CLASSES
 from pvd_core.voxels import NUM_POINT_FEATURES, CylindricalGrid
 
 REFINEMENTS = ("R3", "R1", "none")

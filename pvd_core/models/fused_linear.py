@@ -6,7 +6,7 @@ On 130,000 points the point branch of Cylinder3D costs 14 GMAC and, run layer by
 import torch
 from torch.nn import functional
 
-from pvd_core import onednn
+from pvd_core.runtime import onednn
 
 # 4096 rows of 256 float32 are 4 MB. The last chunk is filled up to one of four sizes, as oneDNN compiles each of them.
 _CHUNK_ROWS = 4096

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from pvd_core.models.synced_norm import synced_batch_norm
-from pvd_core.ranks import num_ranks
+from pvd_core.runtime.ranks import num_ranks
 
 
 class Norm(nn.BatchNorm1d):

@@ -5,7 +5,7 @@ channels, R ranks.
 import torch
 import torch.distributed
 
-from pvd_core.ranks import gathered
+from pvd_core.runtime.ranks import gathered
 
 
 def synced_batch_norm(features_NC, weight_C, bias_C, eps):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pvd_core.counted import counted
+from pvd_core.borders.wording import counted
 from pvd_ros.bags.copy_topics import definition_of
 from pvd_ros.bags.reader import BagError, cloud_topic, open_bag, raw_messages
 from pvd_ros.bags.topic_names import check_bag_topic

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from rosbags.rosbag2 import Reader
 
-from pvd_core.errors import UserError
+from pvd_core.borders.errors import UserError
 from pvd_ros.bags.types import CLOUD, cloud_from_bytes
 
 

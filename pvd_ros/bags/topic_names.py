@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pvd_core.errors import UserError
+from pvd_core.borders.errors import UserError
 
 _WORDS = re.compile(r"(/[A-Za-z_][A-Za-z0-9_]*)+")
 # rmw keeps eight of the 255 characters that DDS allows for prefixes of its own.

@@ -14,7 +14,7 @@ import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.rosbag2.errors import WriterError
 
-from pvd_core.files import held_alone
+from pvd_core.borders.files import held_alone
 from pvd_ros.bags.reader import BagError
 from pvd_ros.bags.topic_names import check_bag_topic
 from pvd_ros.bags.types import CLOUD, cloud_from_points, cloud_to_bytes, stamp_of, typestore

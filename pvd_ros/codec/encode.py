@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pvd_core.labels import CLASS_COLOURS
+from pvd_core.taxonomy import CLASS_COLOURS
 from pvd_ros.codec.decode import DecodedCloud
 
 FLOAT32, UINT32 = 7, 6

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from pvd_core.errors import UserError
+from pvd_core.borders.errors import UserError
 
 # sensor_msgs/PointField datatype -> NumPy kind and bytes.
 DATATYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}

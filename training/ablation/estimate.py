@@ -13,10 +13,10 @@ import torch
 from pvd_core.models import build_model
 from pvd_core.weights import save_weights
 from training.ablation.finished import is_finished
-from training.dataset import ScanFolder
-from training.loop import train
-from training.progress import NoProgress
-from training.run_folder import RunFolder
+from training.data.dataset import ScanFolder
+from training.run.loop import train
+from training.run.progress import NoProgress
+from training.run.run_folder import RunFolder
 
 _NUM_STEPS, _NUM_WARMUP_STEPS, _NUM_SCANS = 6, 2, 3
 

@@ -3,13 +3,13 @@
 import json
 import time
 
-from pvd_core.benchmark import hardware, versions
-from pvd_core.errors import UserError
+from pvd_core.borders.errors import UserError
+from pvd_core.borders.files import write_atomically
+from pvd_core.borders.settings import filled
+from pvd_core.runtime.hardware import hardware, versions
 from pvd_core.segmenter import resolve_device
-from training.checkpoint import write_atomically
-from training.config import TrainConfig, config_as_dict, differing_keys, load_config
-from training.config_fields import filled
-from training.run_folder import RunFolder, source_commit
+from training.run.config import TrainConfig, config_as_dict, differing_keys, load_config
+from training.run.run_folder import RunFolder, source_commit
 
 _FILE = "result.json"
 _METRICS = ("miou", "miou_present", "iou", "accuracy")

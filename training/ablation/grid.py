@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pvd_core.errors import UserError
-from pvd_core.labels import CLASS_NAMES
+from pvd_core.borders.errors import UserError
+from pvd_core.borders.settings import apply_overrides, filled, read_yaml
 from pvd_core.losses.methods import METHODS
+from pvd_core.taxonomy import CLASS_NAMES
 from training.ablation.near_far import NearFarConfig
-from training.config_fields import apply_overrides, filled, read_yaml
 
 TEACHER, PRETRAINED, RANDOM = "teacher", "pretrained", "random"
 SHOWN = (TEACHER, PRETRAINED)

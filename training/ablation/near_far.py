@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pvd_core.errors import UserError
-from pvd_core.labels import CLASS_NAMES, class_ids_from_raw
+from pvd_core.borders.errors import UserError
+from pvd_core.taxonomy import CLASS_NAMES, class_ids_from_raw
 from training.ablation.locks import locked
-from training.dataset import ScanFolder
-from training.scan_files import read_raw_labels
+from training.data.dataset import ScanFolder
+from training.data.scan_files import read_raw_labels
 
 HANDLINGS = ("unlabelled", "removed")
 

@@ -5,12 +5,12 @@ from functools import partial
 from pathlib import Path
 
 from pvd_core import default_weights
-from pvd_core.errors import UserError
+from pvd_core.borders.errors import UserError
+from pvd_core.borders.settings import filled
 from training.ablation.grid import PRETRAINED, RANDOM, SEED_STEP, TEACHER, merged
 from training.ablation.near_far import write_near_far
-from training.config import DEFAULT_MODEL, TrainConfig
-from training.config_fields import filled
-from training.run_folder import RunFolder
+from training.run.config import DEFAULT_MODEL, TrainConfig
+from training.run.run_folder import RunFolder
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The results of a grid as Markdown: ours beside the paper's, IoU of the classes, what it was measured on."""
 
-from pvd_core.labels import CLASS_NAMES
+from pvd_core.taxonomy import CLASS_NAMES
 
 
 def markdown(results):

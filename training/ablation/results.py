@@ -4,11 +4,11 @@ import json
 import statistics
 from pathlib import Path
 
+from pvd_core.borders.files import write_atomically
 from training.ablation.chart import draw_chart
 from training.ablation.finished import read_result
 from training.ablation.locks import locked
 from training.ablation.report import markdown
-from training.checkpoint import write_atomically
 
 
 def write_results(grid, plan, dataset, out):

@@ -6,11 +6,11 @@ import time
 
 from training.ablation.finished import check_same_run, is_finished, write_result
 from training.ablation.locks import locked
-from training.evaluate import evaluate
-from training.loop import train
-from training.progress import NoProgress
-from training.run_folder import RunFolder
-from training.state import DivergedError
+from training.judge.evaluate import evaluate
+from training.run.loop import train
+from training.run.progress import NoProgress
+from training.run.run_folder import RunFolder
+from training.run.state import DivergedError
 
 _WAIT_S = 1.0
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pvd_core.labels import CLASS_NAMES, NUM_CLASSES
+from pvd_core.taxonomy import CLASS_NAMES, NUM_CLASSES
 from training.realism.gaps import FAMILIES
 from training.realism.pictures import BACKGROUND, FAINT, TEXT, plt, save_figure
 from training.realism.points import BAND_NAMES

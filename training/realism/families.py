@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pvd_core.labels import CLASS_NAMES, NUM_CLASSES
+from pvd_core.taxonomy import CLASS_NAMES, NUM_CLASSES
 
 MIN_POINTS = 50
 """A scan with fewer points of a subject says nothing about it."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pvd_core.labels import CLASS_NAMES
+from pvd_core.taxonomy import CLASS_NAMES
 from training.realism.families import Family, shares
 
 _GROUND = tuple(CLASS_NAMES.index(name) for name in ("road", "parking", "sidewalk", "other-ground", "terrain"))

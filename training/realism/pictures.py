@@ -3,8 +3,8 @@
 import matplotlib
 import numpy as np
 
-from pvd_core.files import written_atomically
-from pvd_core.labels import CLASS_COLOURS, CLASS_NAMES
+from pvd_core.borders.files import written_atomically
+from pvd_core.taxonomy import CLASS_COLOURS, CLASS_NAMES
 from training.realism.rays import range_image
 
 matplotlib.use("Agg")

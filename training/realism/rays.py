@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pvd_core.labels import CLASS_NAMES
+from pvd_core.taxonomy import CLASS_NAMES
 from training.realism.families import MIN_POINTS, Family, histogram_by_class, shares
 
 NUM_RINGS = 64

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pvd_core.counted import counted
-from pvd_core.errors import UserError
-from pvd_core.files import check_output, written_atomically
-from pvd_core.labels import CLASS_NAMES, NUM_CLASSES
+from pvd_core.borders.errors import UserError
+from pvd_core.borders.files import check_output, written_atomically
+from pvd_core.borders.wording import counted
+from pvd_core.taxonomy import CLASS_NAMES, NUM_CLASSES
 from training.realism.charts import save_charts
 from training.realism.gaps import MIN_SEQUENCES, gaps_between, measure_scans
 from training.realism.pair import save_pair

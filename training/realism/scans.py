@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pvd_core.errors import UserError
-from training.augmentation.rings import rings_of
-from training.dataset import ScanFolder
+from pvd_core.borders.errors import UserError
+from training.data.augmentation.rings import rings_of
+from training.data.dataset import ScanFolder
 from training.realism.ground import ground_cells
 
 

@@ -3,13 +3,13 @@
 import contextlib
 from pathlib import Path
 
-from pvd_core.errors import UserError, unknown_name
+from pvd_core.borders.errors import UserError, unknown_name
 from training.simulate.folder import check_free_space, close_folder, is_finished, open_folder
-from training.simulate.mounting import check_mounting
 from training.simulate.parallel import split, written_by_processes
-from training.simulate.sensors import sensor_named
+from training.simulate.sensor.mounting import check_mounting
+from training.simulate.sensor.sensors import sensor_named
 from training.simulate.sequence import SequenceWriter, sequence_seed
-from training.simulate.world_kinds import world_kind_named
+from training.simulate.street.world_kinds import world_kind_named
 
 __all__ = [
     "TRAIN_SEQUENCES",

@@ -4,15 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pvd_core.memory import return_freed_memory
-from training.simulate.kinds import LANE_WIDTH_M
-from training.simulate.mesh import rotation
-from training.simulate.mounting import mounting_of
-from training.simulate.scanner import Scanner, Sweep
-from training.simulate.sensors import sensor_named
-from training.simulate.traffic import Traffic
-from training.simulate.world import StreetWorld
-from training.simulate.world_kinds import world_kind_named
+from pvd_core.runtime.memory import return_freed_memory
+from training.simulate.sensor.mounting import mounting_of
+from training.simulate.sensor.scanner import Scanner, Sweep
+from training.simulate.sensor.sensors import sensor_named
+from training.simulate.shapes.mesh import rotation
+from training.simulate.street.kinds import LANE_WIDTH_M
+from training.simulate.street.traffic import Traffic
+from training.simulate.street.world import StreetWorld
+from training.simulate.street.world_kinds import world_kind_named
 
 _START_M = 95.0
 _NUM_POSES = 9  # of a sweep; those of its columns lie between them

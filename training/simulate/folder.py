@@ -6,8 +6,10 @@ import os
 import shutil
 from pathlib import Path
 
-from pvd_core.errors import UserError
-from training.dataset import SIMULATION_FILE
+from pvd_core.borders.errors import UserError
+
+SIMULATION_FILE = "simulation.json"
+"""What the folder says about how it was made."""
 
 _LEAST_BYTES_A_BEAM = 8  # 20 a point, and two beams of five find one: less than any scan of a street needs
 

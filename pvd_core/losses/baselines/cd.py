@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from pvd_core.errors import UserError
+from pvd_core.borders.errors import UserError
 from pvd_core.losses.distillation import zero_of
-from pvd_core.ranks import sum_over_ranks
+from pvd_core.runtime.ranks import sum_over_ranks
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from pvd_core.labels import NUM_CLASSES
-from pvd_core.ranks import sum_over_ranks
+from pvd_core.runtime.ranks import sum_over_ranks
+from pvd_core.taxonomy import NUM_CLASSES
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from pvd_core.errors import UserError
+from pvd_core.borders.errors import UserError
 from pvd_core.losses.distillation import zero_of
 from pvd_core.models.norm import Norm
-from pvd_core.ranks import rows_of_all_ranks, sum_over_ranks
+from pvd_core.runtime.ranks import rows_of_all_ranks, sum_over_ranks
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from pvd_core.errors import UserError
+from pvd_core.borders.errors import UserError
 from pvd_core.losses.output_distillation import output_distillation
 
 

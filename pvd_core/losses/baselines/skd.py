@@ -10,7 +10,7 @@ from torch import nn
 
 from pvd_core.losses.distillation import zero_of
 from pvd_core.losses.supervoxels import SupervoxelPartition
-from pvd_core.ranks import sum_over_ranks
+from pvd_core.runtime.ranks import sum_over_ranks
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ sites stand in its order. Its maps have `num_pairs_K` and `transposed`, as Kerne
 
 import importlib
 
-from pvd_core.errors import UserError
+from pvd_core.borders.errors import UserError
 
 BACKENDS = ("reference", "spconv", "triton")
 

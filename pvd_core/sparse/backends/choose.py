@@ -4,7 +4,7 @@ import logging
 
 import torch
 
-from pvd_core.errors import UserError
+from pvd_core.borders.errors import UserError
 from pvd_core.sparse.backends import load_backend, reference
 from pvd_core.sparse.backends.triton_table import is_tuned
 

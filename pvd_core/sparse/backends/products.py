@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from pvd_core import onednn
+from pvd_core.runtime import onednn
 
 # Operands and result of a product are used again at once: they should still be in the cache (best of 0.5 to 4 MB).
 _CUT_BYTES = 1 << 21

@@ -11,7 +11,7 @@ import warnings
 import torch
 from spconv.cppconstants import CPU_ONLY_BUILD
 
-from pvd_core.errors import UserError
+from pvd_core.borders.errors import UserError
 from pvd_core.sparse.backends.spconv_implicit_gemm import ImplicitGemmMap
 from pvd_core.sparse.backends.spconv_pairs import PairMap
 from pvd_core.sparse.backends.spconv_problem import PlainMap, Problem

@@ -10,7 +10,7 @@ import contextlib
 
 import torch
 
-from pvd_core.errors import UserError
+from pvd_core.borders.errors import UserError
 from pvd_core.sparse.backends.triton_blocks import block_sizes, row_blocks
 from pvd_core.sparse.backends.triton_kernels import IS_INTERPRETED, convolution_kernel, weight_gradient_kernel
 

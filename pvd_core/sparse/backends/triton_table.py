@@ -7,8 +7,8 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pvd_core.errors import UserError
-from pvd_core.files import written_atomically
+from pvd_core.borders.errors import UserError
+from pvd_core.borders.files import written_atomically
 
 _SHIPPED = Path(__file__).with_name("triton_blocks.json")
 _VARIABLE = "PVD_TRITON_BLOCKS"

@@ -10,7 +10,7 @@ import torch
 from triton.compiler.errors import CompilationError
 from triton.runtime.errors import OutOfResources
 
-from pvd_core.precision import computing_in
+from pvd_core.runtime.precision import computing_in
 from pvd_core.sparse.backends import triton as backend
 from pvd_core.sparse.backends.triton_blocks import block_sizes, layer_shape
 

@@ -1,0 +1,48 @@
+"""Files with what `pvd bench` timed, and the circumstances that belong to every figure."""
+
+import json
+import shlex
+import sys
+
+from pvd_cli.bench import as_markdown
+from pvd_core.borders.errors import UserError
+from pvd_core.borders.files import check_output, written_atomically
+from pvd_core.runtime.hardware import hardware, versions
+from training.run.run_folder import source_commit
+
+
+def check_new_output(path, force):
+    """Before anything is timed: UserError for a file that exists or could not be written."""
+    check_output(path)
+    if path.exists() and not force:
+        raise UserError(f"{path} exists already; name another file, or add --force")
+
+
+def with_circumstances(result, plan):
+    """`result`, tables by name, with the command line, commit, machine, versions and settings of a benchmark Plan."""
+    return {
+        "command": shlex.join(["pvd", *sys.argv[1:]]),
+        "commit": source_commit(),
+        "hardware": hardware(plan.device),
+        "versions": versions(),
+        "runs": plan.runs,
+        "settings": {
+            "device": str(plan.device),
+            "backends": plan.backends,
+            "precisions": plan.precisions,
+            "threads": plan.threads,
+            "models": tuple(plan.networks),
+            "scans": tuple(plan.scans),
+        },
+        **result,
+    }
+
+
+def write_result(result, json_file, markdown):
+    """Writes the files that are asked for; returns their paths."""
+    contents = {json_file: json.dumps(result, indent=2) + "\n", markdown: as_markdown(result)}
+    paths = [path for path in contents if path is not None]
+    for path in paths:
+        with written_atomically(path) as temporary:
+            temporary.write_text(contents[path])
+    return paths

@@ -1,0 +1,81 @@
+"""The floor: a network's multiply-accumulates as bare matrix products, on operands that lie ready.
+
+N rows, I input channels, O output channels.
+"""
+
+import math
+import time
+
+import torch
+
+from pvd_core.programs.static_function import StaticFunction
+from pvd_core.runtime import onednn
+from pvd_core.runtime.precision import PRECISIONS, computing_in
+
+# On a CPU, products of rows that stay in the cache are the fastest.
+_PIECE_BYTES = 1 << 21
+_TRIALS = 5
+
+
+class BareProducts:
+    """Multiplies, for each LayerCost of `costs`, as many rows as the layer has pairs, whichever taps they belong to: on
+    a CPU in pieces that stay in the cache, on a GPU at once."""
+
+    def __init__(self, costs, precision, device):
+        like = {"dtype": PRECISIONS[precision] or torch.float32, "device": device}
+        self._precision, self._device = precision, device
+        shapes_of = {cost.name: _shapes(cost, **like) for cost in costs}
+        shapes = {shape for of_layer in shapes_of.values() for shape in of_layer}
+        # The layers share these; only the shapes of their views differ.
+        self._operands = torch.randn(max((rows * inputs for rows, inputs, _ in shapes), default=0), **like)
+        self._results = torch.empty(max((rows * outputs for rows, _, outputs in shapes), default=0), **like)
+        product_of = {shape: self._product(*shape) for shape in sorted(shapes)}
+        self._products = {name: [product_of[shape] for shape in of_layer] for name, of_layer in shapes_of.items()}
+
+        # As a CUDA graph: launching small products from Python would take longer than they do.
+        self._run_all = StaticFunction(lambda _: self._multiply(self._products), 1, device, device.type == "cuda")
+
+    def run(self):
+        self._run_all()
+
+    def run_layer(self, name):
+        self._multiply([name])
+
+    @torch.inference_mode()
+    def _multiply(self, names):
+        with computing_in(self._precision, self._device.type, keeps_casts=False):
+            for name in names:
+                for product in self._products[name]:
+                    product()
+
+    def _product(self, num_rows, in_channels, out_channels):
+        rows_NI = self._operands[: num_rows * in_channels].view(num_rows, in_channels)
+        result_NO = self._results[: num_rows * out_channels].view(num_rows, out_channels)
+        matrix_IO = torch.randn(in_channels, out_channels, dtype=rows_NI.dtype, device=rows_NI.device)
+        candidates = [lambda: torch.mm(rows_NI, matrix_IO, out=result_NO)]
+        if onednn.is_usable_for(rows_NI):
+            matrix_OI = matrix_IO.t().contiguous()
+            candidates.append(lambda: onednn.product(rows_NI, matrix_OI))
+        return min(candidates, key=_best_time) if len(candidates) > 1 else candidates[0]
+
+
+def _shapes(cost, dtype, device):
+    """(rows, input channels, output channels) of the products that together are a layer."""
+    num_rows, channels = sum(cost.rows), (cost.in_channels, cost.out_channels)
+    if device.type == "cuda":
+        most = max(num_rows, 1)
+    else:
+        row_bytes = torch.empty((), dtype=dtype).element_size() * sum(channels)
+        most = 1 << math.floor(math.log2(max(_PIECE_BYTES // row_bytes, 1)))
+    whole, rest = divmod(num_rows, most)
+    return [(most, *channels)] * whole + [(rest, *channels)] * (rest > 0)
+
+
+def _best_time(function):
+    times = []
+    for _ in range(_TRIALS):
+        start = time.perf_counter()
+        with torch.inference_mode():
+            function()
+        times.append(time.perf_counter() - start)
+    return min(times)

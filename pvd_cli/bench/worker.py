@@ -1,0 +1,87 @@
+"""The measuring process: reads a job and then requests from its input, a line of JSON each, and answers likewise."""
+
+import json
+import os
+import signal
+import sys
+import time
+
+import numpy as np
+import torch
+
+from pvd_cli.bench.growth import BatchTimes
+from pvd_cli.bench.job import Job
+from pvd_cli.bench.labelling_times import LabellingTimes
+from pvd_cli.bench.layers import LayerTimes
+from pvd_cli.bench.memory import has_room_for_another
+from pvd_cli.bench.stages import StageTimes
+from pvd_cli.bench.training_step import TrainingTimes
+from pvd_core.borders.errors import UserError
+from pvd_core.segmenter import Segmenter
+from pvd_core.sparse.backends import load_backend
+from pvd_core.weights import load_model
+
+_KINDS = {
+    "labelling": LabellingTimes,
+    "layers": LayerTimes,
+    "stages": StageTimes,
+    "batch": BatchTimes,
+    "training": TrainingTimes,
+}
+
+# Turns of quick measurements take several samples, so that a change of process does not show in all of them.
+_TURN_SECONDS = 1.0
+
+
+def main():
+    # Ctrl-C reaches every process of a terminal, SIGTERM often a whole group; the one that started this ends it.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    requests, answers = sys.stdin, _own_stdout()
+    job = Job(**json.loads(requests.readline()))
+    try:
+        measurement = _measurement(job)
+    except (UserError, torch.cuda.OutOfMemoryError) as error:
+        _answer(answers, {"cannot": str(error).splitlines()[0]})
+        return
+    facts = {"threads": torch.get_num_threads(), **measurement.facts}
+    _answer(answers, {"facts": facts, "has_room_for_another": has_room_for_another(torch.device(job.device))})
+    for line in requests:
+        _answer(answers, {"samples": _one_turn(measurement, **json.loads(line))})
+
+
+def _own_stdout():
+    """What this process answers through; all else that is printed goes to stderr."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return answers
+
+
+def _measurement(job):
+    if job.threads:
+        torch.set_num_threads(job.threads)
+    if torch.device(job.device).index is not None:
+        torch.cuda.set_device(job.device)  # events are recorded on the current one
+    model, _facts = load_model(job.weights, job.device)
+    model.requires_grad_(job.kind == "training")
+    model.backend = load_backend(job.names["backend"])
+    # Only whole clouds are labelled by programs: inside of those nothing can be timed.
+    programs = "auto" if job.kind == "labelling" else "off"
+    segmenter = Segmenter(model, device=job.device, precision=job.names["precision"], programs=programs)
+    return _KINDS[job.kind](segmenter, [np.load(path) for path in job.clouds], job)
+
+
+def _one_turn(measurement, first, most):
+    started, samples = time.perf_counter(), []
+    while len(samples) < most and (not samples or time.perf_counter() - started < _TURN_SECONDS):
+        samples.append(measurement.repeat(first + len(samples)))
+    return samples
+
+
+def _answer(answers, message):
+    answers.write(json.dumps(message) + "\n")
+    answers.flush()
+
+
+if __name__ == "__main__":
+    main()

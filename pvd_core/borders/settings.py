@@ -1,0 +1,143 @@
+"""Dataclasses from YAML: strict about keys and types, with messages that name the field."""
+
+import contextlib
+import dataclasses
+import difflib
+import math
+import types
+import typing
+from pathlib import Path
+
+import yaml
+
+from pvd_core.borders.errors import UserError
+
+
+def read_yaml(path):
+    """The mapping that a YAML file holds; {} for an empty file."""
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"there is no config file {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"config file {path} cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"config file {path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise UserError(f"config file {path} holds a {type(values).__name__}: expected 'key: value' lines")
+    return values
+
+
+def apply_overrides(values, overrides):
+    """A copy of the nested dictionary `values` with "a.b=VALUE" applied; VALUE is read as YAML."""
+    result = {key: dict(value) if isinstance(value, dict) else value for key, value in values.items()}
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key.strip():
+            raise UserError(f"override {override!r}: expected key=value, for example optimizer.learning_rate=0.001")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise UserError(f"override {override!r}: {text!r} is not a valid value") from error
+        *sections, name = key.strip().split(".")
+        target = result
+        for section in sections:
+            target = target.setdefault(section, {})
+            if not isinstance(target, dict):
+                raise UserError(f"override {override!r}: {section!r} holds {target!r}, not further settings")
+        target[name] = value
+    return result
+
+
+def filled(config_class, values, prefix=""):
+    """An instance of a dataclass from a dictionary. Unknown keys, wrong types and missing required fields raise
+    UserError."""
+    fields = {field.name: field for field in dataclasses.fields(config_class)}
+    for key in values:
+        if key not in fields:
+            raise UserError(_unknown_key(f"{prefix}{key}", key, fields, prefix))
+    for name, field in fields.items():
+        has_default = field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+        if name not in values and not has_default:
+            raise UserError(
+                f"config has no {prefix}{name}, which is required; give it in the file or as {prefix}{name}=..."
+            )
+    hints = typing.get_type_hints(config_class)
+    return config_class(**{key: _converted(value, hints[key], f"{prefix}{key}") for key, value in values.items()})
+
+
+def plain(value):
+    """`value` with dataclasses as dictionaries and tuples as lists."""
+    if dataclasses.is_dataclass(value):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [plain(item) for item in value]
+    return value
+
+
+def _unknown_key(full_name, key, fields, prefix):
+    close = difflib.get_close_matches(str(key), fields, n=1)
+    hint = f"did you mean {prefix}{close[0]}? " if close else ""
+    return f"unknown config key {full_name!r}; {hint}Known: {', '.join(prefix + name for name in fields)}"
+
+
+def _converted(value, hint, name):
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, dict):
+            raise UserError(f"{name} is {value!r}: expected a section with 'key: value' lines")
+        return filled(hint, value, f"{name}.")
+    if isinstance(hint, types.UnionType):
+        sections = [each for each in typing.get_args(hint) if dataclasses.is_dataclass(each)]
+        if sections and isinstance(value, dict):
+            # The section's own message, not that nothing fits.
+            return filled(sections[0], value, f"{name}.")
+        return _first_that_fits(value, typing.get_args(hint), name)
+    if typing.get_origin(hint) is tuple:
+        return _tuple(value, typing.get_args(hint), name)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if hint is float and isinstance(value, str):
+        # YAML reads 1e-3, without a dot, as text.
+        with contextlib.suppress(ValueError):
+            value, is_number = float(value), True
+    if hint is float and is_number:
+        if not math.isfinite(value):
+            raise UserError(f"{name} is {value}: expected a finite number")
+        return float(value)
+    if hint is int and is_number and math.isfinite(value) and value == int(value):
+        return int(value)
+    if hint is str and isinstance(value, int) and not isinstance(value, bool):
+        # YAML reads a sequence name such as 00 as a number.
+        return str(value)
+    if hint not in (int, float) and isinstance(value, hint):
+        return value
+    raise UserError(f"{name} is {value!r}: expected {_readable(hint)}")
+
+
+def _first_that_fits(value, hints, name):
+    for hint in hints:
+        with contextlib.suppress(UserError):
+            return _converted(value, hint, name)
+    raise UserError(f"{name} is {value!r}: expected {' or '.join(map(_readable, hints))}")
+
+
+def _tuple(value, hints, name):
+    is_any_length = len(hints) == 2 and hints[1] is Ellipsis
+    if not isinstance(value, (list, tuple)) or (not is_any_length and len(value) != len(hints)):
+        count = "" if is_any_length else f"{len(hints)} "
+        raise UserError(f"{name} is {value!r}: expected a list of {count}values")
+    item_hints = [hints[0]] * len(value) if is_any_length else hints
+    return tuple(_converted(item, item_hint, name) for item, item_hint in zip(value, item_hints, strict=True))
+
+
+def _readable(hint):
+    if hint is type(None):
+        return "null"
+    if typing.get_origin(hint) is tuple:
+        return "a list"
+    if dataclasses.is_dataclass(hint):
+        return "a section"
+    return {int: "a whole number", float: "a number", bool: "true or false", str: "text", dict: "a section"}[hint]

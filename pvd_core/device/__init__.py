@@ -1,8 +1,0 @@
-"""From the bytes of a cloud to its labels in steps of fixed shapes, none of which waits for the device."""
-
-from pvd_core.device.buckets import Bucket, BucketChooser
-from pvd_core.device.layout import XYZI, PointLayout
-from pvd_core.device.pipeline import FixedPipeline
-from pvd_core.device.runner import DeviceRunner
-
-__all__ = ["XYZI", "Bucket", "BucketChooser", "DeviceRunner", "FixedPipeline", "PointLayout"]

@@ -1,0 +1,100 @@
+"""The whole way of a cloud as one function of fixed shapes: bytes in, bytes out, nothing that waits for the device.
+
+P points that there is room for, L levels, B bytes. What goes in: num_points int32, intensity_scale float32, 8 unused
+bytes, then P points of `layout`. What comes out: sites wanted by each level, int32, in 32 bytes, then P confidences,
+float32, then P labels, uint8.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from pvd_core.programs.cells import PaddedGrid
+from pvd_core.programs.decode import decode_points, measured
+from pvd_core.programs.fixed_sites import FixedSites
+from pvd_core.runtime.precision import computing_in
+from pvd_core.voxels import point_features
+
+HEADER_BYTES = 16
+_COUNTER_BYTES = 32
+
+
+@dataclass(frozen=True)
+class _FixedBatch:
+    """What a network reads of a VoxelBatch."""
+
+    point_features_PF: torch.Tensor
+    point_to_voxel_P: torch.Tensor
+    num_voxels: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a cloud's output bytes say. `is_whole`: every level had room for its sites; otherwise discard the rest."""
+
+    labels: np.ndarray  # uint8 (N,): class ids 1..19; 0 for points that are no measurement
+    confidence: np.ndarray  # float32 (N,)
+    is_whole: bool
+
+
+class FixedPipeline:
+    """Called with the input bytes on the device, gives the output bytes there. `model` is a network in evaluation mode,
+    `bucket` says for how many points and sites there is room, `precision` is one of PRECISIONS."""
+
+    def __init__(self, model, bucket, layout, precision="fp32"):
+        self._model, self._bucket, self._layout, self._precision = model, bucket, layout, precision
+        self.num_input_bytes = HEADER_BYTES + bucket.num_points * layout.point_step
+        self.num_output_bytes = _COUNTER_BYTES + 5 * bucket.num_points
+
+    @torch.inference_mode()
+    def __call__(self, input_B):
+        points_P4, is_measured_P = self._decoded(input_B)
+        batch, sites = _voxelised(points_P4, is_measured_P, self._model, self._bucket)
+        with computing_in(self._precision, input_B.device.type, keeps_casts=False):
+            output = self._model(batch, with_points=self._model.predicts_from_points, sites=sites)
+        labels_P, confidence_P = output.labels_of_points(batch.point_to_voxel_P)
+        counts_L = torch.stack(sites.num_sites_a_level()).int()
+        counters = torch.nn.functional.pad(counts_L, (0, _COUNTER_BYTES // 4 - len(counts_L)))
+        confidence_P = torch.where(is_measured_P, confidence_P, 0.0)
+        return torch.cat((counters.view(torch.uint8), confidence_P.view(torch.uint8), labels_P * is_measured_P))
+
+    def read(self, output_B, num_points):
+        """Answer of the output bytes, a uint8 array of NumPy, for the first `num_points` points; copies."""
+        counts = output_B[:_COUNTER_BYTES].view(np.int32)[: len(self._bucket.num_rows)]
+        first_label = _COUNTER_BYTES + 4 * self._bucket.num_points
+        return Answer(
+            labels=output_B[first_label : first_label + num_points].copy(),
+            confidence=output_B[_COUNTER_BYTES:first_label].view(np.float32)[:num_points].copy(),
+            is_whole=all(count < rows for count, rows in zip(counts, self._bucket.num_rows, strict=True)),
+        )
+
+    def _decoded(self, input_B):
+        """(points (P, 4), is_measured (P,)); points that are no measurement are zeros."""
+        num_points, intensity_scale = input_B[:4].view(torch.int32), input_B[4:8].view(torch.float32)
+        bytes_PS = input_B[HEADER_BYTES:].view(self._bucket.num_points, self._layout.point_step)
+        points_P4 = decode_points(bytes_PS, self._layout, intensity_scale)
+        # Behind the last point lie bytes of earlier clouds.
+        is_point_P = torch.arange(self._bucket.num_points, device=input_B.device) < num_points
+        is_measured_P = measured(points_P4) & is_point_P
+        return torch.where(is_measured_P[:, None], points_P4, 0.0), is_measured_P
+
+
+def write_header(input_B, num_points, intensity_scale):
+    """Into the first bytes of a uint8 array of NumPy."""
+    input_B[:4].view(np.int32)[0] = num_points
+    input_B[4:8].view(np.float32)[0] = intensity_scale
+
+
+def _voxelised(points_P4, is_measured_P, model, bucket):
+    grid = model.grid
+    cylindrical_P3 = grid.cylindrical(points_P4)
+    indices_P3 = grid.indices(cylindrical_P3)
+    keys_P = PaddedGrid(grid.shape).keys(indices_P3.unbind(dim=1), is_measured_P)
+    sites = FixedSites(keys_P, grid.shape, bucket.num_rows, model.backend)
+    batch = _FixedBatch(
+        point_features_PF=point_features(points_P4, cylindrical_P3, indices_P3, grid),
+        point_to_voxel_P=sites.rows(keys_P),
+        num_voxels=bucket.num_rows[0],
+    )
+    return batch, sites

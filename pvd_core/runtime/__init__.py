@@ -1,0 +1,1 @@
+"""How this process computes: its memory, number formats, fast products, ranks, and what the machine is."""

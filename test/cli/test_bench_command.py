@@ -1,0 +1,131 @@
+"""`pvd bench` as people type it: what it prints and writes, and every example of its help."""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from ros_weights import TINY, tiny_weights
+
+from pvd_cli.commands import bench as bench_module
+from pvd_cli.commands.bench import bench
+from pvd_cli.main import run
+from pvd_core.models import build
+
+EXAMPLES = [line.strip() for line in bench.__doc__.splitlines() if line.strip().startswith("pvd bench")]
+# The quick ones; the others start a process for each of many rows.
+QUICK = ("pvd bench scan.bin", "pvd bench scan.bin --layers --stages --precision bf16")
+PROMISED = (
+    "backend precision threads voxels macs median_ms p90_ms p99_ms network_ms maps_ms floor_ms ratio_to_floor "
+    "ratio_to_spconv peak_mb"
+)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Current folder with the files that the examples name; every network is a tiny one."""
+    monkeypatch.chdir(tmp_path)
+    scans = tmp_path / "sequences/08/velodyne"
+    scans.mkdir(parents=True)
+    for number, path in enumerate((tmp_path / "scan.bin", scans / "000000.bin", scans / "000001.bin")):
+        generator = np.random.default_rng(number)
+        points = generator.uniform((-30, -30, -2, 0), (30, 30, 1, 1), (1000, 4)).astype(np.float32)
+        points.tofile(path)
+    (tmp_path / "runs/first").mkdir(parents=True)
+    weights = tiny_weights(tmp_path).rename(tmp_path / "runs/first/best.safetensors")
+    monkeypatch.setattr("pvd_core.default_weights", lambda: weights)
+    for name in build.PRESETS:
+        monkeypatch.setitem(build.PRESETS, name, TINY)
+    return tmp_path
+
+
+def run_example(line):
+    words = shlex.split(line)[1:]
+    return run([*words, *([] if "--runs" in words else ["--runs", "3"])])
+
+
+@pytest.mark.parametrize("line", [line for line in EXAMPLES if line in QUICK])
+def test_quick_examples_of_the_help_run(line, folder, capsys):
+    assert run_example(line) == 0
+    assert "|---" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", [line for line in EXAMPLES if line not in QUICK])
+def test_examples_of_the_help_run(line, folder, capsys):
+    if "spconv" in line:
+        pytest.importorskip("spconv")
+    assert run_example(line) == 0
+    assert "|---" in capsys.readouterr().out
+
+
+def test_quick_examples_are_examples():
+    assert set(QUICK) <= set(EXAMPLES)
+
+
+def test_files_hold_the_promised_columns_and_how_to_repeat_them(folder, capsys, monkeypatch):
+    words = ["bench", "scan.bin", "--threads", "1", "--runs", "3", "--json", "new/b.json", "--markdown", "new/b.md"]
+    monkeypatch.setattr("sys.argv", ["pvd", *words])
+    assert run(words) == 0
+    result = json.loads((folder / "new/b.json").read_text())
+    (row,) = result["rows"]
+    assert set(PROMISED.split()) <= row.keys()
+    assert row["threads"] == 1
+    assert result["command"] == "pvd " + " ".join(words)
+    assert result["settings"]["precisions"] == ["fp32"]
+    assert {"hardware", "versions", "commit", "runs"} <= result.keys()
+    printed = capsys.readouterr().out
+    assert (folder / "new/b.md").read_text() in printed
+    assert max(len(line) for line in printed.splitlines() if line.startswith("|")) <= 120
+
+    before = (folder / "new/b.json").read_text()
+    assert run(words) == 2
+    assert (folder / "new/b.json").read_text() == before
+
+
+def test_random_networks_are_the_same_every_time(folder):
+    first, second = (bench_module._networks("cylinder3d-0.5x", None)["cylinder3d-0.5x"] for _ in range(2))
+    for one, other in zip(first.parameters(), second.parameters(), strict=True):
+        assert (one == other).all()
+
+
+def test_tables_timed_before_a_break_are_kept(folder, monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pvd_cli.bench.layer_rows", interrupted)
+    assert run(["bench", "scan.bin", "--stages", "--layers", "--runs", "3", "--json", "b.json"]) == 130
+    result = json.loads((folder / "b.json").read_text())
+    assert result["stages"][0]["stage"] == "voxelise"
+    assert "layers" not in result
+    assert "kept b.json" in capsys.readouterr().err
+    assert result["incomplete"] == ["layers"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_rows_timed_before_a_signal_are_printed_and_kept_and_marked(folder, project_root, number):
+    words = ["bench", "scan.bin", "sequences/08/velodyne/000000.bin", "--threads", "1", "--runs", "100000"]
+    script = f"""
+import os, sys
+from pvd_cli import main, progress
+progress.Steps.show = lambda self, done, total: os.kill(os.getpid(), {int(number)})
+sys.argv = ["pvd", *{[*words, "--weights", "runs/first/best.safetensors", "--json", "b.json", "--markdown", "b.md"]}]
+main.main()
+"""
+    environment = {**os.environ, "PYTHONPATH": str(project_root)}
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, env=environment, cwd=folder
+    )
+    assert ended.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[number]
+    result = json.loads((folder / "b.json").read_text())
+    (row,) = result["rows"]
+    assert row["scan"] == "scan.bin"
+    assert 0 < row["samples"] < 100_000
+    assert result["incomplete"] == ["rows"]
+    assert "**Incomplete**" in ended.stdout
+    assert (folder / "b.md").read_text() == ended.stdout
+    assert "Traceback" not in ended.stderr

@@ -1,0 +1,350 @@
+"""The benchmark measures what it says: relations between figures that hold on any machine, on a tiny network."""
+
+import json
+import subprocess
+
+import numpy as np
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from pvd_cli.bench import Plan, as_markdown, as_table, benchmark, growth_rows, layer_rows, training_rows
+from pvd_cli.bench.fixed_network import FixedNetwork
+from pvd_cli.bench.floor import BareProducts
+from pvd_cli.bench.grown_clouds import cloud_of_size, turned
+from pvd_cli.bench.growth import BatchTimes
+from pvd_cli.bench.labelling_rows import labelling_rows
+from pvd_cli.bench.labelling_times import ProgramParts
+from pvd_cli.bench.macs import LayerCost, count_macs
+from pvd_cli.bench.scan_input import NETWORK, ScanInput
+from pvd_cli.bench.spans import MAPS, SpanClock, timed_maps, timed_modules
+from pvd_cli.bench.stages import StageTimes
+from pvd_cli.bench.turns import Outcome
+from pvd_core.borders.errors import UserError
+from pvd_core.models import build_model
+from pvd_core.runtime.hardware import hardware, versions
+from pvd_core.segmenter import Segmenter
+from pvd_core.sparse import Sites
+from pvd_core.voxels import voxelise
+
+SETTINGS = {
+    "width": 4,
+    "num_point_features": 16,
+    "point_mlp_widths": (16,),
+    "refinement_widths": (16,),
+    "grid": {"shape": (24, 18, 8)},
+}
+CPU = torch.device("cpu")
+PROMISED = {
+    "backend", "precision", "threads", "voxels", "macs", "median_ms", "p90_ms", "p99_ms", "network_ms", "maps_ms",
+    "floor_ms", "ratio_to_floor", "ratio_to_spconv", "peak_mb",
+}  # fmt: skip
+
+
+def scan_of(num_points, seed=0):
+    generator = np.random.default_rng(seed)
+    return generator.uniform((-20, -20, -2, 0), (20, 20, 1, 1), (num_points, 4)).astype(np.float32)
+
+
+def tiny_network(**settings):
+    torch.manual_seed(0)
+    return build_model({**SETTINGS, **settings}).eval()
+
+
+def plan_of(scans=None, **settings):
+    return Plan(**{"networks": {"tiny": tiny_network()}, "scans": scans or {"a": scan_of(800)}, "device": CPU,
+                   "threads": (1,), "runs": 5, **settings})  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def measured():
+    return benchmark(plan_of(precisions=("fp32", "bf16")))
+
+
+@pytest.fixture(scope="module")
+def grown():
+    ballast = np.ones(100_000_000, np.float32)  # 400 MB of the process that starts the measurement
+    rows = growth_rows(plan_of(runs=3), sizes=(1000, 400_000))["rows"]
+    return rows, ballast.nbytes / 2**20
+
+
+def test_every_promised_figure_is_measured(measured):
+    row, half = measured["rows"]
+    assert (row["precision"], half["precision"]) == ("fp32", "bf16")
+    assert set(row) >= PROMISED
+    assert (row["points"], row["threads"], row["samples"]) == (800, 1, 5)
+    assert measured["skipped"] == []
+    assert json.loads(json.dumps(measured)) == measured
+
+
+def test_parts_are_smaller_than_what_they_are_part_of(measured):
+    for row in measured["rows"]:
+        assert row["median_ms"] <= row["p90_ms"] <= row["p99_ms"]
+        assert 0 < row["maps_ms"] < row["network_ms"] <= row["median_ms"]
+        assert 0 < row["floor_ms"] < row["network_ms"]
+        assert row["ratio_to_floor"] == pytest.approx(row["network_ms"] / row["floor_ms"])
+
+
+def test_labels_are_compared_with_those_of_the_first_row(measured):
+    row, half = measured["rows"]
+    network, points = tiny_network(), scan_of(800)
+    labels = {p: Segmenter(network, precision=p).segment(points).labels for p in ("fp32", "bf16")}
+    assert row["same_labels"] == 1
+    assert half["same_labels"] == pytest.approx(np.mean(labels["fp32"] == labels["bf16"]))
+
+
+def test_ratios_of_an_empty_cloud_are_dashes():
+    rows = benchmark(plan_of({"empty": np.zeros((5, 4), np.float32)}, runs=3))["rows"]
+    assert (rows[0]["points"], rows[0]["voxels"], rows[0]["macs"], rows[0]["ratio_to_floor"]) == (5, 0, 0, None)
+    assert as_table(rows).splitlines()[-1].split("|")[10].strip() == "-"
+
+
+def test_pooled_samples_go_round_all_scans():
+    scans = {"a": scan_of(300), "b": scan_of(700, seed=1)}
+    (row,) = benchmark(plan_of(scans, runs=4), pool=True)["rows"]
+    assert (row["scan"], row["points"], row["samples"]) == ("2 scans", 500, 4)
+    voxels = [ScanInput(Segmenter(tiny_network()), points).num_voxels for points in scans.values()]
+    assert row["voxels"] == round(sum(voxels) / 2)
+
+
+def test_a_combination_that_does_not_run_here_is_left_out_with_its_reason():
+    if torch.cuda.is_available():
+        pytest.skip("everything runs where there is a GPU")
+    pytest.importorskip("triton")
+    result = benchmark(plan_of(backends=("reference", "triton"), runs=3))
+    assert [row["backend"] for row in result["rows"]] == ["reference"]
+    (skipped,) = result["skipped"]
+    assert skipped["backend"] == "triton"
+    assert "GPU" in skipped["reason"]
+    assert "Not timed: tiny, triton, fp32: " in as_markdown(with_circumstances(result))
+
+
+def test_an_interruption_leaves_no_process_behind(monkeypatch):
+    started, start = [], subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda *a, **k: started.append(start(*a, **k)) or started[-1])
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    result = benchmark(plan_of(), progress=interrupt)
+    assert isinstance(result["ended_by"], KeyboardInterrupt)
+    assert [process.poll() for process in started] == [0]
+
+
+def test_an_interruption_before_the_first_sample_is_passed_on(monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pvd_cli.bench.turns.MeasuringProcess", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        benchmark(plan_of())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"backends": ("cudnn",)}, "backend 'cudnn'"),
+        ({"precisions": ("fp16",)}, "fp16"),
+        ({"precisions": ("fp7",)}, "fp7"),
+        ({"scans": {}}, "scans is empty"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_before_anything_is_timed(settings, message):
+    with pytest.raises(UserError, match=message):
+        Plan(**{"networks": {"tiny": None}, "scans": {"a": None}, "device": CPU, **settings})
+
+
+def outcome(backend, precision, threads, network_ms):
+    names = {"model": "tiny", "scan": "a", "backend": backend, "precision": precision}
+    fault = "two threads" if backend == "spconv" and threads > 1 else None
+    facts = {"threads": threads, "points": 1, "voxels": 1, "macs": 1, "peak_mb": 1.0,
+             "programs": False, "known_fault": fault}  # fmt: skip
+    job = type("Job", (), {"names": names, "device": "cpu"})
+    return Outcome(job, facts, [{"total": network_ms, "network": network_ms, "maps": 0.0, "floor": 1.0}])
+
+
+def test_rows_are_compared_with_spconv_on_one_thread_where_its_results_are_right():
+    outcomes = [
+        outcome("reference", "fp32", 2, 10.0),
+        outcome("reference", "bf16", 2, 5.0),
+        outcome("spconv", "fp32", 1, 30.0),
+        outcome("spconv", "fp32", 2, 20.0),
+    ]
+    rows = labelling_rows(outcomes, [np.zeros(4)] * 4)
+    assert [row["ratio_to_spconv"] for row in rows] == [3, 6, 1, 1.5]
+    assert {row["ratio_to_spconv_of"] for row in rows} == {"fp32, 1 thread"}
+    assert rows[1]["ratios_to_spconv"] == {"fp32, 1 thread": 6, "fp32, 2 threads": 4}
+
+
+@pytest.mark.parametrize("kernels", ["as_written", "as_trained"])
+def test_maps_are_those_that_the_network_builds(kernels):
+    segmenter = Segmenter(tiny_network(kernels=kernels))
+    batch = voxelise([torch.from_numpy(scan_of(800))], segmenter.model.grid)
+    clock = SpanClock(CPU)
+    with timed_modules(clock, {name: segmenter.model.get_submodule(name) for name in NETWORK}), timed_maps(clock):
+        segmenter.run_network(batch)
+    times_ms = clock.own_times_ms()
+    assert set(times_ms) == {*NETWORK, MAPS}
+    assert 0 < times_ms[MAPS] < times_ms["backbone"]
+
+
+def test_the_network_in_fixed_shapes_gives_the_logits_of_the_scan():
+    segmenter = Segmenter(tiny_network())
+    scan = ScanInput(segmenter, scan_of(800))
+    expected = segmenter.run_network(scan.batch).voxel_logits_VC
+    network = FixedNetwork(segmenter, scan)
+    for run in (network.run, network.run_on_kept_maps):
+        torch.testing.assert_close(run()[: scan.num_voxels], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_rows_of_programs_have_all_parts():
+    segmenter = Segmenter(tiny_network())
+    times_ms = ProgramParts(segmenter, ScanInput(segmenter, scan_of(800)), SpanClock(CPU)).times_ms()
+    assert 0 <= times_ms["maps"] < times_ms["network"]
+    assert times_ms["floor"] > 0
+
+
+def test_all_that_depends_on_coordinates_alone_counts_as_maps():
+    segmenter = Segmenter(tiny_network())
+    batch = voxelise([torch.from_numpy(scan_of(800))], segmenter.model.grid)
+    segmenter.run_network(batch)  # computes what depends on weights alone
+    sites = Sites(batch.coords_V4, batch.grid.shape, 1)
+    operations = []
+    for _ in range(2):  # from fresh sites, then on those that have their maps
+        counter = OperationsOutsideMaps(CPU)
+        with counter, torch.inference_mode(), timed_maps(counter.clock):
+            segmenter.model(batch, sites=sites)
+        operations.append(counter.names)
+    assert operations[0] == operations[1]
+
+
+class OperationsOutsideMaps(TorchDispatchMode):
+    """Names of torch's operations while `clock` has no open span."""
+
+    def __init__(self, device):
+        super().__init__()
+        self.names, self.depth = [], 0
+        self.clock = SpanClock(device)
+        self.clock.start = lambda _name: self.count(1)
+        self.clock.stop = lambda: self.count(-1)
+
+    def count(self, step):
+        self.depth += step
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if self.depth == 0:
+            self.names.append(str(function))
+        return function(*args, **(kwargs or {}))
+
+
+def test_own_time_of_a_span_leaves_out_the_spans_inside():
+    clock = SpanClock(CPU)
+    clock.start("outer")
+    clock.start("inner")
+    torch.rand(200, 200).inverse()
+    clock.stop()
+    clock.stop()
+    times_ms = clock.own_times_ms()
+    assert 0 <= times_ms["outer"] < times_ms["inner"]
+    assert clock.own_times_ms() == {}
+
+
+def test_the_floor_multiplies_every_pair_once(monkeypatch):
+    rows = []
+    monkeypatch.setattr("pvd_cli.bench.floor._best_time", lambda _function: 0)  # torch.mm, without trials
+    floor = BareProducts([LayerCost("conv", (70_000, 0, 5), 32, 16)], "fp32", CPU)
+    multiply = torch.mm
+    monkeypatch.setattr(torch, "mm", lambda a, b, out: rows.append(len(a)) or multiply(a, b, out=out))
+    floor.run()
+    assert sum(rows) == 70_005
+
+
+def test_layers_add_up_to_the_network():
+    *layers, maps = layer_rows(plan_of(runs=3))["rows"]
+    assert maps["layer"] == MAPS
+    network = tiny_network()
+    batch = ScanInput(Segmenter(network), scan_of(800)).batch
+    assert sum(row["macs"] for row in layers) == count_macs(network, batch)[0]
+    linear = {row["layer"].split(".")[0] for row in layers if row["kernel"] == "linear"}
+    assert linear == {"point_mlp", "voxel_compress", "refinement"}
+    for row in layers:
+        assert row["ratio_to_floor"] == pytest.approx(row["ms"] / row["floor_ms"])
+        assert row["gflops"] == pytest.approx(2 * row["macs"] / row["ms"] / 1e6)
+
+
+def test_stages_add_up_to_the_total():
+    sample = StageTimes(Segmenter(tiny_network()), [scan_of(800)], None).repeat(0)
+    assert list(sample)[:3] == ["voxelise", "point MLP", "scatter-max"]
+    assert {"encoder 1", "encoder 4", "decoder 4", "decoder 1", "refinement", MAPS, "back to points"} <= set(sample)
+    assert all(time_ms > 0 for time_ms in sample.values())
+    assert sum(sample.values()) == pytest.approx(2 * sample["total"])
+
+
+def test_larger_clouds_have_more_voxels_and_take_longer(grown):
+    (small, large), _ = grown
+    assert [small["points"], large["points"]] == [1000, 400_000]
+    assert small["voxels"] < large["voxels"]
+    assert small["median_ms"] < large["median_ms"]
+    assert large["us_a_point"] == pytest.approx(large["median_ms"] * 1e3 / 400_000)
+
+
+def test_peak_memory_is_that_of_the_row_alone(grown):
+    (small, large), ballast_mb = grown
+    assert small["peak_mb"] + 30 < large["peak_mb"]
+    assert small["peak_mb"] < ballast_mb + 200
+
+
+def test_grown_clouds_are_the_same_every_time_and_spread_out():
+    scan = scan_of(1000)
+    scan[:10] = 0
+    small, large = cloud_of_size(scan, 100), cloud_of_size(scan, 3500)
+    assert (len(small), len(large)) == (100, 3500)
+    assert np.isin(small, scan).all()
+    np.testing.assert_array_equal(large, cloud_of_size(scan, 3500))
+    assert len(np.unique(large[:, :3].round(1), axis=0)) > 3 * 900
+    assert (large[:, :3] == 0).all(axis=1).sum() >= 30
+    radius = np.hypot(scan[:, 0], scan[:, 1]).max()
+    assert np.hypot(large[:, 0], large[:, 1]).max() < radius + 0.5
+
+
+def test_batches_hold_several_clouds_with_voxels_of_their_own():
+    copies = [turned(scan_of(800), number) for number in range(2)]
+    one, two = (BatchTimes(Segmenter(tiny_network()), copies[:size], None).facts for size in (1, 2))
+    assert (one["points"], two["points"]) == (800, 1600)
+    assert 1.8 * one["voxels"] < two["voxels"] < 2.2 * one["voxels"]
+
+
+def test_a_training_step_takes_longer_than_inference():
+    (row,) = training_rows(plan_of(runs=3))["rows"]
+    assert row["ratio"] == pytest.approx(row["step_ms"] / row["inference_ms"])
+    assert row["ratio"] > 1
+
+
+def test_reports_fit_120_columns_even_for_the_largest_network():
+    names = {"model": "cylinder3d-0.25x", "scan": "x" * 200, "backend": "reference", "precision": "bf16", "threads": 16}
+    times = dict.fromkeys(("median_ms", "p90_ms", "p99_ms", "network_ms", "maps_ms", "floor_ms"), 12345.6)
+    ratios = {"ratio_to_floor": 1.5, "ratio_to_spconv": 12.3, "ratio_to_spconv_of": "fp32, 1 thread"}
+    sizes = {"points": 2_000_000, "voxels": 900_000, "macs": 10**12, "peak_mb": 12345.0}
+    layer = {"layer": "backbone.encoder.0.branch_a.0.conv".removeprefix("backbone."), "kernel": "3x1x3",
+             "channels": "64-256, 256-256-128-64-20", "pairs": 12_345_678, "macs": 10**11, "ms": 12345.0,
+             "gflops": 345.6, "ratio_to_floor": 2.5}  # fmt: skip
+    result = with_circumstances(
+        {"rows": [{**names, **times, **ratios, **sizes, "same_labels": 0.998}], "layers": [{**names, **layer}],
+         "skipped": []}
+    )  # fmt: skip
+    lines = as_markdown(result).splitlines()
+    assert max(len(line) for line in lines if line.startswith("|")) <= 120
+    assert any("spconv (fp32, 1 thread)" in line for line in lines)
+
+
+def test_circumstances_name_the_machine_and_the_versions():
+    machine, installed = hardware(CPU), versions()
+    assert machine["cpu"]
+    assert machine["cores"] >= 1
+    assert machine["gpu"] is None
+    assert installed["torch"] == torch.__version__
+    assert set(installed) == {"python", "torch", "cuda", "triton", "spconv", "numpy"}
+
+
+def with_circumstances(result):
+    return {"hardware": hardware(CPU), "versions": versions(), "runs": 3, "command": "pvd bench a", **result}

@@ -1,0 +1,346 @@
+"""PVD's terms against NumPy written from the formulas, their gradients against finite differences."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from distillation_pairs import GRID, make_pair
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from pvd_core.borders.errors import UserError
+from pvd_core.losses.affinity import affinity_loss, affinity_matrix
+from pvd_core.losses.baselines.kd import KD, KDConfig
+from pvd_core.losses.distillation import needs_points
+from pvd_core.losses.output_distillation import output_distillation
+from pvd_core.losses.pvd import PVD, PVDConfig
+from pvd_core.losses.supervoxels import (
+    SAMPLERS,
+    SupervoxelPartition,
+    choose_rows,
+    class_factor,
+    draw_supervoxels,
+    sampling_weights,
+)
+from pvd_core.taxonomy import MINORITY_CLASSES
+from pvd_core.voxels import CylindricalGrid
+
+SIZE = (5, 4, 3)
+
+
+def softmax(logits):
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("direction", ["teacher_student", "student_teacher"])
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+def test_output_distillation_is_the_kl_divergence_a_row_and_class(direction, temperature):
+    random = np.random.default_rng(0)
+    student, teacher = random.normal(size=(2, 30, 20)) * 3
+    counted = random.random(30) < 0.7
+    p, q = softmax(student / temperature)[counted], softmax(teacher / temperature)[counted]
+    if direction == "teacher_student":
+        p, q = q, p
+    expected = temperature**2 * (p * np.log(p / q)).sum() / (counted.sum() * 20)
+
+    tensors = (torch.from_numpy(array) for array in (student, teacher, counted))
+    loss = output_distillation(*tensors, direction=direction, temperature=temperature)
+
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_class_weights_make_output_distillation_a_weighted_mean():
+    random = np.random.default_rng(0)
+    class_weights_C = torch.from_numpy(random.uniform(0.5, 4, 20))
+    pair = replace(make_pair(), class_weights_C=class_weights_C)
+    terms = PVD(PVDConfig(class_weighted=True, supervoxel_size=SIZE))(pair)
+    kd = KD(KDConfig(class_weighted=True, on_points=True))(pair)
+    for name, labels, rows in (
+        ("point", pair.point_labels_P, "point_logits_PC"),
+        ("voxel", pair.voxel_labels_V, "voxel_logits_VC"),
+    ):
+        p, q = (softmax(getattr(side, rows).detach().numpy()) for side in (pair.teacher, pair.student))
+        weights = np.where(labels.numpy() > 0, class_weights_C.numpy()[labels.numpy()], 0)
+        mean = (weights * (p * np.log(p / q)).sum(axis=1)).sum() / weights.sum()
+        assert terms[f"{name}_output"].item() == pytest.approx(
+            {"point": 0.1, "voxel": 0.15}[name] * mean / 20, rel=1e-5
+        )
+        assert kd[{"point": "kd_points", "voxel": "kd"}[name]].item() == pytest.approx(0.2 * mean, rel=1e-5)
+
+
+def test_class_weighted_without_class_weights_changes_nothing():
+    outputs = [
+        PVD(PVDConfig(class_weighted=flag, supervoxel_size=SIZE))(make_pair())["voxel_output"] for flag in (0, 1)
+    ]
+    assert outputs[0] == outputs[1]
+
+
+def test_no_counted_row_gives_zero_and_a_gradient_of_zeros():
+    student = torch.randn(4, 20, requires_grad=True)
+    loss = output_distillation(student, torch.randn(4, 20), torch.zeros(4, dtype=torch.bool))
+    loss.backward()
+    assert loss.item() == 0
+    assert not student.grad.any()
+
+
+def brute_force_affinity(student, teacher, rows, norm):
+    def cosine(features, i, j):
+        if i < 0 or j < 0:
+            return 0.0
+        a, b = features[i], features[j]
+        return float(a @ b / (max(np.linalg.norm(a), 1e-8) * max(np.linalg.norm(b), 1e-8)))
+
+    total = 0.0
+    for row in rows:
+        squares = sum((cosine(student, i, j) - cosine(teacher, i, j)) ** 2 for i in row for j in row)
+        count = max(sum(i >= 0 for i in row), 1) if norm == "valid" else len(row)
+        total += squares / count**2
+    return total / len(rows)
+
+
+@pytest.mark.parametrize("norm", ["padded", "valid"])
+def test_affinity_loss_is_the_mean_squared_difference_of_cosine_matrices(norm):
+    random = np.random.default_rng(1)
+    student, teacher = random.normal(size=(40, 6)), random.normal(size=(40, 9))
+    student[3] = 0
+    rows = random.integers(-1, 40, (3, 12))
+    loss = affinity_loss(*(torch.from_numpy(array) for array in (student, teacher, rows)), norm=norm)
+    assert loss.item() == pytest.approx(brute_force_affinity(student, teacher, rows, norm), rel=1e-6)
+
+
+def test_affinity_loss_stays_exact_where_student_and_teacher_nearly_agree():
+    teacher = torch.randn(600, 16, generator=torch.Generator().manual_seed(0))
+    student = teacher + 1e-4 * torch.randn(600, 16, generator=torch.Generator().manual_seed(1))
+    rows = torch.arange(600)[None]
+    direct = (affinity_matrix(student, rows[0]) - affinity_matrix(teacher, rows[0])).square().mean()
+    assert affinity_loss(student, teacher, rows).item() == pytest.approx(direct.item(), rel=1e-5)
+    assert affinity_loss(teacher, teacher, rows).item() == 0
+
+
+def test_padding_changes_nothing():
+    student, teacher = torch.randn(20, 4, dtype=torch.float64), torch.randn(20, 4, dtype=torch.float64)
+    rows = torch.arange(10).view(1, 10)
+    padded = torch.cat((rows, torch.full((1, 7), -1)), dim=1)
+    valid = affinity_loss(student, teacher, rows, "valid").item()
+    assert affinity_loss(student, teacher, padded, "valid").item() == pytest.approx(valid, abs=1e-12)
+    # Divided by N^2, only the divisor changes: the padded pairs add nothing.
+    assert affinity_loss(student, teacher, padded).item() * 17**2 == pytest.approx(valid * 10**2, rel=1e-6)
+
+
+def test_gradients_of_every_term_equal_finite_differences():
+    pair = make_pair(channels=(3, 4), num_points=(14, 9))
+    config = PVDConfig(supervoxel_size=SIZE, num_points=6, num_voxels=5)
+    inputs = tuple(vars(pair.student).values())
+
+    for term in ("point_output", "voxel_output", "point_affinity", "voxel_affinity"):
+
+        def loss(*tensors, term=term):
+            student = type(pair.student)(*tensors)
+            seeded = replace(pair, student=student, generator=torch.Generator().manual_seed(5))
+            return PVD(config)(seeded)[term].double() * 100
+
+        values = [tensor.detach().clone().requires_grad_() for tensor in inputs]
+        analytic = torch.autograd.grad(loss(*values), values, allow_unused=True)
+        for position, gradient in enumerate(analytic):
+            direction = torch.randn(values[position].shape, dtype=torch.float64)
+            step = 1e-2
+            shifted = [
+                loss(*(v + sign * step * direction if i == position else v for i, v in enumerate(values))).item()
+                for sign in (1, -1)
+            ]
+            numeric = (shifted[0] - shifted[1]) / (2 * step)
+            expected = 0.0 if gradient is None else (gradient * direction).sum().item()
+            assert numeric == pytest.approx(expected, rel=0.02, abs=2e-3), (term, position)
+
+
+def test_partition_of_the_official_grid_has_96_supervoxels_in_four_rings():
+    partition, grid = SupervoxelPartition(), CylindricalGrid()
+    assert math.prod(partition.shape(grid)) == 96
+    distances = partition.relative_distances(grid, batch_size=2)
+    assert len(distances) == 2 * 96
+    expected_m = np.array([12.5, 25.1, 37.6, 50.1])
+    assert distances.unique().numpy() * 50.1 == pytest.approx(expected_m, abs=0.06)
+
+
+def test_supervoxel_numbers_are_those_of_a_loop():
+    pair = make_pair()
+    coords = pair.voxels.coords_V4
+    shape = [-(-cells // step) for cells, step in zip(GRID.shape, SIZE, strict=True)]
+    expected = [
+        np.ravel_multi_index((scan, r // SIZE[0], a // SIZE[1], z // SIZE[2]), (2, *shape))
+        for scan, r, a, z in coords.tolist()
+    ]
+    assert SupervoxelPartition(SIZE).numbers(coords, GRID).tolist() == expected
+
+
+def test_class_factor_is_that_of_the_formula():
+    assert class_factor(torch.tensor([0, 1, 2, 3])).tolist() == pytest.approx([5, 1.541, 1.073, 1.010], abs=1e-3)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_sampling_weights_are_those_of_the_formula(sampler):
+    num_voxels = torch.tensor([4, 0, 9])
+    factor, distance = torch.tensor([5.0, 1.0, 1.25]), torch.tensor([0.25, 0.5, 1.0])
+    expected = {
+        "difficulty": [0.05, 0, 0.8],
+        "class": [0.2, 0, 0.8],
+        "distance": [0.25, 0, 1.0],
+        "random": [1.0, 0, 1.0],
+    }[sampler]
+    assert sampling_weights(sampler, num_voxels, factor, distance).tolist() == pytest.approx(expected)
+
+
+def test_drawn_supervoxels_are_distinct_occupied_and_as_frequent_as_their_weights_say():
+    weights = torch.tensor([1.0, 0, 3, 0, 0, 0, 5, 0])
+    generator = torch.Generator().manual_seed(0)
+    drawn = draw_supervoxels(weights, batch_size=2, num_drawn=3, generator=generator)
+    assert sorted(drawn.tolist()) == [0, 2, 6]
+    counts = np.zeros(8)
+    for _ in range(2000):
+        counts[draw_supervoxels(weights, 2, 1, generator).tolist()] += 1
+    assert counts[[0, 2, 6]] / 2000 == pytest.approx([0.25, 0.75, 1.0], abs=0.04)
+
+
+def test_surplus_rows_of_majority_classes_are_left_out_first():
+    supervoxels = torch.tensor([0] * 10 + [1] * 3)
+    is_minority = torch.tensor([True] * 4 + [False] * 6 + [True] * 3)
+    rows = choose_rows(supervoxels, torch.tensor([0, 1]), is_minority, 6, torch.Generator().manual_seed(0))
+    assert {0, 1, 2, 3} < set(rows[0].tolist()) <= set(range(10))
+    assert sorted(rows[1].tolist()) == [-1, -1, -1, 10, 11, 12]
+    few = choose_rows(supervoxels, torch.tensor([0]), is_minority, 3, torch.Generator().manual_seed(0))
+    assert set(few[0].tolist()) < {0, 1, 2, 3}
+
+
+def test_all_terms_together_equal_numpy_written_from_the_formulas():
+    pair = make_pair(seed=3)
+    config = PVDConfig(supervoxel_size=SIZE, num_points=8, num_voxels=6, num_supervoxels=3)
+    terms = PVD(config)(pair)
+
+    # The same draws, from a generator in the same state.
+    generator = torch.Generator().manual_seed(3)
+    partition = SupervoxelPartition(SIZE)
+    supervoxels = partition.numbers(pair.voxels.coords_V4, GRID)
+    distances = partition.relative_distances(GRID, 2).double().numpy()
+    labels = pair.voxel_labels_V.numpy()
+    weights = np.zeros(len(distances))
+    for number in range(len(distances)):
+        inside = supervoxels.numpy() == number
+        minority = np.isin(labels[inside], MINORITY_CLASSES).sum()
+        weights[number] = inside.any() / (4 * math.exp(-2 * minority) + 1) * distances[number]
+    drawn = draw_supervoxels(torch.from_numpy(weights).float(), 2, 3, generator)
+    is_minority = np.zeros(20, bool)
+    is_minority[list(MINORITY_CLASSES)] = True
+    point_rows = choose_rows(
+        supervoxels[pair.voxels.point_to_voxel_P],
+        drawn,
+        torch.from_numpy(is_minority)[pair.point_labels_P],
+        8,
+        generator,
+    )
+    voxel_rows = choose_rows(supervoxels, drawn, torch.from_numpy(is_minority)[pair.voxel_labels_V], 6, generator)
+    student, teacher = ({k: v.detach().numpy() for k, v in vars(o).items()} for o in (pair.student, pair.teacher))
+
+    def output(name, truth):
+        counted = truth.numpy() != 0
+        p, q = softmax(teacher[name])[counted], softmax(student[name])[counted]
+        return (p * np.log(p / q)).sum() / (counted.sum() * 20)
+
+    def affinity(name, rows):
+        return brute_force_affinity(student[name], teacher[name], rows.numpy(), "padded")
+
+    expected = {
+        "point_output": 0.1 * output("point_logits_PC", pair.point_labels_P),
+        "voxel_output": 0.15 * output("voxel_logits_VC", pair.voxel_labels_V),
+        "point_affinity": 0.15 * affinity("point_features_PD", point_rows),
+        "voxel_affinity": 0.25 * affinity("voxel_features_VE", voxel_rows),
+    }
+    assert {name: term.item() for name, term in terms.items()} == pytest.approx(expected, rel=1e-4)
+
+
+def test_pvd_of_a_model_against_itself_is_zero():
+    pair = make_pair(dtype=torch.float32)
+    twin = replace(pair, teacher=pair.student)
+    for term in PVD(PVDConfig(supervoxel_size=SIZE))(twin).values():
+        assert term.item() == pytest.approx(0, abs=1e-7)
+
+
+class LargestTensor(TorchDispatchMode):
+    """Notes the bytes of the largest result of any operation within its block."""
+
+    num_bytes = 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        result = function(*arguments, **(keywords or {}))
+        for each in result if isinstance(result, (tuple, list)) else [result]:
+            if isinstance(each, torch.Tensor):
+                self.num_bytes = max(self.num_bytes, each.numel() * each.element_size())
+        return result
+
+
+@pytest.mark.parametrize("num_rows", [64, 512, 2048])
+def test_memory_of_an_affinity_term_is_what_its_formula_says(num_rows):
+    num_drawn, of_student, of_teacher = 3, 16, 24
+    student_VD = torch.randn(3000, of_student, requires_grad=True)
+    teacher_VD = torch.randn(3000, of_teacher)
+    rows_KN = torch.randint(-1, 3000, (num_drawn, num_rows))
+    given = {tensor.untyped_storage().data_ptr() for tensor in (student_VD, teacher_VD, rows_KN)}
+    kept = {}
+
+    def keep(tensor):
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage  # alive, so that no other one gets its address
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), LargestTensor() as largest:
+        loss = affinity_loss(student_VD, teacher_VD, rows_KN)
+        num_bytes = sum(storage.nbytes() for pointer, storage in kept.items() if pointer not in given)
+        for_each_row = num_rows * (2 * of_student + of_teacher + 4)
+        bound = 8 * num_drawn * (for_each_row + of_student**2 + of_student * of_teacher)
+        assert 0.8 * bound < num_bytes <= bound
+        largest.num_bytes = 0
+        affinity_loss(student_VD, teacher_VD, rows_KN)
+        (gradient,) = torch.autograd.grad(loss, student_VD)
+    # But for the gradient itself, which is as large as the features.
+    assert largest.num_bytes <= max(8 * num_drawn * max(num_rows, of_teacher) * of_teacher, 8 * gradient.numel())
+
+
+def test_dense_norm_divides_by_every_cell_of_the_grid():
+    pair = make_pair()
+    active = PVD(PVDConfig(supervoxel_size=SIZE))(pair)["voxel_output"].item()
+    dense = PVD(PVDConfig(supervoxel_size=SIZE, output_norm="dense"))(pair)["voxel_output"].item()
+    num_counted = int((pair.voxel_labels_V != 0).sum())
+    assert dense * 2 * math.prod(GRID.shape) == pytest.approx(active * num_counted, rel=1e-5)
+
+
+def test_terms_with_coefficient_zero_are_left_out_and_the_rest_need_no_point_outputs():
+    config = PVDConfig(point_output=0, point_affinity=0, supervoxel_size=SIZE)
+    pair = make_pair()
+    without_points = replace(
+        pair,
+        student=replace(pair.student, point_logits_PC=None, point_features_PD=None),
+        teacher=replace(pair.teacher, point_logits_PC=None, point_features_PD=None),
+    )
+    assert not needs_points(config)
+    assert set(PVD(config)(without_points)) == {"voxel_output", "voxel_affinity"}
+
+
+def test_one_point_and_a_scan_without_points_give_finite_terms():
+    for num_points in ((1,), (5, 0), (0,)):
+        terms = PVD(PVDConfig(supervoxel_size=SIZE))(make_pair(num_points=num_points))
+        assert all(math.isfinite(term.item()) for term in terms.values())
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("sampler", "easy"), ("temperature", 0), ("voxel_affinity", -1), ("supervoxel_size", (4, 4)), ("num_points", 0)],
+)
+def test_settings_that_make_no_sense_are_refused_by_name(setting, value):
+    with pytest.raises(UserError, match=setting):
+        PVDConfig(**{setting: value})
+
+
+def test_class_weights_and_rows_without_a_label_exclude_each_other():
+    with pytest.raises(UserError, match="class_weighted"):
+        PVDConfig(class_weighted=True, includes_ignored=True)

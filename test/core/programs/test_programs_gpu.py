@@ -1,0 +1,86 @@
+"""What only a GPU can show: CUDA graphs, and that nothing waits for the device before the answer is read."""
+
+import numpy as np
+import pytest
+import torch
+from ros_clouds import slow_column, xyzi_cloud
+
+from pvd_core.clouds.example import spinning_scan
+from pvd_core.models import build_model
+from pvd_core.programs import XYZI, DeviceRunner
+from pvd_core.programs.frozen import frozen
+from pvd_core.segmenter import Segmenter
+from pvd_ros.bags.types import rosbags_cloud_types
+from pvd_ros.labeller import CloudLabeller
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+SETTINGS = {"width": 8, "num_point_features": 32, "point_mlp_widths": (32,), "grid": {"shape": (120, 90, 16)}}
+
+
+def small_model():
+    torch.manual_seed(0)
+    return build_model(SETTINGS).eval()
+
+
+@pytest.mark.parametrize(("precision", "least_agreement"), [("fp32", 0.999), ("bf16", 0.9), ("fp16", 0.95)])
+@pytest.mark.parametrize("programs", ["eager", "graphs"])
+def test_programs_give_the_labels_of_the_plain_path_on_the_reference_backend(programs, precision, least_agreement):
+    pytest.importorskip("triton")
+    plain = Segmenter(small_model(), device="cuda", backend="reference")
+    fast = Segmenter(small_model(), device="cuda", precision=precision, backend="triton", programs=programs)
+
+    for size in (3000, 20_000, 3500, 0, 1):
+        cloud = spinning_scan(size)
+        expected, result = plain.segment(cloud), fast.segment(cloud)
+        if size:
+            assert (result.labels == expected.labels).mean() >= least_agreement
+            assert np.abs(result.confidence - expected.confidence).max() < (1e-4 if precision == "fp32" else 0.1)
+    assert fast.counters["declined"] == 0
+    assert fast.counters["out_of_memory"] == 0
+
+
+def test_a_graph_gives_the_same_bits_each_time_whatever_ran_in_between():
+    pytest.importorskip("triton")
+    fast = Segmenter(small_model(), device="cuda", backend="triton", programs="graphs")
+    first = fast.segment(spinning_scan(3000))
+    fast.segment(spinning_scan(3900))
+    fast.segment(spinning_scan(20_000))
+    again = fast.segment(spinning_scan(3000))
+
+    assert np.array_equal(first.labels, again.labels)
+    assert np.array_equal(first.confidence, again.confidence)
+
+
+def test_a_message_decoded_on_the_gpu_is_labelled_as_its_points_are():
+    pytest.importorskip("triton")
+    plain = Segmenter(small_model(), device="cuda", backend="reference")
+    fast = Segmenter(small_model(), device="cuda", backend="triton", programs="graphs")
+    message = xyzi_cloud(spinning_scan(3000), height=3)
+
+    expected, found = (CloudLabeller(each, rosbags_cloud_types()).label(message) for each in (plain, fast))
+
+    assert "program" in found.timings_ms
+    assert (found.segmentation.labels == expected.segmentation.labels).mean() >= 0.999
+    for column in ("x", "y", "z", "intensity"):
+        assert slow_column(found.message, column) == slow_column(expected.message, column)
+
+
+def test_nothing_waits_for_the_device_before_the_answer_is_read():
+    pytest.importorskip("triton")
+    model = small_model().cuda()
+    from pvd_core.sparse.backends import triton
+
+    model.backend = triton
+    runner = DeviceRunner(frozen(model), torch.device("cuda"))
+    cloud = spinning_scan(3000)
+    program = runner.prepare(len(cloud), XYZI)
+    for _ in range(2):
+        program.start(cloud.view(np.uint8).reshape(1, -1), len(cloud), 1.0)
+        program.answer(len(cloud))
+
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        program.start(cloud.view(np.uint8).reshape(1, -1), len(cloud), 1.0)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert program.answer(len(cloud)).is_whole

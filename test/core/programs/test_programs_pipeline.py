@@ -1,0 +1,245 @@
+"""The pipeline of fixed shapes against the plain path, on the CPU (where nothing captures graphs) and on a GPU."""
+
+import math
+import os
+from unittest import mock
+
+import numpy as np
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from pvd_core.clouds.measured import is_measured
+from pvd_core.models import build_model
+from pvd_core.models.backbone import STRIDES
+from pvd_core.programs import XYZI, Bucket, FixedPipeline, PointLayout
+from pvd_core.programs.cells import PaddedGrid
+from pvd_core.programs.decode import decode_points, measured
+from pvd_core.programs.fixed_sites import FixedSites
+from pvd_core.programs.frozen import frozen
+from pvd_core.programs.pipeline import write_header
+from pvd_core.segmenter import Segmenter
+from pvd_core.sparse import Sites
+from pvd_core.sparse.backends import reference
+from pvd_ros.codec.layout import DATATYPES
+
+SETTINGS = {"width": 4, "num_point_features": 16, "point_mlp_widths": (16,), "grid": {"shape": (48, 36, 8)}}
+ROOMY = Bucket(3000, (2048, 2048, 1024, 1024, 1024))
+
+
+def random_cloud(num_points=2000, seed=0):
+    generator = np.random.default_rng(seed)
+    cloud = generator.uniform((-30, -30, -2, 0), (30, 30, 2, 1), (num_points, 4)).astype(np.float32)
+    cloud[::50, :3] = 0
+    cloud[7::90, 1] = np.nan
+    cloud[11::90, 3] = np.inf
+    cloud[13::90, 0] = 2e4
+    return cloud
+
+
+@pytest.fixture(scope="module", params=["R3", "none"])
+def model(request):
+    torch.manual_seed(0)
+    return build_model({**SETTINGS, "refinement": request.param}).eval()
+
+
+def input_of(pipeline, cloud, garbage=0):
+    """Input bytes for a cloud of x, y, z, intensity; `garbage` fills the room behind its points."""
+    buffer = np.full(pipeline.num_input_bytes, garbage, np.uint8)
+    write_header(buffer, len(cloud), 1.0)
+    buffer[16 : 16 + cloud.nbytes] = np.frombuffer(cloud.tobytes(), np.uint8)
+    return torch.from_numpy(buffer)
+
+
+def answer_of(pipeline, cloud, garbage=0):
+    return pipeline.read(pipeline(input_of(pipeline, cloud, garbage)).numpy(), len(cloud))
+
+
+def wanted_rows(model, cloud):
+    """Rows of each level that hold exactly the sites of a cloud."""
+    pipeline = FixedPipeline(model, ROOMY, XYZI)
+    counts = pipeline(input_of(pipeline, cloud)).numpy()[:32].view(np.int32)[: len(STRIDES) + 1]
+    assert 0 < counts[0] <= is_measured(cloud).sum()
+    return tuple(int(count) + 1 for count in counts)
+
+
+@pytest.mark.parametrize("garbage", [0, 255, 63])
+def test_labels_equal_those_of_the_plain_path_whatever_lies_behind_the_last_point(model, garbage):
+    cloud = random_cloud()
+    expected = Segmenter(model).segment(cloud)
+
+    answer = answer_of(FixedPipeline(model, ROOMY, XYZI), cloud, garbage)
+
+    assert answer.is_whole
+    assert np.array_equal(answer.labels, expected.labels)
+    assert np.abs(answer.confidence - expected.confidence).max() < 1e-5
+
+
+def test_buckets_that_are_exactly_full_give_the_same_and_one_row_less_is_noticed_at_every_level(model):
+    cloud = random_cloud()
+    expected = Segmenter(model).segment(cloud)
+    rows = wanted_rows(model, cloud)
+
+    full = answer_of(FixedPipeline(model, Bucket(len(cloud), rows), XYZI), cloud)
+
+    assert full.is_whole
+    assert np.array_equal(full.labels, expected.labels)
+    for level in range(len(rows)):
+        less = tuple(count - (place == level) for place, count in enumerate(rows))
+        assert not answer_of(FixedPipeline(model, Bucket(len(cloud), less), XYZI), cloud).is_whole
+
+
+@pytest.mark.parametrize("num_points", [0, 1, 5])
+def test_tiny_clouds_and_clouds_without_a_measurement(model, num_points):
+    pipeline = FixedPipeline(model, ROOMY, XYZI)
+    cloud = random_cloud(200)[1 : num_points + 1]
+
+    assert np.array_equal(answer_of(pipeline, cloud, 77).labels, Segmenter(model).segment(cloud).labels)
+    assert not answer_of(pipeline, np.zeros((num_points, 4), np.float32), 77).labels.any()
+
+
+@pytest.mark.parametrize("shape", [(9, 7, 6), (8, 6, 4)])
+def test_kernel_maps_equal_those_of_plain_sites_on_every_level(shape):
+    generator = torch.Generator().manual_seed(0)
+    cells = torch.randperm(math.prod(shape), generator=generator)[:90].sort().values
+    coords = torch.stack(torch.unravel_index(cells, shape), dim=1)
+    plain = Sites(torch.nn.functional.pad(coords, (1, 0)), shape, 1)
+    repeated = torch.cat((coords, coords[:20], coords))[torch.randperm(200, generator=generator)]
+    is_real = torch.rand(200, generator=generator) < 2  # all
+    padded = torch.nn.functional.pad(PaddedGrid(shape).keys(repeated.unbind(1), is_real), (0, 30), value=0)
+    padded[200:] = PaddedGrid(shape).padding_key
+    fixed = FixedSites(padded, shape, (120, 110, 100), reference)
+
+    for stride in ((2, 2, 2), (2, 2, 1)):
+        num_sites = plain.num_sites
+        for kernel in ((1, 3, 3), (3, 1, 3), (3, 3, 3), (3, 1, 1), (1, 3, 1), (1, 1, 3)):
+            table = fixed.submanifold_map(kernel).table()
+            assert torch.equal(table[:, :num_sites], plain.submanifold_map(kernel).table())
+            assert (table[:, num_sites:] == -1).all()
+        (coarse_plain, plain_map), (coarse_fixed, fixed_map) = plain.downsampled(stride), fixed.downsampled(stride)
+        for table, plain_table in (
+            (fixed_map.table(), plain_map.table()),
+            (fixed_map.transposed.table(), plain_map.transposed.table()),
+        ):
+            num_rows = plain_table.shape[1]
+            assert torch.equal(table[:, :num_rows], plain_table)
+            assert (table[:, num_rows:] == -1).all()
+        plain, fixed = coarse_plain, coarse_fixed
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_every_number_type_and_byte_order_is_read_from_bytes(order):
+    generator = np.random.default_rng(0)
+    for kind in DATATYPES.values():
+        dtype = np.dtype(order + kind)
+        for coordinate in ("f4", "f8"):
+            columns = {
+                "x": (1, np.dtype(order + coordinate)),
+                "y": (11, np.dtype(order + coordinate)),
+                "z": (20, np.dtype(order + coordinate)),
+                "intensity": (30, dtype),
+            }
+            names, places = list(columns), [column[0] for column in columns.values()]
+            record = np.dtype(
+                {"names": names, "offsets": places, "formats": [c[1] for c in columns.values()], "itemsize": 41}
+            )
+            cloud = np.frombuffer(generator.bytes(50 * 41), record).copy()
+            for role in ("x", "y", "z"):
+                cloud[role][1:] = generator.normal(0, 10, 49)
+            if dtype.kind == "f":
+                cloud["intensity"][1:] = generator.uniform(0, 255, 49)
+            with np.errstate(all="ignore"):
+                expected = np.stack([cloud[name].astype(np.float32) for name in names], axis=1)
+                expected[:, 3] = np.where(
+                    np.isfinite(expected[:, 3] * np.float32(0.5)), expected[:, 3] * np.float32(0.5), 0
+                )
+
+            data = torch.frombuffer(bytearray(cloud.tobytes()), dtype=torch.uint8).view(50, 41)
+            points = decode_points(data, PointLayout.of(41, columns), 0.5)
+
+            np.testing.assert_array_equal(points.numpy(), expected)
+            assert np.array_equal(measured(points).numpy(), is_measured(expected))
+
+
+def test_a_cloud_without_intensity_has_intensity_0():
+    columns = {"x": (0, "<f4"), "y": (4, "<f4"), "z": (8, "<f4")}
+    cloud = random_cloud(30)
+    data = torch.from_numpy(np.ascontiguousarray(cloud[:, :3])).view(torch.uint8)
+    points = decode_points(data, PointLayout.of(12, columns), 1.0)
+    np.testing.assert_array_equal(points[:, :3], cloud[:, :3])
+    assert (points[:, 3] == 0).all()
+
+
+def test_layouts_that_leave_the_point_or_lack_a_coordinate_are_refused():
+    columns = {"x": (0, "<f4"), "y": (4, "<f4"), "z": (10, "<f4")}
+    with pytest.raises(ValueError, match=r"'z' at byte 10 of a point leaves its 12 bytes"):
+        PointLayout.of(12, columns)
+    with pytest.raises(ValueError, match=r"missing \['z'\]"):
+        PointLayout.of(12, {"x": (0, "<f4"), "y": (4, "<f4")})
+    with pytest.raises(ValueError, match="expected floats or integers"):
+        PointLayout.of(16, {**columns, "intensity": (0, "S4")})
+
+
+# Operations whose result has a length that only the device knows, or that bring a number to the host.
+WAITING = ("nonzero", "_local_scalar_dense", "unique", "masked_select", "repeat_interleave", "equal", "lift_fresh")
+
+
+class Operations(TorchDispatchMode):
+    """Notes the name of every operation, and of indexing by a mask as `nonzero`."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name = function.name().split("::")[1].split(".")[0]
+        by_mask = name.startswith("index") and any(
+            isinstance(index, torch.Tensor) and index.dtype in (torch.bool, torch.uint8)
+            for index in (args[1] if len(args) > 1 and isinstance(args[1], list | tuple) else ())
+        )
+        self.names.add("nonzero" if by_mask else name)
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("refinement", ["R3", "none"])
+def test_on_triton_it_gives_the_same_labels_without_an_operation_that_waits_for_the_device(refinement):
+    torch.manual_seed(0)
+    model = build_model({**SETTINGS, "grid": {"shape": (24, 18, 8)}, "refinement": refinement}).eval()
+    cloud = random_cloud(60)
+    expected = Segmenter(model).segment(cloud)
+    model.backend = triton_backend()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    pipeline = FixedPipeline(frozen(model).to(device), Bucket(64, (80, 200, 64, 32, 24)), XYZI)
+    input_B = input_of(pipeline, cloud).to(device)
+    pipeline(input_B)  # constants of the grid are copied to the device once
+
+    with Operations() as operations:
+        output_B = pipeline(input_B)
+
+    answer = pipeline.read(output_B.cpu().numpy(), len(cloud))
+    assert answer.is_whole
+    assert np.abs(answer.confidence - expected.confidence).max() < 1e-5
+    assert np.array_equal(answer.labels, expected.labels)
+    assert {"index_fill_", "cumsum", "scatter_reduce_"} <= operations.names
+    assert not operations.names & set(WAITING)
+
+
+def triton_backend():
+    pytest.importorskip("triton", reason="triton is not installed (extra gpu)")
+    with mock.patch.dict(os.environ, {} if torch.cuda.is_available() else {"TRITON_INTERPRET": "1"}):
+        from pvd_core.sparse.backends import triton
+    if not (torch.cuda.is_available() or triton.IS_INTERPRETED):
+        pytest.skip("the kernels were imported without the interpreter")
+    return triton
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("fp32", None), ("bf16", torch.bfloat16)])
+def test_a_frozen_network_gives_what_the_network_gives(precision, dtype):
+    torch.manual_seed(0)
+    model = build_model({**SETTINGS, "refinement": "R3"}).eval()
+    cloud = random_cloud()
+    pipelines = [FixedPipeline(network, ROOMY, XYZI, precision) for network in (model, frozen(model, dtype))]
+
+    answers = [answer_of(pipeline, cloud) for pipeline in pipelines]
+
+    assert np.array_equal(answers[0].confidence, answers[1].confidence)

@@ -1,0 +1,272 @@
+"""The node as a process: start-up errors, parameters, lifecycle, status messages, and what it says about its input."""
+
+import json
+import signal
+import time
+
+import numpy as np
+import pytest
+from ros_clouds import rclpy_cloud, xyzi_cloud
+from ros_processes import graph, wait_until
+from ros_weights import tiny_weights
+
+pytest.importorskip("rclpy", reason="needs rclpy: pip install 'pvd_ros[ros]' or source a ROS 2")
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.srv import ChangeState
+from rcl_interfaces.srv import DescribeParameters, SetParameters
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import PointCloud2
+from std_msgs.msg import Float64MultiArray, String
+from visualization_msgs.msg import MarkerArray
+
+from pvd_core.taxonomy import CLASS_COLOURS, CLASS_NAMES
+from pvd_ros.latency import STAGES
+from pvd_ros.parameters import SPECS
+from pvd_ros.ros_session import qos_profile, ros_context
+
+
+class Peer:
+    """A node in the test's own process, on the domain of a graph."""
+
+    def __init__(self, context):
+        self.node = rclpy.create_node("peer", context=context, use_global_arguments=False)
+        self.executor = rclpy.executors.SingleThreadedExecutor(context=context)
+        self.executor.add_node(self.node)
+
+    def hear(self, message_type, topic, latched=False):
+        """A list that fills with what arrives."""
+        heard = []
+        self.node.create_subscription(message_type, topic, heard.append, qos_profile(True, 10, latched))
+        return heard
+
+    def spin_until(self, condition):
+        def spun():
+            self.executor.spin_once(timeout_sec=0.05)
+            return condition()
+
+        wait_until(spun)
+
+    def call(self, service_type, name, request):
+        client = self.node.create_client(service_type, name)
+        self.spin_until(client.service_is_ready)
+        future = client.call_async(request)
+        self.spin_until(future.done)
+        return future.result()
+
+
+@pytest.fixture
+def ros(tmp_path, monkeypatch):
+    with graph(tmp_path) as found:
+        for name in ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE"):
+            monkeypatch.setenv(name, found.environment[name])
+        yield found
+
+
+@pytest.fixture
+def peer(ros):
+    with ros_context() as context:
+        peer = Peer(context)
+        yield peer
+        peer.executor.shutdown()
+        peer.node.destroy_node()
+
+
+def start_node(ros, *options, ready="labelling"):
+    options = [f"weights:={tiny_weights(ros.folder)}", "device:=cpu", "points_in:=/lidar", *options]
+    words = [word for option in options for word in ("-p", option)]
+    return ros.start("pvd_ros.node", "--ros-args", *words, ready=ready)
+
+
+def cloud(seed=0, stamp_ns=None):
+    generator = np.random.default_rng(seed)
+    points = generator.uniform((-20, -20, -2, 0), (20, 20, 2, 1), (500, 4)).astype(np.float32)
+    return xyzi_cloud(points, stamp_ns or time.time_ns(), "roof", build=rclpy_cloud)
+
+
+def publish_until(peer, condition, topic="/lidar"):
+    publisher = peer.node.create_publisher(PointCloud2, topic, qos_profile(False, 1))
+
+    def sent():
+        publisher.publish(cloud())
+        return condition()
+
+    peer.spin_until(sent)
+
+
+def values_of(message, name):
+    return [{item.key: item.value for item in status.values} for status in message.status if status.name == name]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["-p", "weights:=/nowhere/w.safetensors"], "/nowhere/w.safetensors: does not exist"),
+        (["-p", "wieghts:=w"], "unknown parameter wieghts; did you mean weights?"),
+        (["-p", "intensity_scale:=1"], "parameter intensity_scale must be a float (write 1.0, not 1)"),
+        (["-p", "latency_warn_ms:=-1.0"], "must lie in 0..1e+06"),
+        (["-p", "input_reliability:=often"], "expected one of: best_effort, reliable"),
+        (["-p", "points_in:=no topic"], "points_in is no topic name"),
+        (["-p", "report_path:=/proc/report.json"], "parameter report_path: cannot write /proc/report.json"),
+        (["-p", "device:=tpu"], "expected auto, cpu, cuda or cuda:N"),
+        (["--params-file", "/nowhere.yaml"], "Error opening YAML file"),
+    ],
+)
+def test_a_mistake_at_start_is_one_clear_message_and_exit_code_2(ros, arguments, words):
+    node = ros.start("pvd_ros.node", "--ros-args", "-p", f"report_path:={ros.folder / 'r'}", *arguments)
+    assert node.wait() == 2
+    assert words in node.text()
+    assert "Traceback" not in node.text()
+    assert len(node.text().strip().splitlines()) == 1
+
+
+def test_weights_that_are_no_weights_are_refused_by_name(ros):
+    (ros.folder / "bad.safetensors").write_bytes(b"not weights")
+    node = ros.start("pvd_ros.node", "--ros-args", "-p", f"weights:={ros.folder / 'bad.safetensors'}")
+    assert node.wait() == 2
+    assert "bad.safetensors" in node.text()
+    assert "Traceback" not in node.text()
+
+
+def test_the_shipped_parameter_file_starts_the_node(ros, project_root):
+    arguments = ["--params-file", project_root / "config/node.yaml", "-p", f"weights:={tiny_weights(ros.folder)}"]
+    node = ros.start(
+        "pvd_ros.node", "--ros-args", *arguments, ready="labelling /velodyne_points onto /segmenter/points"
+    )
+    assert node.stop() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_node_in_order_with_its_report(ros, number):
+    node = start_node(ros, f"report_path:={ros.folder / 'report.json'}")
+    assert node.stop(number) == 0
+    assert "Traceback" not in node.text()
+    assert json.loads((ros.folder / "report.json").read_text())["clouds"]["received"] == 0
+
+
+def test_latency_percentiles_diagnostics_and_legend_are_published(ros, peer):
+    labelled = peer.hear(PointCloud2, "/segmenter/points")
+    latency = peer.hear(DiagnosticArray, "/segmenter/latency")
+    table = peer.hear(Float64MultiArray, "/segmenter/latency_window")
+    diagnostics = peer.hear(DiagnosticArray, "/diagnostics")
+    start_node(ros)
+
+    def facts():
+        found = [values for message in diagnostics for values in values_of(message, "segmenter: labelling")]
+        return found[-1] if found else {}
+
+    publish_until(peer, lambda: latency and table and labelled and "total_p90_ms" in facts())
+    late_legend = peer.hear(MarkerArray, "/segmenter/legend", latched=True)
+    peer.spin_until(lambda: late_legend)
+
+    stages = values_of(latency[0], "segmenter: latency")[0]
+    expected = [stage for stage in STAGES if stage != "program"]  # which is for GPUs
+    assert list(stages) == expected
+    assert latency[0].header.frame_id == "roof"
+    assert latency[0].header.stamp in [output.header.stamp for output in labelled]
+    assert 0 < float(stages["network"]) < float(stages["total"]) <= float(stages["stamp_to_publish"])
+    rows, columns = table[-1].layout.dim
+    assert (rows.label, rows.size) == (f"stage: {', '.join(expected)}", len(expected))
+    assert (columns.label, columns.size) == ("percentile: p50, p90, p99", 3)
+    assert len(table[-1].data) == 3 * len(expected)
+    assert {"received", "labelled", "dropped", "rejected", "total_p90_ms", "stamp_to_publish_p99_ms"} <= facts().keys()
+    assert facts()["backend_fallbacks"] == "0"
+    markers = late_legend[0].markers
+    assert [marker.text for marker in markers] == [f"{i} {CLASS_NAMES[i]}" for i in range(1, 20)]
+    assert {marker.header.frame_id for marker in markers} == {"roof"}
+    assert [round(255 * markers[0].color.r), round(255 * markers[0].color.b)] == CLASS_COLOURS[1][[0, 2]].tolist()
+
+
+def test_clouds_are_skipped_until_somebody_subscribes(ros, peer):
+    diagnostics = peer.hear(DiagnosticArray, "/diagnostics")
+    start_node(ros)
+
+    def facts():
+        found = [values for message in diagnostics for values in values_of(message, "segmenter: labelling")]
+        return found[-1] if found else {"skipped": 0, "labelled": 0}
+
+    publish_until(peer, lambda: int(facts()["skipped"]) > 0)
+    assert int(facts()["labelled"]) == 0
+    labelled = peer.hear(PointCloud2, "/segmenter/points")
+    publish_until(peer, lambda: labelled)
+
+
+def test_a_topic_of_another_type_is_said_in_log_and_diagnostics(ros, peer):
+    peer.node.create_publisher(String, "/lidar", 1)
+    diagnostics = peer.hear(DiagnosticArray, "/diagnostics")
+    node = start_node(ros)
+    peer.spin_until(lambda: diagnostics and diagnostics[-1].status[0].level == b"\x02")
+    expected = "/peer publishes /lidar as std_msgs/msg/String, expected sensor_msgs/msg/PointCloud2"
+    assert expected in diagnostics[-1].status[0].message
+    node.wait_for_text(expected)
+
+
+def test_a_best_effort_sensor_that_a_reliable_node_cannot_hear_is_said(ros, peer):
+    peer.node.create_publisher(PointCloud2, "/lidar", qos_profile(False, 1))
+    diagnostics = peer.hear(DiagnosticArray, "/diagnostics")
+    node = start_node(ros, "input_reliability:=reliable")
+    peer.spin_until(lambda: diagnostics and diagnostics[-1].status[0].level == b"\x02")
+    assert "input_reliability" in diagnostics[-1].status[0].message
+    node.wait_for_text("incompatible QoS (RELIABILITY")
+
+
+def test_thresholds_change_at_run_time_and_the_model_does_not(ros, peer):
+    node = start_node(ros)
+
+    def set_parameter(name, value):
+        request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
+        return peer.call(SetParameters, "/segmenter/set_parameters", request).results[0]
+
+    assert set_parameter("intensity_scale", 0.5).successful
+    assert set_parameter("always_label", True).successful
+    assert not set_parameter("latency_warn_ms", -5.0).successful
+    assert not set_parameter("weights", "other.safetensors").successful
+    request = DescribeParameters.Request(names=[spec.name for spec in SPECS])
+    described = peer.call(DescribeParameters, "/segmenter/describe_parameters", request).descriptors
+    for spec, descriptor in zip(SPECS, described, strict=True):
+        assert descriptor.description == spec.description
+        assert descriptor.read_only == spec.read_only
+        assert bool(descriptor.floating_point_range or descriptor.integer_range) == bool(spec.limits)
+    assert node.stop() == 0
+
+
+def test_a_lifecycle_manager_can_configure_activate_stop_and_start_again(ros, peer):
+    node = start_node(ros, "autostart:=false", "always_label:=true", ready="")
+    labelled = peer.hear(PointCloud2, "/segmenter/points")
+
+    def change(label):
+        request = ChangeState.Request()
+        request.transition.label = label
+        return peer.call(ChangeState, "/segmenter/change_state", request).success
+
+    assert change("configure")
+    assert change("activate")
+    publish_until(peer, lambda: labelled)
+    assert change("deactivate")
+    labelled.clear()
+    assert change("activate")
+    publish_until(peer, lambda: labelled)
+    assert change("deactivate")
+    assert change("cleanup")
+    assert node.stop() == 0
+    assert "Traceback" not in node.text()
+
+
+def test_weights_that_fail_under_a_lifecycle_manager_leave_the_node_up_and_say_why(ros, peer):
+    node = ros.start("pvd_ros.node", "--ros-args", "-p", "autostart:=false", "-p", "weights:=/nowhere.safetensors")
+    request = ChangeState.Request()
+    request.transition.label = "configure"
+    assert not peer.call(ChangeState, "/segmenter/change_state", request).success
+    node.wait_for_text("/nowhere.safetensors: does not exist")
+    assert node.stop() == 0
+
+
+def test_a_wrong_topic_name_is_said_with_the_topics_that_carry_clouds(ros, peer):
+    peer.node.create_publisher(PointCloud2, "/velodyne", qos_profile(False, 1))
+    diagnostics = peer.hear(DiagnosticArray, "/diagnostics")
+    node = start_node(ros)
+    expected = "nobody publishes /lidar; clouds are on: /velodyne"
+    peer.spin_until(lambda: diagnostics and expected in diagnostics[-1].status[0].message)
+    assert diagnostics[-1].status[0].level == b"\x01"
+    node.wait_for_text(expected)

@@ -1,0 +1,103 @@
+"""Player, node and recorder as real processes over real Fast DDS, each test on a domain of its own."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+DEADLINE_S = 90
+
+
+@contextmanager
+def free_domain():
+    """A ROS_DOMAIN_ID that no other test run of this machine uses meanwhile."""
+    for domain in range(1, 100):
+        with open(Path(tempfile.gettempdir()) / f"pvd_ros_test_domain_{domain}.lock", "w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                continue
+            yield domain
+            return
+    raise RuntimeError("no free ROS domain among 1..99")
+
+
+class Graph:
+    """Starts modules of this project as processes on one domain and ends them with the test."""
+
+    def __init__(self, folder: Path, domain: int, stack: ExitStack):
+        self.folder = folder
+        self.environment = os.environ | {
+            "ROS_DOMAIN_ID": str(domain),
+            "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+            "ROS_LOG_DIR": str(folder / "log"),
+            "OMP_NUM_THREADS": "1",
+            "PYTHONUNBUFFERED": "1",
+        }
+        self._stack = stack
+
+    def start(self, module: str, *arguments, ready: str = "") -> Process:
+        """A running process; with `ready`, once it has printed that."""
+        path = self.folder / f"{module}_{time.monotonic_ns()}.log"
+        command = [sys.executable, "-m", module, *map(str, arguments)]
+        with path.open("w") as log:
+            process = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=subprocess.STDOUT)
+        self._stack.callback(_end, process)
+        started = Process(process, path)
+        if ready:
+            started.wait_for_text(ready)
+        return started
+
+
+class Process:
+    def __init__(self, process: subprocess.Popen, log: Path):
+        self._process = process
+        self._log = log
+
+    def resident_mb(self) -> float:
+        """Memory that the process holds now."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+    def text(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    def wait_for_text(self, wanted: str) -> None:
+        wait_until(lambda: wanted in self.text() or self._process.poll() is not None)
+        assert wanted in self.text(), f"{wanted!r} never appeared:\n{self.text()}"
+
+    def wait(self) -> int:
+        """The exit code of a process that ends by itself."""
+        return self._process.wait(timeout=DEADLINE_S)
+
+    def stop(self, number: int = signal.SIGINT) -> int:
+        """The exit code after a signal."""
+        self._process.send_signal(number)
+        return self.wait()
+
+
+@contextmanager
+def graph(folder: Path):
+    with free_domain() as domain, ExitStack() as stack:
+        yield Graph(folder, domain, stack)
+
+
+def wait_until(condition, deadline_s: float = DEADLINE_S) -> None:
+    end = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < end, f"not within {deadline_s} s"
+        time.sleep(0.02)
+
+
+def _end(process: subprocess.Popen) -> None:
+    if process.poll() is None:
+        process.kill()
+    process.wait()

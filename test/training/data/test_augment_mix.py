@@ -1,0 +1,117 @@
+"""Two scans woven into one: which points come from which, and that nothing is lost in between."""
+
+import numpy as np
+import pytest
+
+from training.data.augmentation.rings import azimuths_of, inclinations_of, rings_of
+from training.data.augmentation.swap import RARE_CLASSES, laser_mix, polar_mix
+from training.data.mix import MixingConfig, mix
+
+NUM_RINGS, NUM_AZIMUTHS = 24, 120
+
+
+def turning_scan(which):
+    """(points, labels) in SemanticKITTI's order; intensity says which scan a point is from and which one it is."""
+    generator = np.random.default_rng(which)
+    elevations = np.deg2rad(np.linspace(2.5, -24, NUM_RINGS))[:, None]
+    azimuths = (np.arange(NUM_AZIMUTHS) + 0.5) * 2 * np.pi / NUM_AZIMUTHS
+    ranges = generator.uniform(5, 40, (NUM_RINGS, NUM_AZIMUTHS))
+    x = ranges * np.cos(elevations) * np.cos(azimuths)
+    y = ranges * np.cos(elevations) * np.sin(azimuths)
+    z = ranges * np.sin(elevations)
+    number = np.arange(x.size).reshape(x.shape) + 10_000 * which
+    points = np.stack((x, y, z, number), axis=-1).reshape(-1, 4).astype(np.float32)
+    labels = np.where(generator.random(len(points)) < 0.1, generator.choice(RARE_CLASSES, len(points)), 9)
+    return points, labels.astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def first():
+    return turning_scan(0)
+
+
+@pytest.fixture(scope="module")
+def second():
+    return turning_scan(1)
+
+
+def is_from_second(mixed):
+    return mixed[0][:, 3] >= 10_000
+
+
+def test_laser_mix_takes_each_ray_from_one_of_the_scans(first, second):
+    for seed in range(20):
+        points, labels = laser_mix(first, second, np.random.default_rng(seed))
+        rays = points[:, 3].astype(int) % 10_000
+        assert sorted(rays) == list(range(NUM_RINGS * NUM_AZIMUTHS))
+        originals = np.stack((first[0], second[0])), np.stack((first[1], second[1]))
+        which = (points[:, 3] >= 10_000).astype(int)
+        assert (points == originals[0][which, rays]).all()
+        assert (labels == originals[1][which, rays]).all()
+
+
+def test_laser_mix_changes_scan_at_three_to_six_bands_of_inclination_and_sometimes_at_azimuths(first, second):
+    nums_changes, nums_with_sectors = set(), 0
+    for seed in range(80):
+        mixed = laser_mix(first, second, np.random.default_rng(seed))
+        order = np.argsort(mixed[0][:, 3] % 10_000)
+        grid = is_from_second(mixed)[order].reshape(NUM_RINGS, NUM_AZIMUTHS)
+        nums_changes.add(int(np.abs(np.diff(grid[:, 0].astype(int))).sum()))
+        nums_with_sectors += bool((grid != grid[:, :1]).any())
+        assert 0.15 < grid.mean() < 0.85
+    assert nums_changes == {2, 3, 4, 5}
+    assert 20 < nums_with_sectors < 60
+
+
+def test_polar_mix_swaps_half_a_turn_half_of_the_time(first, second):
+    num_swapped = 0
+    for seed in range(60):
+        points, labels = polar_mix(first, second, np.random.default_rng(seed))
+        kept = points[points[:, 3] < 10_000]
+        if len(kept) == len(first[0]):
+            continue
+        num_swapped += 1
+        assert len(kept) == pytest.approx(len(first[0]) / 2, abs=NUM_RINGS)
+        turns = azimuths_of(first[0][~np.isin(first[0][:, 3], kept[:, 3])])
+        gap = np.diff(np.sort(np.concatenate((turns, turns + 2 * np.pi)))).max()
+        assert gap == pytest.approx(np.pi, abs=2 * np.pi / NUM_AZIMUTHS * 1.5)
+        new = points[(points[:, 3] >= 10_000) & ~np.isin(labels, RARE_CLASSES)]
+        assert len(new) > 0.4 * len(first[0])
+    assert 20 < num_swapped < 40
+
+
+def test_polar_mix_adds_rare_points_three_times_turned_about_z(first, second):
+    points, labels = polar_mix(first, second, np.random.default_rng(4))
+    is_new_rare = is_from_second((points, labels)) & np.isin(labels, RARE_CLASSES)
+    for point, label in zip(second[0], second[1], strict=True):
+        if label not in RARE_CLASSES:
+            continue
+        copies = points[is_new_rare & (points[:, 3] == point[3])]
+        assert len(copies) == 3
+        assert (labels[points[:, 3] == point[3]] == label).all()
+        assert np.hypot(copies[:, 0], copies[:, 1]) == pytest.approx(np.hypot(point[0], point[1]), rel=1e-5)
+        assert (copies[:, 2] == point[2]).all()
+        angles = np.rad2deg(np.sort((azimuths_of(copies) - azimuths_of(point[None])) % (2 * np.pi)))
+        # A copy that stays where it is may come out as a turn of a tiny bit less than 360 degrees.
+        angles = np.sort(np.where(angles > 359.9, 0, angles))
+        assert angles[0] == pytest.approx(0, abs=0.01)
+        assert 0 <= angles[1] <= 120
+        assert 120 <= angles[2] <= 240
+
+
+@pytest.mark.parametrize("weave", [laser_mix, polar_mix])
+def test_mixed_scan_is_in_scan_order_so_that_its_rings_are_found(first, second, weave):
+    for seed in range(10):
+        points, _ = weave(first, second, np.random.default_rng(seed))
+        rings = rings_of(points)
+        assert rings.max() + 1 == NUM_RINGS
+        assert max(np.ptp(inclinations_of(points[rings == ring])) for ring in range(NUM_RINGS)) < 1e-3
+
+
+def test_share_of_mixed_scans_is_as_asked(first, second):
+    config = MixingConfig(laser_mix=0.2, polar_mix=0.3)
+    mixed = [mix(first, lambda g: second, None, np.random.default_rng(seed), config) for seed in range(300)]
+    num_untouched = sum(points is first[0] for points, _ in mixed)
+    num_laser = sum(len(points) == len(first[0]) and points is not first[0] for points, _ in mixed)
+    assert 120 < num_untouched < 180
+    assert 35 < num_laser < 85

@@ -1,0 +1,259 @@
+"""Distillation as training runs it: which teacher fits, what the student starts from, exact resume, the command."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from tiny_dataset import TINY_MODEL, random_scan, write_dataset
+from training_runs import finish, kill_after_step, results, start
+
+from pvd_cli.main import run
+from pvd_core.borders.errors import UserError
+from pvd_core.losses import cross_entropy, lovasz_softmax
+from pvd_core.losses.distillation import DistillationPair
+from pvd_core.losses.methods import METHODS
+from pvd_core.models import build_model
+from pvd_core.taxonomy import class_ids_from_raw
+from pvd_core.weights import load_model, save_weights
+from training.data.batches import make_batch
+from training.distil.config import DistillationConfig
+from training.distil.distillation import DistillationObjective, build_method, load_teacher
+from training.distil.slicing import sliced_state
+from training.run.config import LossConfig, load_config
+from training.run.objective import SegmentationObjective
+
+WIDE_MODEL = {**TINY_MODEL, "width": 6, "num_voxel_features": 5}
+SMALL_BOXES = {"supervoxel_size": [6, 6, 4]}
+
+
+@pytest.fixture(scope="module")
+def teacher_path(tmp_path_factory):
+    torch.manual_seed(1)
+    path = tmp_path_factory.mktemp("weights") / "teacher.safetensors"
+    save_weights(path, build_model(WIDE_MODEL))
+    return path
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return write_dataset(tmp_path_factory.mktemp("drive"), {"00": 4, "08": 1})
+
+
+@pytest.fixture
+def batch():
+    points, raw = random_scan(np.random.default_rng(0))
+    return make_batch([(points, class_ids_from_raw(raw))] * 2, build_model(TINY_MODEL).grid, number=3)
+
+
+def settings(method):
+    return {"pvd": SMALL_BOXES, "skd": {"node_size": [6, 6, 4]}, "ka": {"autoencoder_steps": 0}}.get(method, {})
+
+
+def objective_of(method, teacher_path, seed=0):
+    torch.manual_seed(0)
+    student = build_model(TINY_MODEL)
+    config = DistillationConfig(str(teacher_path), method, settings(method))
+    teacher = load_teacher(teacher_path, student, "cpu")
+    supervised = SegmentationObjective(student, LossConfig())
+    return DistillationObjective(supervised, build_method(config, student, teacher), teacher, seed)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_adds_its_terms_to_the_supervised_ones_and_teaches_the_student(method, teacher_path, batch):
+    objective = objective_of(method, teacher_path)
+    terms = objective(batch)
+    assert {"cross_entropy", "lovasz", "point_cross_entropy"} < set(terms)
+    own = [name for name in terms if name not in ("cross_entropy", "lovasz", "point_cross_entropy", "ka_autoencoder")]
+    before = [parameter.clone() for parameter in objective.teacher.parameters()]
+    sum(terms[name] for name in own).backward()
+    student = objective.supervised.model
+    assert sum(parameter.grad.abs().sum().item() for parameter in student.backbone.parameters()) > 0
+    after = list(objective.teacher.parameters())
+    assert all(parameter.grad is None for parameter in after)
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_terms_are_those_of_the_losses_on_the_outputs_of_both_networks(teacher_path, batch):
+    objective = objective_of("pvd", teacher_path)
+    terms = objective(batch)
+    student = objective.supervised.model
+    output, of_teacher = student(batch.voxels), objective.teacher(batch.voxels)
+    assert terms["cross_entropy"].item() == pytest.approx(
+        cross_entropy(output.voxel_logits_VC, batch.voxel_labels_V).item(), rel=1e-5
+    )
+    assert terms["lovasz"].item() == pytest.approx(
+        lovasz_softmax(output.voxel_logits_VC.softmax(1), batch.voxel_labels_V).item(), rel=1e-5
+    )
+    pair = DistillationPair(output, of_teacher, batch.voxels, batch.voxel_labels_V, batch.point_labels_P)
+    expected = objective.method._outputs(pair)
+    assert {name: terms[name].item() for name in expected} == pytest.approx(
+        {name: term.item() for name, term in expected.items()}, rel=1e-4
+    )
+
+
+def test_what_is_drawn_depends_on_the_seed_and_the_batch_alone(teacher_path, batch):
+    def affinity(seed, number):
+        batch.number = number
+        return objective_of("pvd", teacher_path, seed)(batch)["point_affinity"].item()
+
+    assert affinity(0, 3) == affinity(0, 3)
+    assert len({affinity(0, 3), affinity(0, 4), affinity(1, 3)}) == 3
+
+
+def test_teacher_stays_in_evaluation_mode_and_out_of_what_is_trained_and_saved(teacher_path):
+    objective = objective_of("pvd", teacher_path).train()
+    assert not objective.teacher.training
+    teachers = {id(parameter) for parameter in objective.teacher.parameters()}
+    assert not teachers & {id(parameter) for parameter in objective.parameters()}
+
+
+def test_teacher_with_another_grid_or_other_classes_is_refused(tmp_path, teacher_path):
+    student = build_model({**TINY_MODEL, "grid": {"shape": [24, 18, 4]}})
+    with pytest.raises(UserError, match="has grid"):
+        load_teacher(teacher_path, student, "cpu")
+    with pytest.raises(UserError, match="has classes 20, the student 26"):
+        load_teacher(teacher_path, build_model({**TINY_MODEL, "num_classes": 26}), "cpu")
+
+
+def test_method_on_points_needs_a_refinement(teacher_path):
+    student = build_model({**TINY_MODEL, "refinement": "none"})
+    teacher = load_teacher(teacher_path, student, "cpu")
+    with pytest.raises(UserError, match=r"the student has no point refinement.*coefficients on points to 0"):
+        build_method(DistillationConfig(str(teacher_path)), student, teacher)
+    on_voxels = {"point_output": 0, "point_affinity": 0}
+    build_method(DistillationConfig(str(teacher_path), settings=on_voxels), student, teacher)
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"method": "pvdd"}, "distillation.method is 'pvdd'"),
+        ({"settings": {"point_outputs": 1}}, "did you mean distillation.settings.point_output"),
+        ({"teachr": "x"}, "did you mean distillation.teacher"),
+        ({"settings": {"temperature": -1}}, "temperature"),
+        ({"backbone": "resnet"}, "distillation.backbone is 'resnet'"),
+    ],
+)
+def test_settings_that_do_not_exist_are_refused_by_name(section, message, tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(json.dumps({"dataset": "x", "distillation": {"teacher": "t", **section}}))
+    with pytest.raises(UserError, match=message.replace(".", r"\.")):
+        load_config(path)
+
+
+def test_slice_of_a_teacher_holds_the_first_channels_of_every_layer(teacher_path):
+    teacher, _ = load_model(teacher_path)
+    student = build_model(TINY_MODEL)
+    state = sliced_state(teacher, student)
+    student.load_state_dict(state)
+    first = "backbone.stem.branch_a.0.conv.weight"
+    assert torch.equal(state[first], teacher.state_dict()[first][:, :4, :4])
+    # The classifier reads two halves of 2s channels: each half of the student's comes from the teacher's half.
+    wide = teacher.state_dict()["head.conv.weight"]
+    assert torch.equal(state["head.conv.weight"], torch.cat((wide[:, :8], wide[:, 12:20]), dim=1))
+
+
+def test_slice_of_a_narrower_teacher_is_refused(teacher_path):
+    with pytest.raises(UserError, match="has width 8, they have 6"):
+        sliced_state(load_model(teacher_path)[0], build_model({**TINY_MODEL, "width": 8}))
+
+
+def test_distillation_killed_and_resumed_gives_the_same_losses(dataset, teacher_path, tmp_path, project_root):
+    # KA has it all: parts that learn beside the student, a step counter, random draws.
+    overrides = [
+        f"dataset={dataset}",
+        f"model={json.dumps(TINY_MODEL)}",
+        "max_steps=14",
+        "num_threads=1",
+        "checkpoint_every_steps=4",
+        "validation.every_steps=0",
+        f"distillation.teacher={teacher_path}",
+        "distillation.method=ka",
+        'distillation.settings={"autoencoder_steps": 5}',
+        f"initial_weights={teacher_path}",
+        "initial_slice=true",
+    ]
+    finish(start(tmp_path / "unbroken", overrides, project_root))
+    kill_after_step(7, tmp_path / "killed", overrides, project_root)
+    finish(start(tmp_path / "killed", overrides, project_root, resume=True))
+    assert results(tmp_path / "killed") == results(tmp_path / "unbroken")
+
+
+def test_distill_runs_from_the_command_line_and_writes_every_term(dataset, teacher_path, tmp_path, capsys):
+    out = tmp_path / "run"
+    config = tmp_path / "config.yaml"
+    config.write_text(json.dumps({"model": TINY_MODEL, "max_steps": 2, "num_threads": 1}))
+    command = ["distill", str(dataset), "--teacher", str(teacher_path), "--config", str(config), "--out", str(out)]
+    assert run([*command, "--method", "pvd", "--set", "distillation.settings.num_supervoxels=2"]) == 0
+    line = json.loads((out / "losses.jsonl").read_text().splitlines()[-1])
+    assert {"point_output", "voxel_output", "point_affinity", "voxel_affinity", "lovasz"} <= set(line)
+    assert load_model(out / "best.safetensors")[1]["training_config"]["distillation"]["method"] == "pvd"
+    assert "pvd: " not in capsys.readouterr().err
+
+
+def test_both_networks_share_one_set_of_kernel_maps(teacher_path, batch):
+    objective, seen = objective_of("pvd", teacher_path), []
+    for network in (objective.supervised.model, objective.teacher):
+        network.backbone.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0].sites))
+    objective(batch)
+    assert len(seen) == 2
+    assert seen[0] is seen[1]
+
+
+def test_time_prints_what_the_parts_of_a_step_cost_and_keeps_nothing(dataset, teacher_path, tmp_path, capsys):
+    config = tmp_path / "config.yaml"
+    config.write_text(json.dumps({"model": TINY_MODEL, "num_threads": 1}))
+    command = ["distill", str(dataset), "--teacher", str(teacher_path), "--config", str(config), "--time", "3"]
+    command += ["--set", f"distillation.cache={tmp_path / 'cache'}", "--set", "scan_versions=1"]
+    assert run(command) == 0
+    output = capsys.readouterr().out
+    plain, teacher, distilling = map(int, re.findall(r"(\d+) ms", output))
+    assert min(plain, teacher, distilling) > 0
+    # Of the printed, rounded times.
+    (ratio,) = map(float, re.findall(r"([\d.]+) times the sum", output))
+    assert ratio == pytest.approx(distilling / (plain + teacher), rel=0.2)
+    assert list(tmp_path.iterdir()) == [config]
+    assert run([*command, "--out", str(tmp_path / "run")]) != 0
+    assert "leave out --out" in capsys.readouterr().err
+
+
+def test_distill_without_a_teacher_says_how_to_get_one(dataset, tmp_path, capsys):
+    assert run(["distill", str(dataset), "--out", str(tmp_path / "run")]) != 0
+    assert "--teacher" in capsys.readouterr().err
+
+
+def test_resume_refuses_another_teacher_or_method(tmp_path, capsys):
+    for option in ("--teacher", "--method"):
+        assert run(["distill", "--resume", str(tmp_path), option, "kd"]) == 2
+        assert "leave out --teacher and --method" in capsys.readouterr().err
+
+
+def test_method_chosen_by_name_leaves_out_what_a_config_file_says_of_another(dataset, teacher_path, tmp_path, capsys):
+    config = tmp_path / "config.yaml"
+    section = {"method": "pvd", "settings": {"point_output": 0.1}}
+    config.write_text(json.dumps({"model": TINY_MODEL, "max_steps": 1, "num_threads": 1, "distillation": section}))
+    command = ["distill", str(dataset), "--teacher", str(teacher_path), "--config", str(config)]
+    for method, num_notes in (("kd", 1), ("pvd", 0), (None, 0)):
+        out = tmp_path / f"run_{method}"
+        chosen = ["--method", method] if method else []
+        assert run([*command, "--out", str(out), *chosen]) == 0
+        assert capsys.readouterr().err.count("are those of pvd and left out") == num_notes
+        distillation = load_model(out / "last.safetensors")[1]["training_config"]["distillation"]
+        assert distillation["method"] == (method or "pvd")
+        assert distillation["settings"] == ({} if method == "kd" else section["settings"])
+
+
+def test_training_without_a_label_is_refused(dataset, teacher_path, tmp_path, capsys):
+    data = write_dataset(tmp_path / "data", {"00": 1, "08": 1})
+    path = data / "sequences/00/labels/000000.label"
+    path.write_bytes(bytes(path.stat().st_size))
+    config = tmp_path / "config.yaml"
+    config.write_text(json.dumps({"model": TINY_MODEL, "loss": {"class_weights": "sqrt"}}))
+    command = ["train", str(data), "--config", str(config), "--out", str(tmp_path / "run"), "--set"]
+    assert run([*command, "max_steps=1"]) == 2
+    assert "no labelled point" in capsys.readouterr().err
+    config.write_text(json.dumps({"model": {**TINY_MODEL, "num_classes": 10}}))
+    assert run([*command[:-2], str(tmp_path / "other"), "--set", "max_steps=1"]) == 2
+    assert "model.num_classes is 10" in capsys.readouterr().err

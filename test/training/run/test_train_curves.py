@@ -1,0 +1,26 @@
+import json
+
+import pytest
+
+from training.run.curves import draw_curves
+from training.run.run_folder import RunFolder
+
+
+def test_curves_of_a_run_are_drawn_even_before_its_first_validation(tmp_path):
+    run = RunFolder(tmp_path)
+    assert draw_curves(run).read_bytes().startswith(b"\x89PNG")
+
+    lines = [{"step": step, "lovasz": 1 / step, "cross_entropy": 2 / step} for step in range(1, 200)]
+    run.losses.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    empty = run.curves.stat().st_size
+    assert draw_curves(run).stat().st_size > empty
+
+
+def test_terms_of_a_distillation_have_axes_of_their_own(tmp_path):
+    pyplot = pytest.importorskip("matplotlib.pyplot", reason="curves need matplotlib: pip install 'pvd_ros[view]'")
+    run = RunFolder(tmp_path)
+    widths = []
+    for terms in ({}, {"voxel_affinity": 0.01}):
+        run.losses.write_text(json.dumps({"step": 1, "lovasz": 1.0, **terms}) + "\n")
+        widths.append(pyplot.imread(draw_curves(run)).shape[1])
+    assert widths[1] == 1.5 * widths[0]

@@ -1,0 +1,154 @@
+"""Random changes to a training scan: how strong, how often, in which order (spec 2.6, and changes that no one needs on
+the sensor and the streets of the training data, but that a network needs to work on others)."""
+
+from dataclasses import dataclass
+
+from pvd_core.borders.errors import UserError
+from training.data.augmentation.geometry import (
+    flip,
+    jitter_ranges,
+    rotate_about_z,
+    scale_xy,
+    scale_z,
+    shift_height,
+    tilt,
+    translate,
+)
+from training.data.augmentation.intensity import (
+    add_intensity_noise,
+    bend_intensity,
+    jitter_intensity,
+    jitter_materials,
+    replace_intensity,
+)
+from training.data.augmentation.kerbs import raise_kerbs
+from training.data.augmentation.rays import keep_outside_patches, keep_some_points, keep_some_rings
+
+_SHARES = ("drop_points", "intensity_jitter")
+_PROBABILITIES = ("drop_rings", "intensity_off")
+_AMOUNTS = (
+    "rotate_degrees",
+    "translate_metres",
+    "shift_height_metres",
+    "tilt_degrees",
+    "raise_kerbs_metres",
+    "range_noise_metres",
+    "drop_patches",
+    "intensity_gamma",
+    "intensity_by_class",
+    "intensity_noise",
+)
+
+
+@dataclass(frozen=True)
+class AugmentationConfig:
+    """The defaults are the steps of the official data loader; 0 switches a step off."""
+
+    rotate_degrees: float = 45.0
+    """About z, uniform in plus or minus this; 180 for the full circle."""
+    flip: bool = True
+    """Mirror x, y, both or none, each as likely."""
+    scale: tuple[float, float] = (0.95, 1.05)
+    """One factor for x and y; z keeps its scale."""
+    scale_z: tuple[float, float] = (1.0, 1.0)
+    """One factor for z."""
+    translate_metres: float = 0.1
+    """Standard deviation of a shift in x, y and z."""
+    shift_height_metres: float = 0.0
+    """Another height of the sensor: z is shifted, uniform in plus or minus this."""
+    tilt_degrees: float = 0.0
+    """Pitch and roll of the sensor, each uniform in plus or minus this."""
+    raise_kerbs_metres: float = 0.0
+    """All that lies or stands beside the road is lifted, uniform from 0 to this."""
+    range_noise_metres: float = 0.0
+    """Largest standard deviation of noise along the rays; that of a scan is uniform from 0 to this."""
+    drop_rings: float = 0.0
+    """Share of the scans, 0..1, that keep only some rings: every second, third or fourth one, or a random choice."""
+    drop_patches: int = 0
+    """Largest number of patches (a stretch of azimuth times one of distance) that are left out of a scan."""
+    drop_points: float = 0.0
+    """Largest share of the points to leave out, 0..1; the share itself is uniform from 0 to this."""
+    intensity_off: float = 0.0
+    """Share of the scans, 0..1, whose intensities are all replaced by one value, half of the time 0."""
+    intensity_jitter: float = 0.0
+    """Intensity is multiplied by a factor uniform in 1 plus or minus this, 0..1."""
+    intensity_gamma: float = 0.0
+    """Intensity is raised to a power between exp(-this) and exp(this)."""
+    intensity_by_class: float = 0.0
+    """Intensities of each class are multiplied by a factor between exp(-this) and exp(this)."""
+    intensity_noise: float = 0.0
+    """Largest standard deviation of noise in intensity; that of a scan is uniform from 0 to this."""
+
+    def __post_init__(self):
+        for name in ("scale", "scale_z"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high:
+                raise UserError(f"augmentation.{name} is {[low, high]}: expected [low, high] with 0 < low <= high")
+        for name in _AMOUNTS:
+            if getattr(self, name) < 0:
+                raise UserError(f"augmentation.{name} is {getattr(self, name)}: expected 0 or more")
+        for name in _SHARES:
+            if not 0 <= getattr(self, name) < 1:
+                raise UserError(f"augmentation.{name} is {getattr(self, name)}: expected 0 <= value < 1")
+        for name in _PROBABILITIES:
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"augmentation.{name} is {getattr(self, name)}: expected 0 <= value <= 1")
+
+
+def augment(points, labels, generator, config):
+    """(points float32 (M, 4), labels (M,)) after all steps of `config`; M < N only with the `drop_...` steps."""
+    points, labels = _another_sensor(points, labels, generator, config)
+    points = _another_place(points, generator, config)
+    points = _other_intensities(points, labels, generator, config)
+    if config.drop_points:
+        points, labels = _kept(points, labels, keep_some_points(points, generator, config.drop_points))
+    return points, labels
+
+
+def _another_sensor(points, labels, generator, config):
+    """First, while points still lie on the sensor's rays and in its order."""
+    if config.drop_rings and generator.random() < config.drop_rings:
+        points, labels = _kept(points, labels, keep_some_rings(points, generator))
+    if config.drop_patches:
+        points, labels = _kept(points, labels, keep_outside_patches(points, generator, config.drop_patches))
+    if config.raise_kerbs_metres:
+        points = raise_kerbs(points, labels, generator, config.raise_kerbs_metres)
+    if config.range_noise_metres:
+        points = jitter_ranges(points, generator, config.range_noise_metres)
+    if config.tilt_degrees:
+        points = tilt(points, generator, config.tilt_degrees)
+    if config.shift_height_metres:
+        points = shift_height(points, generator, config.shift_height_metres)
+    return points, labels
+
+
+def _another_place(points, generator, config):
+    if config.rotate_degrees:
+        points = rotate_about_z(points, generator, config.rotate_degrees)
+    if config.flip:
+        points = flip(points, generator)
+    if config.scale != (1.0, 1.0):
+        points = scale_xy(points, generator, config.scale)
+    if config.scale_z != (1.0, 1.0):
+        points = scale_z(points, generator, config.scale_z)
+    if config.translate_metres:
+        points = translate(points, generator, config.translate_metres)
+    return points
+
+
+def _other_intensities(points, labels, generator, config):
+    if config.intensity_off and generator.random() < config.intensity_off:
+        return replace_intensity(points, generator)
+    if config.intensity_by_class:
+        points = jitter_materials(points, labels, generator, config.intensity_by_class)
+    if config.intensity_gamma:
+        points = bend_intensity(points, generator, config.intensity_gamma)
+    if config.intensity_jitter:
+        points = jitter_intensity(points, generator, config.intensity_jitter)
+    if config.intensity_noise:
+        points = add_intensity_noise(points, generator, config.intensity_noise)
+    return points
+
+
+def _kept(points, labels, keep):
+    return points[keep], labels[keep]

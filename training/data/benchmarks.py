@@ -1,0 +1,145 @@
+"""Fixed, versioned benchmarks: which scans they are made of, how they are made and verified.
+
+A benchmark NAME is config/benchmarks/NAME.yaml, read here, and NAME.sums, the fingerprints of its scans.
+"""
+
+import difflib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from pvd_core.borders.errors import UserError
+from training.data.benchmark_sums import folder_sums, read_sums, verify, write_sums
+
+_FOLDERS = (
+    Path(__file__).resolve().parents[2] / "config" / "benchmarks",
+    Path(sys.prefix) / "share" / "pvd_ros" / "config" / "benchmarks",
+)
+_SPLITS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class World:
+    """What the simulator is asked for; `num_scans` {split: scans in each sequence}."""
+
+    seed: int
+    sensor: str
+    scan_interval_s: float
+    num_scans: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    name: str
+    version: int
+    splits: dict[str, tuple[str, ...]]
+    """{split: its sequences}."""
+    world: World | None
+    """None where the scans are files that somebody else recorded."""
+    sums_path: Path
+
+    @property
+    def title(self):
+        return f"{self.name} {self.version}"
+
+    def sequences(self, splits=None):
+        """Sequences of some splits (default: all), sorted; an unknown split is a UserError."""
+        for split in splits or ():
+            if split not in self.splits:
+                raise UserError(f"benchmark {self.name} has no split {split!r}; it has {', '.join(self.splits)}")
+        return tuple(sorted(name for split in splits or self.splits for name in self.splits[split]))
+
+
+def benchmark_names():
+    return sorted({path.stem for folder in _FOLDERS for path in folder.glob("*.yaml")})
+
+
+def benchmark_named(name):
+    """The Benchmark of a name; an unknown one is a UserError with the closest match."""
+    for folder in _FOLDERS:
+        if (folder / f"{name}.yaml").is_file():
+            return read_benchmark(folder / f"{name}.yaml")
+    known = benchmark_names()
+    close = difflib.get_close_matches(name, known, 1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    raise UserError(f"unknown benchmark {name!r}; known are {', '.join(known) or 'none, reinstall the package'}{hint}")
+
+
+def read_benchmark(path):
+    """The Benchmark of a YAML file; its fingerprints lie beside it."""
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        splits = {split: tuple(entry["sequences"]) for split, entry in content["splits"].items()}
+        made_by = content["made_by"]
+        world = None
+        if made_by == "simulator":
+            num_scans = {split: int(entry["scans"]) for split, entry in content["splits"].items()}
+            world = World(int(content["seed"]), content["sensor"], float(content["scan_interval_s"]), num_scans)
+        benchmark = Benchmark(content["name"], int(content["version"]), splits, world, path.with_suffix(".sums"))
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{path} is no benchmark ({type(error).__name__}: {error}); see config/benchmarks") from error
+    if made_by not in ("simulator", "files"):
+        raise UserError(f"{path}: made_by is {made_by!r}; expected simulator or files")
+    unknown = [split for split in splits if split not in _SPLITS]
+    if unknown:
+        raise UserError(f"{path}: unknown split {unknown[0]!r}; expected some of {', '.join(_SPLITS)}")
+    if len(set(benchmark.sequences())) < len(benchmark.sequences()):
+        raise UserError(f"{path}: a sequence is in two splits; expected each once")
+    return benchmark
+
+
+def make(benchmark, folder, splits=None, progress=None, num_workers=1):
+    """Simulates what is missing of a benchmark in `folder`; one that is complete is left as it is. UserError for
+    benchmarks of recorded files. `progress(done, total)` counts scans; `num_workers` processes share the work."""
+    from training.simulate.dataset import is_finished, write_sequences
+
+    world = benchmark.world
+    if world is None:
+        raise UserError(
+            f"benchmark {benchmark.name} is recorded data and cannot be made; name the folder that holds it"
+        )
+    if is_finished(folder):
+        return
+    counts = {name: world.num_scans[split] for split in splits or benchmark.splits for name in benchmark.splits[split]}
+    tell = progress and (lambda done, total, _path: progress(done, total))
+    write_sequences(folder, counts, world.seed, world.scan_interval_s, world.sensor, tell, num_workers)
+
+
+def check(benchmark, folder, splits=None, progress=None):
+    """Verdict on the scans of some splits (default: all) in `folder`; UserError with the first scan that is not the
+    benchmark's. Recorded files must match byte for byte, simulated ones within a tolerance."""
+    sequences, sums = benchmark.sequences(splits), _recorded(benchmark)
+    expected = {name: entry for name, entry in sums.items() if name.split("/")[0] in sequences}
+    unknown = sorted(set(sequences) - {name.split("/")[0] for name in expected})
+    if unknown:
+        raise UserError(
+            f"{benchmark.sums_path} has no fingerprints of sequence {unknown[0]} in version {benchmark.version}; "
+            f"`pvd dataset {benchmark.name} FOLDER --refresh` records them"
+        )
+    return verify(
+        folder, sequences, expected, benchmark.title, must_be_identical=not benchmark.world, progress=progress
+    )
+
+
+def refresh(benchmark, folder, splits=None, progress=None):
+    """Writes the fingerprints of the scans in `folder` as those of some splits (default: all); those of other splits
+    stay. UserError where they differ from those of the same version: a benchmark that changes gets a new version."""
+    before, sequences = _recorded(benchmark), benchmark.sequences(splits)
+    found = folder_sums(folder, sequences, progress)
+    recorded = {name: entry for name, entry in before.items() if name.split("/")[0] in sequences}
+    if recorded and recorded != found:
+        raise UserError(
+            f"version {benchmark.version} of benchmark {benchmark.name} has other fingerprints; raise `version` in "
+            f"{benchmark.sums_path.with_suffix('.yaml')}, then repeat"
+        )
+    write_sums(benchmark.sums_path, benchmark.version, dict(sorted({**before, **found}.items())))
+
+
+def _recorded(benchmark):
+    """Fingerprints of the benchmark's version, {} if there are none yet."""
+    if not benchmark.sums_path.is_file():
+        return {}
+    version, sums = read_sums(benchmark.sums_path)
+    return sums if version == benchmark.version else {}

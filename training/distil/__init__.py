@@ -1,0 +1,1 @@
+"""What a student learns from a teacher, and how the teacher's outputs are had."""

@@ -1,0 +1,1 @@
+"""How good labels are: metrics, evaluation by the official protocol, votes, balance, submission."""

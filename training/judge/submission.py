@@ -1,0 +1,78 @@
+"""A submission to the SemanticKITTI benchmark: every frame of the test sequences, labelled, in one zip.
+
+The rules of the official validator: a `.zip` with an entry for each folder, `sequences/SS/predictions/NNNNNN.label`
+for each scan of sequences 11 to 21 and nothing else, one uint32 a point, raw ids.
+"""
+
+import zipfile
+
+import numpy as np
+
+from pvd_core.borders.errors import UserError
+from pvd_core.borders.files import written_atomically
+from pvd_core.taxonomy import RAW_NAMES, raw_from_class_ids
+from training.data.dataset import SPLITS, ScanFolder
+from training.judge.votes import labels_by_vote
+
+
+def write_submission(dataset_root, segmenter, path, num_votes=1, allows_missing=False, progress=None):
+    """Labels the test split of `dataset_root` into the zip `path`, written whole or not at all; returns the number of
+    scans. `allows_missing`: sequences of the test split may be absent (the server refuses such a file).
+
+    `progress(num_done, num_all)` is called after each scan.
+    """
+    if path.suffix != ".zip":
+        raise UserError(f"submission {path}: the server takes .zip files only; name it {path.with_suffix('.zip').name}")
+    folder = ScanFolder(dataset_root, "test")
+    if folder.missing_sequences and not allows_missing:
+        raise UserError(
+            f"{folder.root} lacks the test sequences {', '.join(folder.missing_sequences)}: the server refuses a "
+            f"submission without all of {', '.join(SPLITS['test'])}; --allow-missing writes it all the same"
+        )
+    with written_atomically(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        # Entries of their own for folders: the validator looks for them.
+        archive.writestr("sequences/", "")
+        for sequence in folder.sequences:
+            archive.writestr(f"sequences/{sequence}/", "")
+            archive.writestr(f"sequences/{sequence}/predictions/", "")
+        for index, scan in enumerate(folder.scans):
+            labels = labels_by_vote(segmenter, folder.points(index), num_votes)
+            raw = raw_from_class_ids(labels).astype("<u4")
+            archive.writestr(f"sequences/{scan.sequence}/predictions/{scan.frame}.label", raw.tobytes())
+            if progress is not None:
+                progress(index + 1, len(folder))
+    return len(folder)
+
+
+def check_submission(path, dataset_root, allows_missing=False):
+    """Problems that the server would refuse `path` for, as a list of lines; empty when it passes. `allows_missing`:
+    that test sequences are absent is none of them."""
+    folder = ScanFolder(dataset_root, "test")
+    problems = [] if str(path).endswith(".zip") else [f"{path} does not end in .zip"]
+    try:
+        archive = zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile) as error:
+        return [*problems, f"{path} cannot be read as a zip: {error}"]
+    with archive:
+        sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
+        wanted = {"sequences/"}
+        for sequence in folder.sequences if allows_missing else SPLITS["test"]:
+            wanted |= {f"sequences/{sequence}/", f"sequences/{sequence}/predictions/"}
+        problems += [f"no entry for the folder {name}" for name in sorted(wanted - sizes.keys())]
+        for scan in folder.scans:
+            name = f"sequences/{scan.sequence}/predictions/{scan.frame}.label"
+            num_points = scan.points_path.stat().st_size // 16
+            if name not in sizes:
+                problems.append(f"{name} is missing")
+            elif sizes.pop(name) != 4 * num_points:
+                problems.append(f"{name} does not hold one uint32 for each of {num_points} points")
+            else:
+                problems += _unknown_ids(archive, name)
+        problems += [f"{name} does not belong there" for name in sorted(sizes.keys() - wanted)]
+    return problems
+
+
+def _unknown_ids(archive, name):
+    ids = np.unique(np.frombuffer(archive.read(name), "<u4") & 0xFFFF)
+    unknown = [int(value) for value in ids if int(value) not in RAW_NAMES]
+    return [f"{name} holds ids that SemanticKITTI does not define: {unknown[:5]}"] if unknown else []

@@ -1,0 +1,43 @@
+"""Test-time augmentation: each scan is labelled several times, flipped and turned, and the votes are added up.
+
+Unlike the official script, every vote starts from the scan itself and nothing is drawn at random.
+P points, C classes.
+"""
+
+import numpy as np
+import torch
+
+from pvd_core.clouds.measured import is_measured, measured_points
+
+# (factor of x, factor of y, turn in degrees): the four flips first, then the same a quarter turn on.
+VOTES = tuple((flip_x, flip_y, turn) for turn in (0, 90) for flip_x, flip_y in ((1, 1), (-1, 1), (1, -1), (-1, -1)))
+
+
+@torch.inference_mode()
+def labels_by_vote(segmenter, points, num_votes):
+    """Class ids uint8 (N,) of `points`, float32 (N, 4): arg-max of the log-probabilities summed over the first
+    `num_votes` (1 to 8) of VOTES; 0 for points that are no measurement."""
+    measured_N = is_measured(points)
+    labels = np.zeros(len(points), np.uint8)
+    measured = measured_points(points, measured_N)
+    if len(measured):
+        scores_PC = sum(_log_probabilities(segmenter, _moved(measured, vote)) for vote in VOTES[:num_votes])
+        labels[measured_N] = scores_PC.argmax(dim=1).cpu().numpy() + 1
+    return labels
+
+
+def _log_probabilities(segmenter, points):
+    """float32 (P, C - 1): of the real classes."""
+    batch = segmenter.batch_of(points)
+    output = segmenter.run_network(batch)
+    if output.point_logits_PC is not None:
+        return output.point_logits_PC[:, 1:].float().log_softmax(dim=1)
+    return output.voxel_logits_VC[:, 1:].float().log_softmax(dim=1)[batch.point_to_voxel_P]
+
+
+def _moved(points, vote):
+    flip_x, flip_y, turn = vote
+    x, y = points[:, 0] * flip_x, points[:, 1] * flip_y
+    if turn == 90:
+        x, y = -y, x
+    return np.stack((x, y, points[:, 2], points[:, 3]), axis=1).astype(np.float32)

@@ -1,0 +1,1 @@
+"""One training: its settings, session, loop, logs and checkpoints."""

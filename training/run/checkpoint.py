@@ -1,0 +1,55 @@
+"""The state from which a killed run goes on bit for bit, written so that a good file is always there."""
+
+import io
+import random
+
+import numpy as np
+import torch
+
+from pvd_core.borders.errors import UserError
+from pvd_core.borders.files import write_atomically
+
+FORMAT = 1
+
+
+def random_states():
+    """States of the python, numpy and torch generators, of types that a checkpoint may hold."""
+    name, keys, position, has_gauss, gauss = np.random.get_state()
+    return {
+        "python": random.getstate(),
+        "numpy": (name, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, gauss),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def restore_random_states(states):
+    version, internal, gauss = states["python"]
+    random.setstate((version, tuple(internal), gauss))
+    name, keys, position, has_gauss, cached = states["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, cached))
+    torch.set_rng_state(states["torch"])
+    if states["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(states["cuda"])
+
+
+def save_checkpoint(path, state):
+    """Writes `state`, nested containers of tensors and numbers. A kill or a full disk leaves the old file as it was."""
+    content = io.BytesIO()
+    torch.save({"format": FORMAT, **state}, content)
+    write_atomically(path, content.getbuffer())
+
+
+def load_checkpoint(path):
+    """The state that `save_checkpoint` wrote."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch reports broken files with half a dozen exception types
+        first_line = (str(error).splitlines() or [""])[0]
+        raise UserError(
+            f"checkpoint {path} cannot be read: {first_line}; start the run again in a new folder"
+        ) from error
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        found = state.get("format") if isinstance(state, dict) else type(state).__name__
+        raise UserError(f"checkpoint {path} has format {found}: expected {FORMAT}; it is of another version of pvd")
+    return state

@@ -1,0 +1,241 @@
+"""Every setting of a training run: frozen dataclasses, filled from YAML and `key=value` overrides."""
+
+from dataclasses import dataclass, field, replace
+
+from pvd_core.borders.errors import UserError
+from pvd_core.borders.settings import apply_overrides, filled, plain, read_yaml
+from pvd_core.runtime.precision import resolve_precision
+from pvd_core.segmenter import resolve_device
+from training.data.augment import AugmentationConfig
+from training.data.mix import MixingConfig
+from training.data.simulated_stream import StreamConfig
+from training.distil.config import DistillationConfig
+
+DEFAULT_MODEL = "cylinder3d-compact"
+CLASS_WEIGHTS = ("none", "sqrt", "cuberoot")
+OPTIMIZERS = ("adam", "adamw")
+SCHEDULES = ("cosine", "constant")
+DATA = ("folder", "simulated")
+PRECISIONS = ("auto", "fp32", "bf16")
+# Runs of earlier versions have these.
+_OLD_PRECISIONS = {"32-true": "fp32", "bf16-mixed": "bf16"}
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Factors of the loss terms; 0 leaves a term out."""
+
+    cross_entropy: float = 1.0
+    lovasz: float = 1.0
+    point_cross_entropy: float = 1.0
+    """Only for networks with point refinement."""
+    class_weights: str = "none"
+    """For both cross-entropies: none, or root (frequency of the commonest class / frequency), sqrt or cuberoot."""
+
+    def __post_init__(self):
+        _one_of("loss.class_weights", self.class_weights, CLASS_WEIGHTS)
+        _at_least("loss", self, ("cross_entropy", "lovasz", "point_cross_entropy"), 0)
+        if self.cross_entropy + self.lovasz + self.point_cross_entropy == 0:
+            raise UserError("every factor in 'loss' is 0: nothing to train; give at least one a positive value")
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    name: str = "adamw"
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.999)
+    gradient_clip: float = 10.0
+    """Largest gradient norm; 0 switches clipping off."""
+
+    def __post_init__(self):
+        _one_of("optimizer.name", self.name, OPTIMIZERS)
+        _positive("optimizer", self, ("learning_rate",))
+        _at_least("optimizer", self, ("weight_decay", "gradient_clip"), 0)
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    name: str = "cosine"
+    warmup_steps: int = 50
+    """Steps over which the rate grows linearly from nearly 0."""
+    final_factor: float = 0.01
+    """Rate of the last step as a share of the full one; cosine only."""
+
+    def __post_init__(self):
+        _one_of("schedule.name", self.name, SCHEDULES)
+        _at_least("schedule", self, ("warmup_steps", "final_factor"), 0)
+
+
+@dataclass(frozen=True)
+class ValidationConfig:
+    sequences: str | tuple[str, ...] = "valid"
+    """A split name or a list of sequences."""
+    every_steps: int = 200
+    """0: only at the end."""
+    max_scans: int | None = 50
+    """Evenly spread over the sequences; null for all."""
+
+    def __post_init__(self):
+        _at_least("validation", self, ("every_steps",), 0)
+        _positive("validation", self, ("max_scans",))
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    dataset: str
+    """Folder that holds 'sequences'."""
+    model: dict | str = field(default_factory=lambda: {"name": DEFAULT_MODEL})
+    """A preset's name, or a section with a 'name' and any field of the network's config."""
+    initial_weights: str | None = None
+    """A weights file to start from, of a network with the same settings; null starts from random weights."""
+    initial_slice: bool = False
+    """Start from a slice of 'initial_weights': the first channels of every layer of a wider network, such as the
+    teacher."""
+    data: str = "folder"
+    """What to train on: folder, the 'sequences' of 'dataset', or simulated, worlds made by 'stream' while training; the
+    validation scans are those of 'dataset' either way."""
+    sequences: str | tuple[str, ...] = "train"
+    """A split name or a list of sequences."""
+    max_scans: int | None = None
+    """Train on this many scans, evenly spread over the sequences; null for all."""
+    scan_versions: int | None = None
+    """Each scan comes in this many versions, mixed and augmented, one an epoch, and then in the same ones again; null:
+    in a new one every epoch."""
+    seed: int = 0
+    epochs: float | None = 40.0
+    """Passes over the training scans; may be a fraction. null: as many as 'max_steps' takes."""
+    max_steps: int | None = None
+    """Ends the run, and the schedule, here, if that is earlier than 'epochs'; null: 'epochs' alone ends it."""
+    max_minutes: float | None = None
+    """Stops in time, state kept, so that the run can be resumed; the schedule does not shrink."""
+    batch_size: int = 2
+    """Scans of a batch: of all processes together, a multiple of their number where torchrun starts several."""
+    accumulate: int = 1
+    """Batches whose gradients are summed for one optimizer step."""
+    ema_decay: float = 0.0
+    """Weights that are validated and saved are a running mean with this decay; 0 switches it off."""
+    checkpoint_every_steps: int = 100
+    device: str = "auto"
+    precision: str = "fp32"
+    """fp32, bf16, or auto: bf16 where the device has it in hardware, else fp32; the run keeps which it was."""
+    num_threads: int = 0
+    """Threads of the network, of each process; 0 leaves it to torch, which takes one where torchrun starts several. A
+    resumed run is bit-identical only with the same number."""
+    num_workers: int = 1
+    """Threads that read and prepare the coming batches; 0 prepares each when it is needed."""
+    stream: StreamConfig = field(default_factory=StreamConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    mixing: MixingConfig = field(default_factory=MixingConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    distillation: DistillationConfig | None = None
+    """A teacher to learn from besides the labels; null trains on the labels alone."""
+
+    def __post_init__(self):
+        if isinstance(self.model, str):
+            object.__setattr__(self, "model", {"name": self.model})
+        _one_of("data", self.data, DATA)
+        object.__setattr__(self, "precision", _OLD_PRECISIONS.get(self.precision, self.precision))
+        _one_of("precision", self.precision, PRECISIONS)
+        positive = ("max_scans", "scan_versions", "epochs", "max_steps", "max_minutes", "batch_size", "accumulate")
+        _positive("", self, (*positive, "checkpoint_every_steps"))
+        _at_least("", self, ("num_threads", "num_workers", "seed"), 0)
+        if self.max_steps is None and (self.epochs is None or self.data == "simulated"):
+            reason = "epochs and max_steps are null" if self.epochs is None else "data is simulated, which has no end"
+            raise UserError(f"{reason}: give max_steps")
+        if self.initial_slice and self.initial_weights is None:
+            raise UserError("initial_slice is true: give initial_weights, those of a network with more channels")
+        if self.distillation is not None and self.distillation.cache is not None:
+            self._check_scans_come_again()
+        if not 0 <= self.ema_decay < 1:
+            raise UserError(f"ema_decay is {self.ema_decay}: expected 0 <= value < 1")
+
+    def _check_scans_come_again(self):
+        needed = "distillation.cache keeps the teacher's outputs for scans that come again, but"
+        if self.data == "simulated":
+            raise UserError(f"{needed} data is simulated, whose scans do not: leave it out, or train on a folder")
+        if self.scan_versions is None:
+            raise UserError(
+                f"{needed} they are augmented anew every epoch: set scan_versions to how many fixed versions each scan "
+                "comes in (1 without augmentation and mixing), or leave it out"
+            )
+
+
+def load_config(path=None, overrides=()):
+    """TrainConfig from the YAML file `path` (or defaults) and `overrides` such as "optimizer.learning_rate=1e-3"."""
+    values = {} if path is None else read_yaml(path)
+    # So that "model.width=16" changes the default network instead of naming another one.
+    values.setdefault("model", {"name": DEFAULT_MODEL})
+    if isinstance(values["model"], str):
+        values["model"] = {"name": values["model"]}
+    return filled(TrainConfig, apply_overrides(values, overrides))
+
+
+def with_precision(config: TrainConfig) -> TrainConfig:
+    """`config` with the number format that `auto` stands for on its device; UserError for one it does not have."""
+    return replace(config, precision=resolve_precision(config.precision, resolve_device(config.device)))
+
+
+def config_as_dict(config):
+    """The full config as plain dictionaries and lists, ready for YAML."""
+    return plain(config)
+
+
+def settings_without_effect(config):
+    """Lines about settings that were changed from their default but do nothing with the others as they are."""
+    unused = []
+    if config.schedule.name == "constant" and config.schedule.final_factor != ScheduleConfig.final_factor:
+        unused.append("schedule.final_factor has no effect: schedule.name is constant")
+    unused += _data_settings_without_effect(config)
+    if config.loss.class_weights != "none" and not config.loss.cross_entropy + config.loss.point_cross_entropy:
+        unused.append("loss.class_weights has no effect: both cross-entropy factors are 0")
+    return unused
+
+
+def _data_settings_without_effect(config):
+    if config.data == "folder":
+        return ["stream has no effect: data is folder"] if config.stream != StreamConfig() else []
+    defaults = {
+        "sequences": "train",
+        "max_scans": None,
+        "scan_versions": None,
+        "mixing.bank_scans": MixingConfig.bank_scans,
+    }
+    values = {**vars(config), "mixing.bank_scans": config.mixing.bank_scans}
+    return [f"{name} has no effect: data is simulated" for name, value in defaults.items() if values[name] != value]
+
+
+def differing_keys(first, second):
+    """Dotted names of the fields in which two configs differ."""
+    return sorted(_differing(config_as_dict(first), config_as_dict(second), ""))
+
+
+def _differing(first, second, prefix):
+    for key in first.keys() | second.keys():
+        a, b = first.get(key), second.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            yield from _differing(a, b, f"{prefix}{key}.")
+        elif a != b:
+            yield f"{prefix}{key}"
+
+
+def _one_of(name, value, choices):
+    if value not in choices:
+        raise UserError(f"{name} is {value!r}: expected one of {', '.join(choices)}")
+
+
+def _positive(section, config, names):
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and not value > 0:
+            raise UserError(f"{f'{section}.{name}'.lstrip('.')} is {value}: expected more than 0")
+
+
+def _at_least(section, config, names, minimum):
+    for name in names:
+        value = getattr(config, name)
+        if not value >= minimum:
+            raise UserError(f"{f'{section}.{name}'.lstrip('.')} is {value}: expected at least {minimum}")

@@ -1,0 +1,237 @@
+"""The training loop, on one process or on the ranks that torchrun starts. `train` is its table of contents."""
+
+import contextlib
+import json
+import math
+import time
+
+from pvd_core.borders.files import held_alone, write_atomically
+from pvd_core.segmenter import Segmenter
+from pvd_core.taxonomy import CLASS_NAMES
+from pvd_core.weights import save_weights
+from training.data.prefetch import prefetched
+from training.judge.evaluate import metrics_of, score
+from training.run.config import config_as_dict, settings_without_effect, with_precision
+from training.run.curves import draw_curves
+from training.run.distributed import agreed_reason, launched_fabric, on_first_rank
+from training.run.logs import Logs, NoLogs
+from training.run.optimization import learning_rate
+from training.run.progress import NoProgress
+from training.run.run_folder import RunFolder, source_commit
+from training.run.session import build_session, open_data
+from training.run.state import DivergedError
+from training.run.stopping import StopRequest
+
+
+def train(config, run_dir, resume=False, progress=None):
+    """Trains a network by a TrainConfig, in the new folder `run_dir` or, with `resume`, on from its last checkpoint.
+
+    Returns a JSON-able summary: "stopped" (done, max_minutes or interrupted), "steps", "miou", "miou_present", "iou",
+    "best_miou", "best_step", "weights" (the best ones), "last_weights", "num_parameters", "minutes", "run_dir". With
+    several ranks the first one alone shows progress, writes and returns it; the others return None.
+    """
+    config = with_precision(config)
+    run, fabric = RunFolder(run_dir), launched_fabric(config)
+    progress = progress if progress is not None and fabric.is_global_zero else NoProgress()
+    with contextlib.ExitStack() as held:
+        on_first_rank(lambda: _take(run, config, resume, held), fabric)
+        with contextlib.closing(open_data(config)) as data:
+            return _train(build_session(config, data, run, progress, fabric), resume)
+
+
+def _take(run, config, resume, held):
+    held.enter_context(held_alone(run.path, "training"))
+    run.check(config, resume)
+
+
+def _train(session, resume):
+    config, run, progress = session.config, session.run, session.progress
+    if session.writes:
+        run.open(config)
+    _restore_or_start(session, resume)
+    logs = Logs(run, session.state.step) if session.writes else NoLogs()
+    with contextlib.closing(logs), progress, StopRequest(config.max_minutes, progress.note) as stop:
+        _describe(session, logs)
+        stopped = _run_steps(session, logs, stop)
+        if session.writes:
+            _finish(session, logs, stopped)
+        session.fabric.barrier()
+    return _write_summary(session, stopped) if session.writes else None
+
+
+def _restore_or_start(session, resume):
+    if resume and on_first_rank(session.run.checkpoint.exists, session.fabric):
+        session.state.restore(session.run.checkpoint)
+        session.progress.note(f"resumes after step {session.state.step}")
+    elif session.writes:
+        # A run killed before its first checkpoint starts again: it is the same run.
+        session.state.save(session.run.checkpoint)
+
+
+def _describe(session, logs):
+    config, progress = session.config, session.progress
+    for line in settings_without_effect(config):
+        progress.note(f"warning: {line}")
+    progress.note(f"training on {session.data.training.describe()}")
+    if remark := session.data.validation.remark():
+        progress.note(f"note: {remark}")
+    progress.note(f"validating on {session.data.validation.describe()}, {len(session.data.validation_indices)} used")
+    num_parameters = _num_parameters(session.state.model)
+    progress.note(f"{num_parameters:,} parameters, {session.num_steps} steps, device {session.fabric.device}")
+    if not logs.has_tensorboard:
+        progress.note("TensorBoard is not installed (pip install tensorboard): losses go to losses.jsonl only")
+
+
+def _run_steps(session, logs, stop):
+    """Steps until the end or a reason to stop, which is returned; "done" at the end."""
+    config, state = session.config, session.state
+    numbers = range(state.step * config.accumulate, session.num_steps * config.accumulate)
+    session.progress.start(state.step, session.num_steps)
+    step_s = 0.0
+    with (
+        contextlib.closing(prefetched(session.stream.batch, numbers, config.num_workers)) as batches,
+        # Before the threads end, or they would wait for their scans.
+        contextlib.closing(session.data),
+    ):
+        while state.step < session.num_steps:
+            reason = agreed_reason(stop.reason(needed_s=step_s + session.validation_s), session.fabric.device)
+            if reason is not None:
+                return reason
+            start = time.perf_counter()
+            record = _step(session, batches)
+            step_s = time.perf_counter() - start
+            state.seconds += step_s
+            logs.losses(state.step, **record, step_ms=round(step_s * 1e3, 1))
+            session.progress.step(state.step, record, step_s)
+            if session.writes:
+                _validate_and_save_if_due(session, logs)
+    return "done"
+
+
+def _step(session, batches):
+    """One optimizer step. Returns its losses by term, learning rate, gradient norm, epoch and data wait."""
+    config, state, objective = session.config, session.state, session.objective
+    rate = learning_rate(state.step, session.num_steps, config.optimizer.learning_rate, config.schedule)
+    for group in state.optimizer.param_groups:
+        group["lr"] = rate
+    losses, wait_s = {}, 0.0
+    for i in range(config.accumulate):
+        start = time.perf_counter()
+        batch = next(batches)
+        wait_s += time.perf_counter() - start
+        # Ranks exchange their gradients once a step.
+        with session.fabric.no_backward_sync(objective, enabled=i + 1 < config.accumulate):
+            terms = objective(batch)
+            values = {name: term.item() for name, term in terms.items()}
+            _check_finite(session, values, state.step * config.accumulate + i)
+            session.fabric.backward(sum(terms.values()) / config.accumulate)
+        losses = {name: losses.get(name, 0.0) + value / config.accumulate for name, value in values.items()}
+    norm = session.fabric.clip_gradients(
+        objective, state.optimizer, max_norm=config.optimizer.gradient_clip or math.inf, error_if_nonfinite=False
+    ).item()
+    _check_finite(session, {"gradient norm": norm}, state.step * config.accumulate)
+    state.optimizer.step()
+    state.optimizer.zero_grad()
+    if state.running_mean is not None:
+        state.running_mean.update(state.model)
+    epoch = session.stream.epoch_of(state.step * config.accumulate)
+    state.step += 1
+    return {
+        "loss": sum(losses.values()),
+        **losses,
+        "epoch": round(epoch, 4),
+        "learning_rate": rate,
+        "gradient_norm": norm,
+        "data_wait_ms": round(wait_s * 1e3, 1),
+    }
+
+
+def _check_finite(session, values, batch_number):
+    for name, value in values.items():
+        if not math.isfinite(value):
+            scans = ", ".join(session.stream.scan_names(batch_number))
+            raise DivergedError(
+                f"step {session.state.step + 1}: {name} is {value} on scans {scans}; the run stops and "
+                f"{session.run.checkpoint} keeps its last good state. Look at these scans, or start a new run with a "
+                f"smaller optimizer.learning_rate than {session.config.optimizer.learning_rate}"
+            )
+
+
+def _validate_and_save_if_due(session, logs):
+    config, step, is_last = session.config, session.state.step, session.state.step == session.num_steps
+    if not is_last and config.validation.every_steps and step % config.validation.every_steps == 0:
+        _validate(session, logs)
+    if not is_last and step % config.checkpoint_every_steps == 0:
+        session.state.save(session.run.checkpoint)
+
+
+def _validate(session, logs):
+    """Scores the weights, writes them as the last and, if they are, the best ones."""
+    state, start = session.state, time.perf_counter()
+    indices = session.data.validation_indices
+    with state.weights_to_keep() as model:
+        segmenter = Segmenter(model, device=session.fabric.device)
+        metrics = metrics_of(score(segmenter, session.data.validation, indices, session.progress.validating))
+        state.last_validation = {"step": state.step, **metrics}
+        is_best = metrics["miou"] > state.best_miou
+        if is_best:
+            state.best_miou, state.best_step = metrics["miou"], state.step
+        facts = _facts(session)
+        save_weights(session.run.last_weights, model, facts)
+        if is_best:
+            save_weights(session.run.best_weights, model, facts)
+    model.train()
+    session.validation_s = time.perf_counter() - start
+    state.seconds += session.validation_s
+    logs.validation(state.step, metrics)
+    session.progress.validated(state.step, metrics, is_best)
+
+
+def _finish(session, logs, stopped):
+    state = session.state
+    is_validated = state.last_validation is not None and state.last_validation["step"] == state.step
+    if stopped != "interrupted" and not is_validated:
+        _validate(session, logs)
+    state.save(session.run.checkpoint)
+    draw_curves(session.run)
+
+
+def _facts(session):
+    """What the weights file says about where its numbers come from."""
+    config, state, data = session.config, session.state, session.data
+    return {
+        "classes": list(CLASS_NAMES),
+        "training_data": data.training.facts(),
+        "validation": {
+            "sequences": list(data.validation.sequences),
+            "num_scans": len(data.validation_indices),
+            **state.last_validation,
+        },
+        "commit": source_commit(),
+        "seed": config.seed,
+        "step": state.step,
+        "training_config": {**config_as_dict(config), "dataset": data.validation.root.resolve().name},
+    }
+
+
+def _write_summary(session, stopped):
+    state, run = session.state, session.run
+    validation = {key: value for key, value in (state.last_validation or {}).items() if key != "step"}
+    summary = {
+        "stopped": stopped,
+        "steps": state.step,
+        **validation,
+        "best_miou": state.best_miou,
+        "best_step": state.best_step,
+        "weights": str(run.best_weights),
+        "last_weights": str(run.last_weights),
+        "num_parameters": _num_parameters(state.model),
+        "minutes": round(state.seconds / 60, 2),
+        "run_dir": str(run.path),
+    }
+    write_atomically(run.summary, json.dumps(summary, indent=2).encode())
+    return summary
+
+
+def _num_parameters(model):
+    return sum(parameter.numel() for parameter in model.parameters())

@@ -1,0 +1,120 @@
+"""The folder of one training run: its settings, logs, checkpoint and weights. Never overwritten."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import yaml
+
+from pvd_core.borders.errors import UserError
+from pvd_core.borders.files import write_atomically
+from training.run.config import config_as_dict, differing_keys, load_config
+
+# Settings that a resumed run may change: they do not touch what is computed, or only where it stops.
+_FREE_ON_RESUME = (
+    "checkpoint_every_steps",
+    "dataset",
+    "device",
+    "distillation.cache",
+    "distillation.teacher",
+    "max_minutes",
+    "num_threads",
+    "num_workers",
+    "stream.num_processes",
+)
+
+
+class RunFolder:
+    def __init__(self, path):
+        self.path = Path(path)
+        self.config = self.path / "config.yaml"
+        self.checkpoint = self.path / "checkpoint.pt"
+        self.losses = self.path / "losses.jsonl"
+        self.validations = self.path / "validation.jsonl"
+        self.best_weights = self.path / "best.safetensors"
+        self.last_weights = self.path / "last.safetensors"
+        self.summary = self.path / "summary.json"
+        self.curves = self.path / "curves.png"
+        self.tensorboard = self.path / "tensorboard"
+
+    def check(self, config, resume):
+        """Refuses a folder that holds something, or, with `resume`, one that does not hold the run of `config`."""
+        if resume:
+            self._check_same_run(config)
+        elif self.path.is_file():
+            raise UserError(f"run folder {self.path} is a file; give the name of a new folder")
+        elif self.path.exists() and any(self.path.iterdir()):
+            raise UserError(f"run folder {self.path} is not empty; give a new one, or resume the run in it")
+
+    def open(self, config):
+        """Makes the folder if need be and writes the full config into it."""
+        for leftover in self.path.glob(".*.tmp"):
+            # Of a run that was killed while it wrote.
+            leftover.unlink()
+        write_atomically(self.config, yaml.safe_dump(config_as_dict(config), sort_keys=False).encode())
+
+    def _check_same_run(self, config):
+        if not self.config.is_file():
+            raise UserError(f"{self.path} holds no run to resume: {self.config.name} is missing")
+        differing = differing_keys(load_config(self.config), config)
+        changed = [key for key in differing if key not in _FREE_ON_RESUME]
+        if changed:
+            raise UserError(
+                f"{self.config} differs from the settings given in {', '.join(changed)}; resume with the same settings "
+                "or start a new run"
+            )
+
+
+def read_run_config(run_dir):
+    """The TrainConfig that a run folder was made with."""
+    path = RunFolder(run_dir).config
+    if not path.is_file():
+        raise UserError(f"{run_dir} holds no training run: {path.name} is missing")
+    return load_config(path)
+
+
+class JsonLines:
+    """A file of one JSON object a line, each on its way to the file before `write` returns."""
+
+    def __init__(self, path, last_step):
+        """Keeps the lines of steps up to `last_step`: a killed run may have logged steps after its checkpoint, which
+        are run again, and half a line."""
+        self._file = None
+        if Path(path).exists():
+            kept = [line for line in Path(path).read_text().splitlines() if _step_of(line) <= last_step]
+            write_atomically(path, "".join(f"{line}\n" for line in kept).encode())
+        try:
+            self._file = open(path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115 - closed by close()
+        except OSError as error:
+            raise UserError(f"{path} cannot be written: {error.strerror}") from error
+
+    def write(self, **values):
+        try:
+            self._file.write(json.dumps(values) + "\n")
+        except OSError as error:
+            raise UserError(
+                f"{self._file.name} cannot be written: {error.strerror}; free some space and resume"
+            ) from error
+
+    def close(self):
+        self._file.close()
+
+
+def _step_of(line):
+    try:
+        return json.loads(line)["step"]
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return float("inf")
+
+
+def source_commit():
+    """The git commit of this source tree, with "-dirty" for local changes; "unknown" where it is no git checkout."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return "unknown"
+    command = ["git", "-C", os.fspath(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"

@@ -1,0 +1,81 @@
+"""Everything of a run that changes from step to step."""
+
+import contextlib
+import dataclasses
+
+import torch
+
+from pvd_core.borders.errors import UserError
+from training.run.checkpoint import load_checkpoint, random_states, restore_random_states, save_checkpoint
+
+
+class DivergedError(UserError):
+    """A loss, a gradient or a weight is not a finite number any more."""
+
+
+@dataclasses.dataclass
+class TrainingState:
+    model: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    running_mean: object | None  # RunningMean
+    data_fingerprint: str
+    method: torch.nn.Module | None = None
+    """A distillation method, which may have learnable parts."""
+    step: int = 0
+    """Steps done."""
+    best_miou: float = -1.0
+    best_step: int = 0
+    last_validation: dict | None = None
+    """Its metrics and its "step"."""
+    seconds: float = 0.0
+    """Spent by all processes that worked on the run."""
+
+    def save(self, path):
+        name = first_not_finite(self.model)
+        if name is not None:
+            raise DivergedError(f"step {self.step}: {name} of the network is not finite; {path} is kept as it was")
+        state = {name: getattr(self, name) for name in _PLAIN_FIELDS}
+        state["model"] = self.model.state_dict()
+        state["optimizer"] = self.optimizer.state_dict()
+        state["method"] = self.method.state_dict() if self.method else None
+        state["running_mean"] = self.running_mean.state_dict() if self.running_mean else None
+        state["random"] = random_states()
+        save_checkpoint(path, state)
+
+    def restore(self, path):
+        state = load_checkpoint(path)
+        if state["data_fingerprint"] != self.data_fingerprint:
+            raise UserError(
+                f"{path} was trained on other scans than the data set holds now; put the same scans there or start a "
+                "new run"
+            )
+        for name in _PLAIN_FIELDS:
+            setattr(self, name, state[name])
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.method:
+            self.method.load_state_dict(state["method"])
+        if self.running_mean:
+            self.running_mean.load_state_dict(state["running_mean"])
+        restore_random_states(state["random"])
+
+    @contextlib.contextmanager
+    def weights_to_keep(self):
+        """The model with the weights that are validated and saved: the running mean where there is one."""
+        if self.running_mean is None:
+            yield self.model
+            return
+        own = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        self.model.load_state_dict(self.running_mean.state)
+        try:
+            yield self.model
+        finally:
+            self.model.load_state_dict(own)
+
+
+_PLAIN_FIELDS = ("data_fingerprint", "step", "best_miou", "best_step", "last_validation", "seconds")
+
+
+def first_not_finite(model):
+    """Name of the first tensor of a module's state with a value that is not finite; None if there is none."""
+    return next((name for name, tensor in model.state_dict().items() if not torch.isfinite(tensor).all()), None)

@@ -1,0 +1,1 @@
+"""The LiDAR: its beams, how rays are cast, what comes back."""

@@ -1,0 +1,1 @@
+"""Meshes of things: vehicles, people, plants, buildings, furniture of the street."""

@@ -1,0 +1,1 @@
+"""Worlds: where the street runs, what stands along it and what moves on it."""

@@ -1,0 +1,176 @@
+"""What moves: lanes of vehicles, riders and walkers around the ego vehicle, each a function of time alone.
+
+A mover that falls out of the stretch around the ego vehicle enters it again at the other end, out of sight, as a new
+instance; so the traffic stays the same however long the drive.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from training.simulate.shapes import people, two_wheelers, vehicles
+from training.simulate.shapes.mesh import Mesh, join
+from training.simulate.street.ground import ground_height
+from training.simulate.street.kinds import LANE_WIDTH_M
+from training.simulate.street.world_kinds import TOWN_SPEED_MPS
+
+MOVING_RAW_ID = {10: 252, 13: 257, 18: 258, 20: 259, 30: 254, 31: 253, 32: 255}
+_FIRST_INSTANCE = 30002
+_NUM_INSTANCES = 65535 - _FIRST_INSTANCE
+_REACH_M = 90.0
+_RARE_REACH_M = 180.0
+_NUM_SHAPES = 6
+_UNHURRIED_LANES = ("edge", "oncoming_edge", "left_walk", "right_walk")
+
+
+@dataclass(frozen=True)
+class Mover:
+    """Something that travels along the street."""
+
+    slot: int
+    lane: str
+    """Where across the street it travels: "ego", "second" (right of the ego's), "edge", "oncoming", "oncoming_edge",
+    "left_walk" or "right_walk"."""
+    start_m: float
+    speed_mps: float
+    """Along the street; negative for the other direction."""
+    follows_ego: bool
+    offset_m: float
+    reach_m: float
+    shapes: tuple[Mesh, ...]
+    """One mesh, or the phases of a stride."""
+
+
+class Traffic:
+    """The movers of one seed in one kind of world."""
+
+    def __init__(self, seed, kind):
+        pace = kind.speed_mps / TOWN_SPEED_MPS
+        self._movers = [
+            replace(mover, speed_mps=mover.speed_mps * (1.0 if mover.lane in _UNHURRIED_LANES else pace))
+            for mover in _draw_movers(np.random.default_rng([seed, 5]))
+            if mover.lane not in kind.lanes_without_movers
+        ]
+
+    def meshes(self, world, ego_s, time_s):
+        """Meshes in world coordinates, labelled with moving raw ids and instances."""
+        placed = []
+        for mover in self._movers:
+            relative, lap = _position(mover, ego_s, time_s)
+            s = ego_s + relative
+            block = world.block_at(s)
+            lateral = _lateral(mover, world, s, block)
+            if lateral is None or (abs(relative) < 4.5 and mover.lane == "ego"):
+                continue
+            d, height = lateral
+            yaw = (np.pi if mover.speed_mps < 0 else 0.0) + _lane_change_angle(mover, world, s, d)
+            instance = _FIRST_INSTANCE + (mover.slot + lap * len(self._movers)) % _NUM_INSTANCES
+            mesh = mover.shapes[int(abs(s) / 0.25) % len(mover.shapes)] if len(mover.shapes) > 1 else mover.shapes[0]
+            placed.append(world.route.placed(mesh.numbered(instance), s, d, height, yaw))
+        return join(placed)
+
+
+def moving(mesh):
+    """The mesh with the raw ids of moving objects."""
+    raw_ids = mesh.raw_ids.copy()
+    for still, moves in MOVING_RAW_ID.items():
+        raw_ids[mesh.raw_ids == still] = moves
+    return replace(mesh, raw_ids=raw_ids)
+
+
+def _position(mover, ego_s, time_s):
+    """(metres ahead of the ego vehicle, how often it has come round)."""
+    if mover.follows_ego:
+        return mover.start_m + 1.5 * np.sin(0.2 * time_s + mover.slot), 0
+    travelled = mover.start_m + mover.speed_mps * time_s - ego_s + mover.reach_m
+    lap = int(np.floor(travelled / (2 * mover.reach_m)))
+    return travelled - lap * 2 * mover.reach_m - mover.reach_m, lap
+
+
+def _lateral(mover, world, s, block):
+    """(d, height) on the street at s, or None where the block has no such lane."""
+    if mover.lane == "ego":
+        return -LANE_WIDTH_M / 2 + mover.offset_m, 0.0
+    if mover.lane == "edge":
+        return -LANE_WIDTH_M - 0.25 + mover.offset_m, 0.0
+    if mover.lane == "second":
+        return (-1.5 * LANE_WIDTH_M + mover.offset_m, 0.0) if block.right_lanes > 1 else None
+    if mover.lane in ("oncoming", "oncoming_edge"):
+        inset = LANE_WIDTH_M / 2 if mover.lane == "oncoming" else -0.2
+        return _left_edge(world, s, block) - inset + mover.offset_m, 0.0
+    side = -1 if mover.lane == "right_walk" else 1
+    style = block.side(side)
+    if style.num_persons == 0:
+        return None
+    walk = style.span("sidewalk")
+    distance = (walk[0] + walk[1]) / 2 if walk else 1.2
+    height = ground_height(block, side, s, distance + mover.offset_m)
+    return block.lane_edge(side) + side * (distance + mover.offset_m), height
+
+
+def _left_edge(world, s, block):
+    """The far edge of the oncoming carriageway; traffic swings over from one block's to the next's at the crossing."""
+    before = world.blocks[max(0, block.index - 1)].lane_edge(1)
+    share = np.clip((s - block.start_m) / (block.crossing_m + 1), 0, 1)
+    return before + (block.lane_edge(1) - before) * share * share * (3 - 2 * share)
+
+
+def _lane_change_angle(mover, world, s, d):
+    if not mover.lane.startswith("oncoming"):
+        return 0.0
+    further = _lateral(mover, world, s + 1.0, world.block_at(s + 1.0))
+    return float(np.arctan(further[0] - d))
+
+
+def _draw_movers(random):
+    movers = []
+
+    def add(lane, make, start, speed, follows=False, offset=0.0, reach=_REACH_M):
+        movers.append(Mover(len(movers), lane, float(start), float(speed), follows, float(offset), reach, make))
+
+    def vehicle():
+        makers = (vehicles.car, vehicles.van, vehicles.truck, vehicles.other_vehicle)
+        make = makers[random.choice(4, p=(0.9, 0.09, 0.005, 0.005))]
+        return (moving(make(random)),)
+
+    def one(make):
+        return (moving(make(random)),)
+
+    add("ego", one(vehicles.car), random.uniform(15, 60), 10, follows=True)
+    add("ego", one(vehicles.car), -random.uniform(15, 60), 10, follows=True)
+    add(
+        "ego",
+        one(two_wheelers.motorcyclist),
+        random.uniform(12, 40),
+        10,
+        follows=True,
+        offset=random.uniform(-0.6, 0.6),
+    )
+    speed = random.uniform(8, 13)
+    turn = random.uniform(0, 2 * _REACH_M)
+    for index, place in enumerate(np.arange(0, 2 * _REACH_M, 22.5)):
+        start = (place + turn) % (2 * _REACH_M)
+        if random.random() < (0.2 if index else 1.0):
+            add("oncoming", vehicle(), start + random.uniform(-3, 3), -speed, offset=random.normal(0, 0.15))
+    for make in (vehicles.truck, vehicles.other_vehicle, two_wheelers.motorcyclist):
+        add("oncoming", one(make), random.uniform(0, 2 * _RARE_REACH_M), -speed, reach=_RARE_REACH_M)
+    speed = random.uniform(9, 14)
+    for start in np.arange(0, 2 * _REACH_M, 36):
+        add("second", vehicle(), start + random.uniform(-8, 8), speed, offset=random.normal(0, 0.1))
+    speed = random.uniform(3.5, 6)
+    for lane, sign in (("edge", 1), ("oncoming_edge", -1)):
+        start = random.uniform(0, 180)
+        add(lane, one(two_wheelers.bicyclist), start, sign * speed, offset=random.normal(0, 0.2), reach=90.0)
+    for lane in ("left_walk", "right_walk"):
+        for _ in range(2):
+            shapes = _stride(random)
+            walk = random.uniform(0.8, 1.7) * random.choice((-1, 1))
+            add(lane, shapes, random.uniform(0, 120), walk, offset=random.uniform(-0.7, 0.7), reach=60.0)
+    return movers
+
+
+def _stride(random):
+    """The phases of one person's walk: the same person each time, the legs elsewhere."""
+    seed = int(random.integers(1 << 31))
+    phases = np.arange(_NUM_SHAPES) * 2 * np.pi / _NUM_SHAPES
+    return tuple(moving(people.person(np.random.default_rng(seed), phase)) for phase in phases)
