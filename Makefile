@@ -1,7 +1,6 @@
 # `make demo` and `make test` do all the set-up they need. Settings, each optional:
 #   PYTHON=python3.12        the interpreter to build .venv from (3.10 to 3.13)
 #   TORCH_INDEX=URL          the index torch comes from; CPU only: https://download.pytorch.org/whl/cpu
-#   SYSTEM_LIBRARIES=skip    do not check or install system libraries
 #   BAG=file TOPIC=name RATE=1.0 SECONDS=12 WEIGHTS=file OUT=folder   what the demo plays, how fast, results
 #   SCAN=file                the scan that `make bench` times
 #   RUNS=20 THREADS=1,2 BACKENDS=reference,spconv MODELS=cylinder3d-0.5x   of `make bench-cpu`: samples a row, numbers of
@@ -26,15 +25,18 @@ help:
 	@echo "make bench       time the network on this machine (SCAN=file)"
 	@echo "make bench-cpu   measure all that benchmarks/cpu holds (SCAN=file RUNS= THREADS= BACKENDS= MODELS=)"
 	@echo "make gpu         measure all that needs a GPU, on a machine with one (SCAN=file GPU_OPTIONS=...)"
-	@echo "make lint        check style and format        make setup       only set up .venv"
+	@echo "make lint        check style, format and types     make setup       only set up .venv, with all of it"
 	@echo "make clean       remove .venv and what the targets wrote"
-	@echo "settings: PYTHON= TORCH_INDEX= SYSTEM_LIBRARIES=skip BAG= TOPIC= RATE= SECONDS= WEIGHTS= OUT= SCAN="
+	@echo "settings: PYTHON= TORCH_INDEX= BAG= TOPIC= RATE= SECONDS= WEIGHTS= OUT= SCAN="
+
+SET_UP = TORCH_INDEX="$(TORCH_INDEX)" $(PYTHON) scripts/set_up.py
 
 setup:
-	@TORCH_INDEX="$(TORCH_INDEX)" SYSTEM_LIBRARIES="$(SYSTEM_LIBRARIES)" $(PYTHON) scripts/set_up.py
+	@$(SET_UP) test
 
-demo: setup
-	@$(BIN)/python -m pvd_cli.demo $(if $(BAG),--bag "$(BAG)") $(if $(TOPIC),--topic "$(TOPIC)") \
+demo:
+	@$(SET_UP) demo
+	@$(BIN)/pvd demo $(if $(BAG),--bag "$(BAG)") $(if $(TOPIC),--topic "$(TOPIC)") \
 		$(if $(RATE),--rate $(RATE)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
 		$(if $(OUT),--out "$(OUT)")
 
@@ -66,7 +68,7 @@ gpu:
 	@$(PYTHON) scripts/measure_gpu.py "$(SCAN)" $(GPU_OPTIONS)
 
 lint: setup
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) build demo .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) build demo .pytest_cache .ruff_cache .mypy_cache .hypothesis *.egg-info

@@ -6,6 +6,8 @@ from setuptools import find_packages, setup
 
 NAME = "pvd_ros"
 TRITON = 'triton>=3.3; platform_system == "Linux"'
+# Its wheels are for these alone; elsewhere nothing is simulated.
+RAY_CASTER = 'embreex>=4.4; platform_machine in "x86_64 AMD64 arm64"'
 HAS_SPCONV = 'platform_system == "Linux" and platform_machine == "x86_64"'
 
 EXTRAS = {
@@ -20,8 +22,8 @@ EXTRAS = {
         "ros-jazzy-visualization-msgs",
     ],
     "train": ["lightning>=2.4", "torchmetrics>=1.4", "tensorboard>=2.14"],
-    "sim": ["embreex>=4.4"],
-    "view": ["open3d>=0.18", "matplotlib>=3.5"],
+    "sim": [RAY_CASTER],  # comes with the package where it has wheels
+    "view": ["open3d>=0.18"],  # the window of `pvd view`
     "gpu": [
         TRITON,
         f'spconv-cu120; python_version < "3.12" and {HAS_SPCONV}',
@@ -29,7 +31,16 @@ EXTRAS = {
     ],
     # For the CPU. Its modules have the names of those that `gpu` brings: one of the two, not both.
     "spconv": [f"spconv>=2.3.8; {HAS_SPCONV}"],
-    "dev": ["pytest>=7", "hypothesis>=6", "ruff>=0.6", "scipy>=1.10", TRITON],
+    "dev": [
+        "pytest>=7",
+        "pytest-xdist>=3",
+        "hypothesis>=6",
+        "ruff>=0.6",
+        "mypy>=1.11",
+        "types-PyYAML",
+        "scipy>=1.10",
+        TRITON,
+    ],
 }
 
 
@@ -69,6 +80,8 @@ setup(
         "typer>=0.12",
         "rich>=13",
         "rosbags>=0.10",
+        "matplotlib>=3.5",
+        RAY_CASTER,
     ],
     extras_require=EXTRAS,
     entry_points={

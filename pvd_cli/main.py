@@ -11,6 +11,7 @@ from pvd_cli.commands.bench import bench
 from pvd_cli.commands.compare import compare
 from pvd_cli.commands.convert import convert
 from pvd_cli.commands.dataset import dataset
+from pvd_cli.commands.demo import demo
 from pvd_cli.commands.distill import distill
 from pvd_cli.commands.doctor import doctor
 from pvd_cli.commands.evaluate import evaluate
@@ -25,6 +26,7 @@ from pvd_cli.errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, print_error
 from pvd_core.borders.errors import UserError
 
 COMMANDS = (
+    demo,
     simulate,
     dataset,
     compare,

@@ -1,32 +1,48 @@
 """Runs pip with its output in a log and one short line of progress on the screen."""
 
+import os
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Callable
+from pathlib import Path
 
-_NOTABLE = re.compile(
-    r"\s*(Collecting|Downloading|Processing|Building|Preparing|Installing) (\S+)(?:.*(\([\d.]+ [kMG]B\)))?"
-)
+_NOTABLE = re.compile(r"\s*(Collecting|Downloading|Processing|Building|Preparing|Installing) (\S+)")
 _NOISE = re.compile(r"is ignored|Requirement already satisfied|Looking in")
+_NO_NETWORK = re.compile(r"NewConnectionError|NameResolutionError|name resolution|ConnectTimeout|ReadTimeout|ProxyError")
+_NO_SPACE = re.compile(r"No space left on device")
 
 
-class PipError(RuntimeError):
-    """pip ended with an error; the message holds its last lines."""
+class PipError(Exception):
+    """pip ended with an error; the message says what to do."""
 
 
-def install(python, arguments, title, say, log_path):
-    """`pip install` of the arguments with the given interpreter; raises PipError with pip's own last lines."""
-    command = [python, "-m", "pip", "install", "--progress-bar", "off", "--disable-pip-version-check", *arguments]
+def install(python: Path, arguments: "list[str]", title: str, say: Callable[[str], None], log_path: Path) -> None:
+    """`pip install` of the arguments with the given interpreter; raises PipError with the cause, or pip's last lines
+    where that is not known."""
+    command = [str(python), "-m", "pip", "install", "--progress-bar", "off", "--disable-pip-version-check", *arguments]
     started = time.monotonic()
-    kept_lines = []
+    kept_lines: list[str] = []
     say(f"installing {title}")
-    with log_path.open("a", encoding="utf-8") as log, _Reporter() as reporter:
+    # A temporary folder of its own: what pip has downloaded is seen there.
+    with (
+        log_path.open("a", encoding="utf-8") as log,
+        tempfile.TemporaryDirectory(prefix="pvd_set_up_") as downloads,
+        _Reporter(python, Path(downloads)) as reporter,
+    ):
         log.write(f"$ {' '.join(command)}\n")
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env={**os.environ, "TMPDIR": downloads, "PYTHONUNBUFFERED": "1"},
         )
+        assert process.stdout is not None
         for line in process.stdout:
             if not _NOISE.search(line):
                 log.write(line)
@@ -34,52 +50,86 @@ def install(python, arguments, title, say, log_path):
                 reporter.take(line)
         return_code = process.wait()
     if return_code != 0:
-        last_lines = "\n".join(kept_lines[-15:])
-        raise PipError(
-            f"pip could not install {title} (exit code {return_code}); its last lines:\n{last_lines}\n"
-            f"all of them are in {log_path}; check the network or the index, then run the same command again"
-        )
+        raise PipError(_what_went_wrong(title, return_code, kept_lines, log_path))
     say(f"installed {title} in {time.monotonic() - started:.0f} s")
+
+
+def _what_went_wrong(title: str, return_code: int, lines: "list[str]", log_path: Path) -> str:
+    text = "\n".join(lines)
+    if _NO_SPACE.search(text):
+        return f"the disk is full: pip could not install {title}; free some GB, then run the same command again"
+    if _NO_NETWORK.search(text):
+        return (
+            f"no network: pip reached no package index for {title}; check the connection, or name a proxy or mirror "
+            "(https_proxy, PIP_INDEX_URL), then run the same command again, which goes on where this one stopped"
+        )
+    last_lines = "\n".join(lines[-15:])
+    return (
+        f"pip could not install {title} (exit code {return_code}); its last lines:\n{last_lines}\n"
+        f"all of them are in {log_path}; check the network or the index, then run the same command again"
+    )
 
 
 class _Reporter:
     """One line that is rewritten every second on a terminal, a line every ten seconds elsewhere.
 
-    Time goes on in a thread of its own: pip unpacks for a minute without a word.
+    pip says nothing while it downloads and unpacks, so this looks at the files that it writes.
     """
 
-    def __init__(self):
+    def __init__(self, python: Path, downloads: Path) -> None:
         self._is_terminal = sys.stdout.isatty()
+        self._downloads = downloads
+        self._venv = python.parent.parent
         self._num_packages = 0
+        self._num_before = self._num_installed()
         self._doing = "starting"
+        self._is_unpacking = False
         self._has_ended = threading.Event()
         self._thread = threading.Thread(target=self._show_until_end, daemon=True)
 
-    def __enter__(self):
+    def __enter__(self) -> "_Reporter":
         self._thread.start()
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         self._has_ended.set()
         self._thread.join()
 
-    def take(self, line):
+    def take(self, line: str) -> None:
         """Looks at one line of pip's output."""
         match = _NOTABLE.match(line)
         if match is None:
             return
-        step, name, size = match.groups()
+        step, name = match.groups()
         if step == "Installing" and name == "collected":
-            self._doing = f"unpacking {self._num_packages} packages"
+            self._is_unpacking = True
             return
         self._num_packages += step == "Collecting"
         name = re.split(r"[<>=!~;\[]|-\d", name.rsplit("/", 1)[-1])[0]
-        self._doing = f"{step.lower()} {name} {size or ''}".rstrip()
+        self._doing = f"{step.lower()} {name}"
 
-    def _show_until_end(self):
+    def _show_until_end(self) -> None:
         started = time.monotonic()
         while not self._has_ended.wait(1 if self._is_terminal else 10):
-            text = f"[set-up]   {time.monotonic() - started:4.0f} s  {self._num_packages} packages  {self._doing}"
+            text = f"[set-up]   {time.monotonic() - started:4.0f} s  {self._now()}"
             print(f"\r\033[K{text}" if self._is_terminal else text, end="" if self._is_terminal else "\n", flush=True)
         if self._is_terminal:
             print("\r\033[K", end="", flush=True)
+
+    def _now(self) -> str:
+        if self._is_unpacking:
+            return f"unpacking: {self._num_installed() - self._num_before} of {self._num_packages} packages"
+        return f"{self._num_packages} packages, {self._downloaded_mb():.0f} MB fetched, {self._doing}"
+
+    def _num_installed(self) -> int:
+        return sum(1 for _ in self._venv.glob("lib/python*/site-packages/*.dist-info"))
+
+    def _downloaded_mb(self) -> float:
+        total = 0
+        for folder, _, names in os.walk(self._downloads):
+            for name in names:
+                try:
+                    total += os.stat(os.path.join(folder, name)).st_size
+                except OSError:  # gone meanwhile
+                    continue
+        return total / 1e6

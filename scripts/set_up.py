@@ -1,63 +1,90 @@
 #!/usr/bin/env python3
 """Sets up .venv for `make`: standard library only, does nothing when nothing changed since the last time.
 
-Environment: TORCH_INDEX (index that torch comes from), SYSTEM_LIBRARIES=skip, ROS_DISTRO (set by a sourced ROS 2).
+    set_up.py demo     what labelling and simulating need
+    set_up.py test     that, and what training and the tests need
+
+Environment: TORCH_INDEX (index that torch comes from), ROS_DISTRO (set by a sourced ROS 2).
 """
 
-import hashlib
-import os
-import shutil
-import subprocess
 import sys
-import time
-from pathlib import Path
 
-import system_libraries
-from pip_progress import install
+# Before anything that an older Python could not even read.
+LOWEST, HIGHEST = (3, 10), (3, 13)
+if not LOWEST <= sys.version_info[:2] <= HIGHEST:
+    sys.exit(
+        "error: Python %d.%d found, 3.%d to 3.%d expected; name another one: make PYTHON=python3.%d ..."
+        % (sys.version_info[0], sys.version_info[1], LOWEST[1], HIGHEST[1], HIGHEST[1])
+    )
+
+import hashlib  # noqa: E402
+import json  # noqa: E402
+import os  # noqa: E402
+import shutil  # noqa: E402
+import subprocess  # noqa: E402
+import time  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+from bare_pip import add_pip  # noqa: E402
+from pip_progress import PipError, install  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
-STAMP = VENV / "set_up.stamp"
+PYTHON = VENV / "bin" / "python"
+STAMP = VENV / "set_up.json"
 LOG = ROOT / "build" / "set_up.log"
-EXTRAS = ("train", "sim", "view", "dev")
 NVIDIA_DRIVER = Path("/dev/nvidiactl")
 INPUTS = ("constraints.txt", "setup.py", "setup.cfg", "pyproject.toml")
-SUPPORTED_PYTHONS = ((3, 10), (3, 13))
+EXTRAS = {"demo": set(), "test": {"train", "dev"}}
+# Measured, with the CPU build of torch and what pip unpacks on the way; CUDA's libraries take more.
+NEEDED_GB = {"demo": 3, "test": 5}
 
 
 class SetUpError(Exception):
     """Set-up cannot go on; the message says what to do."""
 
 
-def main():
-    check_python()
+def main(purpose: str) -> None:
+    """Installs what `purpose` needs, a key of EXTRAS, unless it is there."""
     ros_distro = sourced_ros()
-    stamp = fingerprint(ros_distro)
-    if STAMP.is_file() and STAMP.read_text() == stamp:
-        return
+    wanted = {"facts": fingerprint(ros_distro), "extras": sorted(wanted_extras(purpose, ros_distro))}
+    before = read_stamp()
+    if before.get("facts") == wanted["facts"]:
+        if set(wanted["extras"]) <= set(before["extras"]):
+            return
+        wanted["extras"] = sorted({*wanted["extras"], *before["extras"]})
     started = time.monotonic()
-    say(f"setting up {VENV.name} for Python {'.'.join(map(str, sys.version_info[:3]))} (once; log in {LOG})")
+    say(f"setting up {VENV.name} for Python {sys.version.split()[0]} (once; log in {LOG.relative_to(ROOT)})")
     if ros_distro:
         say(f"ROS 2 {ros_distro} is sourced: using its rclpy and messages, not the pip wheels")
     LOG.parent.mkdir(exist_ok=True)
-    system_libraries.ensure(say, LOG, is_skipped=os.environ.get("SYSTEM_LIBRARIES") == "skip")
+    check_free_space(purpose)
     make_venv(ros_distro)
-    install_packages(ros_distro)
-    STAMP.write_text(stamp)
+    install_packages(wanted["extras"], ros_distro)
+    STAMP.write_text(json.dumps(wanted))
     say(f"set up in {time.monotonic() - started:.0f} s")
 
 
-def check_python():
-    lowest, highest = SUPPORTED_PYTHONS
-    if not lowest <= sys.version_info[:2] <= highest:
-        found = ".".join(map(str, sys.version_info[:2]))
-        raise SetUpError(
-            f"Python {found} found, 3.{lowest[1]} to 3.{highest[1]} expected; "
-            f"name another one: make PYTHON=python3.{highest[1]} ..."
-        )
+def wanted_extras(purpose: str, ros_distro: "str | None") -> "set[str]":
+    """Names of setup.py's extras."""
+    extras = set(EXTRAS[purpose])
+    if not ros_distro:
+        extras.add("ros")
+    if purpose == "test":
+        extras.add("gpu" if NVIDIA_DRIVER.exists() else "spconv")
+    return extras
 
 
-def sourced_ros():
+def read_stamp() -> dict:
+    """What the last set-up that came to its end wrote; {} where there was none or it is of another version."""
+    try:
+        stamp = json.loads(STAMP.read_text())
+        return stamp if isinstance(stamp["extras"], list) else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def sourced_ros() -> "str | None":
     """Name of the ROS 2 distribution whose rclpy this Python imports, or None."""
     distro = os.environ.get("ROS_DISTRO")
     if not distro:
@@ -73,69 +100,75 @@ def sourced_ros():
     return None
 
 
-def fingerprint(ros_distro):
+def fingerprint(ros_distro: "str | None") -> str:
     """Changes whenever set-up has to run again."""
     digest = hashlib.sha256()
     for path in [*(ROOT / name for name in INPUTS), *sorted(Path(__file__).parent.glob("*.py"))]:
         digest.update(path.read_bytes())
     facts = (sys.version, ros_distro, os.environ.get("TORCH_INDEX", ""), str(ROOT))
-    return f"{digest.hexdigest()} {facts!r}\n"
+    return f"{digest.hexdigest()} {facts!r}"
 
 
-def make_venv(ros_distro):
-    """A new .venv where none stands or the one there is for another Python or another ROS."""
+def check_free_space(purpose: str) -> None:
+    """SetUpError where the disk cannot hold a first set-up."""
+    free_gb = shutil.disk_usage(ROOT).free / 1e9
+    if not PYTHON.exists() and free_gb < NEEDED_GB[purpose]:
+        raise SetUpError(
+            f"{free_gb:.1f} GB free in {ROOT}, set-up needs about {NEEDED_GB[purpose]}: free some, then start again"
+        )
+
+
+def make_venv(ros_distro: "str | None") -> None:
+    """A new .venv where none stands, or where the one there is for another Python, ROS or folder."""
     wanted = f"{sys.version_info[0]}.{sys.version_info[1]} {'system' if ros_distro else 'own'} packages"
-    if venv_kind() == wanted:
+    found = venv_kind()
+    if found == wanted:
         return
     if VENV.exists():
-        say(f"{VENV.name} is there but for other conditions (wanted: Python {wanted}): making it anew")
+        say(f"{VENV.name} is for other conditions ({found or 'unfinished'}; wanted: {wanted}): making it anew")
         shutil.rmtree(VENV)
-    if not has_ensurepip():
-        system_libraries.install_packages_or_explain(
-            ["python3-venv"], "Python's venv module (package python3-venv)", say, LOG
-        )
     say("making the virtual environment")
-    command = [sys.executable, "-m", "venv", *(["--system-site-packages"] if ros_distro else []), str(VENV)]
-    result = subprocess.run(command, capture_output=True, text=True)
-    if result.returncode != 0:
+    command = [sys.executable, "-m", "venv", "--without-pip", *(["--system-site-packages"] if ros_distro else [])]
+    result = subprocess.run([*command, str(VENV)], capture_output=True, text=True)
+    try:
+        if result.returncode != 0:
+            raise SetUpError(f"`{' '.join(command)} {VENV}` failed:\n{result.stdout}{result.stderr}")
+        add_pip(PYTHON, say)
+    except BaseException:
         shutil.rmtree(VENV, ignore_errors=True)
-        raise SetUpError(f"`{' '.join(command)}` failed:\n{result.stdout}{result.stderr}")
+        raise
 
 
-def venv_kind():
-    """Python version and kind of site-packages of the .venv there, or None."""
+def venv_kind() -> "str | None":
+    """Python version and kind of site-packages of the .venv there; None where it is not whole or was moved here."""
     config = VENV / "pyvenv.cfg"
-    if not config.is_file() or not (VENV / "bin" / "python").exists():
+    pip = VENV / "bin" / "pip"
+    if not (config.is_file() and PYTHON.exists() and pip.is_file()):
+        return None
+    if not pip.read_text(errors="replace").startswith(f"#!{PYTHON}") and len(str(PYTHON)) < 100:
         return None
     facts = dict(line.split(" = ", 1) for line in config.read_text().splitlines() if " = " in line)
     version = ".".join(facts.get("version", "").split(".")[:2])
     return f"{version} {'system' if facts.get('include-system-site-packages') == 'true' else 'own'} packages"
 
 
-def has_ensurepip():
-    """Debian ships Python without it; the venv module needs it."""
-    return subprocess.run([sys.executable, "-c", "import ensurepip, venv"], capture_output=True).returncode == 0
-
-
-def install_packages(ros_distro):
+def install_packages(extras: "list[str]", ros_distro: "str | None") -> None:
     constraints = ros_constraints() if ros_distro else ROOT / "constraints.txt"
-    python = str(VENV / "bin" / "python")
     index = os.environ.get("TORCH_INDEX")
     if index:
         # Without its dependencies: such an index need not hold them in the pinned versions; the last step brings them.
-        install(python, ["torch", "--no-deps", "-c", str(constraints), "--index-url", index], "torch", say, LOG)
+        install(PYTHON, ["torch", "--no-deps", "-c", str(constraints), "--index-url", index], "torch", say, LOG)
     elif not NVIDIA_DRIVER.exists():
         say("pip may fetch torch with CUDA libraries (several GB); for the CPU alone start again with")
         say("  TORCH_INDEX=https://download.pytorch.org/whl/cpu")
     # Building the package itself with the pinned setuptools, instead of one that pip fetches for the occasion.
-    install(python, ["setuptools", "-c", str(constraints)], "setuptools", say, LOG)
-    chosen = (*EXTRAS, "gpu" if NVIDIA_DRIVER.exists() else "spconv")
-    extras = ",".join(chosen if ros_distro else ("ros", *chosen))
-    arguments = ["--no-build-isolation", "-c", str(constraints), "-e", f"{ROOT}[{extras}]"]
-    install(python, arguments, f"pvd_ros[{extras}]", say, LOG)
+    install(PYTHON, ["setuptools", "-c", str(constraints)], "setuptools", say, LOG)
+    named = f"[{','.join(extras)}]" if extras else ""
+    arguments = ["--no-build-isolation", "-c", str(constraints), "-e", f"{ROOT}{named}"]
+    install(PYTHON, arguments, f"pvd_ros{named}", say, LOG)
 
 
-def ros_constraints():
+def ros_constraints() -> Path:
     """The constraints file that suits a sourced ROS: its messages are compiled for the NumPy major it came with."""
     version = subprocess.run(
         [sys.executable, "-c", "import numpy; print(numpy.__version__)"], capture_output=True, text=True
@@ -148,16 +181,16 @@ def ros_constraints():
     return path
 
 
-def say(text):
+def say(text: str) -> None:
     print(f"[set-up] {text}", flush=True)
 
 
 if __name__ == "__main__":
     try:
-        main()
-    except (SetUpError, system_libraries.SystemLibraryError) as error:
+        main(sys.argv[1] if len(sys.argv) > 1 else "test")
+    except (SetUpError, PipError) as error:
         sys.exit(f"error: {error}")
-    except RuntimeError as error:  # pip failed; its last lines are in the message
-        sys.exit(f"error: {error}")
+    except OSError as error:
+        sys.exit(f"error: {error.strerror or error} ({error.filename or ROOT}); then run the same command again")
     except KeyboardInterrupt:
         sys.exit("error: interrupted; run the same command again to go on")

@@ -1,31 +1,22 @@
-"""ROS 2, the simulator with its system libraries, and the packages behind single commands."""
+"""ROS 2, the simulator's ray caster, the window, and the packages behind single commands."""
 
-import ctypes
 import os
+import re
 import subprocess
 import sys
 from importlib import util
 
 from pvd_cli.checks.finding import Finding, installed_version
 
-# Libraries that Open3D's wheel takes from the system, with their Debian and Ubuntu packages.
-OPEN3D_LIBRARIES = {
-    "libusb-1.0.so.0": "libusb-1.0-0",
-    "libGL.so.1": "libgl1",
-    "libEGL.so.1": "libegl1",
-    "libX11.so.6": "libx11-6",
-    "libgomp.so.1": "libgomp1",
-    "libudev.so.1": "libudev1",
-    "libidn2.so.0": "libidn2-0",
-}
 _PACKAGES = {  # package -> (extra that brings it, what it is for)
     "rosbags": ("", "bags: label-bag, play-bag, simulate --bag"),
     "lightning": ("train", "training"),
     "torchmetrics": ("train", "training"),
     "tensorboard": ("train", "training curves"),
-    "matplotlib": ("view", "pictures"),
+    "matplotlib": ("", "pictures"),
 }
 _IMPORT_TIMEOUT_S = 60
+_MISSING_LIBRARY = re.compile(r"(lib\S+?): cannot open shared object file")
 
 
 def check_ros():
@@ -46,16 +37,27 @@ def check_ros():
 
 
 def check_simulator():
-    if util.find_spec("open3d") is None:
-        return [Finding("open3d", False, "not installed: no simulated drives", "pip install 'pvd_ros[sim]'")]
-    missing = [package for library, package in OPEN3D_LIBRARIES.items() if not _is_loadable(library)]
-    if missing:
-        found = f"installed, but system libraries are missing: {' '.join(missing)}"
-        return [Finding("open3d", False, found, f"sudo apt-get install {' '.join(missing)}")]
-    is_present, output = _runs("import open3d; print(open3d.__version__)")
+    script = "from embreex.rtcore_scene import EmbreeScene; import importlib.metadata as m; print(m.version('embreex'))"
+    return [_imported("embreex", script, "no simulated drives", "sim")]
+
+
+def check_window():
+    script = "import open3d; print(open3d.__version__)"
+    return [_imported("open3d", script, "no window of `pvd view`, pictures work", "view")]
+
+
+def _imported(name, script, without, extra):
+    """A package that is imported in a process of its own: its wheel may lack libraries of the system."""
+    if util.find_spec(name) is None:
+        return Finding(name, False, f"not installed: {without}", f"pip install 'pvd_ros[{extra}]'")
+    is_present, output = _runs(script)
     if is_present:
-        return [Finding("open3d", True, output.splitlines()[-1])]
-    return [Finding("open3d", False, f"does not import: {_last_line(output)}", "pip install 'pvd_ros[sim]' anew")]
+        return Finding(name, True, output.splitlines()[-1])
+    library = _MISSING_LIBRARY.search(output)
+    if library:
+        found = f"installed, but the system lacks {library[1]}: {without}"
+        return Finding(name, False, found, "install that library (Debian, Ubuntu: `apt-file search` names its package)")
+    return Finding(name, False, f"does not import: {_last_line(output)}", f"pip install 'pvd_ros[{extra}]' anew")
 
 
 def check_packages():
@@ -82,10 +84,3 @@ def _runs(script):
 def _last_line(text):
     return (text.strip().splitlines() or ["ended without a message"])[-1]
 
-
-def _is_loadable(library):
-    try:
-        ctypes.CDLL(library)
-    except OSError:
-        return False
-    return True

@@ -1,1 +1,1 @@
-"""`make demo`: a drive through the real node, over real ROS 2 transport, and what came out of it."""
+"""`pvd demo`: a drive through the real node, over real ROS 2 transport, and what came out of it."""

@@ -4,11 +4,12 @@ import json
 import os
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from pvd_cli.demo.domain import free_domain
+from pvd_cli.demo.drive import Drive
 from pvd_cli.demo.processes import Child
+from pvd_cli.demo.run import LabelledDrive
 from pvd_cli.progress import Steps
 from pvd_core.borders.errors import UserError
 
@@ -20,20 +21,8 @@ _SILENCE_S = 60
 _QUIET_REPORTS = 3
 
 
-@dataclass(frozen=True)
-class LiveRun:
-    labelled_bag: Path
-    labelled_topic: str
-    counts: dict[str, int]
-    """played = labelled + dropped + rejected + skipped (nobody listened yet) + lost (never received); recorded."""
-    rejected_by_reason: dict[str, int]
-    latency_ms: dict[str, dict[str, float]]
-    bag_stamp_of_published: dict[int, int]
-    """Stamp of a cloud as published in ns -> its stamp in the bag."""
-
-
-def label_live(drive, weights, rate, intensity_scale, out):
-    """Plays the drive into the node and records what it publishes; a LiveRun. UserError where a process fails."""
+def label_live(drive: Drive, weights: Path, rate: float, intensity_scale: float, out: Path) -> LabelledDrive:
+    """Plays the drive into the node and records what it publishes. UserError where a process fails."""
     logs, reports = out / "logs", {name: out / "logs" / f"{name}.json" for name in ("player", "node", "recorder")}
     logs.mkdir()
     labelled_bag = out / "labelled"
@@ -64,7 +53,7 @@ def label_live(drive, weights, rate, intensity_scale, out):
                     _watch_until_done(watch, (recorder, node, player), player, drive.num_clouds)
                 node.finish(_FINISH_S)
             recorder.finish(_FINISH_S)
-    return _live_run(labelled_bag, *(json.loads(path.read_text()) for path in reports.values()))
+    return _labelled_drive(labelled_bag, *(json.loads(path.read_text()) for path in reports.values()))
 
 
 @contextmanager
@@ -147,10 +136,10 @@ def _watch_until_done(watch, children, player, num_clouds):
                 )
 
 
-def _live_run(labelled_bag, played, node, recorded):
+def _labelled_drive(labelled_bag, played, node, recorded):
     counts = node["clouds"]
     reasons = {key.removeprefix("rejected_"): n for key, n in counts.items() if key.startswith("rejected_")}
-    return LiveRun(
+    return LabelledDrive(
         labelled_bag=labelled_bag,
         labelled_topic=_LABELLED_TOPIC,
         counts={

@@ -52,6 +52,7 @@ def write_report(run, scores, picture, out):
         "skipped": counts["skipped"],
         "lost_in_transport": counts["lost"],
         "recorded": counts["recorded"],
+        "node": run.is_live,
         "rejected_by_reason": run.rejected_by_reason,
         "latency_ms": run.latency_ms,
         "miou": scores.miou() if scores else None,
@@ -74,7 +75,7 @@ def write_report(run, scores, picture, out):
 def print_results(report, scores):
     """Tables and paths; UserError where not one cloud was labelled."""
     print()
-    print_latency(report["latency_ms"], "Latency of the node")
+    print_latency(report["latency_ms"], "Latency of the node" if report["node"] else "Time to label a cloud")
     print(
         f"clouds in {report['clouds_in']}, labelled {report['labelled']}, dropped {report['dropped']} "
         f"(a newer one had come), rejected {report['rejected']}, lost in transport {report['lost_in_transport']}"

@@ -38,7 +38,7 @@ def finished(weights, tmp_path_factory):
 
 
 def demo_command(*arguments):
-    return [sys.executable, "-m", "pvd_cli.demo", *map(str, arguments)]
+    return [sys.executable, "-m", "pvd_cli", "demo", *map(str, arguments)]
 
 
 def run_demo(*arguments):

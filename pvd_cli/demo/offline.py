@@ -1,0 +1,44 @@
+"""The demo where no ROS 2 is installed: every cloud of the bag is labelled, one after the other."""
+
+import importlib.util
+from pathlib import Path
+
+from pvd_cli.demo.drive import Drive
+from pvd_cli.demo.run import LabelledDrive
+from pvd_cli.progress import Steps
+
+_LABELLED_TOPIC = "/segmenter/points"
+_NODE_PACKAGES = ("rclpy", "sensor_msgs", "diagnostic_msgs", "visualization_msgs")
+
+
+def why_no_node() -> str:
+    """What the node lacks here, with what brings it; "" where it can run."""
+    missing = [name for name in _NODE_PACKAGES if importlib.util.find_spec(name) is None]
+    if not missing:
+        return ""
+    return f"{missing[0]} is not installed (source a ROS 2, or pip install 'pvd_ros[ros]' on x86-64 Linux)"
+
+
+def label_offline(drive: Drive, weights: Path, intensity_scale: float, out: Path) -> LabelledDrive:
+    """Labels the drive's bag into the folder `out`."""
+    from pvd_core.segmenter import Segmenter
+    from pvd_ros.bags import LabelOptions, label_bag, read_clouds
+    from pvd_ros.bags.types import stamp_of
+
+    (out / "logs").mkdir()
+    segmenter = Segmenter.from_weights(weights)
+    segmenter.warm_up()
+    options = LabelOptions(intensity_scale=intensity_scale, labelled_topic=_LABELLED_TOPIC, copy_other_topics=False)
+    with Steps("labelling", "clouds") as steps:
+        report = label_bag(drive.bag, out / "labelled", segmenter, drive.topic, options, steps.show)
+    stamps = [stamp_of(cloud.message) for cloud in read_clouds(drive.bag, drive.topic)]
+    counts = {"played": report.clouds, "labelled": report.labelled, "rejected": sum(report.rejected.values())}
+    return LabelledDrive(
+        labelled_bag=report.bag,
+        labelled_topic=_LABELLED_TOPIC,
+        counts={**counts, "dropped": 0, "skipped": 0, "lost": 0, "recorded": report.labelled},
+        rejected_by_reason=dict(report.rejected),
+        latency_ms=report.latency_ms,
+        bag_stamp_of_published={stamp: stamp for stamp in stamps},
+        is_live=False,
+    )

@@ -1,0 +1,18 @@
+"""What labelling the demo's drive gave, by the node or without it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class LabelledDrive:
+    labelled_bag: Path
+    labelled_topic: str
+    counts: dict[str, int]
+    """played = labelled + dropped + rejected + skipped (nobody listened yet) + lost (never received); recorded."""
+    rejected_by_reason: dict[str, int]
+    latency_ms: dict[str, dict[str, float]]
+    bag_stamp_of_published: dict[int, int]
+    """Stamp of a cloud as published in ns -> its stamp in the bag."""
+    is_live: bool = True
+    """Labelled by the node over ROS 2."""
