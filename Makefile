@@ -40,11 +40,15 @@ demo:
 		$(if $(RATE),--rate $(RATE)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
 		$(if $(OUT),--out "$(OUT)")
 
+# A process a core, four at most; the tests of one file stay together, for they share data.
+PYTEST = $(if $(ROS_DISTRO),PYTEST_DISABLE_PLUGIN_AUTOLOAD=1) $(BIN)/python -m pytest test \
+	-p xdist -n auto --maxprocesses 4 --dist loadfile
+
 test: setup
-	@$(if $(ROS_DISTRO),PYTEST_DISABLE_PLUGIN_AUTOLOAD=1) $(BIN)/python -m pytest test
+	@$(PYTEST)
 
 test-slow: setup
-	@$(if $(ROS_DISTRO),PYTEST_DISABLE_PLUGIN_AUTOLOAD=1) $(BIN)/python -m pytest test -m slow
+	@$(PYTEST) -m slow
 
 bench-scan: setup
 	@test -e "$(SCAN)" || $(BIN)/pvd simulate $(BENCH_DATA) --sequences 08 --scans 1

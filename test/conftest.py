@@ -1,15 +1,27 @@
 """What several test files share."""
 
+import os
 import signal
 from pathlib import Path
 
 import pytest
+
+# A thread a process: tests run side by side, and threads that wait for one another are slow on a busy machine. Before
+# torch is imported; the programs that tests start inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A shell starts background jobs with SIGINT ignored, and programs started by tests would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
 _SHARED = ROOT.parent / "shared"
+
+
+def pytest_runtest_setup(item):
+    from pvd_core.runtime import onednn
+
+    if item.get_closest_marker("bf16") and not onednn.has_bfloat16():
+        pytest.skip("this processor does not multiply bfloat16")
 
 
 @pytest.fixture(scope="session")
