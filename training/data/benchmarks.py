@@ -1,17 +1,18 @@
-"""Fixed, versioned benchmarks: which scans they are made of, how they are made and verified.
+"""Fixed, versioned benchmarks: which scans they have, how these are simulated and verified.
 
-A benchmark NAME is config/benchmarks/NAME.yaml, read here, and NAME.sums, the fingerprints of its scans.
+Benchmark NAME is described in config/benchmarks/NAME.yaml; NAME.sums beside it has the fingerprints of its scans.
 """
 
 import difflib
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 from pvd_core.borders.errors import UserError
-from training.data.benchmark_sums import folder_sums, read_sums, verify, write_sums
+from training.data.benchmark_sums import Sum, Verdict, folder_sums, read_sums, verify, write_sums
 
 _FOLDERS = (
     Path(__file__).resolve().parents[2] / "config" / "benchmarks",
@@ -22,7 +23,7 @@ _SPLITS = ("train", "valid", "test")
 
 @dataclass(frozen=True)
 class World:
-    """What the simulator is asked for; `num_scans` {split: scans in each sequence}."""
+    """The simulator's settings; `num_scans` {split: scans of each of its sequences}."""
 
     seed: int
     sensor: str
@@ -32,19 +33,22 @@ class World:
 
 @dataclass(frozen=True)
 class Benchmark:
+    """What a YAML file says about a benchmark."""
+
     name: str
     version: int
     splits: dict[str, tuple[str, ...]]
     """{split: its sequences}."""
     world: World | None
-    """None where the scans are files that somebody else recorded."""
+    """None for a benchmark of recorded scans, which cannot be simulated."""
     sums_path: Path
 
     @property
-    def title(self):
+    def title(self) -> str:
+        """Name and version."""
         return f"{self.name} {self.version}"
 
-    def sequences(self, splits=None):
+    def sequences(self, splits: Sequence[str] | None = None) -> tuple[str, ...]:
         """Sequences of some splits (default: all), sorted; an unknown split is a UserError."""
         for split in splits or ():
             if split not in self.splits:
@@ -52,11 +56,12 @@ class Benchmark:
         return tuple(sorted(name for split in splits or self.splits for name in self.splits[split]))
 
 
-def benchmark_names():
+def benchmark_names() -> list[str]:
+    """Names of the benchmarks that come with the package, sorted."""
     return sorted({path.stem for folder in _FOLDERS for path in folder.glob("*.yaml")})
 
 
-def benchmark_named(name):
+def benchmark_named(name: str) -> Benchmark:
     """The Benchmark of a name; an unknown one is a UserError with the closest match."""
     for folder in _FOLDERS:
         if (folder / f"{name}.yaml").is_file():
@@ -67,8 +72,8 @@ def benchmark_named(name):
     raise UserError(f"unknown benchmark {name!r}; known are {', '.join(known) or 'none, reinstall the package'}{hint}")
 
 
-def read_benchmark(path):
-    """The Benchmark of a YAML file; its fingerprints lie beside it."""
+def read_benchmark(path: Path) -> Benchmark:
+    """The Benchmark of a YAML file; UserError says what is wrong in it."""
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         splits = {split: tuple(entry["sequences"]) for split, entry in content["splits"].items()}
@@ -90,9 +95,18 @@ def read_benchmark(path):
     return benchmark
 
 
-def make(benchmark, folder, splits=None, progress=None, num_workers=1):
-    """Simulates what is missing of a benchmark in `folder`; one that is complete is left as it is. UserError for
-    benchmarks of recorded files. `progress(done, total)` counts scans; `num_workers` processes share the work."""
+def make(
+    benchmark: Benchmark,
+    folder: str | Path,
+    splits: Sequence[str] | None = None,
+    progress: Callable[[int, int], object] | None = None,
+    num_workers: int = 1,
+) -> None:
+    """Simulates what is missing of some splits (default: all) in `folder`; a complete one is left as it is.
+
+    `progress(done, total)` is called after each scan; `num_workers` processes share the work. UserError for a benchmark
+    of recorded scans.
+    """
     from training.simulate.dataset import is_finished, write_sequences
 
     world = benchmark.world
@@ -103,13 +117,21 @@ def make(benchmark, folder, splits=None, progress=None, num_workers=1):
     if is_finished(folder):
         return
     counts = {name: world.num_scans[split] for split in splits or benchmark.splits for name in benchmark.splits[split]}
-    tell = progress and (lambda done, total, _path: progress(done, total))
+    tell = None if progress is None else (lambda done, total, _path: progress(done, total))
     write_sequences(folder, counts, world.seed, world.scan_interval_s, world.sensor, tell, num_workers)
 
 
-def check(benchmark, folder, splits=None, progress=None):
-    """Verdict on the scans of some splits (default: all) in `folder`; UserError with the first scan that is not the
-    benchmark's. Recorded files must match byte for byte, simulated ones within a tolerance."""
+def check(
+    benchmark: Benchmark,
+    folder: str | Path,
+    splits: Sequence[str] | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> Verdict:
+    """Verifies the scans of some splits (default: all) in `folder`; UserError with the first scan that is not the
+    benchmark's. Recorded scans must match byte for byte, simulated ones within a tolerance.
+
+    `progress(done, total)` is called after each scan.
+    """
     sequences, sums = benchmark.sequences(splits), _recorded(benchmark)
     expected = {name: entry for name, entry in sums.items() if name.split("/")[0] in sequences}
     unknown = sorted(set(sequences) - {name.split("/")[0] for name in expected})
@@ -123,9 +145,17 @@ def check(benchmark, folder, splits=None, progress=None):
     )
 
 
-def refresh(benchmark, folder, splits=None, progress=None):
-    """Writes the fingerprints of the scans in `folder` as those of some splits (default: all); those of other splits
-    stay. UserError where they differ from those of the same version: a benchmark that changes gets a new version."""
+def refresh(
+    benchmark: Benchmark,
+    folder: str | Path,
+    splits: Sequence[str] | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> None:
+    """Records the fingerprints of the scans in `folder` for some splits (default: all); other splits keep theirs.
+
+    UserError where the same version has other fingerprints already: a benchmark that changes needs a new version.
+    `progress(done, total)` is called after each scan.
+    """
     before, sequences = _recorded(benchmark), benchmark.sequences(splits)
     found = folder_sums(folder, sequences, progress)
     recorded = {name: entry for name, entry in before.items() if name.split("/")[0] in sequences}
@@ -137,8 +167,8 @@ def refresh(benchmark, folder, splits=None, progress=None):
     write_sums(benchmark.sums_path, benchmark.version, dict(sorted({**before, **found}.items())))
 
 
-def _recorded(benchmark):
-    """Fingerprints of the benchmark's version, {} if there are none yet."""
+def _recorded(benchmark: Benchmark) -> dict[str, Sum]:
+    """{"SS/NNNNNN": Sum} of the benchmark's present version, {} if there are none yet."""
     if not benchmark.sums_path.is_file():
         return {}
     version, sums = read_sums(benchmark.sums_path)

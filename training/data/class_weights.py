@@ -1,24 +1,29 @@
 """Weights of the classes in the cross-entropies, from the label counts of the training scans."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 
 from pvd_core.taxonomy import CLASS_NAMES, NUM_CLASSES
+from training.data.dataset import ScanFolder
 
 _ROOTS = {"sqrt": 2, "cuberoot": 3}
 
 
-def count_classes(folder, indices):
-    """int64 (20,): points a class over the scans `indices` of a ScanFolder."""
+def count_classes(folder: ScanFolder, indices: Iterable[int]) -> np.ndarray:
+    """int64 (20,): number of points of each class over the scans `indices`."""
     counts = np.zeros(NUM_CLASSES, dtype=np.int64)
     for index in indices:
         counts += np.bincount(folder.class_ids(index), minlength=NUM_CLASSES)
     return counts
 
 
-def class_weights(counts, preset):
-    """float32 (20,): (largest count / count) ** (1/2 or 1/3); 1 for class 0 and for classes without points. None for
-    the preset "none"."""
+def class_weights(counts: np.ndarray, preset: str) -> torch.Tensor | None:
+    """float32 (20,): (largest count / count) ** (1/2 or 1/3); 1 for class 0 and for classes without points.
+
+    `counts`: int64 (20,), as `count_classes` gives them. `preset`: "sqrt" or "cuberoot"; None is returned for "none".
+    """
     if preset == "none":
         return None
     labelled = counts.astype(np.float64)
@@ -29,6 +34,6 @@ def class_weights(counts, preset):
     return torch.from_numpy(weights.astype(np.float32))
 
 
-def describe(weights):
-    """One line: every class with its weight."""
+def describe(weights: torch.Tensor) -> str:
+    """One line: each class and its weight."""
     return ", ".join(f"{CLASS_NAMES[i]} {weights[i]:.2f}" for i in range(1, NUM_CLASSES))

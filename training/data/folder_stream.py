@@ -1,13 +1,16 @@
 """The scans of a folder as an endless stream: epoch after epoch, each a permutation of them."""
 
 import functools
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 from pvd_core.borders.errors import UserError
 from training.data.augmentation.objects import ObjectBank, objects_in
 from training.data.class_weights import count_classes
-from training.data.dataset import usable_points
+from training.data.dataset import ScanFolder, usable_points
+from training.data.scan_stream import LabelledScan
 
 # Keeps this use of the seed apart from those in `batches`.
 _ORDER = 0
@@ -17,80 +20,86 @@ _MAX_SCANS_COUNTED = 1000
 
 
 class FolderStream:
-    """What a BatchStream takes its scans from; every method is a pure function of its arguments, from any thread.
+    """A ScanStream of the scans `indices` of a ScanFolder. `bank_scans`: see MixingConfig; `num_versions`: see
+    TrainConfig.scan_versions."""
 
-    `folder`: ScanFolder; `indices`: numbers of its scans that are used; `bank_scans`: see MixingConfig;
-    `num_versions`: see TrainConfig.scan_versions.
-    """
-
-    def __init__(self, folder, indices, seed, bank_scans=200, num_versions=None):
+    def __init__(
+        self,
+        folder: ScanFolder,
+        indices: Iterable[int],
+        seed: int,
+        bank_scans: int = 200,
+        num_versions: int | None = None,
+    ) -> None:
         self.folder, self.indices, self.seed = folder, list(indices), seed
         self._bank_scans, self._num_versions = bank_scans, num_versions
 
-    def scan(self, position):
-        """(points float32 (N, 4), class ids uint8 (N,)): what the Segmenter would label of the scan at `position`."""
+    def scan(self, position: int) -> LabelledScan:
+        """The measured points of the scan at `position`; UserError where it has fewer than two."""
         return self._usable_scan(self.identity(position)[1])
 
-    def partner(self, position, generator):
+    def partner(self, position: int, generator: np.random.Generator) -> LabelledScan:
         """Another scan, drawn from all, to be mixed with the one at `position`."""
         return self._usable_scan(self.indices[generator.integers(len(self.indices))])
 
-    def identity(self, position):
-        """(version, scan number): two whole numbers of which all that is random about a scan is a function. The version
-        is the epoch, so no other position has the same two, unless versions are to come again."""
+    def identity(self, position: int) -> tuple[int, int]:
+        """(version, scan number). The version is the epoch, or with `num_versions` the epoch modulo that number, so
+        that the same versions come again."""
         epoch, place = divmod(position, len(self.indices))
         version = epoch if self._num_versions is None else epoch % self._num_versions
         return version, self.indices[_epoch_order(self.seed, epoch, len(self.indices))[place]]
 
-    def name(self, position):
-        """For messages."""
+    def name(self, position: int) -> str:
+        """Sequence and frame, such as 08/000123."""
         return self.folder.scans[self.identity(position)[1]].name
 
-    def epoch_of(self, position):
-        """Epoch, as a fraction."""
+    def epoch_of(self, position: int) -> float:
+        """Passes over the scans that are done before `position`, with the fraction of the present one."""
         return position / len(self.indices)
 
-    def objects(self, position):
-        """ObjectBank of rare objects to paste into the scan at `position`; the first call takes some seconds."""
+    def objects(self, position: int) -> ObjectBank:
+        """The same bank for all positions; the first call takes some seconds."""
         return self._bank
 
-    def class_counts(self):
-        """int64 (20,): points a class over the scans, or an even choice of them if there are many."""
+    def class_counts(self) -> np.ndarray:
+        """int64 (20,): number of points of each class over the scans, or over every n-th one if there are many."""
         stride = -(-len(self.indices) // _MAX_SCANS_COUNTED)
         return count_classes(self.folder, self.indices[::stride])
 
-    def num_scans(self):
+    def num_scans(self) -> int:
         """Scans of an epoch."""
         return len(self.indices)
 
-    def describe(self):
+    def describe(self) -> str:
+        """One line: the scans of the folder, and how many of them are used."""
         return f"{self.folder.describe()}, {len(self.indices)} used"
 
-    def facts(self):
-        """What a weights file says about the scans."""
+    def facts(self) -> dict[str, Any]:
+        """The keys "dataset" (name of its folder), "sequences" and "num_scans"."""
         return {
             "dataset": self.folder.root.resolve().name,
             "sequences": list(self.folder.sequences),
             "num_scans": len(self.indices),
         }
 
-    def fingerprint(self):
-        """Text that changes when the same position would hold another scan."""
+    def fingerprint(self) -> str:
+        """That of the folder."""
         return self.folder.fingerprint()
 
-    def close(self):
-        """Nothing to stop: scans are read when they are asked for."""
+    def close(self) -> None:
+        """Does nothing: scans are read when they are asked for."""
 
     @functools.cached_property
-    def _bank(self):
+    def _bank(self) -> ObjectBank:
         bank = ObjectBank()
         num_read = min(self._bank_scans, len(self.indices))
         for i in range(num_read):
             index = self.indices[i * len(self.indices) // num_read]
-            bank.add(objects_in(*usable_points(*self.folder.labelled_instances(index))))
+            points, class_ids, instances = usable_points(*self.folder.labelled_instances(index))
+            bank.add(objects_in(points, class_ids, instances))
         return bank
 
-    def _usable_scan(self, index):
+    def _usable_scan(self, index: int) -> LabelledScan:
         points, labels = usable_points(*self.folder.labelled_points(index))
         if len(points) < 2:
             raise UserError(
@@ -100,5 +109,5 @@ class FolderStream:
 
 
 @functools.lru_cache(maxsize=8)
-def _epoch_order(seed, epoch, num_scans):
+def _epoch_order(seed: int, epoch: int, num_scans: int) -> np.ndarray:
     return np.random.default_rng((seed, _ORDER, epoch)).permutation(num_scans)

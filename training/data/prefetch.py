@@ -1,14 +1,21 @@
-"""Results of a function for a run of numbers, computed ahead in threads, handed out in order."""
+"""Results of a function for a series of numbers, computed ahead by threads and handed out in order."""
 
 import threading
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 import torch
 
+_Result = TypeVar("_Result")
 
-def prefetched(function, numbers, num_workers):
-    """Yields function(n) for each of `numbers`, in order, at most 2 * num_workers ahead; without threads if 0.
+
+def prefetched(
+    function: Callable[[int], _Result], numbers: Iterable[int], num_workers: int
+) -> Generator[_Result, None, None]:
+    """Yields function(n) for each of `numbers`, in order, computed by `num_workers` threads at most 2 * num_workers
+    ahead; with 0 workers each is computed when it is asked for.
 
     Threads and not processes: reading and voxelising release the interpreter lock, nothing is copied, and a killed run
     leaves nothing behind.
@@ -16,7 +23,7 @@ def prefetched(function, numbers, num_workers):
     if num_workers == 0:
         yield from map(function, numbers)
         return
-    numbers, pending = iter(numbers), deque()
+    pending: deque[Future[_Result]] = deque()
     executor = _executor_of_single_threads(num_workers)
     try:
         for number in numbers:
@@ -29,18 +36,18 @@ def prefetched(function, numbers, num_workers):
         executor.shutdown(wait=True, cancel_futures=True)
 
 
-def _executor_of_single_threads(num_workers):
-    """An executor whose threads run torch on one core each.
+def _executor_of_single_threads(num_workers: int) -> ThreadPoolExecutor:
+    """An executor in whose threads torch uses one core each.
 
-    Otherwise each would get an OpenMP team of its own; with more OpenMP threads than cores the teams stop spinning, and
-    every parallel region of the network's thread then waits for sleepers to wake.
+    Otherwise each would get an OpenMP team of its own. With more OpenMP threads than cores, idle teams sleep instead of
+    spinning, and every parallel region of the network's thread would first have to wake its own team.
     """
     num_threads = torch.get_num_threads()
     all_started = threading.Barrier(num_workers + 1)
 
-    def start():
+    def start() -> None:
         torch.set_num_threads(1)
-        # A thread adopts the number at its first question about it, not when it is set.
+        # torch applies the number to a thread when the thread first asks for it, not when it is set.
         torch.get_num_threads()
         all_started.wait()
 
@@ -48,6 +55,6 @@ def _executor_of_single_threads(num_workers):
     for _ in range(num_workers):
         executor.submit(int)
     all_started.wait()
-    # Threads keep their own number; this is for those that others start later.
+    # The executor's threads keep their own number; this restores it for threads that are started later.
     torch.set_num_threads(num_threads)
     return executor

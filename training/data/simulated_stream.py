@@ -1,21 +1,25 @@
 """Scans of ever new simulated worlds as an endless stream, without a data set on disk.
 
-The stream is window after window: some worlds whose scans are shuffled together, all of them once in each pass over
-the window. What lies at a position depends on the settings and the position alone.
+The stream is cut into windows. A window has the scans of some worlds, shuffled together; each scan comes once in each
+pass over the window.
 """
 
 import hashlib
 import json
 import threading
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
 from pvd_core.borders.errors import UserError
 from pvd_core.taxonomy import NUM_CLASSES
 from training.data.augmentation.objects import ObjectBank
-from training.data.world_pool import WorldPool, result
+from training.data.scan_stream import LabelledScan
+from training.data.world_pool import World, WorldPool, result
 
+# Keeps this use of the seed apart from those in `batches`.
 _ORDER = 0
 _MIN_WORLDS_COUNTED = 8
 
@@ -25,20 +29,20 @@ class StreamConfig:
     first_world: int = 1_000_000
     """Seed of the first world; the next ones follow. `pvd simulate` uses 100 times its own seed, plus 0 to 10."""
     sensors: tuple[str, ...] = ("hdl64e",)
-    """World after world takes the next one."""
+    """Each world takes the next one, from the first again after the last."""
     worlds: tuple[str, ...] = ("mixed",)
-    """Kinds of worlds, as `pvd simulate --world`; taken in turns so that each meets every sensor."""
+    """Kinds of worlds, as `pvd simulate --world`; the kind changes once all sensors had it."""
     scans_per_world: int = 8
     interval_s: float = 1.0
     """Between the scans of a world; 0.1 is a sensor at 10 Hz."""
     worlds_per_window: int = 4
     """Worlds whose scans are shuffled together. Up to three windows are in memory, about 2.5 MB a 64-beam scan."""
     passes: int = 1
-    """How often each scan is used, changed in another way each time; 2 or more where simulating is the bottleneck."""
+    """How often each scan is used, each time augmented in another way; 2 or more where simulating is the bottleneck."""
     num_processes: int = 1
-    """That simulate, besides the one that trains."""
+    """Processes that simulate, besides the one that trains."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("scans_per_world", "interval_s", "worlds_per_window", "passes", "num_processes"):
             if not getattr(self, name) > 0:
                 raise UserError(f"stream.{name} is {getattr(self, name)}: expected more than 0")
@@ -51,51 +55,53 @@ class StreamConfig:
 
 
 class SimulatedStream:
-    """What a BatchStream takes its scans from, as FolderStream; every method may be called from any thread."""
+    """A ScanStream of worlds that processes of its own simulate; to be closed."""
 
-    def __init__(self, config, seed):
+    def __init__(self, config: StreamConfig, seed: int) -> None:
+        """UserError for a sensor or kind of world that does not exist, and where the ray caster is not installed."""
         _check(config)
         self.config, self.seed = config, seed
         self._window_size = config.worlds_per_window * config.scans_per_world
         self._pool = WorldPool(
             config.num_processes, config.sensors, config.worlds, config.scans_per_world, config.interval_s
         )
-        self._windows = {}
+        self._windows: dict[int, list[Future[World]]] = {}
         self._lock = threading.Lock()
 
-    def scan(self, position):
-        """(points float32 (N, 4), class ids uint8 (N,)); waits until its world is there."""
+    def scan(self, position: int) -> LabelledScan:
+        """The measured points of the scan at `position`; waits until its world is simulated."""
         window, _, place = self._place(position)
         return self._scan(window, place)
 
-    def partner(self, position, generator):
+    def partner(self, position: int, generator: np.random.Generator) -> LabelledScan:
         """Another scan of the same window, to be mixed with the one at `position`."""
-        return self._scan(self._place(position)[0], generator.integers(self._window_size))
+        return self._scan(self._place(position)[0], int(generator.integers(self._window_size)))
 
-    def identity(self, position):
-        """(seed of the world, number of its scan and pass): two whole numbers that no other position has."""
-        window, number, place = self._place(position)
+    def identity(self, position: int) -> tuple[int, int]:
+        """(seed of the world, number of its scan times the passes, plus the pass): no other position has the same."""
+        window, pass_number, place = self._place(position)
         world, scan = divmod(place, self.config.scans_per_world)
-        return self._seeds(window)[world], scan * self.config.passes + number
+        return self._seeds(window)[world], scan * self.config.passes + pass_number
 
-    def name(self, position):
+    def name(self, position: int) -> str:
+        """Seed of the world and number of its scan, such as world 1000000 scan 3."""
         seed, number = self.identity(position)
         return f"world {seed} scan {number // self.config.passes}"
 
-    def epoch_of(self, position):
-        """Windows done, as a fraction: there is no epoch in an endless stream."""
+    def epoch_of(self, position: int) -> float:
+        """Windows that are done before `position`, with the fraction of the present one."""
         return position / (self._window_size * self.config.passes)
 
-    def objects(self, position):
-        """ObjectBank of the rare objects in the window of `position`."""
+    def objects(self, position: int) -> ObjectBank:
+        """Objects of the worlds in the window of `position`; waits until they are simulated."""
         worlds = self._worlds(self._place(position)[0])
         bank = ObjectBank()
         for world in worlds:
             bank.add(world.objects)
         return bank
 
-    def class_counts(self):
-        """int64 (20,): points a class in the first worlds."""
+    def class_counts(self) -> np.ndarray:
+        """int64 (20,): number of points of each class in the first worlds."""
         counts = np.zeros(NUM_CLASSES, dtype=np.int64)
         for window in range(-(-_MIN_WORLDS_COUNTED // self.config.worlds_per_window)):
             for world in self._worlds(window):
@@ -103,60 +109,58 @@ class SimulatedStream:
                     counts += np.bincount(class_ids, minlength=NUM_CLASSES)
         return counts
 
-    def num_scans(self):
-        """None: endless."""
+    def num_scans(self) -> None:
+        """None: there are no epochs."""
 
-    def describe(self):
+    def describe(self) -> str:
+        """One line: the first world, the scans of each, the sensors."""
         config = self.config
         sensors = ", ".join(config.sensors)
         return f"simulated worlds from {config.first_world} on, {config.scans_per_world} scans each, by {sensors}"
 
-    def facts(self):
-        """What a weights file says about the scans."""
+    def facts(self) -> dict[str, Any]:
+        """The keys "dataset" (always "simulated worlds"), "sequences" (none) and "stream" (the settings)."""
         return {"dataset": "simulated worlds", "sequences": [], "stream": asdict(self.config)}
 
-    def fingerprint(self):
-        """Text that changes when the same position would hold another scan."""
+    def fingerprint(self) -> str:
+        """Digest of the settings, of the seed and of the simulator's version."""
         from training.simulate.dataset import WORLD_VERSION
 
         settings = {**asdict(self.config), "num_processes": None, "world_version": WORLD_VERSION, "seed": self.seed}
         if self.config.worlds == ("mixed",):
-            del settings["worlds"]  # runs from before there were others go on
+            del settings["worlds"]  # so that runs from before there were other kinds can be resumed
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
-    def seeds_held(self):
-        """Seeds of the worlds that are in memory or on their way."""
-        with self._lock:
-            return [seed for window in sorted(self._windows) for seed in self._seeds(window)]
-
-    def close(self):
-        """Stops the simulating processes; scans that somebody waits for do not come any more."""
+    def close(self) -> None:
+        """Stops the simulating processes. Who still waits for a scan gets a UserError."""
         with self._lock:
             self._windows = {}
             self._pool.close()
 
-    def _place(self, position):
+    def _place(self, position: int) -> tuple[int, int, int]:
         """(window, pass over it, number of the scan in it)."""
         window, place = divmod(position, self._window_size * self.config.passes)
-        number, place = divmod(place, self._window_size)
-        order = np.random.default_rng((self.seed, _ORDER, window, number)).permutation(self._window_size)
-        return window, number, int(order[place])
+        pass_number, place = divmod(place, self._window_size)
+        order = np.random.default_rng((self.seed, _ORDER, window, pass_number)).permutation(self._window_size)
+        return window, pass_number, int(order[place])
 
-    def _scan(self, window, place):
-        world, scan = divmod(int(place), self.config.scans_per_world)
+    def _scan(self, window: int, place: int) -> LabelledScan:
+        world, scan = divmod(place, self.config.scans_per_world)
         return result(self._seeds(window)[world], self._futures(window)[world]).scans[scan]
 
-    def _worlds(self, window):
+    def _worlds(self, window: int) -> list[World]:
         futures = self._futures(window)
         return [result(seed, future) for seed, future in zip(self._seeds(window), futures, strict=True)]
 
-    def _seeds(self, window):
+    def _seeds(self, window: int) -> range:
         first = self.config.first_world + window * self.config.worlds_per_window
         return range(first, first + self.config.worlds_per_window)
 
-    def _futures(self, window):
-        """The worlds of a window, those of the next one on their way: the processes are at most one window ahead. Only
-        neighbours are kept; a little behind and ahead, since threads ask out of order."""
+    def _futures(self, window: int) -> list[Future[World]]:
+        """The worlds of a window. The next window is asked for too, so the processes are at most one window ahead.
+
+        Windows are kept from one behind to two ahead, because threads ask out of order.
+        """
         with self._lock:
             for wanted in (window, window + 1):
                 if wanted not in self._windows:
@@ -166,7 +170,7 @@ class SimulatedStream:
             return self._windows[window]
 
 
-def _check(config):
+def _check(config: StreamConfig) -> None:
     from training.simulate.dataset import check_interval
     from training.simulate.sensor.scanner import import_ray_caster
     from training.simulate.sensor.sensors import sensor_named

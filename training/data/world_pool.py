@@ -1,39 +1,53 @@
-"""Processes that simulate whole worlds: a seed in, the labelled scans of a drive through its streets out."""
+"""Processes that simulate whole worlds: from a seed to the labelled scans of a drive through its streets."""
 
 import contextlib
 import multiprocessing
 import os
 import signal
 import threading
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
 
 from pvd_core.borders.errors import UserError
+from training.data.augmentation.objects import SceneObject
+from training.data.scan_stream import LabelledScan
+
+if TYPE_CHECKING:
+    from training.simulate import Frame
 
 
 @dataclass(frozen=True)
 class World:
     """What one drive saw."""
 
-    scans: list
-    """(points float32 (N, 4), class ids uint8 (N,)) pairs of the measured points, intensity in 0..1."""
-    objects: list
-    """SceneObjects of rare classes."""
+    scans: list[LabelledScan]
+    """The measured points of each scan; intensity in 0..1."""
+    objects: list[SceneObject]
+    """Objects of rare classes."""
 
 
 class WorldPool:
-    """`request(seed)` in any order and as many as wanted, `result(seed, future)` when needed. Processes start with the
-    first request; none outlives this one, however it ends."""
+    """Worlds are asked for with `request(seed)`, in any order and number, and fetched with `result(seed, future)`.
 
-    def __init__(self, num_processes, sensors, worlds, num_scans, interval_s):
+    The processes start with the first request and end with the process that made the pool, however that one ends.
+    """
+
+    def __init__(
+        self, num_processes: int, sensors: Sequence[str], worlds: Sequence[str], num_scans: int, interval_s: float
+    ) -> None:
+        """`sensors` and kinds of `worlds` are taken in turns, by seed; `num_scans` of a world, `interval_s` apart."""
         self._num_processes, self._settings = num_processes, (tuple(sensors), tuple(worlds), num_scans, interval_s)
         self._context = multiprocessing.get_context("spawn")
-        self._pool = self._writer = None
+        self._pool: ProcessPoolExecutor | None = None
+        self._writer: Connection | None = None
         self._is_closed = False
 
-    def request(self, seed):
-        """A future of the World."""
+    def request(self, seed: int) -> Future[World]:
+        """A future of the World. RuntimeError once the pool is closed, UserError where a process has died."""
         if self._is_closed:
             raise RuntimeError("the pool is closed")
         if self._pool is None:
@@ -44,17 +58,18 @@ class WorldPool:
         except BrokenProcessPool as error:
             raise _died(seed) from error
 
-    def close(self):
+    def close(self) -> None:
         """Ends the processes at once; who still waits for a World gets an error."""
         self._is_closed = True
-        if self._pool is not None:
+        if self._writer is not None:
             self._writer.close()
+        if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
 
 
-def result(seed, future):
-    """The World of a future; waits for it. What went wrong is a UserError that names the seed."""
+def result(seed: int, future: Future[World]) -> World:
+    """Waits for the World of a future. Whatever went wrong becomes a UserError that names the seed."""
     try:
         return future.result()
     except BrokenProcessPool as error:
@@ -68,28 +83,30 @@ def result(seed, future):
         ) from error
 
 
-def _died(seed):
+def _died(seed: int) -> UserError:
     return UserError(
         f"a simulating process ended while world {seed} was due, most likely for lack of memory; resume with fewer "
         "stream.num_processes"
     )
 
 
-def _enter(reader):
-    """Ctrl-C reaches every process of a terminal: the parent alone answers it."""
+def _enter(reader: Connection) -> None:
+    """First thing in a new process. Ctrl-C reaches every process of a terminal; only the parent reacts to it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, args=(reader,), daemon=True).start()
 
 
-def _end_with_parent(reader):
+def _end_with_parent(reader: Connection) -> None:
     # Nothing is ever written: the pipe ends when the parent closes it or is killed.
     with contextlib.suppress(EOFError):
         reader.recv()
     os._exit(1)
 
 
-def _simulated(seed, sensors, worlds, num_scans, interval_s):
-    # Here, so that only these processes need the ray caster.
+def _simulated(
+    seed: int, sensors: tuple[str, ...], worlds: tuple[str, ...], num_scans: int, interval_s: float
+) -> World:
+    # Imported here, so that only these processes need the ray caster.
     from training.simulate import Drive
     from training.simulate.sensor.sensors import sensor_named
 
@@ -101,13 +118,13 @@ def _simulated(seed, sensors, worlds, num_scans, interval_s):
     return world
 
 
-def _add_scan(world, frame, intensity_max):
+def _add_scan(world: World, frame: "Frame", intensity_max: float) -> None:
     from pvd_core.taxonomy import class_ids_from_raw
     from training.data.augmentation.objects import objects_in
     from training.data.dataset import usable_points
 
     points, class_ids, instances = usable_points(frame.points, class_ids_from_raw(frame.labels), frame.labels >> 16)
-    # KITTI's scale is 0..1 already, others send a byte.
+    # Sensors that report 0..255 are brought to KITTI's scale, 0..1.
     points[:, 3] /= max(1.0, intensity_max)
     world.scans.append((points, class_ids))
     world.objects.extend(objects_in(points, class_ids, instances))

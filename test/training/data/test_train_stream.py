@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from tiny_dataset import TINY_MODEL, write_dataset
 from pvd_core.borders.errors import UserError
 from pvd_core.taxonomy import class_ids_from_raw
 from training.data.simulated_stream import SimulatedStream, StreamConfig
-from training.data.world_pool import WorldPool, result
+from training.data.world_pool import World, WorldPool, result
 from training.simulate import Drive
 
 pytest.importorskip("embreex", reason="simulating needs embreex: pip install 'pvd_ros[sim]'")
@@ -84,14 +85,26 @@ def test_scan_depends_on_its_position_only(first_scans):
         other.close()
 
 
-def test_simulation_is_at_most_a_window_ahead(stream, first_scans):
-    assert set(stream.seeds_held()) <= {500, 501, 502}
-    stream.scan(8)
-    assert 503 in stream.seeds_held()
-    assert 500 not in stream.seeds_held()
-    # Nothing more is asked for, whatever time passes.
-    time.sleep(1)
-    assert max(stream.seeds_held()) == 503
+def test_simulation_is_at_most_a_window_ahead_and_old_windows_are_forgotten(monkeypatch):
+    requested = []
+
+    def request(_pool, seed):
+        requested.append(seed)
+        future = Future()
+        future.set_result(World([(np.zeros((1, 4), np.float32), np.zeros(1, np.uint8))] * 2, []))
+        return future
+
+    monkeypatch.setattr(WorldPool, "request", request)
+    with contextlib.closing(SimulatedStream(_CONFIG, seed=3)) as stream:
+        stream.scan(0)
+        assert requested == [500, 501]
+        stream.scan(8)
+        assert requested == [500, 501, 502, 503]
+        # World 501, of the window before, is still there; world 500 has to be simulated again.
+        stream.scan(4)
+        assert requested == [500, 501, 502, 503]
+        stream.scan(0)
+        assert requested == [500, 501, 502, 503, 500]
 
 
 def test_partner_and_objects_are_of_the_same_window(stream, first_scans):
