@@ -34,7 +34,8 @@ def affinity_loss(student_VD, teacher_VD, rows_KN, norm="padded"):
     )
     num_rows_K = (rows_KN >= 0).sum(dim=1).clamp(min=1) if norm == "valid" else rows_KN.shape[1]
     num_supervoxels = sum_over_ranks(torch.tensor(len(rows_KN), device=rows_KN.device))
-    return (sum_over_ranks((squared_K / num_rows_K**2).sum()) / num_supervoxels.clamp(min=1)).float()
+    loss = sum_over_ranks((squared_K / num_rows_K**2).sum()) / num_supervoxels.clamp(min=1)
+    return loss.to(torch.promote_types(student_VD.dtype, torch.float32))
 
 
 def affinity_matrix(features_VD, rows_N):

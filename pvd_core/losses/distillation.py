@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from pvd_core.models.output import SegmentationOutput
+from pvd_core.runtime.precision import widened
 from pvd_core.runtime.ranks import num_ranks
 from pvd_core.voxels import VoxelBatch
 
@@ -68,4 +69,4 @@ def needs_points(method_config):
 
 def zero_of(values):
     """0 that hangs on the graph of `values`."""
-    return values.reshape(-1)[:0].float().sum()
+    return widened(values.reshape(-1)[:0]).sum()

@@ -8,6 +8,7 @@ V voxels or points, C classes, S the classes present among the labels.
 import torch
 import torch.nn.functional as F
 
+from pvd_core.runtime.precision import widened
 from pvd_core.runtime.ranks import rows_of_all_ranks, sum_over_ranks
 
 
@@ -20,10 +21,10 @@ def cross_entropy(logits, labels, class_weights=None, ignore=0):
     is_counted = labels != ignore
     weights = is_counted if class_weights is None else class_weights[labels] * is_counted
     if is_counted.any():
-        loss = F.cross_entropy(logits.float(), labels, weight=class_weights, ignore_index=ignore, reduction="sum")
+        loss = F.cross_entropy(widened(logits), labels, weight=class_weights, ignore_index=ignore, reduction="sum")
     else:
         loss = _zero_of(logits)
-    total = sum_over_ranks(weights.sum()).float()
+    total = widened(sum_over_ranks(weights.sum()))
     return sum_over_ranks(loss) / total.clamp(min=torch.finfo(torch.float32).tiny)
 
 
@@ -35,7 +36,7 @@ def lovasz_softmax(probabilities_VC, labels_V, ignore=0):
     """
     is_counted_V = labels_V != ignore
     labels_V = rows_of_all_ranks(labels_V[is_counted_V])
-    probabilities_VC = rows_of_all_ranks(probabilities_VC[is_counted_V].float())
+    probabilities_VC = rows_of_all_ranks(widened(probabilities_VC[is_counted_V]))
     if len(labels_V) == 0:
         return _zero_of(probabilities_VC)
     present_S = torch.unique(labels_V)
@@ -44,14 +45,14 @@ def lovasz_softmax(probabilities_VC, labels_V, ignore=0):
     is_class_SV = labels_V[None, :] == present_S[:, None]
     errors_SV = torch.where(is_class_SV, 1 - probabilities_SV, probabilities_SV)
     sorted_errors_SV, order_SV = torch.sort(errors_SV, dim=1, descending=True)
-    steps_SV = _jaccard_steps(torch.gather(is_class_SV, 1, order_SV))
+    steps_SV = _jaccard_steps(torch.gather(is_class_SV, 1, order_SV)).to(errors_SV.dtype)
     return (sorted_errors_SV * steps_SV).sum(dim=1).mean()
 
 
 def _jaccard_steps(is_class_SV):
-    """float32 (S, V): growth of the Jaccard loss as each row, in order of falling error, is counted as wrong.
+    """float64 (S, V): growth of the Jaccard loss as each row, in order of falling error, is counted as wrong.
 
-    float64 inside: neighbours differ by 1/V, which float32 loses for large V.
+    float64, for neighbours differ by 1/V, which float32 loses for large V.
     """
     num_misses_SV = torch.cumsum(is_class_SV, dim=1, dtype=torch.float64)
     num_rows_V = torch.arange(1, is_class_SV.shape[1] + 1, device=is_class_SV.device, dtype=torch.float64)
@@ -59,9 +60,9 @@ def _jaccard_steps(is_class_SV):
     intersections_SV = num_of_class_S1 - num_misses_SV
     unions_SV = num_of_class_S1 + num_rows_V - num_misses_SV
     losses_SV = 1 - intersections_SV / unions_SV
-    return torch.diff(losses_SV, dim=1, prepend=torch.zeros_like(num_of_class_S1)).float()
+    return torch.diff(losses_SV, dim=1, prepend=torch.zeros_like(num_of_class_S1))
 
 
 def _zero_of(values):
     """0 with a gradient of zeros, also where `values` holds inf or NaN."""
-    return values.reshape(-1)[:0].float().sum()
+    return widened(values.reshape(-1)[:0]).sum()

@@ -96,7 +96,8 @@ class Cylinder3D(nn.Module):
     def forward(self, batch, with_points=True, sites=None):
         """SegmentationOutput of a VoxelBatch. `with_points=False` leaves the refinement out. `sites`: those of the
         batch's voxels, where they are there already."""
-        point_features_PD = self.point_mlp(batch.point_features_PF)
+        point_features_PF = batch.point_features_PF.to(self.point_mlp.out.weight.dtype)
+        point_features_PD = self.point_mlp(point_features_PF)
         voxel_features_VE = self.voxel_compress(point_features_PD, batch)
         if sites is None:
             sites = self.sites_of(batch)

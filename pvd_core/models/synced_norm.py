@@ -5,12 +5,13 @@ channels, R ranks.
 import torch
 import torch.distributed
 
+from pvd_core.runtime.precision import widened
 from pvd_core.runtime.ranks import gathered
 
 
 def synced_batch_norm(features_NC, weight_C, bias_C, eps):
     """(normalised features (N, C), mean (C,), biased variance (C,), number of rows of all ranks), the last three
-    float32 and without gradient. N may be 0 on some ranks."""
+    float32 or wider and without gradient. N may be 0 on some ranks."""
     mean_C, variance_C, num_rows = _statistics(features_NC.detach())
     scale_C = torch.rsqrt(variance_C + eps)
     normalised_NC = _SyncedNorm.apply(features_NC, weight_C, bias_C, mean_C, scale_C, num_rows)
@@ -19,7 +20,7 @@ def synced_batch_norm(features_NC, weight_C, bias_C, eps):
 
 def _statistics(features_NC):
     """Mean and variance from those of each rank, by Chan's formula: no difference of large squares."""
-    features_NC, own_count = features_NC.float(), max(len(features_NC), 1)
+    features_NC, own_count = widened(features_NC), max(len(features_NC), 1)
     own_mean_C = features_NC.sum(dim=0) / own_count
     own_squares_C = (features_NC - own_mean_C).square().sum(dim=0)
     count_1 = own_mean_C.new_full((1,), len(features_NC), dtype=torch.float64)
@@ -29,7 +30,7 @@ def _statistics(features_NC):
     num_rows = count_R1.sum().clamp(min=1)
     mean_C = (count_R1 * means_RC).sum(dim=0) / num_rows
     squares_C = (squares_RC + count_R1 * (means_RC - mean_C).square()).sum(dim=0)
-    return mean_C.float(), (squares_C / num_rows).float(), num_rows.float()
+    return tuple(values.to(features_NC.dtype) for values in (mean_C, squares_C / num_rows, num_rows))
 
 
 class _SyncedNorm(torch.autograd.Function):
@@ -38,14 +39,14 @@ class _SyncedNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx, features_NC, weight_C, bias_C, mean_C, scale_C, num_rows):
         ctx.save_for_backward(features_NC, weight_C, mean_C, scale_C, num_rows)
-        whitened_NC = (features_NC.float() - mean_C) * scale_C
+        whitened_NC = (widened(features_NC) - mean_C) * scale_C
         return torch.addcmul(bias_C, whitened_NC, weight_C).to(features_NC.dtype)
 
     @staticmethod
     def backward(ctx, grad_NC):
         features_NC, weight_C, mean_C, scale_C, num_rows = ctx.saved_tensors
-        grad_NC = grad_NC.float()
-        whitened_NC = (features_NC.float() - mean_C) * scale_C
+        grad_NC = widened(grad_NC)
+        whitened_NC = (widened(features_NC) - mean_C) * scale_C
         grad_weight_C, grad_bias_C = (grad_NC * whitened_NC).sum(dim=0), grad_NC.sum(dim=0)
         # Every row moves the mean and the variance that the rows of all ranks are normalised with.
         totals_2C = torch.stack((grad_weight_C, grad_bias_C))

@@ -50,6 +50,11 @@ def _has_bf16_in_hardware(device: torch.device) -> bool:
     return bool(bf16_flags()) and onednn.has_bfloat16()
 
 
+def widened(values: torch.Tensor) -> torch.Tensor:
+    """`values` in float32, or as they are where that is wider: what losses and statistics are computed in."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 @contextlib.contextmanager
 def computing_in(precision: str, device_type: str, keeps_casts: bool = True) -> Iterator[None]:
     """A context in which networks compute in `precision`. `keeps_casts`: casts of weights may outlive a call; not so in

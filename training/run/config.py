@@ -16,7 +16,7 @@ CLASS_WEIGHTS = ("none", "sqrt", "cuberoot")
 OPTIMIZERS = ("adam", "adamw")
 SCHEDULES = ("cosine", "constant")
 DATA = ("folder", "simulated")
-PRECISIONS = ("auto", "fp32", "bf16")
+PRECISIONS = ("auto", "fp32", "bf16", "fp64")
 # Runs of earlier versions have these.
 _OLD_PRECISIONS = {"32-true": "fp32", "bf16-mixed": "bf16"}
 
@@ -118,7 +118,8 @@ class TrainConfig:
     checkpoint_every_steps: int = 100
     device: str = "auto"
     precision: str = "fp32"
-    """fp32, bf16, or auto: bf16 where the device has it in hardware, else fp32; the run keeps which it was."""
+    """fp32, bf16, or auto: bf16 where the device has it in hardware, else fp32; the run keeps which it was. fp64: slow,
+    for comparing implementations."""
     num_threads: int = 0
     """Threads of the network, of each process; 0 leaves it to torch, which takes one where torchrun starts several. A
     resumed run is bit-identical only with the same number."""
@@ -176,6 +177,8 @@ def load_config(path=None, overrides=()):
 
 def with_precision(config: TrainConfig) -> TrainConfig:
     """`config` with the number format that `auto` stands for on its device; UserError for one it does not have."""
+    if config.precision == "fp64":  # any device has it
+        return config
     return replace(config, precision=resolve_precision(config.precision, resolve_device(config.device)))
 
 

@@ -7,10 +7,12 @@ batch (`pvd_core.runtime.ranks`), so the settings give the same losses whatever 
 import datetime
 import os
 import warnings
+from typing import Any
 
 import torch
 import torch.distributed
 from lightning.fabric import Fabric
+from lightning.fabric.plugins.precision.double import DoublePrecision
 from lightning.fabric.strategies import DDPStrategy
 
 from pvd_core.borders.errors import UserError
@@ -20,8 +22,6 @@ from pvd_core.segmenter import resolve_device
 # The first rank validates while the others wait in a collective: a large validation split takes longer than torch's
 # ten minutes. A rank that ends is noticed at once, by torchrun.
 _PATIENCE = datetime.timedelta(hours=4)
-# What Fabric calls our number formats.
-_FABRIC_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed"}
 _REASONS = (None, "max_minutes", "interrupted")
 
 
@@ -33,7 +33,21 @@ def launched_fabric(config):
         return _fabric_of_ranks(config, world_size)
     device = resolve_device(config.device)
     devices = [device.index or 0] if device.type == "cuda" else 1
-    return Fabric(accelerator=device.type, devices=devices, precision=_FABRIC_PRECISION[config.precision])
+    return Fabric(accelerator=device.type, devices=devices, **_number_format(config))
+
+
+class _Float64(DoublePrecision):
+    """float64 also for the losses, which Fabric would give out in float32."""
+
+    def convert_output(self, data: Any) -> Any:
+        return data
+
+
+def _number_format(config):
+    """What Fabric is told of the config's precision."""
+    if config.precision == "fp64":
+        return {"plugins": _Float64()}
+    return {"precision": {"fp32": "32-true", "bf16": "bf16-mixed"}[config.precision]}
 
 
 def check_single_process(command, hint=""):
@@ -78,7 +92,7 @@ def _fabric_of_ranks(config, world_size):
         strategy=strategy,
         devices=ranks_per_node,
         num_nodes=world_size // ranks_per_node,
-        precision=_FABRIC_PRECISION[config.precision],
+        **_number_format(config),
     )
     fabric.launch()
     return fabric

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from pvd_core.losses import cross_entropy, lovasz_softmax
+from pvd_core.runtime.precision import widened
 
 
 class SegmentationObjective(nn.Module):
@@ -30,7 +31,7 @@ class SegmentationObjective(nn.Module):
 
     def terms(self, output, batch):
         """{term: loss times its factor}; to be called with autocast off."""
-        voxel_logits_VC = output.voxel_logits_VC.float()
+        voxel_logits_VC = widened(output.voxel_logits_VC)
         terms = {}
         if self.config.cross_entropy:
             loss = cross_entropy(voxel_logits_VC, batch.voxel_labels_V, self.class_weights)
@@ -39,6 +40,6 @@ class SegmentationObjective(nn.Module):
             loss = lovasz_softmax(voxel_logits_VC.softmax(dim=1), batch.voxel_labels_V)
             terms["lovasz"] = self.config.lovasz * loss
         if self.config.point_cross_entropy and output.point_logits_PC is not None:
-            loss = cross_entropy(output.point_logits_PC.float(), batch.point_labels_P, self.class_weights)
+            loss = cross_entropy(widened(output.point_logits_PC), batch.point_labels_P, self.class_weights)
             terms["point_cross_entropy"] = self.config.point_cross_entropy * loss
         return terms

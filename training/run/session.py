@@ -99,6 +99,9 @@ def build_session(config, data, run, progress, fabric):
         objective = DistillationObjective(objective, method, teacher, config.seed, cache)
     optimizer = build_optimizer(objective.parameters(), config.optimizer)
     objective, optimizer = fabric.setup(objective, optimizer)
+    if method is not None:
+        # Fabric gives its number format to what is trained alone.
+        teacher.to(next(model.parameters()).dtype)
     running_mean = RunningMean(model, config.ema_decay) if config.ema_decay else None
     state = TrainingState(model, optimizer, running_mean, data.training.fingerprint(), method)
     share = Share(fabric.global_rank, fabric.world_size)

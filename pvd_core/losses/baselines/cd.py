@@ -9,6 +9,7 @@ from torch import nn
 
 from pvd_core.borders.errors import UserError
 from pvd_core.losses.distillation import zero_of
+from pvd_core.runtime.precision import widened
 from pvd_core.runtime.ranks import sum_over_ranks
 
 
@@ -42,7 +43,7 @@ class CD(nn.Module):
     def forward(self, pair):
         terms = {}
         if self.config.feature:
-            mapped_VC = self.to_teacher(pair.student.voxel_features_VE.float())
+            mapped_VC = self.to_teacher(widened(pair.student.voxel_features_VE))
             loss = self._loss(mapped_VC, pair.teacher.voxel_features_VE, pair)
             terms["cd_feature"] = self.config.feature * loss
         if self.config.score:
@@ -53,7 +54,7 @@ class CD(nn.Module):
     def _loss(self, student_VC, teacher_VC, pair):
         temperature, total = self.config.temperature, zero_of(student_VC)
         for voxels in pair.voxels_of_scans():
-            student = (student_VC[voxels].float() / temperature).log_softmax(dim=0)
-            teacher = (teacher_VC[voxels].float() / temperature).log_softmax(dim=0)
+            student = (widened(student_VC[voxels]) / temperature).log_softmax(dim=0)
+            teacher = (widened(teacher_VC[voxels]) / temperature).log_softmax(dim=0)
             total = total + nn.functional.kl_div(student, teacher, reduction="sum", log_target=True)
         return temperature**2 * sum_over_ranks(total) / (pair.num_scans * student_VC.shape[1])

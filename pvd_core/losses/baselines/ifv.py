@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from pvd_core.runtime.precision import widened
 from pvd_core.runtime.ranks import sum_over_ranks
 from pvd_core.taxonomy import NUM_CLASSES
 
@@ -32,8 +33,8 @@ class IFV(nn.Module):
         num_G = torch.bincount(group_V, minlength=pair.voxels.batch_size * NUM_CLASSES)
         counted_V = (pair.voxel_labels_V != 0) & (num_G[group_V] >= 2)
         group_V = group_V[counted_V]
-        student_V = _similarity_to_mean(pair.student.voxel_features_VE[counted_V].float(), group_V, num_G)
-        teacher_V = _similarity_to_mean(pair.teacher.voxel_features_VE[counted_V].float(), group_V, num_G)
+        student_V = _similarity_to_mean(widened(pair.student.voxel_features_VE[counted_V]), group_V, num_G)
+        teacher_V = _similarity_to_mean(widened(pair.teacher.voxel_features_VE[counted_V]), group_V, num_G)
         num_counted = sum_over_ranks(counted_V.sum()).clamp(min=1)
         return {"ifv": self.config.weight * sum_over_ranks((student_V - teacher_V).square().sum()) / num_counted}
 

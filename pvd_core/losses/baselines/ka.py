@@ -11,6 +11,7 @@ from torch import nn
 from pvd_core.borders.errors import UserError
 from pvd_core.losses.distillation import zero_of
 from pvd_core.models.norm import Norm
+from pvd_core.runtime.precision import widened
 from pvd_core.runtime.ranks import rows_of_all_ranks, sum_over_ranks
 
 
@@ -54,7 +55,7 @@ class KA(nn.Module):
         self.register_buffer("num_steps", torch.zeros((), dtype=torch.int64))
 
     def forward(self, pair):
-        teacher_VD = pair.teacher.voxel_features_VE.float()
+        teacher_VD = widened(pair.teacher.voxel_features_VE)
         num_voxels = sum_over_ranks(torch.tensor(len(teacher_VD), device=teacher_VD.device))
         if num_voxels < 2:
             return {"ka_autoencoder": zero_of(self.decoder.weight)}
@@ -65,7 +66,7 @@ class KA(nn.Module):
         if self.training:
             self.num_steps += 1
         # Always run, so that every parameter takes part in every step.
-        adapted_VH = self.adapter(pair.student.voxel_features_VE.float())
+        adapted_VH = self.adapter(widened(pair.student.voxel_features_VE))
         student_VH, code_VH = _unit(adapted_VH), _unit(code_VH.detach())
         terms["ka_adaptation"] = is_ready * self.config.adaptation * _mean((student_VH - code_VH).abs(), num_voxels)
         student_VH, code_VH = rows_of_all_ranks(student_VH), rows_of_all_ranks(code_VH)

@@ -10,6 +10,7 @@ from torch import nn
 
 from pvd_core.losses.distillation import zero_of
 from pvd_core.losses.supervoxels import SupervoxelPartition
+from pvd_core.runtime.precision import widened
 from pvd_core.runtime.ranks import sum_over_ranks
 
 
@@ -62,16 +63,17 @@ class SKD(nn.Module):
 
 def _soft_cross_entropy(pair):
     counted_V = pair.voxel_labels_V != 0
-    student_VC = pair.student.voxel_logits_VC[counted_V].float().log_softmax(dim=1)
-    teacher_VC = pair.teacher.voxel_logits_VC[counted_V].float().softmax(dim=1)
+    student_VC = widened(pair.student.voxel_logits_VC[counted_V]).log_softmax(dim=1)
+    teacher_VC = widened(pair.teacher.voxel_logits_VC[counted_V]).softmax(dim=1)
     num_counted = sum_over_ranks(counted_V.sum()).clamp(min=1)
     return -sum_over_ranks((teacher_VC * student_VC).sum()) / num_counted
 
 
 def _gram(features_VD, node_V, num_nodes):
     """Similarities of the max-pooled nodes, (N, N); their lengths count as constants in the gradient."""
-    nodes_ND = features_VD.new_full((num_nodes, features_VD.shape[1]), -torch.inf, dtype=torch.float32)
-    nodes_ND = nodes_ND.scatter_reduce(0, node_V[:, None].expand_as(features_VD), features_VD.float(), "amax")
+    features_VD = widened(features_VD)
+    nodes_ND = features_VD.new_full((num_nodes, features_VD.shape[1]), -torch.inf)
+    nodes_ND = nodes_ND.scatter_reduce(0, node_V[:, None].expand_as(features_VD), features_VD, "amax")
     length_N1 = torch.linalg.vector_norm(nodes_ND.detach(), dim=1, keepdim=True) + 1e-8
     unit_ND = nodes_ND / length_N1
     return unit_ND @ unit_ND.T
