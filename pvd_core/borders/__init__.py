@@ -1,1 +1,1 @@
-"""What every border to the user shares: mistakes in plain words, settings from YAML, files that appear whole."""
+"""Where the program meets the user: errors in plain words, settings from YAML, files written whole or not at all."""

@@ -1,14 +1,17 @@
 """The error for a mistake in what the user gave: a file, a setting, weights, a message."""
 
 import difflib
+from collections.abc import Iterable
 
 
 class UserError(Exception):
     """The message says what was found, what was expected and what to do; the command line prints it as one line."""
 
 
-def unknown_name(what, name, known):
-    """The UserError for a name that is none of `known`, with the closest of them. `what` it should name: "sensor"."""
+def unknown_name(what: str, name: object, known: Iterable[str]) -> UserError:
+    """A UserError, to be raised, for a `name` that is not among `known`; it suggests the closest one. `what` is the
+    kind of thing that has the name, in the singular: "sensor"."""
+    known = list(known)
     close = difflib.get_close_matches(str(name).lower(), known, n=1, cutoff=0.4)
     meant = f"did you mean {close[0]!r}? " if close else ""
     return UserError(f"unknown {what} {name!r}; {meant}known {what}s are {', '.join(sorted(known))}")

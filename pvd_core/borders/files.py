@@ -1,24 +1,25 @@
-"""Files that appear whole or not at all, folders that one process uses at a time."""
+"""Files that are written whole or not at all, folders that only one process uses at a time."""
 
 import contextlib
 import hashlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from pvd_core.borders.errors import UserError
 
 
 @contextlib.contextmanager
-def written_atomically(path):
-    """Gives a temporary path beside `path`; renames it to `path` when the block ends well, removes it when not. A
-    full disk or a folder that cannot be written becomes a UserError; what was at `path` before is kept."""
+def written_atomically(path: str | Path) -> Iterator[Path]:
+    """A temporary path beside `path` to write to. It is renamed to `path` when the block ends, and removed when the
+    block raises; then an earlier file at `path` stays as it was. OSError, as from a full disk, becomes UserError."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        # Some writers make files that only the owner may read.
+        # Some libraries create files that only the owner may read.
         temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, path)
     except OSError as error:
@@ -31,32 +32,32 @@ def written_atomically(path):
 
 
 def write_atomically(path: str | Path, content: bytes | memoryview) -> None:
-    """Writes bytes to `path`, whole or not at all, and to the disk before the old file goes: a power cut must not leave
-    an empty one."""
+    """Writes bytes to `path`, whole or not at all. They reach the disk before the file at `path` is replaced, so that
+    a power cut cannot leave an empty file. Raises UserError as `written_atomically` does."""
     with written_atomically(path) as temporary, open(temporary, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
 
 
-def check_output(path):
-    """UserError where the file `path` could not be written: long work begins with this. Makes the folder for it; says
-    nothing of a file that is there already."""
+def check_output(path: str | Path) -> None:
+    """Raises UserError if the file `path` could not be written; meant to be called before long work starts. Creates
+    the file's folder. A file that already exists is no error."""
     path = Path(path)
     if path.is_dir():
         raise UserError(f"{path} is a folder; name a file in it")
     _check_writable(path.parent, path)
 
 
-def check_output_folder(folder):
-    """UserError where files could not be written into `folder`; makes it."""
+def check_output_folder(folder: str | Path) -> None:
+    """Creates `folder`; raises UserError if files could not be written into it."""
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; name a folder")
     _check_writable(folder, f"into {folder}")
 
 
-def _check_writable(folder, what):
+def _check_writable(folder: Path, what: str | Path) -> None:
     try:
         if not folder.exists():
             folder.mkdir(parents=True)
@@ -67,9 +68,9 @@ def _check_writable(folder, what):
 
 
 @contextlib.contextmanager
-def held_alone(folder, what):
-    """Holds `folder` for this process until the block ends; UserError where another one does `what` in it. The lock
-    lies outside, so the folder may be removed and made anew meanwhile."""
+def held_alone(folder: str | Path, what: str) -> Iterator[None]:
+    """Locks `folder` for this process until the block ends; UserError if another process holds it. `what` says in that
+    error what the other one does: "training". The lock file lies outside `folder`, which may be deleted meanwhile."""
     folder = Path(folder).resolve()
     name = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
     with locked(f"{os.getuid()}_{name}") as is_ours:
@@ -79,8 +80,9 @@ def held_alone(folder, what):
 
 
 @contextlib.contextmanager
-def locked(name):
-    """Gives whether this process got the lock `name` of this machine, which it then holds until the block ends."""
+def locked(name: str) -> Iterator[bool]:
+    """Tries to take the lock `name`, one for the whole machine, without waiting. True if this process got it and holds
+    it until the block ends; False if another process or user has it."""
     import fcntl
 
     with contextlib.ExitStack() as held:
@@ -94,7 +96,7 @@ def locked(name):
         yield is_ours
 
 
-def _umask():
+def _umask() -> int:
     value = os.umask(0)
     os.umask(value)
     return value

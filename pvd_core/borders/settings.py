@@ -1,4 +1,4 @@
-"""Dataclasses from YAML: strict about keys and types, with messages that name the field."""
+"""Dataclasses from YAML: strict about keys and types, with error messages that name the field."""
 
 import contextlib
 import dataclasses
@@ -6,15 +6,22 @@ import difflib
 import math
 import types
 import typing
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
 from pvd_core.borders.errors import UserError
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
-def read_yaml(path):
-    """The mapping that a YAML file holds; {} for an empty file."""
+_Config = TypeVar("_Config", bound="DataclassInstance")
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """The mapping in a YAML file; {} for an empty file. UserError if it cannot be read or holds something else."""
     try:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -30,8 +37,9 @@ def read_yaml(path):
     return values
 
 
-def apply_overrides(values, overrides):
-    """A copy of the nested dictionary `values` with "a.b=VALUE" applied; VALUE is read as YAML."""
+def apply_overrides(values: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """A copy of the nested dictionary `values` with each override "section.key=VALUE" applied; VALUE is read as YAML.
+    UserError for an override of another form."""
     result = {key: dict(value) if isinstance(value, dict) else value for key, value in values.items()}
     for override in overrides:
         key, equals, text = override.partition("=")
@@ -51,9 +59,9 @@ def apply_overrides(values, overrides):
     return result
 
 
-def filled(config_class, values, prefix=""):
-    """An instance of a dataclass from a dictionary. Unknown keys, wrong types and missing required fields raise
-    UserError."""
+def filled(config_class: type[_Config], values: Mapping[str, Any], prefix: str = "") -> _Config:
+    """An instance of a dataclass from a dictionary; nested dataclasses are filled from nested dictionaries. Unknown
+    keys, wrong types and missing required fields raise UserError, which names the field with `prefix` before it."""
     fields = {field.name: field for field in dataclasses.fields(config_class)}
     for key in values:
         if key not in fields:
@@ -68,8 +76,8 @@ def filled(config_class, values, prefix=""):
     return config_class(**{key: _converted(value, hints[key], f"{prefix}{key}") for key, value in values.items()})
 
 
-def plain(value):
-    """`value` with dataclasses as dictionaries and tuples as lists."""
+def plain(value: Any) -> Any:
+    """`value` with dataclasses as dictionaries and tuples as lists, as YAML and JSON take it."""
     if dataclasses.is_dataclass(value):
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, dict):
@@ -79,23 +87,25 @@ def plain(value):
     return value
 
 
-def _unknown_key(full_name, key, fields, prefix):
+def _unknown_key(full_name: str, key: object, fields: Iterable[str], prefix: str) -> str:
+    fields = list(fields)
     close = difflib.get_close_matches(str(key), fields, n=1)
     hint = f"did you mean {prefix}{close[0]}? " if close else ""
     return f"unknown config key {full_name!r}; {hint}Known: {', '.join(prefix + name for name in fields)}"
 
 
-def _converted(value, hint, name):
-    if dataclasses.is_dataclass(hint):
+def _converted(value: Any, hint: Any, name: str) -> Any:
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         if not isinstance(value, dict):
             raise UserError(f"{name} is {value!r}: expected a section with 'key: value' lines")
         return filled(hint, value, f"{name}.")
     if isinstance(hint, types.UnionType):
-        sections = [each for each in typing.get_args(hint) if dataclasses.is_dataclass(each)]
+        members = typing.get_args(hint)
+        sections = [each for each in members if isinstance(each, type) and dataclasses.is_dataclass(each)]
         if sections and isinstance(value, dict):
-            # The section's own message, not that nothing fits.
+            # Its error names the wrong field; "none of the types fits" would not.
             return filled(sections[0], value, f"{name}.")
-        return _first_that_fits(value, typing.get_args(hint), name)
+        return _first_that_fits(value, members, name)
     if typing.get_origin(hint) is tuple:
         return _tuple(value, typing.get_args(hint), name)
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -117,14 +127,14 @@ def _converted(value, hint, name):
     raise UserError(f"{name} is {value!r}: expected {_readable(hint)}")
 
 
-def _first_that_fits(value, hints, name):
+def _first_that_fits(value: Any, hints: Sequence[Any], name: str) -> Any:
     for hint in hints:
         with contextlib.suppress(UserError):
             return _converted(value, hint, name)
     raise UserError(f"{name} is {value!r}: expected {' or '.join(map(_readable, hints))}")
 
 
-def _tuple(value, hints, name):
+def _tuple(value: Any, hints: Sequence[Any], name: str) -> tuple[Any, ...]:
     is_any_length = len(hints) == 2 and hints[1] is Ellipsis
     if not isinstance(value, (list, tuple)) or (not is_any_length and len(value) != len(hints)):
         count = "" if is_any_length else f"{len(hints)} "
@@ -133,7 +143,7 @@ def _tuple(value, hints, name):
     return tuple(_converted(item, item_hint, name) for item, item_hint in zip(value, item_hints, strict=True))
 
 
-def _readable(hint):
+def _readable(hint: Any) -> str:
     if hint is type(None):
         return "null"
     if typing.get_origin(hint) is tuple:

@@ -1,1 +1,1 @@
-"""How this process computes: its memory, number formats, fast products, ranks, and what the machine is."""
+"""How this process computes: memory, number formats, fast matrix products, ranks, and which machine it runs on."""

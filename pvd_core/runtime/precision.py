@@ -1,4 +1,4 @@
-"""Number formats of the network: what its products take; sums, norms and probabilities stay in float32."""
+"""Number formats in which a network multiplies; sums, norms and probabilities stay in float32."""
 
 import contextlib
 import functools
@@ -10,15 +10,15 @@ import torch
 from pvd_core.borders.errors import UserError
 from pvd_core.runtime import onednn
 
-# autocast's dtype; None where there is no autocast. tf32 is float32 whose products keep 10 bits of the fraction.
-PRECISIONS = {"fp32": None, "tf32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+# dtype for autocast; None: no autocast. tf32 is float32 whose products round the fraction to 10 bits.
+PRECISIONS: dict[str, torch.dtype | None] = {"fp32": None, "tf32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 _FLAGS_OF_BF16 = ("amx_bf16", "avx512_bf16", "bf16")
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:
-    """One of PRECISIONS. `auto` is bf16 where `device` has it in hardware, else fp32. UserError for a name that is not
-    known or that `device` does not compute in."""
+    """One of PRECISIONS: `precision` itself, or for `auto` bf16 if `device` has it in hardware and fp32 if not.
+    UserError for an unknown name and for a precision in which `device` does not compute."""
     if precision == "auto":
         return "bf16" if _has_bf16_in_hardware(device) else "fp32"
     if precision not in PRECISIONS:
@@ -51,16 +51,16 @@ def _has_bf16_in_hardware(device: torch.device) -> bool:
 
 
 def widened(values: torch.Tensor) -> torch.Tensor:
-    """`values` in float32, or as they are where that is wider: what losses and statistics are computed in."""
+    """`values` in float32, or unchanged if they are float64. Losses and statistics are computed in this dtype."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 @contextlib.contextmanager
 def computing_in(precision: str, device_type: str, keeps_casts: bool = True) -> Iterator[None]:
-    """A context in which networks compute in `precision`. `keeps_casts`: casts of weights may outlive a call; not so in
-    a CUDA graph, whose memory they would lie in."""
+    """A context in which networks compute in `precision`, one of PRECISIONS. `keeps_casts`: whether autocast keeps the
+    weights that it converted. A CUDA graph must not: they would lie in memory that belongs to the graph."""
     dtype, before = PRECISIONS[precision], torch.get_float32_matmul_precision()
-    # torch and the triton backend both go by this setting.
+    # Both torch and the triton backend read this setting.
     torch.set_float32_matmul_precision("high" if precision == "tf32" else before)
     try:
         with torch.autocast(device_type, dtype, enabled=dtype is not None, cache_enabled=keeps_casts):
