@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-# OpenMP threads spin briefly before they sleep. Longer, and they starve each other where programs share the cores, as
-# on a vehicle; shorter, and they sleep between any two products. docs/choices.md has the times. OpenMP reads the
+# How long OpenMP threads wait actively before they sleep. If longer, they take the cores from other programs, as on a
+# vehicle; if shorter, they sleep between any two matrix products. docs/choices.md has the times. OpenMP reads the
 # variable when torch is first imported.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")

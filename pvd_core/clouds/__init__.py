@@ -1,4 +1,4 @@
-"""Point clouds from files: KITTI .bin, .npy, .pcd and .ply, and the folders that hold them."""
+"""Point clouds from files (KITTI .bin, .npy, .pcd, .ply) and the search for such files in folders."""
 
 from pvd_core.clouds.files import SUFFIXES, CloudFileError, find_clouds, read_cloud
 

@@ -1,4 +1,6 @@
-"""Clouds that are bare tables of numbers: KITTI's .bin and NumPy's .npy."""
+"""Clouds that are tables of numbers: KITTI's .bin and NumPy's .npy. N points, C columns."""
+
+from pathlib import Path
 
 import numpy as np
 
@@ -9,8 +11,9 @@ _MOST_COLUMNS = 16
 _NUMBERS_LOOKED_AT = 1_000_000
 
 
-def read_bin(path, num_columns=4):
-    """KITTI's format: float32 x, y, z, intensity a point, little endian, no header; more columns are left out."""
+def read_bin(path: Path, num_columns: int = 4) -> np.ndarray:
+    """float32 (N, 4), read-only, of KITTI's format: x, y, z, intensity of each point, little endian, no header. Of
+    `num_columns` the first four are kept. CloudFileError if the file does not look like that many columns."""
     data = path.read_bytes()
     point_bytes = 4 * num_columns
     if len(data) % point_bytes:
@@ -31,8 +34,9 @@ def read_bin(path, num_columns=4):
     return numbers.reshape(-1, num_columns)[:, :4]
 
 
-def read_npy(path):
-    """(N, C) or organised (H, W, C) arrays, C = 3 or x, y, z, intensity and more; or arrays with named fields."""
+def read_npy(path: Path) -> np.ndarray:
+    """float32 (N, 4) of an array (N, C) or (H, W, C) with columns x, y, z, intensity and more, intensity 0 if C = 3; or
+    of an array with named fields. CloudFileError for any other array."""
     try:
         array = np.load(path, allow_pickle=False)
     except (ValueError, EOFError) as error:
@@ -54,22 +58,23 @@ def read_npy(path):
     return points
 
 
-def _likely_columns(numbers, num_columns):
-    """The expected number of columns, or another one that the numbers fit clearly better.
+def _likely_columns(numbers: np.ndarray, num_columns: int) -> int:
+    """`num_columns`, or another number of columns if the numbers clearly fit it better.
 
-    Neighbours in a scan are close in space, so values one row apart differ little; with a wrong row length they
-    belong to different columns. Only a clear case counts: points in random order say nothing.
+    Successive points of a scan are close in space, so numbers one row apart differ little if the row length is right;
+    if it is wrong, they come from different columns. Points in random order show no clear difference.
     """
     if len(numbers) < 100 * num_columns:
         return num_columns
     candidates = {num_columns, *(n for n in range(4, 9) if len(numbers) % n == 0)}
     steps = {n: _median_step(numbers[:_NUMBERS_LOOKED_AT], n) for n in candidates}
-    best = min(steps, key=steps.get)
+    best = min(steps, key=lambda n: steps[n])
     return best if steps[best] < 0.25 * steps[num_columns] else num_columns
 
 
-def _median_step(numbers, row_length):
-    with np.errstate(invalid="ignore", over="ignore"):  # NaN and bytes that are no numbers: left out below
+def _median_step(numbers: np.ndarray, row_length: int) -> float:
+    """Median difference between numbers that are `row_length` apart."""
+    with np.errstate(invalid="ignore", over="ignore"):  # differences that are not finite are left out below
         steps = np.abs(numbers[row_length:] - numbers[:-row_length])
     steps = steps[np.isfinite(steps)]
     return float(np.median(steps)) if len(steps) else 0.0

@@ -1,7 +1,7 @@
-"""The error of a file that does not hold a point cloud as it should."""
+"""The error for a file that holds no readable point cloud."""
 
 from pvd_core.borders.errors import UserError
 
 
 class CloudFileError(UserError):
-    """A cloud file that cannot be read: what was found, what was expected, what to do."""
+    """The message says what was found, what was expected and what to do."""

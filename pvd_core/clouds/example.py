@@ -1,4 +1,4 @@
-"""A synthetic scan: enough like a real one to fill as many voxels."""
+"""A synthetic scan that fills about as many voxels as a real one."""
 
 import numpy as np
 
@@ -6,9 +6,9 @@ _POINTS_A_BEAM = 2000
 _SENSOR_HEIGHT_M = 1.7
 
 
-def spinning_scan(num_points):
-    """float32 (num_points, 4): x, y, z in metres, intensity 0..1, of a spinning sensor with 8 to 64 beams on flat
-    ground between walls that stand 8 to 40 m away."""
+def spinning_scan(num_points: int) -> np.ndarray:
+    """float32 (num_points, 4): x, y, z in metres, intensity 0..1, as a spinning sensor with 8 to 64 beams sees flat
+    ground between walls that are 8 to 40 m away."""
     num_beams = min(max(num_points // _POINTS_A_BEAM, 8), 64)
     point = np.arange(num_points)
     elevation = np.deg2rad(np.linspace(-24.8, 2.0, num_beams))[point % num_beams]

@@ -1,4 +1,7 @@
-"""From named columns to points: which names mean intensity, what must be there."""
+"""Points from named columns: x, y, z, and whichever column holds the intensity."""
+
+from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -7,8 +10,10 @@ from pvd_core.clouds.errors import CloudFileError
 _INTENSITY_NAMES = ("intensity", "i", "remission", "reflectivity", "reflectance", "scalar_intensity")
 
 
-def points_from_columns(path, columns):
-    """Points, float32 (N, 4), of a dictionary from field name to column (N,) of any number type."""
+def points_from_columns(path: Path, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    """float32 (N, 4): x, y, z, intensity, from a dictionary of field name to column (N,) of any number type. Upper and
+    lower case are alike; the intensity is 0 if no field has one of its names. CloudFileError, which names the file
+    `path`, if x, y or z is missing."""
     by_name = {name.lower(): column for name, column in columns.items()}
     missing = [name for name in "xyz" if name not in by_name]
     if missing:

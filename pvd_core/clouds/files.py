@@ -1,7 +1,8 @@
-"""One function that reads a cloud whatever its file format, and one that finds the clouds in folders."""
+"""One function that reads a cloud of any supported format, and one that finds the clouds in folders."""
 
 import math
 import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -11,20 +12,26 @@ from pvd_core.clouds.errors import CloudFileError
 from pvd_core.clouds.pcd import read_pcd
 from pvd_core.clouds.ply import read_ply
 
-_READERS = {".bin": read_bin, ".npy": read_npy, ".pcd": read_pcd, ".ply": read_ply}
+_READERS: dict[str, Callable[..., np.ndarray]] = {
+    ".bin": read_bin,
+    ".npy": read_npy,
+    ".pcd": read_pcd,
+    ".ply": read_ply,
+}
 SUFFIXES = tuple(_READERS)
 
-# No LiDAR measures such distances; text or pixels read as float32 mostly do.
+# No LiDAR measures larger ones; text or pixels read as float32 mostly are larger.
 _LARGEST_COORDINATE_M = 1e6
+# Integers read as float32 are mostly smaller than this.
 _LEAST_MEDIAN_M = 1e-9
 
 
-def read_cloud(path, intensity_scale=1.0, num_columns=4):
-    """Points of the file, float32 (N, 4): x, y, z in metres and intensity times `intensity_scale` (KITTI's scale is
-    0..1, so 1/255 for a sensor that counts to 255); zeros where the file has no intensity. `num_columns`: float32
-    numbers a point in a .bin file, of which the first four are taken (nuScenes: 5).
+def read_cloud(path: str | Path, intensity_scale: float = 1.0, num_columns: int = 4) -> np.ndarray:
+    """Points of the file, float32 (N, 4): x, y, z in metres and the intensity times `intensity_scale`; intensity 0 if
+    the file has none. KITTI's intensity is in 0..1; for a sensor whose intensity is in 0..255 take 1/255.
+    `num_columns`: float32 numbers of each point in a .bin file, of which the first four are kept (nuScenes: 5).
 
-    Every point of the file is there, in its order, NaN and no-return points too. Raises CloudFileError.
+    All points of the file are kept in their order, also NaN and no-return points. Raises CloudFileError.
     """
     if not (math.isfinite(intensity_scale) and intensity_scale >= 0):
         raise CloudFileError(f"intensity scale {intensity_scale}: expected a number of at least 0")
@@ -38,7 +45,7 @@ def read_cloud(path, intensity_scale=1.0, num_columns=4):
         raise CloudFileError(f"{path} is a folder, a file expected") from None
     except OSError as error:
         raise CloudFileError(f"{path}: cannot be read: {error.strerror or error}") from None
-    # A copy: what was read may be a view of bytes that cannot be changed.
+    # A copy, because some readers return read-only views of the file's bytes.
     points = np.array(points, dtype=np.float32, order="C")
     _check_coordinates(path, points)
     if intensity_scale != 1.0:
@@ -46,11 +53,11 @@ def read_cloud(path, intensity_scale=1.0, num_columns=4):
     return points
 
 
-def find_clouds(inputs):
-    """Paths of all clouds among the inputs, files and folders, in the given order and each once; folders are searched
-    through all levels and links and give their files sorted. CloudFileError where an input is missing or a folder has
-    no cloud."""
-    found = []
+def find_clouds(inputs: Iterable[str | Path]) -> list[Path]:
+    """Paths of all clouds in `inputs`, files or folders, in the given order, each once. A folder is searched with its
+    subfolders and symbolic links; its files come sorted. CloudFileError if an input does not exist or a folder holds no
+    cloud."""
+    found: list[Path] = []
     for given in map(Path, inputs):
         if given.is_dir():
             inside = _clouds_below(given)
@@ -64,13 +71,13 @@ def find_clouds(inputs):
     return list(dict.fromkeys(found))
 
 
-def _clouds_below(folder):
-    # Links too: data sets are often put together from them, and Path.rglob passes them by before Python 3.13.
+def _clouds_below(folder: Path) -> list[Path]:
+    # Data sets often consist of symbolic links, which Path.rglob does not follow before Python 3.13.
     paths = [Path(top, name) for top, _, names in os.walk(folder, followlinks=True) for name in names]
     return sorted(path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file())
 
 
-def _check_coordinates(path, points):
+def _check_coordinates(path: Path, points: np.ndarray) -> None:
     sizes = np.abs(points[:, :3])
     is_too_large = np.isfinite(sizes) & (sizes > _LARGEST_COORDINATE_M)
     measured = sizes[np.isfinite(sizes) & (sizes > 0)]

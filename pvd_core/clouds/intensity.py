@@ -1,14 +1,14 @@
-"""Whether a cloud's intensity lies where networks expect it."""
+"""Whether a cloud's intensity is in the range that networks expect."""
 
 import numpy as np
 
-# KITTI's intensity ends at 1; sensors that send 0..255 are far beyond this, rounding errors are not.
+# Networks expect 0..1. Sensors that send 0..255 exceed this by far, rounding errors do not.
 LARGEST_INTENSITY = 1.5
 
 
-def remark_on_intensity(points, setting):
-    """A sentence for people where `points`, float32 (N, 4) with intensity last, exceed 0..1, else "". `setting` is what
-    scales the intensity, by the name that people know it by."""
+def remark_on_intensity(points: np.ndarray, setting: str) -> str:
+    """A sentence for the user if the intensities of `points`, float32 (N, 4) with intensity last, exceed 0..1, else "".
+    `setting` is the name of the option or parameter that scales the intensity."""
     intensity = points[:, 3]
     largest = float(np.max(intensity, initial=0, where=np.isfinite(intensity)))
     if largest <= LARGEST_INTENSITY:

@@ -1,15 +1,16 @@
-"""LZF decompression, which compressed PCD files use: runs of literal bytes and copies of earlier output."""
+"""LZF decompression, for compressed PCD files: runs of literal bytes and copies of earlier output."""
 
 
 class LzfError(ValueError):
-    """The compressed bytes do not decode to the size they promise."""
+    """The compressed bytes are damaged or do not decompress to the expected size."""
 
 
-def decompress(packed, size):
-    """The `size` bytes that `packed` stands for.
+def decompress(packed: bytes, size: int) -> bytearray:
+    """The `size` bytes that `packed` decompresses to; LzfError if it does not.
 
-    A control byte below 32 is followed by that many literal bytes plus one. Any other holds a length in its upper
-    three bits (7: one more byte adds to it) and the upper five bits of a distance back, whose rest follows.
+    A control byte below 32 is followed by that many literal bytes plus one. A larger control byte is a copy: its upper
+    three bits are the length minus two (if they are 7, the next byte is added). Its lower five bits and the byte that
+    follows, the low one, are the distance back minus one.
     """
     output = bytearray(size)
     read, written, num_packed = 0, 0, len(packed)
@@ -42,8 +43,8 @@ def decompress(packed, size):
     return output
 
 
-def _copy_within(output, source, written, length):
-    """Copies from earlier output; where the two overlap, the copied bytes repeat."""
+def _copy_within(output: bytearray, source: int, written: int, length: int) -> None:
+    """Copies `length` bytes of earlier output from `source` to `written`; where the two overlap, the bytes repeat."""
     distance = written - source
     if distance >= length:
         output[written : written + length] = output[source : source + length]

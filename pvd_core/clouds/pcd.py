@@ -1,7 +1,9 @@
 """Point Cloud Library files (.pcd 0.5 to 0.7): ascii, binary and binary_compressed, fields of any type and order."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -25,20 +27,19 @@ class _Header:
     data_start: int
 
     @property
-    def point_bytes(self):
+    def point_bytes(self) -> int:
         return sum(dtype.itemsize * count for _, dtype, count in self.fields)
 
 
-def read_pcd(path):
-    """Points, float32 (N, 4), in the file's order; an organised cloud comes row by row."""
+def read_pcd(path: Path) -> np.ndarray:
+    """float32 (N, 4): x, y, z, intensity in the file's order; organised clouds row by row. CloudFileError if broken."""
     data = path.read_bytes()
     header = _read_header(path, data)
     body = memoryview(data)[header.data_start :]
-    decode = {"ascii": _ascii_columns, "binary": _binary_columns, "binary_compressed": _compressed_columns}
-    return points_from_columns(path, decode[header.encoding](path, header, body))
+    return points_from_columns(path, _DECODERS[header.encoding](path, header, body))
 
 
-def _read_header(path, data):
+def _read_header(path: Path, data: bytes) -> _Header:
     match = re.search(rb"^DATA[ \t]+(\w+)[ \t]*\r?\n", data[:_MOST_HEADER_BYTES], re.MULTILINE)
     if match is None:
         raise CloudFileError(f"{path}: no PCD header found (a line `DATA ascii|binary|binary_compressed` expected)")
@@ -65,7 +66,7 @@ def _read_header(path, data):
         if (kind.upper(), size) not in _TYPES or count < 0:
             raise CloudFileError(f"{path}: PCD field {name} of type {kind}, size {size}, count {count} is unknown")
     encoding = match.group(1).decode().lower()
-    if encoding not in ("ascii", "binary", "binary_compressed") or num_points < 0:
+    if encoding not in _DECODERS or num_points < 0:
         raise CloudFileError(
             f"{path}: PCD data `{encoding}` with {num_points} points found, ascii, binary or binary_compressed expected"
         )
@@ -73,7 +74,7 @@ def _read_header(path, data):
     return _Header(tuple(zip(names, types, counts, strict=True)), num_points, encoding, match.end())
 
 
-def _ascii_columns(path, header, body):
+def _ascii_columns(path: Path, header: _Header, body: memoryview) -> dict[str, np.ndarray]:
     words = bytes(body).split()
     words_per_point = sum(count for _, _, count in header.fields)
     if len(words) != header.num_points * words_per_point:
@@ -92,7 +93,7 @@ def _ascii_columns(path, header, body):
     return columns
 
 
-def _binary_columns(path, header, body):
+def _binary_columns(path: Path, header: _Header, body: memoryview) -> dict[str, np.ndarray]:
     needed = header.num_points * header.point_bytes
     if len(body) < needed:
         raise CloudFileError(
@@ -108,8 +109,8 @@ def _binary_columns(path, header, body):
     return columns
 
 
-def _compressed_columns(path, header, body):
-    """Compressed clouds hold one field after the other, not one point after the other."""
+def _compressed_columns(path: Path, header: _Header, body: memoryview) -> dict[str, np.ndarray]:
+    """Compressed data holds the values of all points field by field, not point by point."""
     needed = header.num_points * header.point_bytes
     if len(body) < 8:
         raise CloudFileError(f"{path}: compressed PCD data ends before its sizes: truncated")
@@ -130,3 +131,10 @@ def _compressed_columns(path, header, body):
             columns[name] = values.reshape(header.num_points, count)[:, 0]
         start += dtype.itemsize * count * header.num_points
     return columns
+
+
+_DECODERS: dict[str, Callable[[Path, _Header, memoryview], dict[str, np.ndarray]]] = {
+    "ascii": _ascii_columns,
+    "binary": _binary_columns,
+    "binary_compressed": _compressed_columns,
+}

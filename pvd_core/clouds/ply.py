@@ -1,6 +1,8 @@
-"""Stanford .ply files: ascii and binary of both byte orders; the points are the element `vertex`."""
+"""Stanford .ply files: ascii and binary in both byte orders; the points are the element `vertex`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -24,11 +26,11 @@ class _Element:
     has_lists: bool = False
 
 
-def read_ply(path):
-    """Points, float32 (N, 4), in the file's order."""
+def read_ply(path: Path) -> np.ndarray:
+    """float32 (N, 4): x, y, z, intensity in the file's order. CloudFileError for a broken file or one without vertices."""
     data = path.read_bytes()
     encoding, elements, start = _read_header(path, data)
-    skipped = []
+    skipped: list[_Element] = []
     for element in elements:
         if element.has_lists:
             raise CloudFileError(f"{path}: PLY element {element.name} with lists before or in vertex is not supported")
@@ -41,11 +43,13 @@ def read_ply(path):
     return points_from_columns(path, read(path, memoryview(data)[start:], skipped, element, _BYTE_ORDERS[encoding]))
 
 
-def _read_header(path, data):
+def _read_header(path: Path, data: bytes) -> tuple[str, list[_Element], int]:
+    """(encoding, elements, byte at which the data starts)."""
     end = data[:_MOST_HEADER_BYTES].find(b"end_header")
     if not data.startswith(b"ply") or end < 0:
         raise CloudFileError(f"{path}: no PLY header found (`ply` first, `end_header` last expected)")
-    encoding, elements = None, []
+    encoding: str | None = None
+    elements: list[_Element] = []
     try:
         for line in data[:end].decode("ascii", errors="replace").splitlines():
             words = line.split()
@@ -60,12 +64,14 @@ def _read_header(path, data):
                     elements[-1].properties.append((words[2], _TYPES[words[1]]))
     except (IndexError, ValueError, KeyError):
         raise CloudFileError(f"{path}: broken PLY header at line {line!r}") from None
-    if encoding not in _BYTE_ORDERS:
+    if encoding is None or encoding not in _BYTE_ORDERS:
         raise CloudFileError(f"{path}: PLY format {encoding} found, one of {', '.join(_BYTE_ORDERS)} expected")
     return encoding, elements, data.index(b"\n", end) + 1 if b"\n" in data[end:] else len(data)
 
 
-def _ascii_columns(path, body, skipped, element, _):
+def _ascii_columns(
+    path: Path, body: memoryview, skipped: Sequence[_Element], element: _Element, _byte_order: str
+) -> dict[str, np.ndarray]:
     first = sum(other.count for other in skipped)
     lines = [line for line in bytes(body).splitlines() if line.strip()][first : first + element.count]
     words = [line.split() for line in lines]
@@ -81,7 +87,9 @@ def _ascii_columns(path, body, skipped, element, _):
     return {name: table[:, index] for index, (name, _) in enumerate(element.properties)}
 
 
-def _binary_columns(path, body, skipped, element, byte_order):
+def _binary_columns(
+    path: Path, body: memoryview, skipped: Sequence[_Element], element: _Element, byte_order: str
+) -> dict[str, np.ndarray]:
     start = sum(other.count * _row_type(path, other, byte_order).itemsize for other in skipped)
     row_type = _row_type(path, element, byte_order)
     needed = element.count * row_type.itemsize
@@ -94,7 +102,7 @@ def _binary_columns(path, body, skipped, element, byte_order):
     return {name: table[name] for name in row_type.names or ()}
 
 
-def _row_type(path, element, byte_order):
+def _row_type(path: Path, element: _Element, byte_order: str) -> np.dtype:
     try:
         return np.dtype([(name, byte_order + kind) for name, kind in element.properties])
     except ValueError as error:
