@@ -1,6 +1,6 @@
-"""SemanticKITTI single-scan taxonomy: 19 classes, their raw ids, names and colours.
+"""The 19 classes of SemanticKITTI for single scans: names, raw ids, colours.
 
-Raw ids are what `.label` files hold (low 16 bits); class ids 0..19 are what networks use, 0 = unlabeled.
+Raw ids stand in the low 16 bits of `.label` files; networks use class ids 0..19, 0 = unlabeled.
 """
 
 import numpy as np
@@ -31,10 +31,10 @@ CLASS_NAMES = (
     "traffic-sign",
 )
 NUM_CLASSES = len(CLASS_NAMES)
-"""Network outputs, the ignored class 0 included."""
+"""Number of channels of a network's class scores: 19 classes and the ignored class 0."""
 
-# Raw ids of each class; the first is the one a prediction is written as. Class 5 is written as 20, not as
-# 13: a table inverted by iteration shows it as "bus".
+# Raw ids of each class; predictions are written as the first one. For class 5 that is 20, other-vehicle; inverting the
+# official learning_map instead would yield another of its ids, such as 13, bus.
 _RAW_IDS = (
     (0, 1, 52, 99),
     (10, 252),
@@ -68,7 +68,7 @@ RAW_NAMES = {
     259: "moving-other-vehicle",
 }  # fmt: skip
 
-# RGB. The official file lists the same colours as BGR.
+# RGB, a row for each class id. The official file lists the same colours as BGR.
 CLASS_COLOURS = np.array(
     [
         (0, 0, 0), (100, 150, 245), (100, 230, 245), (30, 60, 150), (80, 30, 180), (0, 0, 255),
@@ -79,7 +79,7 @@ CLASS_COLOURS = np.array(
     dtype=np.uint8,
 )  # fmt: skip
 
-# Classes that hold at most 1 % of all points (the paper's rule).
+# Classes with at most 1 % of all points: the minority classes of the PVD paper.
 MINORITY_CLASSES = (2, 3, 4, 5, 6, 7, 8, 12, 16, 18, 19)
 
 _UNKNOWN = 255
@@ -93,9 +93,10 @@ class UnknownLabelError(UserError):
     """A raw id that SemanticKITTI does not define."""
 
 
-def class_ids_from_raw(raw_labels, unknown="error"):
-    """Class ids 0..19, uint8 (N,), of raw labels as `.label` files hold them (any unsigned integer type (N,);
-    only the low 16 bits count). `unknown`: "error" raises UnknownLabelError, "ignore" gives class 0."""
+def class_ids_from_raw(raw_labels: np.ndarray, unknown: str = "error") -> np.ndarray:
+    """Class ids 0..19, uint8 (N,), of raw labels from a `.label` file: unsigned integers (N,), of which only the low 16
+    bits count. `unknown`: for ids that SemanticKITTI does not define "error" raises UnknownLabelError, "ignore" returns
+    class 0."""
     raw_ids = np.asarray(raw_labels).astype(np.uint32) & 0xFFFF
     class_ids = _CLASS_OF_RAW[raw_ids]
     is_unknown = class_ids == _UNKNOWN
@@ -111,6 +112,6 @@ def class_ids_from_raw(raw_labels, unknown="error"):
     return class_ids
 
 
-def raw_from_class_ids(class_ids):
-    """Raw ids, uint32 (N,), that class ids 0..19 (N,) are written as."""
+def raw_from_class_ids(class_ids: np.ndarray) -> np.ndarray:
+    """Raw ids, uint32 (N,), to write to a `.label` file for class ids 0..19 (N,)."""
     return _RAW_OF_CLASS[np.asarray(class_ids)]

@@ -27,7 +27,7 @@ class _Element:
 
 
 def read_ply(path: Path) -> np.ndarray:
-    """float32 (N, 4): x, y, z, intensity in the file's order. CloudFileError for a broken file or one without vertices."""
+    """float32 (N, 4): x, y, z, intensity in the file's order. CloudFileError if the file is broken."""
     data = path.read_bytes()
     encoding, elements, start = _read_header(path, data)
     skipped: list[_Element] = []

@@ -1,6 +1,6 @@
-"""From points to voxels and back: grids, point features, the voxel batch, reductions over the points of a voxel."""
+"""Voxels of points: the grid, features of points, batches of voxelised scans, reductions over the points of a voxel."""
 
-from pvd_core.voxels.batch import VoxelBatch, voxelise
+from pvd_core.voxels.batch import PointsInVoxels, VoxelBatch, voxelise
 from pvd_core.voxels.features import NUM_POINT_FEATURES, point_features
 from pvd_core.voxels.grid import CylindricalGrid
 from pvd_core.voxels.reductions import majority_labels, max_of_points
@@ -8,6 +8,7 @@ from pvd_core.voxels.reductions import majority_labels, max_of_points
 __all__ = [
     "NUM_POINT_FEATURES",
     "CylindricalGrid",
+    "PointsInVoxels",
     "VoxelBatch",
     "majority_labels",
     "max_of_points",

@@ -1,9 +1,11 @@
-"""One batch of scans on a grid: features per point, the distinct voxels, and the way from points to voxels.
+"""A batch of voxelised scans: features of the points, the occupied voxels, and the voxel of each point.
 
 P points of all scans, V voxels, F point features, B scans.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
@@ -11,25 +13,36 @@ from pvd_core.voxels.features import point_features
 from pvd_core.voxels.grid import CylindricalGrid
 
 
+class PointsInVoxels(Protocol):
+    """The part of a VoxelBatch that networks read; programs of fixed shapes have a batch of their own."""
+
+    @property
+    def point_features_PF(self) -> torch.Tensor: ...
+    @property
+    def point_to_voxel_P(self) -> torch.Tensor: ...
+    @property
+    def num_voxels(self) -> int: ...
+
+
 @dataclass(frozen=True)
 class VoxelBatch:
     point_features_PF: torch.Tensor  # float32 (P, 9)
     coords_V4: torch.Tensor  # int64 (V, 4): scan, rho, phi, z; sorted, distinct
     point_to_voxel_P: torch.Tensor  # int64 (P,)
-    num_points_V: torch.Tensor  # int64 (V,): points of each voxel, at least 1
+    num_points_V: torch.Tensor  # int64 (V,): number of points in each voxel, at least 1
     num_points_per_scan: tuple[int, ...]
     grid: CylindricalGrid
 
     @property
-    def batch_size(self):
+    def batch_size(self) -> int:
         return len(self.num_points_per_scan)
 
     @property
-    def num_voxels(self):
+    def num_voxels(self) -> int:
         return self.coords_V4.shape[0]
 
-    def scan(self, number):
-        """One scan as a VoxelBatch of its own."""
+    def scan(self, number: int) -> "VoxelBatch":
+        """Scan 0..B-1 as a batch of one scan."""
         if self.batch_size == 1:
             return self
         first_point = sum(self.num_points_per_scan[:number])
@@ -47,12 +60,12 @@ class VoxelBatch:
         )
 
 
-def voxelise(scans, grid):
-    """A VoxelBatch of `scans`, a list of B float32 tensors (P_b, 4): x, y, z in metres, intensity in 0..1; all finite.
+def voxelise(scans: Sequence[torch.Tensor], grid: CylindricalGrid) -> VoxelBatch:
+    """A VoxelBatch of `scans`, B float32 tensors (P_b, 4): x, y, z in metres, intensity in 0..1; all finite.
 
-    Scans may be empty. Voxels come sorted by scan, rho, phi, z.
+    Scans may be empty. The voxels are sorted by scan, rho, phi, z.
     """
-    points_P4 = torch.cat(list(scans)) if len(scans) != 1 else scans[0]
+    points_P4 = torch.cat(tuple(scans)) if len(scans) != 1 else scans[0]
     num_points = tuple(len(scan) for scan in scans)
     scan_of_point_P = torch.repeat_interleave(
         torch.arange(len(scans), device=points_P4.device), torch.tensor(num_points, device=points_P4.device)
@@ -76,14 +89,16 @@ def voxelise(scans, grid):
     )
 
 
-def _keys(scan_P, indices_P3, shape):
+def _keys(scan_P: torch.Tensor, indices_P3: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    """One integer for each cell, int64 (P,), in the order of scan, rho, phi, z."""
     keys_P = scan_P
     for axis, size in enumerate(shape):
         keys_P = keys_P * size + indices_P3[:, axis]
     return keys_P
 
 
-def _coords(keys_V, shape):
+def _coords(keys_V: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    """(scan, rho, phi, z) of `_keys`, int64 (V, 4)."""
     columns = []
     for size in reversed(shape):
         columns.append(keys_V % size)

@@ -1,22 +1,24 @@
 """The cylindrical grid of Cylinder3D: radius rho, azimuth phi, height z.
 
-P points. Bounds, cell sizes and the clamping of far points are those that the official data loader uses.
+P points. Bounds, cell sizes and the clamping of far points are those of the official data loader.
 """
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 
-# The official bound is this truncated pi; cell borders depend on it.
+# The official code bounds phi by this truncated pi; the borders of cells depend on it.
 _PHI_LIMIT = 3.1415926
 
 
 @dataclass(frozen=True)
 class CylindricalGrid:
-    """A grid of `shape` (rho, phi, z) cells over `rho_range` (metres), all azimuths, `z_range` (metres).
+    """`shape` cells along (rho, phi, z) over `rho_range` (metres), all azimuths and `z_range` (metres).
 
-    Points outside are not dropped: they are clamped into the border cells.
+    Points outside are not dropped: they belong to the nearest border cell. Raises ValueError for impossible settings.
     """
 
     shape: tuple[int, int, int] = (480, 360, 32)
@@ -24,8 +26,8 @@ class CylindricalGrid:
     z_range: tuple[float, float] = (-4.0, 2.0)
 
     @classmethod
-    def from_settings(cls, settings):
-        """A grid from a dictionary of any of its fields; ValueError says what does not fit."""
+    def from_settings(cls, settings: Mapping[str, Any]) -> "CylindricalGrid":
+        """A grid from a dictionary with some or all of its fields; ValueError names the one that does not fit."""
         known = [field.name for field in fields(cls)]
         for key, value in settings.items():
             if key not in known:
@@ -34,8 +36,8 @@ class CylindricalGrid:
                 raise ValueError(f"grid {key} is {value!r}: expected a list of numbers")
         return cls(**settings)
 
-    def __post_init__(self):
-        # Fields may come from YAML or JSON as lists; equality and hashing want tuples.
+    def __post_init__(self) -> None:
+        # YAML and JSON bring lists, which cannot be hashed.
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
         object.__setattr__(self, "rho_range", tuple(float(v) for v in self.rho_range))
         object.__setattr__(self, "z_range", tuple(float(v) for v in self.z_range))
@@ -49,46 +51,49 @@ class CylindricalGrid:
                 raise ValueError(f"grid {name} ({low}, {high}): the first must be below the second")
 
     @property
-    def minimum(self):
+    def minimum(self) -> tuple[float, float, float]:
         """Lowest (rho, phi, z) of the grid: metres, radians, metres."""
         return (self.rho_range[0], -_PHI_LIMIT, self.z_range[0])
 
     @property
-    def maximum(self):
+    def maximum(self) -> tuple[float, float, float]:
+        """Highest (rho, phi, z) of the grid: metres, radians, metres."""
         return (self.rho_range[1], _PHI_LIMIT, self.z_range[1])
 
     @property
-    def cell_size(self):
-        """Cell edges (metres, radians, metres): the range over size - 1, as in the official code, so that the
-        last index of an axis holds clamped points only."""
-        return tuple(
+    def cell_size(self) -> tuple[float, float, float]:
+        """Size of a cell along (rho, phi, z): metres, radians, metres. As in the official code it is the range divided
+        by the number of cells minus one, so the last cell of an axis holds only points at or beyond the maximum."""
+        rho, phi, z = (
             (high - low) / (size - 1) for low, high, size in zip(self.minimum, self.maximum, self.shape, strict=True)
         )
+        return rho, phi, z
 
-    def cylindrical(self, points_P3):
-        """(rho, phi, z) of x, y, z in metres: float32 (P, 3)."""
+    def cylindrical(self, points_P3: torch.Tensor) -> torch.Tensor:
+        """(rho, phi, z), float32 (P, 3) in metres, radians, metres, of points that begin with x, y, z in metres."""
         x, y, z = points_P3[:, 0], points_P3[:, 1], points_P3[:, 2]
         return torch.stack((torch.sqrt(x * x + y * y), torch.atan2(y, x), z), dim=1)
 
-    def indices(self, cylindrical_P3):
-        """Cell (rho, phi, z) of each point, int64 (P, 3). float64 inside: cell borders must fall where the official
-        code puts them."""
+    def indices(self, cylindrical_P3: torch.Tensor) -> torch.Tensor:
+        """Index of each point's cell along (rho, phi, z), int64 (P, 3). Computed in float64, because the borders of
+        cells must lie exactly where the official code puts them."""
         minimum, maximum, cell = _tensors(self, cylindrical_P3.device)
         position = cylindrical_P3.double().clamp(minimum, maximum) - minimum
         return torch.floor(position / cell).long()
 
-    def centres(self, indices_P3):
-        """Cell centres (rho, phi, z), float64 (P, 3)."""
+    def centres(self, indices_P3: torch.Tensor) -> torch.Tensor:
+        """Centres (rho, phi, z) of the cells with these indices, float64 (P, 3)."""
         minimum, _, cell = _tensors(self, indices_P3.device)
         return (indices_P3.double() + 0.5) * cell + minimum
 
 
 @functools.lru_cache(maxsize=64)
-def _tensors(grid, device):
-    """(minimum, maximum, cell size) of a grid, float64 (3,) each. Kept: copying them to a GPU waits for it."""
-    # Tensors that are born in inference mode could not take part in training later.
+def _tensors(grid: CylindricalGrid, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """(minimum, maximum, cell size) of a grid, float64 (3,) each. Cached, because a copy to the GPU waits for it."""
+    # Tensors created in inference mode could not be used in training later.
     with torch.inference_mode(False):
-        return tuple(
+        minimum, maximum, cell_size = (
             torch.tensor(values, dtype=torch.float64, device=device)
             for values in (grid.minimum, grid.maximum, grid.cell_size)
         )
+    return minimum, maximum, cell_size

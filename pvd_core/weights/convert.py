@@ -1,14 +1,16 @@
-"""Official Cylinder3D and PVKD checkpoints -> our weights (spec 1.8-1.10).
+"""Converts official checkpoints of Cylinder3D and PVKD to our weights.
 
-Every width is read from tensor shapes. Convolution weights become (K, C_in, C_out). With `as_trained` kernels the nine
-slices that spconv 1.x really used are kept; the other eighteen of a decoder's third convolution may be NaN.
+The widths of the network are read from the tensors' shapes. Convolution weights become (K, C_in, C_out), K kernel taps.
+With `as_trained` kernels a decoder's third convolution keeps the nine of 27 taps that spconv 1.x really used; in the
+checkpoint the others may be NaN.
 """
 
 import math
 import pickle
 import re
-from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -22,7 +24,7 @@ LAYOUTS = ("spconv1", "spconv2")
 _POINT = "cylinder_3d_generator."
 _SPARSE = "cylinder_3d_spconv_seg."
 
-# Official names of a block's layers -> ours; the norm of `conv1` is `bn0` in residual blocks, `bn1` in up-blocks.
+# Official names of a block's layers -> ours. The norm of `conv1` is `bn0` in residual blocks and `bn1` in up-blocks.
 _BRANCHES = {
     "conv1": "branch_a.0.conv", "bn0": "branch_a.0.norm", "conv1_2": "branch_a.1.conv", "bn0_2": "branch_a.1.norm",
     "conv2": "branch_b.0.conv", "bn1": "branch_b.0.norm", "conv3": "branch_b.1.conv", "bn2": "branch_b.1.norm",
@@ -37,9 +39,10 @@ _CONTEXT = {
 }  # fmt: skip
 
 
-def convert_checkpoint(source, destination, layout, kernels):
-    """Writes the official checkpoint `source` as weights `destination`; returns the facts written. WeightsError for a
-    file that is no such checkpoint."""
+def convert_checkpoint(source: str | Path, destination: str | Path, layout: str, kernels: str) -> dict[str, Any]:
+    """Converts the official checkpoint `source` to the weights file `destination` and returns the facts written into
+    it. `layout`: one of LAYOUTS, in which spconv stored the weights; `kernels`: one of KERNEL_PLANS. WeightsError if
+    `source` is no such checkpoint."""
     state, settings = converted_state(read_checkpoint(source), layout, kernels, str(source))
     model = build_model(settings)
     load_state(model, state, source=str(source))
@@ -48,8 +51,9 @@ def convert_checkpoint(source, destination, layout, kernels):
     return {**facts, "model": settings}
 
 
-def read_checkpoint(path):
-    """The state_dict in a pickled checkpoint, read without running code; a wrapping dictionary is looked through."""
+def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
+    """The state_dict of a pickled checkpoint, also if it is an entry of a dictionary. No code in the file is run.
+    Raises WeightsError."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
@@ -64,11 +68,14 @@ def read_checkpoint(path):
             state = state[wrapper]
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise WeightsError(f"checkpoint {path}: expected a dictionary of tensors, found {type(state).__name__}")
-    return OrderedDict(state)
+    return state
 
 
-def converted_state(official, layout, kernels, source="checkpoint"):
-    """(our state_dict, settings for build_model) of an official state_dict."""
+def converted_state(
+    official: Mapping[str, torch.Tensor], layout: str, kernels: str, source: str = "checkpoint"
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """(our state_dict, settings for build_model) from an official state_dict. WeightsError, which names `source`, if it
+    is of another network."""
     if layout not in LAYOUTS:
         raise WeightsError(f"layout {layout!r}: expected one of {', '.join(LAYOUTS)}")
     if kernels not in KERNEL_PLANS:
@@ -85,7 +92,8 @@ def converted_state(official, layout, kernels, source="checkpoint"):
     return state, _settings(state, kernels, source)
 
 
-def _our_name(name):
+def _our_name(name: str) -> str | None:
+    """Our name of an official tensor; None if Cylinder3D has no such tensor."""
     if name.startswith(_POINT):
         return _point_name(name[len(_POINT) :])
     if not name.startswith(_SPARSE):
@@ -105,7 +113,7 @@ def _our_name(name):
     return None
 
 
-def _point_name(name):
+def _point_name(name: str) -> str | None:
     if name.startswith("fea_compression.0."):
         return "voxel_compress.linear." + name.rpartition(".")[2]
     match = re.fullmatch(r"PPmodel\.(\d+)\.(\w+)", name)
@@ -120,20 +128,20 @@ def _point_name(name):
     return None if part == 2 else f"point_mlp.layers.{layer}.{('linear', 'norm')[part]}.{field}"
 
 
-def _used_taps(our_name, kernels):
-    """Taps to keep: the first nine of a decoder's third convolution as trained, else all (None)."""
+def _used_taps(our_name: str, kernels: str) -> int | None:
+    """How many taps to keep: the first nine of a decoder's third convolution as trained; None: all."""
     is_third = re.fullmatch(r"backbone\.decoder\.\d\.post\.2\.conv\.weight", our_name)
     return math.prod(KERNEL_PLANS[kernels].decoder[2]) if is_third else None
 
 
-def _convolution_weight(tensor, layout, used_taps):
+def _convolution_weight(tensor: torch.Tensor, layout: str, used_taps: int | None) -> torch.Tensor:
     if layout == "spconv2":
         tensor = tensor.permute(1, 2, 3, 4, 0)
     return tensor.reshape(-1, *tensor.shape[3:])[:used_taps].contiguous()
 
 
-def _settings(state, kernels, source):
-    def tensor(name):
+def _settings(state: Mapping[str, torch.Tensor], kernels: str, source: str) -> dict[str, Any]:
+    def tensor(name: str) -> torch.Tensor:
         if name not in state:
             raise WeightsError(f"{source}: no tensor for {name}; expected an official Cylinder3D checkpoint")
         return state[name]

@@ -1,31 +1,35 @@
-"""Weights on disk: safetensors, with the facts of the model as JSON in the header.
+"""Weights files: safetensors with facts about the model as JSON in the header.
 
-Loading is strict and runs no code: every tensor, every shape, every value finite.
+Loading is strict and runs no code: every tensor must be there, with its shape and finite values.
 """
 
 import json
 import struct
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import nn
 
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.files import written_atomically
 from pvd_core.models.build import build_model, model_facts
+from pvd_core.models.cylinder3d import Cylinder3D
 
 _HEADER_KEY = "pvd"
 _MAX_LISTED = 8
 
 
 class WeightsError(UserError):
-    """Weights that cannot be read or do not fit."""
+    """Weights that cannot be read or do not fit the network."""
 
 
-def save_weights(path, model, facts=None):
-    """Writes the state of `model` to `path`, whole or not at all. `facts` (JSON-able: training data, commit, ...) are
-    kept beside what `build_model` needs."""
+def save_weights(path: str | Path, model: Cylinder3D, facts: Mapping[str, Any] | None = None) -> None:
+    """Writes the state of `model` to `path`, whole or not at all. The header holds the settings for `build_model` and
+    `facts`, such as training data and commit, which must be JSON-serialisable. Raises UserError if it cannot write."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     header = {_HEADER_KEY: json.dumps({**(facts or {}), "model": model_facts(model)})}
     with written_atomically(path) as temporary:
@@ -35,23 +39,24 @@ def save_weights(path, model, facts=None):
             raise OSError(str(error)) from error
 
 
-def load_model(path, device="cpu"):
-    """(network in evaluation mode on `device`, facts) of a file that `save_weights` wrote; WeightsError says what does
-    not fit."""
+def load_model(path: str | Path, device: str | torch.device = "cpu") -> tuple[Cylinder3D, dict[str, Any]]:
+    """(network in evaluation mode on `device`, facts) from a file that `save_weights` wrote. Raises WeightsError."""
     facts, state = _read(Path(path))
     model = build_model(facts["model"])
     load_state(model, state, source=str(path))
     return model.to(device).eval(), facts
 
 
-def read_facts(path):
-    """The facts in the header of a weights file; the tensors stay on disk."""
-    with _opened(Path(path)) as file:
+def read_facts(path: str | Path) -> dict[str, Any]:
+    """The facts in the header of a weights file, without reading its tensors. Raises WeightsError."""
+    path = Path(path)
+    with _opened(path) as file:
         return _facts(file, path)
 
 
-def load_state(model, state, source):
-    """Puts the tensors of `state` into `model`, strictly."""
+def load_state(model: nn.Module, state: Mapping[str, torch.Tensor], source: str) -> None:
+    """Loads `state` into `model`. WeightsError, which names `source`, lists tensors that are missing or unexpected or
+    have another shape or values that are not finite."""
     expected = model.state_dict()
     problems = [f"missing {name} {_shape(expected[name])}" for name in expected if name not in state]
     problems += [f"unexpected {name} {_shape(state[name])}" for name in state if name not in expected]
@@ -69,13 +74,13 @@ def load_state(model, state, source):
     model.load_state_dict(state)
 
 
-def _read(path):
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     with _opened(path) as file:
         facts = _facts(file, path)
         return facts, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
 
 
-def _opened(path):
+def _opened(path: Path) -> safe_open:
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
         raise WeightsError(f"weights {path}: {what}; expected a .safetensors file")
@@ -88,7 +93,7 @@ def _opened(path):
         ) from error
 
 
-def _facts(file, path):
+def _facts(file: safe_open, path: Path) -> dict[str, Any]:
     header = (file.metadata() or {}).get(_HEADER_KEY)
     try:
         facts = json.loads(header or "")
@@ -101,5 +106,5 @@ def _facts(file, path):
     return facts
 
 
-def _shape(tensor):
+def _shape(tensor: torch.Tensor) -> str:
     return "x".join(map(str, tensor.shape)) or "scalar"
