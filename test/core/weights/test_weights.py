@@ -95,7 +95,7 @@ def test_a_failed_write_keeps_the_old_file(saved, monkeypatch):
     def full_disk(*_args, **_keywords):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pvd_core.weights.save_file", full_disk)
+    monkeypatch.setattr("pvd_core.weights.store.save_file", full_disk)
     with pytest.raises(Exception, match="No space left"):
         save_weights(path, build_model(SETTINGS))
 
