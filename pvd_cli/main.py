@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from collections.abc import Sequence
 
 import typer
 
@@ -57,13 +58,13 @@ for _command in COMMANDS:
     app.command(_command.__name__.replace("_", "-"))(_command)
 
 
-def main():
+def main() -> None:
     # Stopped by `timeout`, a container or CI: unwinds like Ctrl-C, so that half-written files are removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     sys.exit(run(sys.argv[1:]))
 
 
-def run(arguments):
+def run(arguments: Sequence[str]) -> int:
     """Runs one command line, without the program's name; returns its exit code."""
     command = typer.main.get_command(app)
     try:

@@ -15,7 +15,7 @@ class Finding:
     """True where scans cannot be labelled without it."""
 
 
-def installed_version(package):
+def installed_version(package: str) -> str | None:
     """Version of an installed package, or None."""
     try:
         return metadata.version(package)

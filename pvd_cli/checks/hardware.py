@@ -12,19 +12,19 @@ from pvd_core.borders.wording import counted
 _LEAST_FREE_GB = 5
 
 
-def check_python():
+def check_python() -> list[Finding]:
     version = platform.python_version()
     is_fit = (3, 10) <= sys.version_info[:2] <= (3, 13)
     remedy = "" if is_fit else "use Python 3.10 to 3.13"
     return [Finding("python", is_fit, f"{version} at {sys.executable}", remedy, is_needed=True)]
 
 
-def check_torch():
+def check_torch() -> list[Finding]:
     try:
         import torch
     except (ImportError, OSError) as error:
         return [Finding("torch", False, f"does not import: {error}", "pip install torch", is_needed=True)]
-    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = f"{counted(torch.get_num_threads(), 'thread')} on {counted(num_cores, 'usable core')} ({_cpu_name()})"
     return [
         Finding("torch", True, torch.__version__, is_needed=True),
@@ -33,7 +33,7 @@ def check_torch():
     ]
 
 
-def check_gpu():
+def check_gpu() -> list[Finding]:
     import torch
 
     if not torch.cuda.is_available():
@@ -50,7 +50,7 @@ def check_gpu():
     return [Finding("gpu", True, f"{found}, CUDA {torch.version.cuda}"), _spconv(True), _triton(True)]
 
 
-def check_disk():
+def check_disk() -> list[Finding]:
     free_gb = shutil.disk_usage(Path.cwd()).free / 1e9
     is_enough = free_gb >= _LEAST_FREE_GB
     remedy = "" if is_enough else f"free some: simulated drives and bags want {_LEAST_FREE_GB} GB"
@@ -58,7 +58,7 @@ def check_disk():
 
 
 def _bf16_on_cpu():
-    from pvd_core import onednn
+    from pvd_core.runtime import onednn
     from pvd_core.runtime.precision import bf16_flags
 
     remedy = "precision auto takes fp32 here"

@@ -19,7 +19,7 @@ _IMPORT_TIMEOUT_S = 60
 _MISSING_LIBRARY = re.compile(r"(lib\S+?): cannot open shared object file")
 
 
-def check_ros():
+def check_ros() -> list[Finding]:
     """Imports in a process of their own: a broken ROS may end the interpreter."""
     script = (
         "import rclpy, sensor_msgs.msg, diagnostic_msgs.msg, visualization_msgs.msg\n"
@@ -36,12 +36,12 @@ def check_ros():
     return [Finding("ros 2", False, f"the node cannot run: {_last_line(output)}", remedy)]
 
 
-def check_simulator():
+def check_simulator() -> list[Finding]:
     script = "from embreex.rtcore_scene import EmbreeScene; import importlib.metadata as m; print(m.version('embreex'))"
     return [_imported("embreex", script, "no simulated drives", "sim")]
 
 
-def check_window():
+def check_window() -> list[Finding]:
     script = "import open3d; print(open3d.__version__)"
     return [_imported("open3d", script, "no window of `pvd view`, pictures work", "view")]
 
@@ -60,7 +60,7 @@ def _imported(name, script, without, extra):
     return Finding(name, False, f"does not import: {_last_line(output)}", f"pip install 'pvd_ros[{extra}]' anew")
 
 
-def check_packages():
+def check_packages() -> list[Finding]:
     return [_package(name, *facts) for name, facts in _PACKAGES.items()]
 
 
@@ -83,4 +83,3 @@ def _runs(script):
 
 def _last_line(text):
     return (text.strip().splitlines() or ["ended without a message"])[-1]
-

@@ -5,7 +5,7 @@ from pvd_core import default_weights
 from pvd_core.borders.errors import UserError
 
 
-def check_weights():
+def check_weights() -> list[Finding]:
     path = default_weights()
     try:
         from pvd_core.weights import read_facts

@@ -1,5 +1,6 @@
 """A ROS domain that no other demo on this machine uses meanwhile."""
 
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from pvd_core.borders.errors import UserError
@@ -10,7 +11,7 @@ _DOMAINS = range(215, 233)
 
 
 @contextmanager
-def free_domain():
+def free_domain() -> Iterator[int]:
     """Its number, held by a lock file until the block ends."""
     with ExitStack() as held:
         yield (

@@ -27,7 +27,7 @@ class Drive:
     """Stamp in the bag in ns -> .label file with the truth; empty where the truth is not known."""
 
 
-def prepare_folder(out):
+def prepare_folder(out: Path) -> Path:
     """The folder for results, empty but for a marker; an earlier demo's results are removed, nothing else ever is."""
     try:
         if out.exists() and any(out.iterdir()):
@@ -41,7 +41,7 @@ def prepare_folder(out):
     return out
 
 
-def given_drive(bag, topic, out):
+def given_drive(bag: Path, topic: str | None, out: Path) -> Drive:
     """A bag of the user's; its topic is checked now rather than after the node has started."""
     from pvd_ros.bags.reader import cloud_topic, open_bag
 
@@ -57,7 +57,7 @@ def given_drive(bag, topic, out):
     return Drive(bag, topic, num_clouds)
 
 
-def simulated_drive(out, seconds, topic):
+def simulated_drive(out: Path, seconds: float, topic: str | None) -> Drive:
     """A new drive at 10 Hz, as a bag and with its truth, below `out`."""
     with optional_packages("sim", "simulating a drive (or give one with --bag)"):
         from training.simulate.dataset import write_dataset

@@ -82,8 +82,9 @@ def _ros_environment():
 class _NodeWatch:
     """Listens to the node's diagnostics: `counts` are its latest counters, `num_reports` how many came."""
 
-    def __init__(self):
-        self.counts, self.num_reports = {}, 0
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        self.num_reports = 0
 
     def __enter__(self):
         import rclpy
@@ -104,7 +105,7 @@ class _NodeWatch:
         self._node.destroy_node()
         self._session.__exit__(*exception)
 
-    def listen(self, seconds):
+    def listen(self, seconds: float) -> None:
         """Handles what comes within that time."""
         self._executor.spin_once(timeout_sec=seconds)
 
@@ -118,7 +119,8 @@ class _NodeWatch:
 
 def _watch_until_done(watch, children, player, num_clouds):
     """Shows progress until the player has ended and the node's counters stand still."""
-    last_counts, last_change, quiet_reports, last_report = {}, time.monotonic(), 0, 0
+    last_counts: dict[str, int] = {}
+    last_change, quiet_reports, last_report = time.monotonic(), 0, 0
     with Steps("playing", "clouds") as steps:
         while not (player.has_ended and quiet_reports >= _QUIET_REPORTS):
             for child in children:

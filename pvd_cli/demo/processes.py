@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import IO
 
 from pvd_core.borders.errors import UserError
 
@@ -17,13 +19,16 @@ _GRACE_S = 10
 class Child:
     """`python -m MODULE ARGUMENTS...`, its output in a log file. A context manager: leaving it ends the process."""
 
-    def __init__(self, name, module, arguments, environment, log):
+    def __init__(
+        self, name: str, module: str, arguments: Iterable[object], environment: Mapping[str, str], log: str | Path
+    ) -> None:
         self.name, self.log = name, Path(log)
         self._command = [sys.executable, "-m", module, *map(str, arguments)]
         self._environment = {**os.environ, **environment, "PYTHONUNBUFFERED": "1"}
-        self._log_file = self._process = None
+        self._log_file: IO[bytes] | None = None
+        self._started: subprocess.Popen | None = None
 
-    def __enter__(self):
+    def __enter__(self) -> "Child":
         try:
             # A signal while the process starts would leave it running: nobody holds it yet.
             with _signals_deferred():
@@ -33,10 +38,15 @@ class Child:
             raise
         return self
 
+    @property
+    def _process(self) -> subprocess.Popen:
+        assert self._started is not None, "used before it was entered"
+        return self._started
+
     def _start(self):
         self._log_file = self.log.open("wb")
         # A session of its own: Ctrl-C reaches the demo alone, which then ends the children in order.
-        self._process = subprocess.Popen(
+        self._started = subprocess.Popen(
             self._command,
             env=self._environment,
             stdin=subprocess.DEVNULL,
@@ -45,8 +55,8 @@ class Child:
             start_new_session=True,
         )
 
-    def __exit__(self, *exception):
-        if self._process is not None and self._process.poll() is None:
+    def __exit__(self, *exception: object) -> None:
+        if self._started is not None and self._process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGTERM)
             try:
@@ -58,15 +68,15 @@ class Child:
             self._log_file.close()
 
     @property
-    def has_ended(self):
+    def has_ended(self) -> bool:
         return self._process.poll() is not None
 
-    def check_alive(self):
+    def check_alive(self) -> None:
         """Raises UserError with the last lines of the log where the process has ended with an error."""
         if self._process.poll():
             raise UserError(f"the {self.name} ended with exit code {self._process.returncode}: {self._last_lines()}")
 
-    def wait_for_output(self, text, timeout_s):
+    def wait_for_output(self, text: str, timeout_s: float) -> None:
         """Returns when `text` is in the log; UserError when the process ends before or the time is over."""
         deadline = time.monotonic() + timeout_s
         while text not in self.log.read_text(errors="replace"):
@@ -75,7 +85,7 @@ class Child:
                 raise UserError(f"the {self.name} {why}: {self._last_lines()}")
             time.sleep(_POLL_S)
 
-    def finish(self, timeout_s):
+    def finish(self, timeout_s: float) -> None:
         """Asks the process to end in its own order and waits; UserError where it does not or ends with an error."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGINT)
@@ -102,5 +112,5 @@ def _signals_deferred():
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        for number in came:
-            signal.raise_signal(number)
+        for late in came:
+            signal.raise_signal(late)

@@ -1,9 +1,13 @@
 """What came out of the demo: accuracy against the truth, a picture, a report, tables."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from pvd_cli.demo.drive import Drive
+from pvd_cli.demo.run import LabelledDrive
 from pvd_cli.tables import print_iou, print_latency
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.files import written_atomically
@@ -14,7 +18,7 @@ from pvd_ros.bags.types import stamp_of
 from training.judge.metrics import ConfusionMatrix
 
 
-def judge(drive, run):
+def judge(drive: Drive, run: LabelledDrive) -> ConfusionMatrix | None:
     """ConfusionMatrix of the recorded labels against the truth, clouds matched by stamp; None without a truth."""
     if not drive.label_path_of_stamp:
         return None
@@ -25,7 +29,7 @@ def judge(drive, run):
     return scores
 
 
-def write_picture(drive, run, out):
+def write_picture(drive: Drive, run: LabelledDrive, out: Path) -> Path | None:
     """A bird's-eye PNG of the recorded cloud in the middle of the drive; its path, or None where none was recorded."""
     from pvd_cli.picture import save_prediction_picture
 
@@ -41,7 +45,7 @@ def write_picture(drive, run, out):
     return path
 
 
-def write_report(run, scores, picture, out):
+def write_report(run: LabelledDrive, scores: ConfusionMatrix | None, picture: Path | None, out: Path) -> dict[str, Any]:
     """Writes and returns report.json's content."""
     counts = run.counts
     report = {
@@ -72,7 +76,7 @@ def write_report(run, scores, picture, out):
     return report
 
 
-def print_results(report, scores):
+def print_results(report: dict[str, Any], scores: ConfusionMatrix | None) -> None:
     """Tables and paths; UserError where not one cloud was labelled."""
     print()
     print_latency(report["latency_ms"], "Latency of the node" if report["node"] else "Time to label a cloud")
