@@ -19,13 +19,11 @@ def count_classes(folder: ScanFolder, indices: Iterable[int]) -> np.ndarray:
     return counts
 
 
-def class_weights(counts: np.ndarray, preset: str) -> torch.Tensor | None:
+def class_weights(counts: np.ndarray, preset: str) -> torch.Tensor:
     """float32 (20,): (largest count / count) ** (1/2 or 1/3); 1 for class 0 and for classes without points.
 
-    `counts`: int64 (20,), as `count_classes` gives them. `preset`: "sqrt" or "cuberoot"; None is returned for "none".
+    `counts`: int64 (20,), as `count_classes` gives them. `preset`: "sqrt" or "cuberoot".
     """
-    if preset == "none":
-        return None
     labelled = counts.astype(np.float64)
     labelled[0] = 0
     weights = np.ones(NUM_CLASSES)

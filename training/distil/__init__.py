@@ -1,1 +1,1 @@
-"""What a student learns from a teacher, and how the teacher's outputs are had."""
+"""Distillation: the objective of a student that learns from a teacher, and where the teacher's outputs come from."""

@@ -1,6 +1,7 @@
 """Settings of distillation: which teacher, which method, with which coefficients."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.settings import filled
@@ -13,20 +14,21 @@ class DistillationConfig:
     """Weights file of the teacher."""
     method: str = "pvd"
     settings: dict = field(default_factory=dict)
-    """Any field of the method's own settings; the rest are the paper's for 'backbone'."""
+    """Fields of the method's own config. Those left out have the paper's value for 'backbone'."""
     backbone: str = "cylinder3d"
-    """Whose coefficients of the paper's table are the defaults."""
+    """Network of the paper's table 4 whose coefficients are the defaults."""
     cache: str | None = None
-    """Folder that keeps the teacher's outputs on scans that come again, which needs 'scan_versions'; null: the teacher
-    is asked at every step."""
+    """Folder that keeps the teacher's outputs for scans that come again, which needs 'scan_versions'; null: the teacher
+    runs at every step."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, choices in (("method", METHODS), ("backbone", PAPER_COEFFICIENTS)):
             if getattr(self, name) not in choices:
                 raise UserError(f"distillation.{name} is {getattr(self, name)!r}: expected one of {', '.join(choices)}")
         self.method_config()
 
-    def method_config(self):
-        """The method's config: the paper's coefficients, then 'settings'."""
+    def method_config(self) -> Any:
+        """The method's config, such as a PVDConfig: the paper's coefficients with 'settings' laid over them. UserError
+        for a setting that the method does not have."""
         settings = {**PAPER_COEFFICIENTS[self.backbone].get(self.method, {}), **self.settings}
         return filled(METHODS[self.method][1], settings, "distillation.settings.")

@@ -1,7 +1,10 @@
-"""A student that learns from a teacher: the frozen teacher, and the objective of both.
+"""A student that learns from a teacher: loading the frozen teacher, and the objective of the student.
 
-The teacher sees the same voxels as the student, in evaluation mode and without gradients.
+The teacher gets the same voxels as the student, in evaluation mode and without gradients.
 """
+
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -10,14 +13,56 @@ from torch import nn
 from pvd_core.borders.errors import UserError
 from pvd_core.losses.distillation import Channels, DistillationPair, needs_points
 from pvd_core.losses.methods import METHODS
+from pvd_core.models import Cylinder3D
+from pvd_core.models.output import SegmentationOutput
+from pvd_core.sparse import Sites
+from pvd_core.voxels import VoxelBatch
 from pvd_core.weights import load_model
+from training.data.batches import TrainingBatch
+from training.distil.config import DistillationConfig
+from training.distil.teacher_cache import TeacherCache
 
 # Keeps what a method draws apart from the other uses of the seed.
 _DRAWS = 2
 
 
-def load_teacher(path, student, device):
-    """The frozen teacher for `student`; UserError where the two do not fit together."""
+class Method(Protocol):
+    """One of `pvd_core.losses.methods`: the losses between the outputs of student and teacher."""
+
+    config: Any
+
+    def __call__(self, pair: DistillationPair) -> dict[str, torch.Tensor]:
+        """{term: scalar loss}."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """That of its learnable parts."""
+        ...
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> object:
+        """Restores what `state_dict` gave."""
+        ...
+
+
+class Supervised(Protocol):
+    """The objective that learns from labels, SegmentationObjective: the student and its losses."""
+
+    model: Cylinder3D
+    class_weights: torch.Tensor | None
+
+    def outputs(
+        self, batch: TrainingBatch, with_points: bool = False, sites: Sites | None = None
+    ) -> SegmentationOutput:
+        """The student's output."""
+        ...
+
+    def terms(self, output: SegmentationOutput, batch: TrainingBatch) -> dict[str, torch.Tensor]:
+        """{term: scalar loss}."""
+        ...
+
+
+def load_teacher(path: str | Path, student: Cylinder3D, device: torch.device | str) -> Cylinder3D:
+    """The frozen teacher for `student`; UserError where its classes or grid are not those of the student."""
     teacher, _facts = load_model(path, device)
     for what, of_teacher, of_student in (
         ("classes", teacher.config.num_classes, student.config.num_classes),
@@ -31,8 +76,9 @@ def load_teacher(path, student, device):
     return teacher.requires_grad_(False)
 
 
-def build_method(config, student, teacher):
-    """The distillation method of a DistillationConfig between two networks."""
+def build_method(config: DistillationConfig, student: Cylinder3D, teacher: Cylinder3D) -> Method:
+    """The distillation method of `config` between two networks. UserError for a method that needs point outputs where
+    one of the networks has no point refinement."""
     method_class, _ = METHODS[config.method]
     method_config = config.method_config()
     if needs_points(method_config):
@@ -46,33 +92,43 @@ def build_method(config, student, teacher):
 
 
 class DistillationObjective(nn.Module):
-    """The supervised objective of the student plus the terms of a method: TrainingBatch -> {term: scalar loss}."""
+    """The losses of the student, from labels and from the teacher: TrainingBatch -> {term: scalar loss}."""
 
-    def __init__(self, supervised, method, teacher, seed, cache=None):
-        """`cache`: a TeacherCache, or None to ask the teacher at every step."""
+    def __init__(
+        self,
+        supervised: Supervised,
+        method: Method,
+        teacher: Cylinder3D,
+        seed: int,
+        cache: TeacherCache | None = None,
+    ) -> None:
+        """`cache`: None runs the teacher at every step."""
         super().__init__()
         self.supervised, self.method, self.seed, self.cache = supervised, method, seed, cache
         self._with_points = needs_points(method.config)
-        # In a tuple, so that the teacher is no part of this module: it is neither trained, saved nor put in training
-        # mode.
+        # In a tuple, so that the teacher is no submodule: it is not trained, saved or put into training mode.
         self._teacher = (teacher,)
 
     @property
-    def teacher(self):
+    def teacher(self) -> Cylinder3D:
+        """The frozen network."""
         return self._teacher[0]
 
-    def teacher_output(self, batch, sites=None):
-        """SegmentationOutput of the teacher. `sites`: those of the batch's voxels, where they are there already."""
+    def teacher_output(self, batch: TrainingBatch, sites: Sites | None = None) -> SegmentationOutput:
+        """The teacher's output for a batch. `sites`: those of the batch's voxels, if they have been built already."""
         if self.cache is None:
-            return self._ask(batch.voxels, sites)
-        return self.cache.output(batch, lambda voxels: self._ask(voxels, sites if voxels is batch.voxels else None))
+            return self._run_teacher(batch.voxels, sites)
+        return self.cache.output(
+            batch, lambda voxels: self._run_teacher(voxels, sites if voxels is batch.voxels else None)
+        )
 
     @torch.no_grad()
-    def _ask(self, voxels, sites):
+    def _run_teacher(self, voxels: VoxelBatch, sites: Sites | None) -> SegmentationOutput:
         return self.teacher(voxels, with_points=self._with_points, sites=sites)
 
-    def forward(self, batch):
-        # Both networks see the same voxels, so one of them makes the kernel maps.
+    def forward(self, batch: TrainingBatch) -> dict[str, torch.Tensor]:
+        """{term: scalar loss}, each already times its factor; their sum is what is minimised."""
+        # Both networks see the same voxels, so they share one set of kernel maps.
         sites = self.supervised.model.sites_of(batch.voxels)
         student = self.supervised.outputs(batch, with_points=self._with_points, sites=sites)
         teacher = self.teacher_output(batch, sites)
@@ -92,12 +148,12 @@ class DistillationObjective(nn.Module):
             return {**self.supervised.terms(student, batch), **self.method(pair)}
 
 
-def _generator(seed, batch_number, *scan):
-    """What a method draws at random is a function of the seed, the batch and, where it is for one scan, the scan's
-    number in it: a resumed run, or one with other ranks, draws the same."""
+def _generator(seed: int, batch_number: int, *scan: int) -> torch.Generator:
+    """Source of what a method draws at random for a batch or, with `scan`, for one scan by its number in the batch. A
+    resumed run, or one with another number of ranks, draws the same."""
     (state,) = np.random.SeedSequence((seed, _DRAWS, batch_number, *scan)).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(state >> np.uint64(1)))
 
 
-def _channels(network):
+def _channels(network: Cylinder3D) -> Channels:
     return Channels(voxel_features=4 * network.config.width, classes=network.config.num_classes)

@@ -1,14 +1,16 @@
-"""Teacher's outputs kept on disk: a scan that comes again as it was is not shown to the teacher a second time.
+"""The teacher's outputs, kept on disk: for a scan that comes again unchanged the teacher does not run a second time.
 
-A file holds what the distillation method reads of the teacher on one scan. It is named by a digest of the points, in a
-folder named by a digest of all else that the outputs depend on. So other data, another augmentation or other weights
-find nothing that is not theirs.
+A file holds the outputs for one scan that the distillation method reads. It is named by a digest of the points, and its
+folder by a digest of all else that the outputs depend on. So other data, another augmentation or other weights never
+find a file that is not theirs.
 """
 
 import hashlib
 import json
 import shutil
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -17,21 +19,33 @@ from safetensors.torch import load_file, save
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.files import write_atomically, written_atomically
 from pvd_core.models.output import SegmentationOutput
+from pvd_core.voxels import VoxelBatch
+from training.data.batches import TrainingBatch
 
-# Changes when the same teacher would give other outputs, or files hold something else.
+# To be raised when the same teacher gives other outputs, or when files hold something else.
 _FORMAT = 1
 _REQUIRED = ("voxel_logits_VC", "voxel_features_VE")
 
 
 class TeacherCache:
-    """Outputs of the teacher with the weights file `teacher` that computes in `precision` on `device`.
+    """Outputs of the teacher whose weights file is `teacher`, computed in `precision` on `device`.
 
-    `fields`: names of SegmentationOutput's fields that are kept, in the type that they were computed in, so that what
-    is read is what was computed, to the bit. `num_examples`: scans times versions, for what `note(text)` says. Where
-    nothing more can be written, as on a full disk, this says so once and outputs are computed again each time.
+    `fields`: names of the fields of SegmentationOutput that are kept. They keep the type that they were computed in, so
+    that what is read equals what was computed, to the bit. `num_examples`: scans times versions, from which the size of
+    the whole cache is estimated. `note(text)` shows a line to the user. When a file cannot be written, as on a full
+    disk, a note says so once, and from then on missing outputs are computed each time.
     """
 
-    def __init__(self, folder, teacher, fields, precision, device, num_examples, note):
+    def __init__(
+        self,
+        folder: str | Path,
+        teacher: str | Path,
+        fields: Iterable[str],
+        precision: str,
+        device: torch.device,
+        num_examples: int,
+        note: Callable[[str], object],
+    ) -> None:
         self.fields = tuple(sorted(fields))
         about = {
             "format": _FORMAT,
@@ -47,17 +61,19 @@ class TeacherCache:
             with written_atomically(self.folder / "about.json") as temporary:
                 temporary.write_text(json.dumps({**about, "file": str(teacher)}, indent=2))
 
-    def output(self, batch, compute):
-        """SegmentationOutput, with None for fields that are not kept, of a TrainingBatch; on its device.
+    def output(self, batch: TrainingBatch, compute: Callable[[VoxelBatch], SegmentationOutput]) -> SegmentationOutput:
+        """The teacher's output for a batch, on its device; fields that are not kept are None.
 
-        `compute(voxels)` is the teacher on a VoxelBatch. It gets scan by scan, so that outputs do not depend on which
-        scans happen to be in a batch together.
+        `compute(voxels)` runs the teacher. It gets one scan at a time, so that outputs do not depend on which scans are
+        in a batch together.
         """
         scans = [self._of_scan(batch, number, compute) for number in range(batch.voxels.batch_size)]
-        kept = {name: torch.cat([scan[name] for scan in scans]) for name in self.fields}
+        kept: dict[str, Any] = {name: torch.cat([scan[name] for scan in scans]) for name in self.fields}
         return SegmentationOutput(**{**dict.fromkeys(_REQUIRED), **kept})
 
-    def _of_scan(self, batch, number, compute):
+    def _of_scan(
+        self, batch: TrainingBatch, number: int, compute: Callable[[VoxelBatch], SegmentationOutput]
+    ) -> dict[str, torch.Tensor]:
         """{field: tensor} of one scan."""
         path = self.folder / f"{batch.digests[number]}.safetensors"
         if path.exists():
@@ -68,7 +84,7 @@ class TeacherCache:
             self._write(path, tensors)
         return tensors
 
-    def _read(self, path, num_points):
+    def _read(self, path: Path, num_points: int) -> dict[str, torch.Tensor]:
         try:
             tensors = load_file(path, device=str(self._device))
         except (SafetensorError, OSError) as error:
@@ -82,7 +98,7 @@ class TeacherCache:
             )
         return tensors
 
-    def _write(self, path, tensors):
+    def _write(self, path: Path, tensors: dict[str, torch.Tensor]) -> None:
         content = save(tensors)
         self._tell_size(len(content))
         try:
@@ -91,7 +107,7 @@ class TeacherCache:
             self._is_writing = False
             self._note(f"warning: {error}; from here on the teacher's outputs are computed where they are not there")
 
-    def _tell_size(self, num_bytes):
+    def _tell_size(self, num_bytes: int) -> None:
         if self._has_told_size:
             return
         self._has_told_size = True

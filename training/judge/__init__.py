@@ -1,1 +1,1 @@
-"""How good labels are: metrics, evaluation by the official protocol, votes, balance, submission."""
+"""How good labels are: metrics, evaluation by the official protocol, votes, class balance, submissions."""

@@ -1,41 +1,54 @@
-"""Shifts of the class scores that make the mean IoU over labelled scans highest.
+"""Shifts of the class scores that maximise the mean IoU over labelled scans.
 
-Class weights in the loss make a network learn rare classes, and then find them too often. A number a class, added to
-the bias of the layer that labels come from, takes that back.
+Class weights in the loss make a network learn rare classes, but also predict them too often. One number for each class,
+added to the bias of the layer that gives the class scores, corrects that.
 
-N points, C = 20 classes, the first of which (ignored) is never predicted and never counts.
+N points, P points of one scan, C = 20 classes; class 0 (unlabelled) is never predicted and never counts.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from pvd_core.borders.errors import UserError
+from pvd_core.segmenter import Segmenter
 from pvd_core.taxonomy import NUM_CLASSES
-from training.data.dataset import usable_points
+from training.data.dataset import ScanFolder, usable_points
 from training.data.prefetch import prefetched
 from training.judge.metrics import ConfusionMatrix
 
 _POINTS_A_SCAN = 15_000
 _STEPS = (1.0, 0.5, 0.25)
 _MOST_ROUNDS = 4
-# Of the mean IoU: less is noise, and a shift as small as can be carries best to other scans.
+# Smaller gains of the mean IoU are noise, and small shifts suit other scans best.
 _LEAST_GAIN = 1e-5
 
 
 @dataclass(frozen=True)
 class Balance:
+    """Shifts of the class scores, and what they gain."""
+
     shift_C: np.ndarray
     """float32 (C,), to be added to the class scores."""
     miou_before: float
-    """Over the classes present in the truth of the points looked at."""
+    """Over the classes that occur in the truth of the points that were drawn; without the shifts."""
     miou_after: float
+    """The same with the shifts."""
 
 
-def balance_classes(segmenter, folder, max_scans=None, progress=None):
-    """The Balance of a Segmenter's network on labelled scans of a ScanFolder, evenly spread; the network's bias is
-    shifted accordingly. `progress(num_done, num_all)` is called after each scan."""
+def balance_classes(
+    segmenter: Segmenter,
+    folder: ScanFolder,
+    max_scans: int | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> Balance:
+    """Finds the best shifts on labelled scans and adds them to the bias of the Segmenter's network.
+
+    `max_scans`: only so many scans, evenly spaced. `progress(num_done, num_all)` is called after each scan. UserError
+    where no point is labelled.
+    """
     scores_NC, truth_N = _sampled_scores(segmenter, folder, folder.evenly_spaced(max_scans), progress)
     if not truth_N.any():
         raise UserError(f"no labelled point in {folder.describe()}: balancing compares labels with the truth")
@@ -46,9 +59,11 @@ def balance_classes(segmenter, folder, max_scans=None, progress=None):
     return balance
 
 
-def best_shift(scores_NC, truth_N):
-    """The Balance of class scores, a float type (N, C), against class ids (N,): one class after the other is shifted
-    up or down by a step as long as that helps, first by whole ones, last by quarters."""
+def best_shift(scores_NC: np.ndarray, truth_N: np.ndarray) -> Balance:
+    """The best shifts of class scores, any float type (N, C), for class ids (N,).
+
+    One class after the other is shifted up or down in steps as long as that helps; steps are 1, then 1/2, then 1/4.
+    """
     counted_N = truth_N > 0
     scores_NC, truth_N = np.float32(scores_NC[counted_N]), truth_N[counted_N]
     scores_NC[:, 0] = -np.inf
@@ -64,7 +79,9 @@ def best_shift(scores_NC, truth_N):
     return Balance(shift_C, miou_before, best)
 
 
-def _best_of_class(scores_NC, truth_N, shift_C, class_id, step, best):
+def _best_of_class(
+    scores_NC: np.ndarray, truth_N: np.ndarray, shift_C: np.ndarray, class_id: int, step: float, best: float
+) -> tuple[np.floating, float]:
     """(shift of the class, mean IoU) after as many steps up or down as help."""
     others_NC = scores_NC + shift_C
     others_NC[:, class_id] = -np.inf
@@ -77,13 +94,15 @@ def _best_of_class(scores_NC, truth_N, shift_C, class_id, step, best):
     return shift, best
 
 
-def _miou(labels_N, truth_N):
+def _miou(labels_N: np.ndarray, truth_N: np.ndarray) -> float:
     matrix = ConfusionMatrix()
     matrix.update(labels_N, truth_N)
     return matrix.miou(present_only=True)
 
 
-def _sampled_scores(segmenter, folder, indices, progress):
+def _sampled_scores(
+    segmenter: Segmenter, folder: ScanFolder, indices: Sequence[int], progress: Callable[[int, int], object] | None
+) -> tuple[np.ndarray, np.ndarray]:
     """(class scores float16 (N, C), class ids uint8 (N,)) of points drawn from each scan, the same ones every time."""
     scores, truths = [np.zeros((0, NUM_CLASSES), np.float16)], [np.zeros(0, np.uint8)]
     scans = prefetched(lambda index: usable_points(*folder.labelled_points(index)), indices, num_workers=1)

@@ -1,6 +1,9 @@
-"""IoU a class of a network on labelled scans, by the official protocol, on the labels that the node would publish."""
+"""IoU of each class for the labels that the node would publish, on labelled scans, by the official protocol."""
 
 import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -9,22 +12,36 @@ from pvd_core.segmenter import Segmenter
 from training.data.dataset import ScanFolder
 from training.data.prefetch import prefetched
 from training.judge.metrics import ConfusionMatrix
+from training.judge.seen import seen_sequences
 from training.judge.votes import labels_by_vote
 
 DISTANCE_BANDS_M = ((0, 10), (10, 20), (20, 30), (30, 40), (40, 50), (50, np.inf))
-"""Level distance from the sensor, from (included) and to."""
+"""Horizontal distance from the sensor: from (included), to (excluded)."""
 
 
 def evaluate(
-    dataset_root, weights, split="valid", device="auto", progress=None, max_scans=None, votes=1, by_distance=False
-):
-    """A JSON-able dictionary: "miou" over the 19 classes, "miou_present" over those in the truth, "iou" {class: value},
-    "accuracy", "num_points" (labelled), "labels_by_truth" {true class: {label: points}}, "num_scans", "sequences",
-    "remark" (where the scans are not as networks expect them, else ""), "seconds", "weights", "dataset", and
-    "seen_in_training": those of the sequences that the weights were trained on, as far as their facts tell.
+    dataset_root: str | Path,
+    weights: str | Path,
+    split: str | Sequence[str] = "valid",
+    device: str = "auto",
+    progress: Callable[[int, int], object] | None = None,
+    max_scans: int | None = None,
+    votes: int = 1,
+    by_distance: bool = False,
+) -> dict[str, Any]:
+    """Labels the scans of a data set and compares with the truth. Returns a JSON-able dictionary:
 
-    `split`: "train", "valid" or a list of sequences. `progress(num_done, num_all)` is called after each scan.
-    `votes`: 1 to 8, of test-time augmentation. `by_distance` adds "by_distance": the metrics of each distance band.
+    - "miou" over the 19 classes, "miou_present" over those in the truth, "iou" {class: value}, "accuracy"; all 0..1
+    - "num_points" (labelled), "num_points_by_class", "labels_by_truth" {true class: {predicted class: points}}
+    - "num_scans", "sequences", "votes", "seconds", "weights", "dataset"
+    - "remark": a sentence where the scans are not as networks expect them, else ""
+    - "seen_in_training": those of the sequences that the weights, or weights that they come from, were trained on, as
+      far as the header of the file tells
+    - with `by_distance`, "by_distance": a list of the metrics in each of DISTANCE_BANDS_M
+
+    `split`: "train", "valid" or one or several sequences. `max_scans`: only so many, evenly spaced. `votes`: 1 to 8, of
+    test-time augmentation. `progress(num_done, num_all)` is called after each scan. UserError where there is nothing
+    to compare with.
     """
     if split == "test":
         raise UserError("split 'test' has no labels to evaluate against; use train, valid or a list of sequences")
@@ -46,20 +63,31 @@ def evaluate(
         "votes": votes,
         "sequences": list(folder.sequences),
         "remark": folder.remark(),
-        "seen_in_training": _seen_in_training(segmenter.facts, folder),
+        "seen_in_training": seen_sequences(segmenter.facts, folder),
         "seconds": round(time.perf_counter() - start, 3),
         "weights": str(weights),
         "dataset": str(dataset_root),
     }
 
 
-def score(segmenter, folder, indices, progress=None):
-    """ConfusionMatrix of a Segmenter's labels over the scans `indices` of a ScanFolder."""
+def score(
+    segmenter: Segmenter,
+    folder: ScanFolder,
+    indices: Sequence[int],
+    progress: Callable[[int, int], object] | None = None,
+) -> ConfusionMatrix:
+    """ConfusionMatrix of a Segmenter's labels over the scans `indices` of a folder."""
     return ConfusionMatrix.summed(score_bands(segmenter, folder, indices, progress))
 
 
-def score_bands(segmenter, folder, indices, progress=None, votes=1):
-    """A ConfusionMatrix for each of DISTANCE_BANDS_M."""
+def score_bands(
+    segmenter: Segmenter,
+    folder: ScanFolder,
+    indices: Sequence[int],
+    progress: Callable[[int, int], object] | None = None,
+    votes: int = 1,
+) -> list[ConfusionMatrix]:
+    """As `score`, one ConfusionMatrix for each of DISTANCE_BANDS_M. `votes`: 1 to 8, of test-time augmentation."""
     bands = [ConfusionMatrix() for _ in DISTANCE_BANDS_M]
     for num_done, (points, truth) in enumerate(prefetched(folder.labelled_points, indices, num_workers=1), start=1):
         labels = segmenter.segment(points).labels if votes == 1 else labels_by_vote(segmenter, points, votes)
@@ -72,7 +100,7 @@ def score_bands(segmenter, folder, indices, progress=None, votes=1):
     return bands
 
 
-def _metrics_by_distance(bands):
+def _metrics_by_distance(bands: list[ConfusionMatrix]) -> list[dict[str, Any]]:
     named = zip(DISTANCE_BANDS_M, bands, strict=True)
     return [
         {"from_m": near, "to_m": far if far < np.inf else None, "num_points": scores.num_points, **metrics_of(scores)}
@@ -80,16 +108,8 @@ def _metrics_by_distance(bands):
     ]
 
 
-def _seen_in_training(facts, folder):
-    training = facts.get("training_data")
-    # Other data sets number their sequences alike.
-    if not isinstance(training, dict) or training.get("dataset") != folder.root.resolve().name:
-        return []
-    return [sequence for sequence in folder.sequences if sequence in training.get("sequences", ())]
-
-
-def metrics_of(scores):
-    """The metrics of a ConfusionMatrix by name."""
+def metrics_of(scores: ConfusionMatrix) -> dict[str, Any]:
+    """The keys "miou", "miou_present", "iou" {class: value} and "accuracy"; values in 0..1."""
     return {
         "miou": scores.miou(),
         "miou_present": scores.miou(present_only=True),

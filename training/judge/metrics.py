@@ -1,10 +1,13 @@
-"""Per-class IoU by the official SemanticKITTI protocol.
+"""IoU of each class by the official SemanticKITTI protocol.
 
-One confusion matrix over all points of all scans; points whose truth is class 0 never count; a labelled point
-predicted as class 0 is a miss; a class that never occurs scores 0 and stays in the mean of 19.
+There is one confusion matrix over all points of all scans. Points whose truth is class 0 (unlabelled) never count. A
+labelled point predicted as class 0 is a miss. A class that never occurs has IoU 0 and is part of the mean over 19.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from pvd_core.taxonomy import CLASS_NAMES, NUM_CLASSES
 
@@ -12,11 +15,12 @@ from pvd_core.taxonomy import CLASS_NAMES, NUM_CLASSES
 class ConfusionMatrix:
     """`counts` int64 (20, 20): rows are predictions, columns are the truth."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.counts = np.zeros((NUM_CLASSES, NUM_CLASSES), dtype=np.int64)
 
-    def update(self, predicted, truth):
-        """Counts one scan. `predicted`, `truth`: class ids 0..19, any integer type (N,), in the same order."""
+    def update(self, predicted: ArrayLike, truth: ArrayLike) -> None:
+        """Counts the points of one scan. `predicted`, `truth`: class ids 0..19, any integer type (N,), in the same
+        order. ValueError for other shapes or ids."""
         predicted, truth = np.asarray(predicted), np.asarray(truth)
         if predicted.shape != truth.shape:
             raise ValueError(f"predictions have shape {predicted.shape}, the truth {truth.shape}: expected the same")
@@ -27,24 +31,24 @@ class ConfusionMatrix:
         self.counts += np.bincount(cells, minlength=NUM_CLASSES**2).reshape(NUM_CLASSES, NUM_CLASSES)
 
     @staticmethod
-    def summed(parts):
-        """The matrix of all the scans of `parts` together."""
+    def summed(parts: Iterable["ConfusionMatrix"]) -> "ConfusionMatrix":
+        """The matrix over all points of all `parts`."""
         whole = ConfusionMatrix()
         for part in parts:
             whole.counts += part.counts
         return whole
 
     @property
-    def num_points(self):
-        """Points counted so far whose truth is not class 0."""
+    def num_points(self) -> int:
+        """Number of points so far whose truth is not class 0."""
         return int(self._counted().sum())
 
-    def points_per_class(self):
-        """True points a class, int64 (20,); 0 for class 0."""
+    def points_per_class(self) -> np.ndarray:
+        """Number of points whose truth is each class, int64 (20,); 0 for class 0."""
         return self._counted().sum(axis=0)
 
-    def iou(self):
-        """IoU a class, float64 (20,) in 0..1; 0 for class 0 and for classes that never occur."""
+    def iou(self) -> np.ndarray:
+        """IoU of each class, float64 (20,) in 0..1; 0 for class 0 and for classes that never occur."""
         counts = self._counted()
         hits = np.diag(counts)
         unions = counts.sum(axis=0) + counts.sum(axis=1) - hits
@@ -52,30 +56,30 @@ class ConfusionMatrix:
         iou[0] = 0
         return iou
 
-    def miou(self, present_only=False):
-        """Mean IoU over the 19 classes, or over those that occur in the truth (0 where none does)."""
+    def miou(self, present_only: bool = False) -> float:
+        """Mean IoU over the 19 classes; `present_only`: over those that occur in the truth (0 if none does)."""
         included = np.arange(NUM_CLASSES) > 0
         if present_only:
             included &= self.points_per_class() > 0
         return float(self.iou()[included].mean()) if included.any() else 0.0
 
-    def accuracy(self):
-        """Share of the labelled points that are predicted right, by the official formula: points predicted as class 0
-        are left out of it."""
+    def accuracy(self) -> float:
+        """Share of the points that are predicted right. By the official formula, points whose truth or prediction is
+        class 0 are left out."""
         counts = self._counted()
         return float(np.diag(counts)[1:].sum() / (counts[1:].sum() + 1e-15))
 
-    def iou_by_name(self):
+    def iou_by_name(self) -> dict[str, float]:
         """{class name: IoU} of the 19 classes."""
         iou = self.iou()
         return {CLASS_NAMES[class_id]: float(iou[class_id]) for class_id in range(1, NUM_CLASSES)}
 
-    def points_by_name(self):
-        """{class name: true points} of the 19 classes."""
+    def points_by_name(self) -> dict[str, int]:
+        """{class name: number of points whose truth it is} of the 19 classes."""
         return dict(zip(CLASS_NAMES[1:], self.points_per_class()[1:].tolist(), strict=True))
 
-    def counts_by_name(self):
-        """{true class: {label: points}} of the 19 classes, without those that are 0."""
+    def counts_by_name(self) -> dict[str, dict[str, int]]:
+        """{true class: {predicted class: number of points}} of the 19 classes; numbers that are 0 are left out."""
         return {
             CLASS_NAMES[truth]: {
                 CLASS_NAMES[label]: int(count) for label, count in enumerate(self.counts[:, truth]) if count
@@ -83,7 +87,8 @@ class ConfusionMatrix:
             for truth in range(1, NUM_CLASSES)
         }
 
-    def _counted(self):
+    def _counted(self) -> np.ndarray:
+        """The matrix without the points whose truth is class 0."""
         counts = self.counts.copy()
         counts[:, 0] = 0
         return counts

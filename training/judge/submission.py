@@ -1,25 +1,36 @@
-"""A submission to the SemanticKITTI benchmark: every frame of the test sequences, labelled, in one zip.
+"""A submission to the SemanticKITTI benchmark: the labels of every scan of the test sequences, in one zip.
 
-The rules of the official validator: a `.zip` with an entry for each folder, `sequences/SS/predictions/NNNNNN.label`
-for each scan of sequences 11 to 21 and nothing else, one uint32 a point, raw ids.
+The official validator wants a `.zip` with an entry for each folder, with `sequences/SS/predictions/NNNNNN.label` for
+each scan of sequences 11 to 21, and with nothing else. A label is a raw id, as uint32.
 """
 
 import zipfile
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.files import written_atomically
+from pvd_core.segmenter import Segmenter
 from pvd_core.taxonomy import RAW_NAMES, raw_from_class_ids
 from training.data.dataset import SPLITS, ScanFolder
 from training.judge.votes import labels_by_vote
 
 
-def write_submission(dataset_root, segmenter, path, num_votes=1, allows_missing=False, progress=None):
-    """Labels the test split of `dataset_root` into the zip `path`, written whole or not at all; returns the number of
-    scans. `allows_missing`: sequences of the test split may be absent (the server refuses such a file).
+def write_submission(
+    dataset_root: str | Path,
+    segmenter: Segmenter,
+    path: Path,
+    num_votes: int = 1,
+    allows_missing: bool = False,
+    progress: Callable[[int, int], object] | None = None,
+) -> int:
+    """Labels the test split of a data set and writes the zip `path`, whole or not at all. Returns the number of scans.
 
-    `progress(num_done, num_all)` is called after each scan.
+    `num_votes`: 1 to 8, of test-time augmentation. `allows_missing`: sequences of the test split may be missing (the
+    server refuses such a file); otherwise they are a UserError. `progress(num_done, num_all)` is called after each
+    scan.
     """
     if path.suffix != ".zip":
         raise UserError(f"submission {path}: the server takes .zip files only; name it {path.with_suffix('.zip').name}")
@@ -30,7 +41,7 @@ def write_submission(dataset_root, segmenter, path, num_votes=1, allows_missing=
             f"submission without all of {', '.join(SPLITS['test'])}; --allow-missing writes it all the same"
         )
     with written_atomically(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-        # Entries of their own for folders: the validator looks for them.
+        # The validator looks for entries of folders.
         archive.writestr("sequences/", "")
         for sequence in folder.sequences:
             archive.writestr(f"sequences/{sequence}/", "")
@@ -44,9 +55,9 @@ def write_submission(dataset_root, segmenter, path, num_votes=1, allows_missing=
     return len(folder)
 
 
-def check_submission(path, dataset_root, allows_missing=False):
-    """Problems that the server would refuse `path` for, as a list of lines; empty when it passes. `allows_missing`:
-    that test sequences are absent is none of them."""
+def check_submission(path: str | Path, dataset_root: str | Path, allows_missing: bool = False) -> list[str]:
+    """The reasons for which the server would refuse the zip `path`, a line each; none when it passes.
+    `allows_missing`: missing test sequences are no reason."""
     folder = ScanFolder(dataset_root, "test")
     problems = [] if str(path).endswith(".zip") else [f"{path} does not end in .zip"]
     try:
@@ -72,7 +83,7 @@ def check_submission(path, dataset_root, allows_missing=False):
     return problems
 
 
-def _unknown_ids(archive, name):
+def _unknown_ids(archive: zipfile.ZipFile, name: str) -> list[str]:
     ids = np.unique(np.frombuffer(archive.read(name), "<u4") & 0xFFFF)
     unknown = [int(value) for value in ids if int(value) not in RAW_NAMES]
     return [f"{name} holds ids that SemanticKITTI does not define: {unknown[:5]}"] if unknown else []

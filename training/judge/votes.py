@@ -1,33 +1,40 @@
-"""Test-time augmentation: each scan is labelled several times, flipped and turned, and the votes are added up.
+"""Test-time augmentation: each scan is labelled several times, flipped and rotated, and the votes are added up.
 
-Unlike the official script, every vote starts from the scan itself and nothing is drawn at random.
-P points, C classes.
+Unlike the official script, each vote changes the original scan, not that of the vote before, and nothing is random.
+N points of a cloud, P measured ones among them, C classes.
 """
+
+import functools
 
 import numpy as np
 import torch
 
 from pvd_core.clouds.measured import is_measured, measured_points
+from pvd_core.segmenter import Segmenter
 
-# (factor of x, factor of y, turn in degrees): the four flips first, then the same a quarter turn on.
 VOTES = tuple((flip_x, flip_y, turn) for turn in (0, 90) for flip_x, flip_y in ((1, 1), (-1, 1), (1, -1), (-1, -1)))
+"""(factor of x, factor of y, rotation about z in degrees): the four flips, then the same rotated by 90 degrees."""
 
 
 @torch.inference_mode()
-def labels_by_vote(segmenter, points, num_votes):
-    """Class ids uint8 (N,) of `points`, float32 (N, 4): arg-max of the log-probabilities summed over the first
-    `num_votes` (1 to 8) of VOTES; 0 for points that are no measurement."""
+def labels_by_vote(segmenter: Segmenter, points: np.ndarray, num_votes: int) -> np.ndarray:
+    """Class ids 0..19, uint8 (N,), of `points`, float32 (N, 4).
+
+    A label is the arg-max of the log-probabilities summed over the first `num_votes` (1 to 8) of VOTES; it is 0 for
+    points that are no measurement.
+    """
     measured_N = is_measured(points)
     labels = np.zeros(len(points), np.uint8)
     measured = measured_points(points, measured_N)
     if len(measured):
-        scores_PC = sum(_log_probabilities(segmenter, _moved(measured, vote)) for vote in VOTES[:num_votes])
+        of_votes = (_log_probabilities(segmenter, _moved(measured, vote)) for vote in VOTES[:num_votes])
+        scores_PC = functools.reduce(torch.add, of_votes)
         labels[measured_N] = scores_PC.argmax(dim=1).cpu().numpy() + 1
     return labels
 
 
-def _log_probabilities(segmenter, points):
-    """float32 (P, C - 1): of the real classes."""
+def _log_probabilities(segmenter: Segmenter, points: np.ndarray) -> torch.Tensor:
+    """float32 (P, C - 1): of all classes but 0."""
     batch = segmenter.batch_of(points)
     output = segmenter.run_network(batch)
     if output.point_logits_PC is not None:
@@ -35,7 +42,7 @@ def _log_probabilities(segmenter, points):
     return output.voxel_logits_VC[:, 1:].float().log_softmax(dim=1)[batch.point_to_voxel_P]
 
 
-def _moved(points, vote):
+def _moved(points: np.ndarray, vote: tuple[int, int, int]) -> np.ndarray:
     flip_x, flip_y, turn = vote
     x, y = points[:, 0] * flip_x, points[:, 1] * flip_y
     if turn == 90:

@@ -1,7 +1,9 @@
-"""The state from which a killed run goes on bit for bit, written so that a good file is always there."""
+"""The state from which a killed run continues bit for bit. Writing never leaves a damaged file."""
 
 import io
 import random
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,18 +14,19 @@ from pvd_core.borders.files import write_atomically
 FORMAT = 1
 
 
-def random_states():
-    """States of the python, numpy and torch generators, of types that a checkpoint may hold."""
-    name, keys, position, has_gauss, gauss = np.random.get_state()
+def random_states() -> dict[str, Any]:
+    """States of the global generators of python, numpy and torch, in types that a checkpoint may hold."""
+    name, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
     return {
         "python": random.getstate(),
-        "numpy": (name, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, gauss),
+        "numpy": (name, torch.from_numpy(np.asarray(keys, np.int64)), position, has_gauss, gauss),
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
 
 
-def restore_random_states(states):
+def restore_random_states(states: dict[str, Any]) -> None:
+    """Puts the generators into states that `random_states` gave."""
     version, internal, gauss = states["python"]
     random.setstate((version, tuple(internal), gauss))
     name, keys, position, has_gauss, cached = states["numpy"]
@@ -33,18 +36,19 @@ def restore_random_states(states):
         torch.cuda.set_rng_state_all(states["cuda"])
 
 
-def save_checkpoint(path, state):
-    """Writes `state`, nested containers of tensors and numbers. A kill or a full disk leaves the old file as it was."""
+def save_checkpoint(path: str | Path, state: dict[str, Any]) -> None:
+    """Writes `state`, nested containers of tensors, numbers and text. If that fails, as on a full disk (UserError), or
+    the process is killed, the old file stays as it was."""
     content = io.BytesIO()
     torch.save({"format": FORMAT, **state}, content)
     write_atomically(path, content.getbuffer())
 
 
-def load_checkpoint(path):
-    """The state that `save_checkpoint` wrote."""
+def load_checkpoint(path: str | Path) -> dict[str, Any]:
+    """The state that `save_checkpoint` wrote; UserError for a damaged file and for one of another version."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch reports broken files with half a dozen exception types
+    except Exception as error:  # torch has many exception types for damaged files
         first_line = (str(error).splitlines() or [""])[0]
         raise UserError(
             f"checkpoint {path} cannot be read: {first_line}; start the run again in a new folder"

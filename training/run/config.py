@@ -1,6 +1,10 @@
 """Every setting of a training run: frozen dataclasses, filled from YAML and `key=value` overrides."""
 
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.settings import apply_overrides, filled, plain, read_yaml
@@ -17,7 +21,7 @@ OPTIMIZERS = ("adam", "adamw")
 SCHEDULES = ("cosine", "constant")
 DATA = ("folder", "simulated")
 PRECISIONS = ("auto", "fp32", "bf16", "fp64")
-# Runs of earlier versions have these.
+# Names in the configs of runs of earlier versions.
 _OLD_PRECISIONS = {"32-true": "fp32", "bf16-mixed": "bf16"}
 
 
@@ -30,9 +34,10 @@ class LossConfig:
     point_cross_entropy: float = 1.0
     """Only for networks with point refinement."""
     class_weights: str = "none"
-    """For both cross-entropies: none, or root (frequency of the commonest class / frequency), sqrt or cuberoot."""
+    """In both cross-entropies: none, or the square or cube root (sqrt, cuberoot) of the largest number of points of a
+    class over that of the class."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _one_of("loss.class_weights", self.class_weights, CLASS_WEIGHTS)
         _at_least("loss", self, ("cross_entropy", "lovasz", "point_cross_entropy"), 0)
         if self.cross_entropy + self.lovasz + self.point_cross_entropy == 0:
@@ -48,7 +53,7 @@ class OptimizerConfig:
     gradient_clip: float = 10.0
     """Largest gradient norm; 0 switches clipping off."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _one_of("optimizer.name", self.name, OPTIMIZERS)
         _positive("optimizer", self, ("learning_rate",))
         _at_least("optimizer", self, ("weight_decay", "gradient_clip"), 0)
@@ -58,11 +63,11 @@ class OptimizerConfig:
 class ScheduleConfig:
     name: str = "cosine"
     warmup_steps: int = 50
-    """Steps over which the rate grows linearly from nearly 0."""
+    """Steps over which the learning rate grows linearly from nearly 0."""
     final_factor: float = 0.01
-    """Rate of the last step as a share of the full one; cosine only."""
+    """Learning rate of the last step as a share of the full one; cosine only."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _one_of("schedule.name", self.name, SCHEDULES)
         _at_least("schedule", self, ("warmup_steps", "final_factor"), 0)
 
@@ -76,7 +81,7 @@ class ValidationConfig:
     max_scans: int | None = 50
     """Evenly spread over the sequences; null for all."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _at_least("validation", self, ("every_steps",), 0)
         _positive("validation", self, ("max_scans",))
 
@@ -93,38 +98,39 @@ class TrainConfig:
     """Start from a slice of 'initial_weights': the first channels of every layer of a wider network, such as the
     teacher."""
     data: str = "folder"
-    """What to train on: folder, the 'sequences' of 'dataset', or simulated, worlds made by 'stream' while training; the
-    validation scans are those of 'dataset' either way."""
+    """What to train on: folder (the 'sequences' of 'dataset') or simulated (worlds that 'stream' makes while training).
+    Validation scans always come from 'dataset'."""
     sequences: str | tuple[str, ...] = "train"
     """A split name or a list of sequences."""
     max_scans: int | None = None
     """Train on this many scans, evenly spread over the sequences; null for all."""
     scan_versions: int | None = None
-    """Each scan comes in this many versions, mixed and augmented, one an epoch, and then in the same ones again; null:
-    in a new one every epoch."""
+    """Number of fixed versions, each mixed and augmented differently, in which a scan comes: one an epoch, then the
+    same ones again. null: a new version in every epoch."""
     seed: int = 0
     epochs: float | None = 40.0
     """Passes over the training scans; may be a fraction. null: as many as 'max_steps' takes."""
     max_steps: int | None = None
-    """Ends the run, and the schedule, here, if that is earlier than 'epochs'; null: 'epochs' alone ends it."""
+    """The run and its schedule end after this many steps, if that is earlier than 'epochs'; null: after 'epochs'."""
     max_minutes: float | None = None
-    """Stops in time, state kept, so that the run can be resumed; the schedule does not shrink."""
+    """Stops after this time and keeps the state, so that the run can be resumed; the schedule stays that of the whole
+    run."""
     batch_size: int = 2
-    """Scans of a batch: of all processes together, a multiple of their number where torchrun starts several."""
+    """Scans of a batch, over all processes; where torchrun starts several, a multiple of their number."""
     accumulate: int = 1
     """Batches whose gradients are summed for one optimizer step."""
     ema_decay: float = 0.0
-    """Weights that are validated and saved are a running mean with this decay; 0 switches it off."""
+    """The weights that are validated and saved are an exponential moving average with this decay; 0: as trained."""
     checkpoint_every_steps: int = 100
     device: str = "auto"
     precision: str = "fp32"
-    """fp32, bf16, or auto: bf16 where the device has it in hardware, else fp32; the run keeps which it was. fp64: slow,
-    for comparing implementations."""
+    """fp32, bf16, or auto: bf16 where the device has it in hardware, else fp32; the run's config records the choice.
+    fp64: slow, for comparing implementations."""
     num_threads: int = 0
-    """Threads of the network, of each process; 0 leaves it to torch, which takes one where torchrun starts several. A
-    resumed run is bit-identical only with the same number."""
+    """Threads of the network in each process; 0 leaves it to torch, which takes one where torchrun starts several
+    processes. A resumed run is bit-identical only with the same number."""
     num_workers: int = 1
-    """Threads that read and prepare the coming batches; 0 prepares each when it is needed."""
+    """Threads that read and prepare the next batches; 0 prepares each batch when it is needed."""
     stream: StreamConfig = field(default_factory=StreamConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     mixing: MixingConfig = field(default_factory=MixingConfig)
@@ -133,9 +139,9 @@ class TrainConfig:
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     distillation: DistillationConfig | None = None
-    """A teacher to learn from besides the labels; null trains on the labels alone."""
+    """A teacher to learn from besides the labels; null: learn from the labels only."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if isinstance(self.model, str):
             object.__setattr__(self, "model", {"name": self.model})
         _one_of("data", self.data, DATA)
@@ -154,7 +160,14 @@ class TrainConfig:
         if not 0 <= self.ema_decay < 1:
             raise UserError(f"ema_decay is {self.ema_decay}: expected 0 <= value < 1")
 
-    def _check_scans_come_again(self):
+    def num_steps(self, num_scans: int | None) -> int:
+        """Optimizer steps of the whole run on `num_scans` training scans; None for an endless stream."""
+        limits = [] if self.max_steps is None else [self.max_steps]
+        if self.epochs is not None and num_scans is not None:
+            limits.append(max(1, math.ceil(self.epochs * num_scans / (self.batch_size * self.accumulate))))
+        return min(limits)
+
+    def _check_scans_come_again(self) -> None:
         needed = "distillation.cache keeps the teacher's outputs for scans that come again, but"
         if self.data == "simulated":
             raise UserError(f"{needed} data is simulated, whose scans do not: leave it out, or train on a folder")
@@ -165,8 +178,11 @@ class TrainConfig:
             )
 
 
-def load_config(path=None, overrides=()):
-    """TrainConfig from the YAML file `path` (or defaults) and `overrides` such as "optimizer.learning_rate=1e-3"."""
+def load_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -> TrainConfig:
+    """TrainConfig from the YAML file `path` (or defaults) and `overrides` such as "optimizer.learning_rate=1e-3".
+
+    UserError for unknown keys, values of a wrong type or out of range, and a missing `dataset`.
+    """
     values = {} if path is None else read_yaml(path)
     # So that "model.width=16" changes the default network instead of naming another one.
     values.setdefault("model", {"name": DEFAULT_MODEL})
@@ -182,13 +198,13 @@ def with_precision(config: TrainConfig) -> TrainConfig:
     return replace(config, precision=resolve_precision(config.precision, resolve_device(config.device)))
 
 
-def config_as_dict(config):
+def config_as_dict(config: TrainConfig) -> dict[str, Any]:
     """The full config as plain dictionaries and lists, ready for YAML."""
     return plain(config)
 
 
-def settings_without_effect(config):
-    """Lines about settings that were changed from their default but do nothing with the others as they are."""
+def settings_without_effect(config: TrainConfig) -> list[str]:
+    """A line for each setting that is not at its default, but has no effect because of another setting."""
     unused = []
     if config.schedule.name == "constant" and config.schedule.final_factor != ScheduleConfig.final_factor:
         unused.append("schedule.final_factor has no effect: schedule.name is constant")
@@ -198,7 +214,7 @@ def settings_without_effect(config):
     return unused
 
 
-def _data_settings_without_effect(config):
+def _data_settings_without_effect(config: TrainConfig) -> list[str]:
     if config.data == "folder":
         return ["stream has no effect: data is folder"] if config.stream != StreamConfig() else []
     defaults = {
@@ -211,12 +227,12 @@ def _data_settings_without_effect(config):
     return [f"{name} has no effect: data is simulated" for name, value in defaults.items() if values[name] != value]
 
 
-def differing_keys(first, second):
-    """Dotted names of the fields in which two configs differ."""
+def differing_keys(first: TrainConfig, second: TrainConfig) -> list[str]:
+    """Dotted names of the fields in which two configs differ, such as "optimizer.learning_rate", sorted."""
     return sorted(_differing(config_as_dict(first), config_as_dict(second), ""))
 
 
-def _differing(first, second, prefix):
+def _differing(first: dict[str, Any], second: dict[str, Any], prefix: str) -> Iterator[str]:
     for key in first.keys() | second.keys():
         a, b = first.get(key), second.get(key)
         if isinstance(a, dict) and isinstance(b, dict):
@@ -225,19 +241,19 @@ def _differing(first, second, prefix):
             yield f"{prefix}{key}"
 
 
-def _one_of(name, value, choices):
+def _one_of(name: str, value: str, choices: Sequence[str]) -> None:
     if value not in choices:
         raise UserError(f"{name} is {value!r}: expected one of {', '.join(choices)}")
 
 
-def _positive(section, config, names):
+def _positive(section: str, config: object, names: Iterable[str]) -> None:
     for name in names:
         value = getattr(config, name)
         if value is not None and not value > 0:
             raise UserError(f"{f'{section}.{name}'.lstrip('.')} is {value}: expected more than 0")
 
 
-def _at_least(section, config, names, minimum):
+def _at_least(section: str, config: object, names: Iterable[str], minimum: float) -> None:
     for name in names:
         value = getattr(config, name)
         if not value >= minimum:

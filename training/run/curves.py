@@ -1,17 +1,25 @@
-"""The picture of a training run: losses by term, those of the distillation apart, and validation mIoU
-over the steps."""
+"""The picture of a training run over its steps: terms of the loss, those of distillation in a plot of their own, and
+validation mIoU."""
 
 import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-# Entries of a line of losses that are no term of the loss.
+from training.run.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Keys in a line of losses.jsonl that are not terms of the loss.
 _OTHERS = ("step", "loss", "epoch", "learning_rate", "gradient_norm", "data_wait_ms", "step_ms")
 _SUPERVISED = ("cross_entropy", "lovasz", "point_cross_entropy")
-# A point of the drawn loss is the mean of this share of the run.
+# Each drawn point is the mean over this share of the run.
 _SMOOTHING_SHARE = 1 / 60
 
 
-def draw_curves(run):
-    """Writes `curves.png` into the RunFolder `run` from its logs; returns the path, or None without matplotlib."""
+def draw_curves(run: RunFolder) -> Path | None:
+    """Draws `curves.png` in the folder of a run from its logs. Returns its path, or None where matplotlib is not
+    installed."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -21,7 +29,7 @@ def draw_curves(run):
     terms = [name for name in losses[0] if name not in _OTHERS] if losses else []
     titles = {"training losses": [name for name in terms if name in _SUPERVISED]}
     if set(terms) - set(_SUPERVISED):
-        # Smaller by a factor of ten or more: beside the others they would lie on the axis.
+        # They are ten or more times smaller: in one plot with the others they would lie on the axis.
         titles["terms of the distillation"] = [name for name in terms if name not in _SUPERVISED]
     figure = Figure(figsize=(5 * len(titles) + 5, 4), layout="constrained")
     FigureCanvasAgg(figure)
@@ -36,7 +44,7 @@ def draw_curves(run):
     return run.curves
 
 
-def _draw_terms(axes, losses, names):
+def _draw_terms(axes: "Axes", losses: list[dict[str, Any]], names: list[str]) -> None:
     width = max(1, round(len(losses) * _SMOOTHING_SHARE))
     parts = [losses[start : start + width] for start in range(0, len(losses), width)]
     for name in names:
@@ -46,5 +54,5 @@ def _draw_terms(axes, losses, names):
         axes.legend()
 
 
-def _read_lines(path):
+def _read_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []

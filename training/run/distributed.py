@@ -1,13 +1,14 @@
 """Training by several processes, the ranks, which `torchrun` starts: how they are connected, what they agree on.
 
-A batch is cut into equal shares, the first rank writes all files. Losses and batch statistics are those of the whole
-batch (`pvd_core.runtime.ranks`), so the settings give the same losses whatever the number of ranks.
+A batch is cut into equal shares, one for each rank, and the first rank writes all files. Losses and batch statistics
+are those of the whole batch (`pvd_core.runtime.ranks`), so they do not depend on the number of ranks.
 """
 
 import datetime
 import os
 import warnings
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed
@@ -18,16 +19,22 @@ from lightning.fabric.strategies import DDPStrategy
 from pvd_core.borders.errors import UserError
 from pvd_core.runtime.ranks import num_ranks
 from pvd_core.segmenter import resolve_device
+from training.run.config import TrainConfig
 
-# The first rank validates while the others wait in a collective: a large validation split takes longer than torch's
-# ten minutes. A rank that ends is noticed at once, by torchrun.
-_PATIENCE = datetime.timedelta(hours=4)
+# The others wait in a collective while the first rank validates, which for a large split takes longer than torch's
+# default of ten minutes. Should a rank end, torchrun notices at once.
+_TIMEOUT = datetime.timedelta(hours=4)
+# The weightiest last.
 _REASONS = (None, "max_minutes", "interrupted")
 
+_Result = TypeVar("_Result")
 
-def launched_fabric(config):
-    """The Fabric of a TrainConfig, whose precision is resolved, on this rank's device, connected to the other ranks
-    where torchrun started some."""
+
+def launched_fabric(config: TrainConfig) -> Fabric:
+    """The Fabric of a run on this rank's device, connected to the other ranks where torchrun started some.
+
+    `config.precision` is resolved, as by `with_precision`. UserError where batch size or devices do not fit the ranks.
+    """
     world_size = _num_started()
     if world_size > 1:
         return _fabric_of_ranks(config, world_size)
@@ -37,21 +44,22 @@ def launched_fabric(config):
 
 
 class _Float64(DoublePrecision):
-    """float64 also for the losses, which Fabric would give out in float32."""
+    """Keeps the losses in float64; Fabric would return them in float32."""
 
     def convert_output(self, data: Any) -> Any:
         return data
 
 
-def _number_format(config):
-    """What Fabric is told of the config's precision."""
+def _number_format(config: TrainConfig) -> dict[str, Any]:
+    """The arguments of Fabric that choose the config's precision."""
     if config.precision == "fp64":
         return {"plugins": _Float64()}
     return {"precision": {"fp32": "32-true", "bf16": "bf16-mixed"}[config.precision]}
 
 
-def check_single_process(command, hint=""):
-    """Refuses what `command` does under torchrun with several processes, each of which would take itself for a rank."""
+def check_single_process(command: str, hint: str = "") -> None:
+    """UserError where torchrun started several processes of `command`: each of them would act as a rank of one run.
+    `hint` is added to the message."""
     num_processes = _num_started()
     if num_processes > 1:
         raise UserError(
@@ -60,12 +68,12 @@ def check_single_process(command, hint=""):
         )
 
 
-def _num_started():
-    """Processes that torchrun started; 1 without it."""
+def _num_started() -> int:
+    """Number of processes that torchrun started; 1 without it."""
     return int(os.environ["WORLD_SIZE"]) if torch.distributed.is_torchelastic_launched() else 1
 
 
-def _fabric_of_ranks(config, world_size):
+def _fabric_of_ranks(config: TrainConfig, world_size: int) -> Fabric:
     if config.batch_size % world_size:
         raise UserError(
             f"batch_size is {config.batch_size}, for {world_size} processes: it is the number of scans of all of them "
@@ -82,10 +90,10 @@ def _fabric_of_ranks(config, world_size):
             f"{ranks_per_node} processes on a machine with {torch.cuda.device_count()} GPUs: start one a GPU "
             "(torchrun --nproc-per-node), or set device to cpu"
         )
-    # Buffers are equal on all ranks already. The argument has a new name in torch 2.13, which warns of the old one.
+    # Buffers are equal on all ranks already. The argument has a new name in torch 2.13, which warns about the old one.
     warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
     strategy = DDPStrategy(
-        timeout=_PATIENCE, broadcast_buffers=False, find_unused_parameters=not _reaches_every_parameter(config)
+        timeout=_TIMEOUT, broadcast_buffers=False, find_unused_parameters=not _reaches_every_parameter(config)
     )
     fabric = Fabric(
         accelerator=device.type,
@@ -98,26 +106,28 @@ def _fabric_of_ranks(config, world_size):
     return fabric
 
 
-def _reaches_every_parameter(config):
-    """Whether the factors of the losses are such that every parameter gets a gradient: DDP wants to be told."""
+def _reaches_every_parameter(config: TrainConfig) -> bool:
+    """Whether every parameter gets a gradient, which DDP has to know; it depends on the factors of the losses."""
     on_voxels, on_points = config.loss.cross_entropy or config.loss.lovasz, config.loss.point_cross_entropy
-    # CD's linear map learns from one of its two terms.
+    # CD's linear map gets gradients only from the feature term, which may be switched off.
     return bool(on_voxels and on_points) and (config.distillation is None or config.distillation.method != "cd")
 
 
-def agreed_reason(reason, device):
-    """The weightiest reason to stop (as StopRequest.reason) of all ranks: one that is asked stops all."""
+def agreed_reason(reason: str | None, device: torch.device) -> str | None:
+    """The weightiest of all ranks' reasons to stop (see StopRequest.reason), so that they stop together."""
     if num_ranks() == 1:
         return reason
     code = torch.tensor(_REASONS.index(reason), device=device)
     torch.distributed.all_reduce(code, torch.distributed.ReduceOp.MAX)
-    return _REASONS[code.item()]
+    return _REASONS[int(code.item())]
 
 
-def on_first_rank(function, fabric):
-    """What `function()` returns on the first rank, a small plain object. Where it raises UserError, the other ranks end
-    without a word."""
-    outcome = [None, None]
+def on_first_rank(function: Callable[[], _Result], fabric: Fabric) -> _Result:
+    """Calls `function()` on the first rank and returns its result, a small plain object, on all ranks.
+
+    Where it raises UserError, that is raised on the first rank; the others exit silently.
+    """
+    outcome: list[Any] = [None, None]
     if fabric.is_global_zero:
         try:
             outcome[1] = function()
@@ -125,7 +135,7 @@ def on_first_rank(function, fabric):
             outcome[0] = error
     if num_ranks() > 1:
         torch.distributed.broadcast_object_list(outcome, src=0)
-    error, result = outcome
-    if error is not None:
-        raise error if fabric.is_global_zero else SystemExit(1)
+    failure, result = outcome
+    if failure is not None:
+        raise failure if fabric.is_global_zero else SystemExit(1)
     return result

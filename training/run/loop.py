@@ -4,31 +4,41 @@ import contextlib
 import json
 import math
 import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
 
 from pvd_core.borders.files import held_alone, write_atomically
 from pvd_core.segmenter import Segmenter
 from pvd_core.taxonomy import CLASS_NAMES
 from pvd_core.weights import save_weights
+from training.data.batches import TrainingBatch
 from training.data.prefetch import prefetched
 from training.judge.evaluate import metrics_of, score
-from training.run.config import config_as_dict, settings_without_effect, with_precision
+from training.run.config import TrainConfig, config_as_dict, settings_without_effect, with_precision
 from training.run.curves import draw_curves
 from training.run.distributed import agreed_reason, launched_fabric, on_first_rank
 from training.run.logs import Logs, NoLogs
 from training.run.optimization import learning_rate
 from training.run.progress import NoProgress
 from training.run.run_folder import RunFolder, source_commit
-from training.run.session import build_session, open_data
+from training.run.session import Session, build_session, open_data
 from training.run.state import DivergedError
 from training.run.stopping import StopRequest
 
 
-def train(config, run_dir, resume=False, progress=None):
-    """Trains a network by a TrainConfig, in the new folder `run_dir` or, with `resume`, on from its last checkpoint.
+def train(
+    config: TrainConfig, run_dir: str | Path, resume: bool = False, progress: NoProgress | None = None
+) -> dict[str, Any] | None:
+    """Trains a network in the new folder `run_dir` or, with `resume`, continues from the last checkpoint there.
 
     Returns a JSON-able summary: "stopped" (done, max_minutes or interrupted), "steps", "miou", "miou_present", "iou",
     "best_miou", "best_step", "weights" (the best ones), "last_weights", "num_parameters", "minutes", "run_dir". With
-    several ranks the first one alone shows progress, writes and returns it; the others return None.
+    several ranks only the first one shows progress, writes files and returns the summary; the others return None.
+
+    UserError for settings, data or folders that do not fit; DivergedError where a loss is no longer finite.
     """
     config = with_precision(config)
     run, fabric = RunFolder(run_dir), launched_fabric(config)
@@ -39,12 +49,12 @@ def train(config, run_dir, resume=False, progress=None):
             return _train(build_session(config, data, run, progress, fabric), resume)
 
 
-def _take(run, config, resume, held):
+def _take(run: RunFolder, config: TrainConfig, resume: bool, held: contextlib.ExitStack) -> None:
     held.enter_context(held_alone(run.path, "training"))
     run.check(config, resume)
 
 
-def _train(session, resume):
+def _train(session: Session, resume: bool) -> dict[str, Any] | None:
     config, run, progress = session.config, session.run, session.progress
     if session.writes:
         run.open(config)
@@ -59,16 +69,16 @@ def _train(session, resume):
     return _write_summary(session, stopped) if session.writes else None
 
 
-def _restore_or_start(session, resume):
+def _restore_or_start(session: Session, resume: bool) -> None:
     if resume and on_first_rank(session.run.checkpoint.exists, session.fabric):
         session.state.restore(session.run.checkpoint)
         session.progress.note(f"resumes after step {session.state.step}")
     elif session.writes:
-        # A run killed before its first checkpoint starts again: it is the same run.
+        # With `resume` too: a run that was killed before its first checkpoint starts again.
         session.state.save(session.run.checkpoint)
 
 
-def _describe(session, logs):
+def _describe(session: Session, logs: Logs | NoLogs) -> None:
     config, progress = session.config, session.progress
     for line in settings_without_effect(config):
         progress.note(f"warning: {line}")
@@ -82,15 +92,15 @@ def _describe(session, logs):
         progress.note("TensorBoard is not installed (pip install tensorboard): losses go to losses.jsonl only")
 
 
-def _run_steps(session, logs, stop):
-    """Steps until the end or a reason to stop, which is returned; "done" at the end."""
+def _run_steps(session: Session, logs: Logs | NoLogs, stop: StopRequest) -> str:
+    """Does steps until there is a reason to stop, which is returned; "done" after the last step."""
     config, state = session.config, session.state
     numbers = range(state.step * config.accumulate, session.num_steps * config.accumulate)
     session.progress.start(state.step, session.num_steps)
     step_s = 0.0
     with (
         contextlib.closing(prefetched(session.stream.batch, numbers, config.num_workers)) as batches,
-        # Before the threads end, or they would wait for their scans.
+        # Closed before the threads that prepare batches, which would otherwise wait for simulated scans.
         contextlib.closing(session.data),
     ):
         while state.step < session.num_steps:
@@ -108,27 +118,30 @@ def _run_steps(session, logs, stop):
     return "done"
 
 
-def _step(session, batches):
-    """One optimizer step. Returns its losses by term, learning rate, gradient norm, epoch and data wait."""
+def _step(session: Session, batches: Iterator[TrainingBatch]) -> dict[str, float]:
+    """One optimizer step. Returns its losses by term, learning rate, gradient norm, epoch and wait for data."""
     config, state, objective = session.config, session.state, session.objective
     rate = learning_rate(state.step, session.num_steps, config.optimizer.learning_rate, config.schedule)
     for group in state.optimizer.param_groups:
         group["lr"] = rate
-    losses, wait_s = {}, 0.0
+    losses: dict[str, float] = {}
+    wait_s = 0.0
     for i in range(config.accumulate):
         start = time.perf_counter()
         batch = next(batches)
         wait_s += time.perf_counter() - start
-        # Ranks exchange their gradients once a step.
+        # Ranks exchange gradients once a step, with the last batch.
         with session.fabric.no_backward_sync(objective, enabled=i + 1 < config.accumulate):
             terms = objective(batch)
             values = {name: term.item() for name, term in terms.items()}
             _check_finite(session, values, state.step * config.accumulate + i)
             session.fabric.backward(sum(terms.values()) / config.accumulate)
         losses = {name: losses.get(name, 0.0) + value / config.accumulate for name, value in values.items()}
-    norm = session.fabric.clip_gradients(
+    total_norm = session.fabric.clip_gradients(
         objective, state.optimizer, max_norm=config.optimizer.gradient_clip or math.inf, error_if_nonfinite=False
-    ).item()
+    )
+    assert total_norm is not None  # only clipping by value gives None
+    norm = total_norm.item()
     _check_finite(session, {"gradient norm": norm}, state.step * config.accumulate)
     state.optimizer.step()
     state.optimizer.zero_grad()
@@ -146,7 +159,7 @@ def _step(session, batches):
     }
 
 
-def _check_finite(session, values, batch_number):
+def _check_finite(session: Session, values: dict[str, float], batch_number: int) -> None:
     for name, value in values.items():
         if not math.isfinite(value):
             scans = ", ".join(session.stream.scan_names(batch_number))
@@ -157,7 +170,7 @@ def _check_finite(session, values, batch_number):
             )
 
 
-def _validate_and_save_if_due(session, logs):
+def _validate_and_save_if_due(session: Session, logs: Logs | NoLogs) -> None:
     config, step, is_last = session.config, session.state.step, session.state.step == session.num_steps
     if not is_last and config.validation.every_steps and step % config.validation.every_steps == 0:
         _validate(session, logs)
@@ -165,8 +178,8 @@ def _validate_and_save_if_due(session, logs):
         session.state.save(session.run.checkpoint)
 
 
-def _validate(session, logs):
-    """Scores the weights, writes them as the last and, if they are, the best ones."""
+def _validate(session: Session, logs: Logs | NoLogs) -> None:
+    """Scores the weights and writes them as the last ones and, if no earlier ones were better, as the best ones."""
     state, start = session.state, time.perf_counter()
     indices = session.data.validation_indices
     with state.weights_to_keep() as model:
@@ -187,7 +200,7 @@ def _validate(session, logs):
     session.progress.validated(state.step, metrics, is_best)
 
 
-def _finish(session, logs, stopped):
+def _finish(session: Session, logs: Logs | NoLogs, stopped: str) -> None:
     state = session.state
     is_validated = state.last_validation is not None and state.last_validation["step"] == state.step
     if stopped != "interrupted" and not is_validated:
@@ -196,16 +209,17 @@ def _finish(session, logs, stopped):
     draw_curves(session.run)
 
 
-def _facts(session):
-    """What the weights file says about where its numbers come from."""
+def _facts(session: Session) -> dict[str, Any]:
+    """What the header of the weights file says about how the weights were trained."""
     config, state, data = session.config, session.state, session.data
     return {
         "classes": list(CLASS_NAMES),
         "training_data": data.training.facts(),
+        "ancestors": session.ancestors,
         "validation": {
             "sequences": list(data.validation.sequences),
             "num_scans": len(data.validation_indices),
-            **state.last_validation,
+            **(state.last_validation or {}),
         },
         "commit": source_commit(),
         "seed": config.seed,
@@ -214,7 +228,7 @@ def _facts(session):
     }
 
 
-def _write_summary(session, stopped):
+def _write_summary(session: Session, stopped: str) -> dict[str, Any]:
     state, run = session.state, session.run
     validation = {key: value for key, value in (state.last_validation or {}).items() if key != "step"}
     summary = {
@@ -233,5 +247,5 @@ def _write_summary(session, stopped):
     return summary
 
 
-def _num_parameters(model):
+def _num_parameters(model: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())

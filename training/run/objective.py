@@ -1,35 +1,49 @@
-"""The supervised objective: cross-entropy and Lovasz on voxels, cross-entropy on points. V voxels, P points."""
+"""The supervised objective: cross-entropy and Lovasz loss on voxels, cross-entropy on points.
+
+V voxels, P points, C classes.
+"""
 
 import torch
 from torch import nn
 
 from pvd_core.losses import cross_entropy, lovasz_softmax
+from pvd_core.models import Cylinder3D
+from pvd_core.models.output import SegmentationOutput
 from pvd_core.runtime.precision import widened
+from pvd_core.sparse import Sites
+from training.data.batches import TrainingBatch
+from training.run.config import LossConfig
 
 
 class SegmentationObjective(nn.Module):
-    """A network with its losses: TrainingBatch -> {term: scalar loss}, already times its factor.
+    """A network with its losses: TrainingBatch -> {term: scalar loss}, each already times its factor.
 
-    Losses inside `forward`, so that distributed wrappers and mixed precision see one module.
+    The losses are computed inside `forward`, so that distributed wrappers and mixed precision see a single module.
     """
 
-    def __init__(self, model, config, class_weights=None):
+    class_weights: torch.Tensor | None
+
+    def __init__(self, model: Cylinder3D, config: LossConfig, class_weights: torch.Tensor | None = None) -> None:
+        """`class_weights`: float32 (C,), for both cross-entropies."""
         super().__init__()
         self.model, self.config = model, config
         self.register_buffer("class_weights", class_weights, persistent=False)
 
-    def forward(self, batch):
+    def forward(self, batch: TrainingBatch) -> dict[str, torch.Tensor]:
+        """{term: scalar loss}; their sum is what is minimised."""
         output = self.outputs(batch)
         # Losses in float32 whatever the network computes in.
         with torch.autocast(device_type=batch.point_labels_P.device.type, enabled=False):
             return self.terms(output, batch)
 
-    def outputs(self, batch, with_points=False, sites=None):
-        """SegmentationOutput of the network, with the point fields if the losses or `with_points` ask for them.
-        `sites`: those of the batch's voxels, where they are there already."""
+    def outputs(
+        self, batch: TrainingBatch, with_points: bool = False, sites: Sites | None = None
+    ) -> SegmentationOutput:
+        """The network's output, with the point fields if the losses or `with_points` need them. `sites`: those of the
+        batch's voxels, if they have been built already."""
         return self.model(batch.voxels, with_points=with_points or self.config.point_cross_entropy > 0, sites=sites)
 
-    def terms(self, output, batch):
+    def terms(self, output: SegmentationOutput, batch: TrainingBatch) -> dict[str, torch.Tensor]:
         """{term: loss times its factor}; to be called with autocast off."""
         voxel_logits_VC = widened(output.voxel_logits_VC)
         terms = {}

@@ -1,20 +1,26 @@
 """Optimizer, learning-rate schedule and the running mean of the weights."""
 
 import math
+from collections.abc import Iterable
+from typing import Any
 
 import torch
+from torch import nn
+
+from training.run.config import OptimizerConfig, ScheduleConfig
 
 
-def build_optimizer(parameters, config):
-    """Adam or AdamW by an OptimizerConfig."""
+def build_optimizer(parameters: Iterable[nn.Parameter], config: OptimizerConfig) -> torch.optim.Optimizer:
+    """Adam or AdamW with the settings of `config`."""
     optimizer_class = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.name]
     return optimizer_class(
         parameters, lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay, foreach=True
     )
 
 
-def learning_rate(step, num_steps, full_rate, schedule):
-    """Rate of step `step` (0-based) of `num_steps`: a pure function, so a resumed run has nothing to restore."""
+def learning_rate(step: int, num_steps: int, full_rate: float, schedule: ScheduleConfig) -> float:
+    """Learning rate of step `step` (0-based) of `num_steps`: a linear warm-up to `full_rate`, then constant or half a
+    cosine. A pure function, so a resumed run has nothing to restore."""
     if step < schedule.warmup_steps:
         return full_rate * (step + 1) / (schedule.warmup_steps + 1)
     if schedule.name == "constant":
@@ -26,16 +32,17 @@ def learning_rate(step, num_steps, full_rate, schedule):
 
 
 class RunningMean:
-    """Exponential running mean of all floating-point tensors of a module's state; other tensors are copied."""
+    """Exponential moving average of all floating-point tensors of a module's state; other tensors are copied."""
 
-    def __init__(self, module, decay):
+    def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay = decay
         self.num_updates = 0
         self.state = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
 
     @torch.no_grad()
-    def update(self, module):
-        # The first weights are random: let them go quickly.
+    def update(self, module: nn.Module) -> None:
+        """Moves the mean towards the present state of `module`."""
+        # The first weights are random, so they are forgotten faster.
         decay = min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
         self.num_updates += 1
         for name, tensor in module.state_dict().items():
@@ -44,10 +51,12 @@ class RunningMean:
             else:
                 self.state[name].copy_(tensor)
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
+        """What `load_state_dict` needs to restore the mean."""
         return {"state": self.state, "num_updates": self.num_updates}
 
-    def load_state_dict(self, saved):
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Restores what `state_dict` gave."""
         self.num_updates = saved["num_updates"]
         for name, tensor in saved["state"].items():
             self.state[name].copy_(tensor)

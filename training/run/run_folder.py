@@ -4,14 +4,15 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.files import write_atomically
-from training.run.config import config_as_dict, differing_keys, load_config
+from training.run.config import TrainConfig, config_as_dict, differing_keys, load_config
 
-# Settings that a resumed run may change: they do not touch what is computed, or only where it stops.
+# Settings that a resumed run may change, because they do not change what is computed, or only when it stops.
 _FREE_ON_RESUME = (
     "checkpoint_every_steps",
     "dataset",
@@ -26,7 +27,9 @@ _FREE_ON_RESUME = (
 
 
 class RunFolder:
-    def __init__(self, path):
+    """The paths of the files of a run."""
+
+    def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.config = self.path / "config.yaml"
         self.checkpoint = self.path / "checkpoint.pt"
@@ -38,8 +41,8 @@ class RunFolder:
         self.curves = self.path / "curves.png"
         self.tensorboard = self.path / "tensorboard"
 
-    def check(self, config, resume):
-        """Refuses a folder that holds something, or, with `resume`, one that does not hold the run of `config`."""
+    def check(self, config: TrainConfig, resume: bool) -> None:
+        """UserError where the folder is not empty or, with `resume`, where it does not hold the run of `config`."""
         if resume:
             self._check_same_run(config)
         elif self.path.is_file():
@@ -47,14 +50,14 @@ class RunFolder:
         elif self.path.exists() and any(self.path.iterdir()):
             raise UserError(f"run folder {self.path} is not empty; give a new one, or resume the run in it")
 
-    def open(self, config):
-        """Makes the folder if need be and writes the full config into it."""
+    def open(self, config: TrainConfig) -> None:
+        """Makes the folder if it is missing and writes the full config into it."""
         for leftover in self.path.glob(".*.tmp"):
-            # Of a run that was killed while it wrote.
+            # From a run that was killed while writing.
             leftover.unlink()
         write_atomically(self.config, yaml.safe_dump(config_as_dict(config), sort_keys=False).encode())
 
-    def _check_same_run(self, config):
+    def _check_same_run(self, config: TrainConfig) -> None:
         if not self.config.is_file():
             raise UserError(f"{self.path} holds no run to resume: {self.config.name} is missing")
         differing = differing_keys(load_config(self.config), config)
@@ -66,8 +69,8 @@ class RunFolder:
             )
 
 
-def read_run_config(run_dir):
-    """The TrainConfig that a run folder was made with."""
+def read_run_config(run_dir: str | Path) -> TrainConfig:
+    """The config of the run in a folder; UserError where there is no run."""
     path = RunFolder(run_dir).config
     if not path.is_file():
         raise UserError(f"{run_dir} holds no training run: {path.name} is missing")
@@ -75,12 +78,11 @@ def read_run_config(run_dir):
 
 
 class JsonLines:
-    """A file of one JSON object a line, each on its way to the file before `write` returns."""
+    """A file with one JSON object a line. Each is handed to the operating system before `write` returns."""
 
-    def __init__(self, path, last_step):
-        """Keeps the lines of steps up to `last_step`: a killed run may have logged steps after its checkpoint, which
-        are run again, and half a line."""
-        self._file = None
+    def __init__(self, path: Path, last_step: int) -> None:
+        """Keeps the lines of steps up to `last_step`. A killed run may have logged steps after its checkpoint, which
+        are repeated now, and half a line."""
         if Path(path).exists():
             kept = [line for line in Path(path).read_text().splitlines() if _step_of(line) <= last_step]
             write_atomically(path, "".join(f"{line}\n" for line in kept).encode())
@@ -89,7 +91,8 @@ class JsonLines:
         except OSError as error:
             raise UserError(f"{path} cannot be written: {error.strerror}") from error
 
-    def write(self, **values):
+    def write(self, **values: Any) -> None:
+        """Adds a line; UserError on a full disk."""
         try:
             self._file.write(json.dumps(values) + "\n")
         except OSError as error:
@@ -97,19 +100,20 @@ class JsonLines:
                 f"{self._file.name} cannot be written: {error.strerror}; free some space and resume"
             ) from error
 
-    def close(self):
+    def close(self) -> None:
+        """Closes the file."""
         self._file.close()
 
 
-def _step_of(line):
+def _step_of(line: str) -> float:
     try:
         return json.loads(line)["step"]
     except (json.JSONDecodeError, KeyError, TypeError):
         return float("inf")
 
 
-def source_commit():
-    """The git commit of this source tree, with "-dirty" for local changes; "unknown" where it is no git checkout."""
+def source_commit() -> str:
+    """The git commit of this source tree, with "-dirty" if there are local changes; "unknown" outside a checkout."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return "unknown"

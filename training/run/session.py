@@ -1,27 +1,30 @@
-"""What a run is made of, put together from its config: data, network, optimizer, stream of batches."""
+"""Builds what a run consists of from its config: data, network, losses, optimizer, stream of batches."""
 
 import dataclasses
-import math
+from typing import Any
 
 import torch
 from lightning.fabric import Fabric
+from lightning.fabric.wrappers import _FabricModule
 
 from pvd_core.borders.errors import UserError
-from pvd_core.models import build_model
+from pvd_core.models import Cylinder3D, build_model
 from pvd_core.runtime.memory import keep_freed_memory
 from pvd_core.taxonomy import NUM_CLASSES
-from pvd_core.weights import load_model, load_state
+from pvd_core.weights import load_model, load_state, read_facts
 from training.data.batches import BatchStream, Share
 from training.data.class_weights import class_weights, describe
 from training.data.dataset import ScanFolder
 from training.data.folder_stream import FolderStream
 from training.data.simulated_stream import SimulatedStream
-from training.distil.distillation import DistillationObjective, build_method, load_teacher
+from training.distil.distillation import DistillationObjective, Method, build_method, load_teacher
 from training.distil.slicing import sliced_state
 from training.distil.teacher_cache import TeacherCache
+from training.judge.seen import seen_by_ancestors
 from training.run.config import TrainConfig
 from training.run.objective import SegmentationObjective
 from training.run.optimization import RunningMean, build_optimizer
+from training.run.progress import NoProgress
 from training.run.run_folder import RunFolder
 from training.run.state import TrainingState
 
@@ -32,38 +35,46 @@ class Data:
 
     training: FolderStream | SimulatedStream
     validation: ScanFolder
-    validation_indices: list
+    validation_indices: list[int]
+    """Of the scans that are used."""
 
-    def close(self):
+    def close(self) -> None:
+        """Ends the processes that simulate, if there are any."""
         self.training.close()
 
 
 @dataclasses.dataclass
 class Session:
+    """Everything that a run works with."""
+
     config: TrainConfig
     data: Data
     run: RunFolder
-    progress: object
+    progress: NoProgress
     fabric: Fabric
-    objective: torch.nn.Module
+    objective: _FabricModule
+    """TrainingBatch -> {term: scalar loss}."""
     state: TrainingState
     stream: BatchStream
     num_steps: int
+    ancestors: list[dict[str, Any]]
+    """What the weights that this run starts from and its teacher have seen, see `judge.seen`."""
     validation_s: float = 0.0
+    """Duration of the last validation."""
 
     @property
-    def writes(self):
-        """Whether this process is the one, of all ranks, that validates and writes files."""
+    def writes(self) -> bool:
+        """Whether this process is the one of all ranks that validates and writes files."""
         return self.fabric.is_global_zero
 
 
-def open_data(config):
-    """To be closed: processes may simulate."""
+def open_data(config: TrainConfig) -> Data:
+    """The scans of a run; to be closed. UserError where there are none."""
     validation = ScanFolder(config.dataset, config.validation.sequences)
     return Data(_training_scans(config), validation, validation.evenly_spaced(config.validation.max_scans))
 
 
-def _training_scans(config):
+def _training_scans(config: TrainConfig) -> FolderStream | SimulatedStream:
     if config.data == "simulated":
         return SimulatedStream(config.stream, config.seed)
     folder = ScanFolder(config.dataset, config.sequences)
@@ -71,54 +82,50 @@ def _training_scans(config):
     return FolderStream(folder, indices, config.seed, config.mixing.bank_scans, config.scan_versions)
 
 
-def build_session(config, data, run, progress, fabric):
+def build_session(config: TrainConfig, data: Data, run: RunFolder, progress: NoProgress, fabric: Fabric) -> Session:
+    """The session of a run before its first step. UserError where settings, weights and data do not fit together."""
     keep_freed_memory()
     if config.num_threads:
         torch.set_num_threads(config.num_threads)
     torch.manual_seed(config.seed)
+    model = _initial_network(config)
+    teacher, method = _teacher_and_method(config, model, fabric)
+    supervised = SegmentationObjective(model, config.loss, _class_weights(config, data, progress))
+    objective: torch.nn.Module = supervised
+    if teacher is not None and method is not None:
+        cache = _teacher_cache(config, method, data, fabric, progress)
+        objective = DistillationObjective(supervised, method, teacher, config.seed, cache)
+    optimizer = build_optimizer(objective.parameters(), config.optimizer)
+    wrapped_objective, optimizer = fabric.setup(objective, optimizer)
+    if teacher is not None:
+        # Fabric converts only what is trained to its number format.
+        teacher.to(next(model.parameters()).dtype)
+    running_mean = RunningMean(model, config.ema_decay) if config.ema_decay else None
+    return Session(
+        config=config,
+        data=data,
+        run=run,
+        progress=progress,
+        fabric=fabric,
+        objective=wrapped_objective,
+        state=TrainingState(model, optimizer, running_mean, data.training.fingerprint(), method),
+        stream=_batches(config, data, model, fabric),
+        num_steps=config.num_steps(data.training.num_scans()),
+        ancestors=_ancestors(config),
+    )
+
+
+def _initial_network(config: TrainConfig) -> Cylinder3D:
     model = build_model(config.model)
     _check_objective(config, model)
     if config.initial_weights is not None:
         initial, _ = load_model(config.initial_weights)
         state = sliced_state(initial, model) if config.initial_slice else initial.state_dict()
         load_state(model, state, config.initial_weights)
-    method = None
-    if config.distillation is not None:
-        teacher = load_teacher(config.distillation.teacher, model, fabric.device)
-        method = build_method(config.distillation, model, teacher)
-    weights = None
-    if config.loss.class_weights != "none":
-        counts = data.training.class_counts()
-        if not counts[1:].any():
-            raise UserError(f"no labelled point in {data.training.describe()}: there is nothing to learn from")
-        weights = class_weights(counts, config.loss.class_weights)
-        progress.note(f"class weights ({config.loss.class_weights}): {describe(weights)}")
-    objective = SegmentationObjective(model, config.loss, weights)
-    if method is not None:
-        cache = _teacher_cache(config, method, data, fabric, progress)
-        objective = DistillationObjective(objective, method, teacher, config.seed, cache)
-    optimizer = build_optimizer(objective.parameters(), config.optimizer)
-    objective, optimizer = fabric.setup(objective, optimizer)
-    if method is not None:
-        # Fabric gives its number format to what is trained alone.
-        teacher.to(next(model.parameters()).dtype)
-    running_mean = RunningMean(model, config.ema_decay) if config.ema_decay else None
-    state = TrainingState(model, optimizer, running_mean, data.training.fingerprint(), method)
-    share = Share(fabric.global_rank, fabric.world_size)
-    stream = BatchStream(
-        data.training,
-        config.batch_size,
-        config.seed,
-        config.augmentation,
-        config.mixing,
-        model.grid,
-        fabric.device,
-        share,
-    )
-    return Session(config, data, run, progress, fabric, objective, state, stream, _num_steps(config, data))
+    return model
 
 
-def _check_objective(config, model):
+def _check_objective(config: TrainConfig, model: Cylinder3D) -> None:
     if model.config.num_classes != NUM_CLASSES:
         raise UserError(
             f"model.num_classes is {model.config.num_classes}: the labels have {NUM_CLASSES}, with the ignored one"
@@ -130,23 +137,58 @@ def _check_objective(config, model):
         )
 
 
-def _teacher_cache(config, method, data, fabric, progress):
-    if config.distillation.cache is None:
+def _teacher_and_method(
+    config: TrainConfig, model: Cylinder3D, fabric: Fabric
+) -> tuple[Cylinder3D, Method] | tuple[None, None]:
+    if config.distillation is None:
+        return None, None
+    teacher = load_teacher(config.distillation.teacher, model, fabric.device)
+    return teacher, build_method(config.distillation, model, teacher)
+
+
+def _class_weights(config: TrainConfig, data: Data, progress: NoProgress) -> torch.Tensor | None:
+    if config.loss.class_weights == "none":
+        return None
+    counts = data.training.class_counts()
+    if not counts[1:].any():
+        raise UserError(f"no labelled point in {data.training.describe()}: there is nothing to learn from")
+    weights = class_weights(counts, config.loss.class_weights)
+    progress.note(f"class weights ({config.loss.class_weights}): {describe(weights)}")
+    return weights
+
+
+def _teacher_cache(
+    config: TrainConfig, method: Method, data: Data, fabric: Fabric, progress: NoProgress
+) -> TeacherCache | None:
+    distillation, num_scans = config.distillation, data.training.num_scans()
+    # TrainConfig refuses a cache without versions, and for simulated worlds, which have no number of scans.
+    if distillation is None or distillation.cache is None or num_scans is None or config.scan_versions is None:
         return None
     return TeacherCache(
-        config.distillation.cache,
-        config.distillation.teacher,
+        distillation.cache,
+        distillation.teacher,
         method.config.teacher_fields,
         config.precision,
         fabric.device,
-        data.training.num_scans() * config.scan_versions,
+        num_scans * config.scan_versions,
         progress.note,
     )
 
 
-def _num_steps(config, data):
-    if config.epochs is None or data.training.num_scans() is None:
-        return config.max_steps
-    scans_per_step = config.batch_size * config.accumulate
-    num_steps = max(1, math.ceil(config.epochs * data.training.num_scans() / scans_per_step))
-    return num_steps if config.max_steps is None else min(num_steps, config.max_steps)
+def _batches(config: TrainConfig, data: Data, model: Cylinder3D, fabric: Fabric) -> BatchStream:
+    share = Share(fabric.global_rank, fabric.world_size)
+    return BatchStream(
+        data.training,
+        config.batch_size,
+        config.seed,
+        config.augmentation,
+        config.mixing,
+        model.grid,
+        fabric.device,
+        share,
+    )
+
+
+def _ancestors(config: TrainConfig) -> list[dict[str, Any]]:
+    teacher = config.distillation.teacher if config.distillation is not None else None
+    return seen_by_ancestors(read_facts(path) for path in (config.initial_weights, teacher) if path is not None)

@@ -2,11 +2,17 @@
 
 import contextlib
 import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import torch
 
 from pvd_core.borders.errors import UserError
+from pvd_core.models import Cylinder3D
+from training.distil.distillation import Method
 from training.run.checkpoint import load_checkpoint, random_states, restore_random_states, save_checkpoint
+from training.run.optimization import RunningMean
 
 
 class DivergedError(UserError):
@@ -15,22 +21,25 @@ class DivergedError(UserError):
 
 @dataclasses.dataclass
 class TrainingState:
-    model: torch.nn.Module
+    """What a checkpoint holds."""
+
+    model: Cylinder3D
     optimizer: torch.optim.Optimizer
-    running_mean: object | None  # RunningMean
+    running_mean: RunningMean | None
     data_fingerprint: str
-    method: torch.nn.Module | None = None
+    method: Method | None = None
     """A distillation method, which may have learnable parts."""
     step: int = 0
-    """Steps done."""
+    """Number of steps done."""
     best_miou: float = -1.0
     best_step: int = 0
-    last_validation: dict | None = None
-    """Its metrics and its "step"."""
+    last_validation: dict[str, Any] | None = None
+    """Its metrics, and its "step"."""
     seconds: float = 0.0
-    """Spent by all processes that worked on the run."""
+    """Time spent on the run, over all times that it was resumed."""
 
-    def save(self, path):
+    def save(self, path: Path) -> None:
+        """Writes a checkpoint; DivergedError, and no file, where a weight is not finite."""
         name = first_not_finite(self.model)
         if name is not None:
             raise DivergedError(f"step {self.step}: {name} of the network is not finite; {path} is kept as it was")
@@ -42,7 +51,9 @@ class TrainingState:
         state["random"] = random_states()
         save_checkpoint(path, state)
 
-    def restore(self, path):
+    def restore(self, path: Path) -> None:
+        """Restores a checkpoint, also the states of the global random generators. UserError where it was trained on
+        other scans."""
         state = load_checkpoint(path)
         if state["data_fingerprint"] != self.data_fingerprint:
             raise UserError(
@@ -60,8 +71,9 @@ class TrainingState:
         restore_random_states(state["random"])
 
     @contextlib.contextmanager
-    def weights_to_keep(self):
-        """The model with the weights that are validated and saved: the running mean where there is one."""
+    def weights_to_keep(self) -> Iterator[Cylinder3D]:
+        """Within the `with` block the model has the weights that are validated and saved: the running mean where there
+        is one."""
         if self.running_mean is None:
             yield self.model
             return
@@ -76,6 +88,6 @@ class TrainingState:
 _PLAIN_FIELDS = ("data_fingerprint", "step", "best_miou", "best_step", "last_validation", "seconds")
 
 
-def first_not_finite(model):
-    """Name of the first tensor of a module's state with a value that is not finite; None if there is none."""
+def first_not_finite(model: torch.nn.Module) -> str | None:
+    """Name of the first tensor in the state of a module that has a value that is not finite; None if all are."""
     return next((name for name, tensor in model.state_dict().items() if not torch.isfinite(tensor).all()), None)

@@ -1,42 +1,45 @@
-"""Reasons to end a run early, with its state kept: time is up, or Ctrl-C / a termination signal."""
+"""Reasons to end a run early and keep its state: the time limit, Ctrl-C or a termination signal."""
 
 import signal
 import threading
 import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
 
 
 class StopRequest:
-    """Within its `with` block the first SIGINT or SIGTERM only sets a flag, and `note(text)` says so; a second one acts
-    as usual."""
+    """Within its `with` block the first SIGINT or SIGTERM only sets a flag, and `note(text)` tells the user; a second
+    one acts as usual."""
 
-    def __init__(self, max_minutes, note):
+    def __init__(self, max_minutes: float | None, note: Callable[[str], object]) -> None:
         self._note = note
         self._limit_s = float("inf") if max_minutes is None else max_minutes * 60
         self._start = time.monotonic()
         self._signalled = False
-        self._previous = {}
+        self._previous: dict[signal.Signals, Any] = {}
 
-    def __enter__(self):
+    def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._previous[number] = signal.signal(number, self._on_signal)
         return self
 
-    def __exit__(self, *exc_info):
+    def __exit__(self, *exc_info: object) -> None:
         self._restore()
 
-    def reason(self, needed_s):
-        """ "interrupted", "max_minutes" when `needed_s` more seconds would exceed the limit, or None."""
+    def reason(self, needed_s: float) -> str | None:
+        """Why to stop now: "interrupted", "max_minutes" (`needed_s` more seconds would exceed the limit), or None."""
         if self._signalled:
             return "interrupted"
         return "max_minutes" if time.monotonic() - self._start + needed_s > self._limit_s else None
 
-    def _on_signal(self, number, frame):
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._signalled = True
         self._restore()
         self._note("stops after this step or validation and keeps the state; once more stops at once")
 
-    def _restore(self):
+    def _restore(self) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous = {}

@@ -152,8 +152,8 @@ def uncached(dataset, teacher_path, tmp_path_factory):
 def test_after_every_version_has_come_the_teacher_is_not_asked_any_more(
     dataset, teacher_path, uncached, tmp_path, monkeypatch
 ):
-    asked, ask = [], DistillationObjective._ask
-    monkeypatch.setattr(DistillationObjective, "_ask", lambda *inputs: asked.append(1) or ask(*inputs))
+    asked, ask = [], DistillationObjective._run_teacher
+    monkeypatch.setattr(DistillationObjective, "_run_teacher", lambda *inputs: asked.append(1) or ask(*inputs))
     notes, cache = Notes(), tmp_path / "cache"
     settings = run_settings(dataset, teacher_path, f"distillation.cache={cache}")
     train(load_config(None, settings), tmp_path / "run", progress=notes)

@@ -1,5 +1,7 @@
 """Settings of a training run: YAML, overrides, and messages for mistakes."""
 
+from dataclasses import replace
+
 import pytest
 import yaml
 
@@ -100,3 +102,11 @@ def test_every_settings_file_that_ships_is_valid(project_root):
     assert len(paths) >= 3
     for path in paths:
         assert not settings_without_effect(load_config(path, ["dataset=d"]))
+
+
+def test_recipes_with_and_without_a_teacher_differ_in_the_distillation_only(project_root):
+    plain = load_config(project_root / "config/train.yaml", ["dataset=d"])
+    distilling = load_config(project_root / "config/distill.yaml", ["dataset=d"])
+    assert plain.distillation is None
+    assert distilling.distillation is not None
+    assert differing_keys(replace(distilling, distillation=None), plain) == []

@@ -87,6 +87,25 @@ def test_evaluation_says_which_sequences_the_weights_were_trained_on(dataset, fi
     assert evaluate(elsewhere, summary["weights"], "train", "cpu")["seen_in_training"] == []
 
 
+def test_evaluation_says_which_sequences_ancestors_of_the_weights_were_trained_on(dataset, tmp_path):
+    def trained(name, *overrides):
+        config = config_for(dataset, "max_steps=1", "validation.max_scans=1", *overrides)
+        return train(config, tmp_path / name)["last_weights"]
+
+    def seen(weights):
+        return evaluate(dataset, weights, ["00", "01", "08"], "cpu", max_scans=1)["seen_in_training"]
+
+    first = trained("first", "sequences=[08]")
+    finetuned = trained("finetuned", "sequences=[00]", f"initial_weights={first}")
+    distilled = trained("distilled", "sequences=[00]", f"distillation.teacher={first}")
+    assert seen(first) == ["08"]
+    assert seen(finetuned) == seen(distilled) == ["00", "08"]
+    assert read_facts(finetuned)["training_data"]["sequences"] == ["00"]
+    # Ancestors of ancestors count too, through the teacher as well as through the initial weights.
+    assert seen(trained("grandchild", "sequences=[01]", f"initial_weights={distilled}")) == ["00", "01", "08"]
+    assert seen(trained("pupil", "sequences=[01]", f"distillation.teacher={finetuned}")) == ["00", "01", "08"]
+
+
 def test_evaluation_counts_what_the_segmenter_labels(dataset, finished_run):
     _, summary, _ = finished_run
     segmenter = Segmenter.from_weights(summary["weights"], "cpu")

@@ -55,7 +55,6 @@ def test_class_weights_are_roots_of_the_frequency_ratio():
         weights = class_weights(counts, preset)
         assert weights[[1, 9, 15]].tolist() == pytest.approx([8**power, 1, 64**power], rel=1e-6)
         assert weights[[0, 2, 19]].tolist() == [1, 1, 1]
-    assert class_weights(counts, "none") is None
 
 
 def test_classes_are_counted_over_all_given_scans(tmp_path):
