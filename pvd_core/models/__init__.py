@@ -1,4 +1,4 @@
-"""Networks, and the one dictionary that chooses among them by name."""
+"""Networks, and the dictionary that builds them by name."""
 
 from pvd_core.models.build import PRESETS, build_model
 from pvd_core.models.cylinder3d import Cylinder3D, Cylinder3DConfig

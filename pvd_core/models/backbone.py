@@ -1,18 +1,20 @@
-"""The asymmetric sparse U-Net of Cylinder3D (spec 1.6, 1.7); s = width."""
+"""The asymmetric sparse U-Net of Cylinder3D (Zhu et al., CVPR 2021). s is the width: channels of the first level."""
 
 import torch
 from torch import nn
 
-from pvd_core.models.blocks import ContextGate, DecoderBlock, EncoderBlock, TwoBranches
+from pvd_core.models.blocks import ContextGate, DecoderBlock, EncoderBlock, KernelPlan, TwoBranches
+from pvd_core.sparse import SparseTensor
+from pvd_core.sparse.interfaces import Triple
 
-# Height keeps its resolution in the two deepest levels.
-STRIDES = ((2, 2, 2), (2, 2, 2), (2, 2, 1), (2, 2, 1))
+# The two deepest levels do not downsample along z.
+STRIDES: tuple[Triple, ...] = ((2, 2, 2), (2, 2, 2), (2, 2, 1), (2, 2, 1))
 
 
 class SparseUNet(nn.Module):
     """SparseTensor with `in_channels` -> SparseTensor with 4s channels on the same sites."""
 
-    def __init__(self, in_channels, width, kernel_plan):
+    def __init__(self, in_channels: int, width: int, kernel_plan: KernelPlan) -> None:
         super().__init__()
         s = width
         encoder_channels = ((s, 2 * s), (2 * s, 4 * s), (4 * s, 8 * s), (8 * s, 16 * s))
@@ -28,7 +30,7 @@ class SparseUNet(nn.Module):
         )
         self.context = ContextGate(2 * s, kernel_plan.context)
 
-    def forward(self, tensor):
+    def forward(self, tensor: SparseTensor) -> SparseTensor:
         tensor = self.stem(tensor)
         skips = []
         for block in self.encoder:

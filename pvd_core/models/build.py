@@ -1,12 +1,16 @@
-"""A network from its name and settings: the dictionary of builders and the named sizes."""
+"""Builds a network from its name and settings: the architectures, and presets of named sizes."""
 
 import dataclasses
 import difflib
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from pvd_core.borders.errors import UserError
 from pvd_core.models.cylinder3d import Cylinder3D, Cylinder3DConfig
 
-# Small networks for CPUs: a coarser grid and a narrow point branch, which at full size costs as much as the U-Net.
+_Value = TypeVar("_Value")
+
+# A small network for CPUs: a coarser grid and a narrow point branch. At full size that costs as much as the U-Net.
 _COMPACT = {
     "width": 8,
     "num_point_features": 32,
@@ -14,7 +18,7 @@ _COMPACT = {
     "refinement_widths": (64, 32),
 }
 
-PRESETS = {
+PRESETS: dict[str, dict[str, Any]] = {
     "cylinder3d-1x": {"architecture": "cylinder3d", "width": 32},
     "cylinder3d-0.5x": {"architecture": "cylinder3d", "width": 16},
     "cylinder3d-0.25x": {"architecture": "cylinder3d", "width": 8},
@@ -24,9 +28,10 @@ PRESETS = {
 _ARCHITECTURES = {"cylinder3d": (Cylinder3D, Cylinder3DConfig)}
 
 
-def build_model(config):
-    """A network with random weights from `config`, a preset's name or a dictionary: `name` (a preset) or
-    `architecture`, and any field of that architecture's config. Unknown names and fields raise UserError."""
+def build_model(config: str | Mapping[str, Any]) -> Cylinder3D:
+    """A network with random weights. `config`: the name of a preset, or a dictionary with `name` (a preset) or
+    `architecture`, and any fields of that architecture's config, which override those of the preset. Unknown names and
+    fields, and values that do not fit, raise UserError."""
     settings = {"name": config} if isinstance(config, str) else dict(config)
     name = settings.pop("name", None)
     if name is not None:
@@ -41,14 +46,14 @@ def build_model(config):
         raise UserError(f"model settings {settings}: {error}") from error
 
 
-def model_facts(model):
-    """The dictionary from which `build_model` builds this network again."""
+def model_facts(model: Cylinder3D) -> dict[str, Any]:
+    """The settings from which `build_model` builds the same network, JSON-serialisable."""
     facts = dataclasses.asdict(model.config)
     name = next(name for name, (model_class, _) in _ARCHITECTURES.items() if isinstance(model, model_class))
     return {"architecture": name, **facts}
 
 
-def _look_up(choices, key, what):
+def _look_up(choices: Mapping[str, _Value], key: str, what: str) -> _Value:
     if key in choices:
         return choices[key]
     close = difflib.get_close_matches(str(key), choices, n=1)

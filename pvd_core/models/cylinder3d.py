@@ -1,6 +1,9 @@
-"""Cylinder3D: point MLP, scatter-max into a cylindrical grid, asymmetric sparse U-Net, point refinement."""
+"""Cylinder3D (Zhu et al., CVPR 2021): point MLP, maximum over the points of each cylindrical voxel, asymmetric sparse
+U-Net, point refinement.
+"""
 
 from dataclasses import dataclass, field
+from typing import cast
 
 from torch import nn
 
@@ -11,27 +14,28 @@ from pvd_core.models.point_mlp import PointMLP, VoxelCompression
 from pvd_core.models.refinement import AddRefinement, MirrorRefinement
 from pvd_core.sparse import Sites, SparseTensor, SubmanifoldConvolution
 from pvd_core.sparse.backends import reference
+from pvd_core.sparse.interfaces import AnySites, Backend
 from pvd_core.taxonomy import NUM_CLASSES
-from pvd_core.voxels import NUM_POINT_FEATURES, CylindricalGrid
+from pvd_core.voxels import NUM_POINT_FEATURES, CylindricalGrid, PointsInVoxels, VoxelBatch
 
 REFINEMENTS = ("R3", "R1", "none")
 
 
 @dataclass(frozen=True)
 class Cylinder3DConfig:
-    """`width` is the channel count s of the first level: 32 is 1x. `refinement_widths` matter for R3 only."""
+    """Sizes of the network; ValueError for impossible ones."""
 
-    width: int = 32
+    width: int = 32  # channels of the first level: 32 is 1x
     num_voxel_features: int = 16
     num_point_features: int = 256
     point_mlp_widths: tuple[int, ...] = (64, 128, 256)
     num_classes: int = NUM_CLASSES
-    kernels: str = "as_written"
-    refinement: str = "R3"
-    refinement_widths: tuple[int, ...] = (256, 128, 64)
+    kernels: str = "as_written"  # one of KERNEL_PLANS
+    refinement: str = "R3"  # one of REFINEMENTS
+    refinement_widths: tuple[int, ...] = (256, 128, 64)  # for R3 only
     grid: CylindricalGrid = field(default_factory=CylindricalGrid)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if isinstance(self.grid, dict):
             object.__setattr__(self, "grid", CylindricalGrid.from_settings(self.grid))
         if not isinstance(self.grid, CylindricalGrid):
@@ -50,13 +54,18 @@ class Cylinder3DConfig:
                 raise ValueError(f"{name} {getattr(self, name)!r}: expected one of {', '.join(choices)}")
 
 
-def _check_channels(name, value):
+def _check_channels(name: str, value: object) -> None:
     if type(value) is not int or value < 1:
         raise ValueError(f"{name} is {value!r}: expected a whole number of at least 1")
 
 
 class Cylinder3D(nn.Module):
-    def __init__(self, config=Cylinder3DConfig()):
+    """Batch of voxelised scans -> SegmentationOutput. `backend` computes its sparse convolutions."""
+
+    refinement: MirrorRefinement | AddRefinement | None
+    backend: Backend
+
+    def __init__(self, config: Cylinder3DConfig = Cylinder3DConfig()) -> None:
         super().__init__()
         self.config = config
         self.backend = reference
@@ -75,32 +84,37 @@ class Cylinder3D(nn.Module):
             self.refinement = None
 
     @property
-    def grid(self):
+    def grid(self) -> CylindricalGrid:
+        """The grid on which its input must be voxelised."""
         return self.config.grid
 
     @property
-    def predicts_from_points(self):
-        """Whether the labels of points come from the refinement (R3) rather than from their voxels (R1 only helps
-        training)."""
+    def predicts_from_points(self) -> bool:
+        """Whether the labels of points come from the refinement, as with R3, and not from their voxels."""
         return self.config.refinement == "R3"
 
     @property
-    def label_layer(self):
-        """The layer whose outputs, class scores, the labels of points come from; its bias has a number a class."""
-        return self.refinement.out if self.predicts_from_points else self.head["conv"]
+    def label_layer(self) -> nn.Linear | SubmanifoldConvolution:
+        """The layer that computes the class scores behind the labels of points; its bias is (num_classes,)."""
+        if isinstance(self.refinement, MirrorRefinement):
+            return self.refinement.out
+        return cast(SubmanifoldConvolution, self.head["conv"])
 
-    def sites_of(self, batch):
-        """The Sites of a VoxelBatch, computed by this network's backend; networks may share them and so kernel maps."""
+    def sites_of(self, batch: VoxelBatch) -> Sites:
+        """The Sites of a batch, for this network's backend. Networks with the same backend may share them, and with
+        them the kernel maps."""
         return Sites(batch.coords_V4, batch.grid.shape, batch.batch_size, self.backend)
 
-    def forward(self, batch, with_points=True, sites=None):
-        """SegmentationOutput of a VoxelBatch. `with_points=False` leaves the refinement out. `sites`: those of the
-        batch's voxels, where they are there already."""
+    def forward(
+        self, batch: PointsInVoxels, with_points: bool = True, sites: AnySites | None = None
+    ) -> SegmentationOutput:
+        """`batch`: a VoxelBatch, or with `sites` any other PointsInVoxels. `with_points=False` skips the refinement.
+        `sites`: what `sites_of(batch)` returns, if the caller has it already."""
         point_features_PF = batch.point_features_PF.to(self.point_mlp.out.weight.dtype)
         point_features_PD = self.point_mlp(point_features_PF)
         voxel_features_VE = self.voxel_compress(point_features_PD, batch)
         if sites is None:
-            sites = self.sites_of(batch)
+            sites = self.sites_of(cast(VoxelBatch, batch))
         fused = self.backbone(SparseTensor(voxel_features_VE, sites))
         voxel_logits_VC = self.head["conv"](fused).features_VC
         if self.refinement is None or not with_points:

@@ -1,4 +1,7 @@
-"""What every network returns, and the labels in it. V voxels, P points, C classes, E and D feature channels."""
+"""What every network returns, and how labels follow from it.
+
+V voxels, P points, C class scores, E and D feature channels.
+"""
 
 from dataclasses import dataclass
 
@@ -7,26 +10,28 @@ import torch
 
 @dataclass(frozen=True)
 class SegmentationOutput:
-    """The point fields are None for a network without point refinement."""
+    """The point fields are None if the point refinement did not run."""
 
-    voxel_logits_VC: torch.Tensor
-    voxel_features_VE: torch.Tensor
+    voxel_logits_VC: torch.Tensor  # class scores; channel 0 is "unlabeled"
+    voxel_features_VE: torch.Tensor  # what enters the classifier of voxels
     point_logits_PC: torch.Tensor | None = None
-    point_features_PD: torch.Tensor | None = None
+    point_features_PD: torch.Tensor | None = None  # the refinement's last hidden activation
 
-    def scores_of_points(self, point_to_voxel_P):
-        """Class scores (P, C) that the labels of points come from: a point's own, else its voxel's."""
+    def scores_of_points(self, point_to_voxel_P: torch.Tensor) -> torch.Tensor:
+        """Class scores (P, C) behind the labels of points: from the refinement if it ran, else those of the voxels."""
         if self.point_logits_PC is not None:
             return self.point_logits_PC
         return self.voxel_logits_VC.index_select(0, point_to_voxel_P)
 
-    def labels_of_points(self, point_to_voxel_P):
-        """(uint8 class ids 1..19 (P,), float32 probability of each (P,))."""
-        from_points = self.point_logits_PC is not None
-        logits = self.point_logits_PC if from_points else self.voxel_logits_VC
-        # Without the "unlabeled" channel the rest is a distribution over real classes.
-        confidence, labels = torch.softmax(logits[:, 1:].float(), dim=1).max(dim=1)
-        labels = (labels + 1).to(torch.uint8)
-        if from_points:
-            return labels, confidence
-        return labels.index_select(0, point_to_voxel_P), confidence.index_select(0, point_to_voxel_P)
+    def labels_of_points(self, point_to_voxel_P: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(uint8 class ids from 1 on (P,); float32 (P,), the probability of each among the classes from 1 on)."""
+        if self.point_logits_PC is not None:
+            return _labels(self.point_logits_PC)
+        labels_V, confidence_V = _labels(self.voxel_logits_VC)
+        return labels_V.index_select(0, point_to_voxel_P), confidence_V.index_select(0, point_to_voxel_P)
+
+
+def _labels(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    # Without channel 0, "unlabeled": every measured point gets a class.
+    confidence, labels = torch.softmax(logits[:, 1:].float(), dim=1).max(dim=1)
+    return (labels + 1).to(torch.uint8), confidence
