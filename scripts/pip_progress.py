@@ -12,7 +12,9 @@ from pathlib import Path
 
 _NOTABLE = re.compile(r"\s*(Collecting|Downloading|Processing|Building|Preparing|Installing) (\S+)")
 _NOISE = re.compile(r"is ignored|Requirement already satisfied|Looking in")
-_NO_NETWORK = re.compile(r"NewConnectionError|NameResolutionError|name resolution|ConnectTimeout|ReadTimeout|ProxyError")
+_NO_NETWORK = re.compile(
+    r"NewConnectionError|NameResolutionError|name resolution|ConnectTimeout|ReadTimeout|ProxyError"
+)
 _NO_SPACE = re.compile(r"No space left on device")
 
 
@@ -23,7 +25,17 @@ class PipError(Exception):
 def install(python: Path, arguments: "list[str]", title: str, say: Callable[[str], None], log_path: Path) -> None:
     """`pip install` of the arguments with the given interpreter; raises PipError with the cause, or pip's last lines
     where that is not known."""
-    command = [str(python), "-m", "pip", "install", "--progress-bar", "off", "--disable-pip-version-check", *arguments]
+    command = [
+        str(python),
+        "-m",
+        "pip",
+        "install",
+        "--progress-bar",
+        "off",
+        "--no-compile",
+        "--disable-pip-version-check",
+        *arguments,
+    ]
     started = time.monotonic()
     kept_lines: list[str] = []
     say(f"installing {title}")
