@@ -1,24 +1,27 @@
-"""Which sites lie in which cells of a bounded grid: one dense table instead of a hash. V sites."""
+"""Which site lies in which cell of a bounded grid: a dense table, which replaces a hash. V sites."""
 
 import functools
 import math
 
 import torch
 
+from pvd_core.sparse.interfaces import Triple
 from pvd_core.sparse.tap_rows import LENGTH
 
 
 class CellTable:
-    """Looks up sites by their cells. The table is made at the first look-up: 4 bytes a cell and scan, 24 MB for a scan
-    on 480 x 360 x 32 cells. It has a border of one empty cell, so that neighbours never need a bounds check."""
+    """Looks up sites by their cells. The table is made at the first look-up and takes 4 bytes a cell and scan: 24 MB
+    for a scan on 480 x 360 x 32 cells. A border of one empty cell on each side makes bounds checks unnecessary."""
 
-    def __init__(self, coords_V4, shape, batch_size):
+    def __init__(self, coords_V4: torch.Tensor, shape: Triple, batch_size: int) -> None:
+        """`coords_V4` int64 (V, 4): scan, then three indices inside `shape`; distinct, sorted."""
         self._coords_V4 = coords_V4
         self._sizes = [size + 2 for size in shape]
         self._batch_size = batch_size
 
-    def look_up(self, centres_V4, stride):
-        """What lies in the 27 cells around `centres * stride`: tap rows (pvd_core/sparse/tap_rows.py), int32 (9, V)."""
+    def look_up(self, centres_V4: torch.Tensor, stride: Triple) -> torch.Tensor:
+        """The sites in the 27 cells around each `centres * stride`, as tap rows (pvd_core/sparse/tap_rows.py), int32
+        (9, V)."""
         _, size_1, size_2 = self._sizes
         lowest_V = self._keys(centres_V4, stride, 0)
         result_JV = self._rows.new_empty(9, len(centres_V4))
@@ -29,20 +32,20 @@ class CellTable:
         return result_JV
 
     @functools.cached_property
-    def _rows(self):
-        """The tap row of each cell and the two above it."""
+    def _rows(self) -> torch.Tensor:
+        """For each cell the tap row of that cell and the two above it."""
         num_cells = self._batch_size * math.prod(self._sizes)
         rows = torch.zeros(num_cells, dtype=torch.int32, device=self._coords_V4.device)
         keys_V = self._keys(self._coords_V4, (1, 1, 1), 1)
         numbers_V = torch.arange(len(keys_V), dtype=torch.int32, device=rows.device) * 8
-        # From above, so that the number of the lowest site stays.
+        # The highest tap first: the number that is written last, that of the lowest site, stays.
         for tap in reversed(range(LENGTH)):
             cells_V = keys_V - tap
             bits_V = rows.index_select(0, cells_V) & 7 | 1 << tap
             rows.scatter_(0, cells_V, numbers_V + bits_V)
         return rows
 
-    def _keys(self, coords_V4, stride, shift):
+    def _keys(self, coords_V4: torch.Tensor, stride: Triple, shift: int) -> torch.Tensor:
         """Where cells at `coords * stride + shift` lie in the table; its border is at index 0."""
         keys_V = coords_V4[:, 0]
         for axis, size in enumerate(self._sizes):

@@ -1,16 +1,19 @@
-"""What is computed from a weight and kept until the weight changes: its casts and layouts, for inference."""
+"""Keeps what is computed from a weight, such as casts and other layouts, until the weight changes. For inference."""
+
+from collections.abc import Callable, Hashable
+from typing import Any
 
 import torch
 from torch.utils.weak import WeakTensorKeyDictionary
 
-# Kept for as long as the weight lives: weight -> (its state, {name: tensor}).
-_KEPT = WeakTensorKeyDictionary()
+# weight -> (its state, {name: tensor}); an entry goes when its weight does.
+_KEPT: Any = WeakTensorKeyDictionary()
 
 
-def derived(weight, name, build):
-    """`build(weight)`, a new tensor without gradients, computed once for each name and state of `weight`. What is
-    written through `weight.data` leaves no trace in its state: write to the weight itself, without gradients."""
-    if weight.is_inference():  # Such a tensor does not say when it changes.
+def derived(weight: torch.Tensor, name: Hashable, build: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+    """`build(weight)`, a new tensor without gradients, computed once for each name and state of `weight`. A write
+    through `weight.data` goes unnoticed: write to the weight itself, under `torch.no_grad()`."""
+    if weight.is_inference():  # An inference tensor has no version that would tell when it changes.
         return build(weight)
     state = weight._version, weight.data_ptr(), weight.dtype
     kept = _KEPT.get(weight)
@@ -23,6 +26,7 @@ def derived(weight, name, build):
     return kept[1][name]
 
 
-def forget(weight):
-    """To be called where gradients flow to `weight`: fused optimizers change it without a trace in its version."""
+def forget(weight: torch.Tensor) -> None:
+    """Drops what is kept of `weight`. Call it where gradients flow to the weight: fused optimizers change weights
+    without changing their version."""
     _KEPT.pop(weight, None)

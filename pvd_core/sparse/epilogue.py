@@ -1,20 +1,22 @@
-"""What a backend may do to a convolution's sums before it rounds and stores them. O output channels."""
+"""What a backend can apply to a convolution's sums before it rounds and stores them. O output channels."""
 
 from dataclasses import dataclass
 
 import torch
 
+from pvd_core.sparse.interfaces import Backend
+
 
 @dataclass(frozen=True)
 class Epilogue:
-    """+ bias (the convolution's own), then leaky ReLU with `negative_slope`, then * scale, then + shift. None leaves a
-    step out. For inference: it has no gradients."""
+    """+ bias (the convolution's own), then leaky ReLU with `negative_slope`, then * scale, then + shift. A step whose
+    value is None is left out. For inference: it has no gradients."""
 
     negative_slope: float | None = None
     scale_O: torch.Tensor | None = None
     shift_O: torch.Tensor | None = None
 
 
-def can_fuse(backend):
-    """Whether epilogues may be handed to `backend` now: it must offer them, and nobody may want gradients."""
+def can_fuse(backend: Backend) -> bool:
+    """Whether `backend` may be given epilogues now: it must offer that, and gradients must be off."""
     return hasattr(backend, "convolve_fused") and not torch.is_grad_enabled()

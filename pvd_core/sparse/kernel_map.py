@@ -4,33 +4,45 @@ M pairs sorted by tap then output, K taps, V sites. Sites are sorted, so a tap's
 """
 
 import itertools
+from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
 
 import torch
 
-from pvd_core.sparse.runs import runs_of_rows
+from pvd_core.sparse.runs import Runs, runs_of_rows
 from pvd_core.sparse.tap_rows import middle_taps, rows_of_table, table_of_rows, transposed_rows
+
+_T = TypeVar("_T")
+_Pairs = tuple[torch.Tensor, torch.Tensor, tuple[int, ...]]
 
 
 class KernelMap:
-    """The pairs of one convolution; `transposed` runs the same pairs backwards (inverse convolution, gradients).
+    """The pairs of one convolution; `transposed` swaps inputs and outputs (for inverse convolutions and gradients).
 
-    A map has several forms, tap rows, a table, lists of pairs and runs, and each is made when it is first asked for:
-    the rows that it is built from and the table need not know how many pairs there are, so they do not wait for the
-    device.
+    A map has four forms: tap rows, a table, lists of pairs, and runs. Each is made when it is first asked for. Making
+    the tap rows and the table does not wait for the device, because nobody needs to know the number of pairs for that.
     """
 
-    def __init__(self, num_taps, num_in, num_out, find_rows, row_length, is_symmetric=False):
-        """`find_rows()` gives tap rows of `row_length` taps (pvd_core/sparse/tap_rows.py). A symmetric map goes from
-        sites to themselves, tap K - 1 - k of o -> i where tap k is of i -> o."""
+    def __init__(
+        self,
+        num_taps: int,
+        num_in: int,
+        num_out: int,
+        find_rows: Callable[[], torch.Tensor],
+        row_length: int,
+        is_symmetric: bool = False,
+    ) -> None:
+        """`find_rows()` gives tap rows of `row_length` taps (pvd_core/sparse/tap_rows.py). A map is symmetric when its
+        input sites are its output sites: if tap k leads from i to o, tap K - 1 - k leads from o to i."""
         self.num_taps, self.num_in, self.num_out = num_taps, num_in, num_out
         self.is_transposed = False
         self._find_rows, self._row_length, self._is_symmetric = find_rows, row_length, is_symmetric
-        # A map and its transposed share these and do not know each other: with the last one of them all is freed at
-        # once, and not when Python next looks for cycles, some large clouds later.
-        self._caches = {False: {}, True: {}}
+        # A map and its transposed map share the caches but hold no reference to each other. So their memory is freed
+        # with the last of the two, and not when Python next collects cycles, some large clouds later.
+        self._caches: dict[bool, dict[Hashable, Any]] = {False: {}, True: {}}
 
     @staticmethod
-    def from_table(table_KV, num_in):
+    def from_table(table_KV: torch.Tensor, num_in: int) -> "KernelMap":
         """`table_KV` int32 (K, V_out): input row of each tap and output, -1 where there is none."""
         num_taps, num_out = table_KV.shape
         result = KernelMap(num_taps, num_in, num_out, lambda: rows_of_table(table_KV), row_length=1)
@@ -38,37 +50,38 @@ class KernelMap:
         return result
 
     @property
-    def in_index_M(self):
+    def in_index_M(self) -> torch.Tensor:
         """Input row of each pair, int32."""
         return self._pairs[0]
 
     @property
-    def out_index_M(self):
+    def out_index_M(self) -> torch.Tensor:
         """Output row of each pair, int32."""
         return self._pairs[1]
 
     @property
-    def num_pairs_K(self):
-        """Number of pairs of each tap, a tuple."""
+    def num_pairs_K(self) -> tuple[int, ...]:
+        """Number of pairs of each tap."""
         return self._pairs[2]
 
     @property
-    def num_pairs(self):
+    def num_pairs(self) -> int:
         return self.in_index_M.shape[0]
 
-    def table(self):
+    def table(self) -> torch.Tensor:
         """Input row of each tap and output, int32 (K, V_out), -1 where there is none. Does not wait for the device."""
         return self.cached("table", self._make_table)
 
     @property
-    def runs(self):
-        """The Runs of all pairs; of a transposed map in reverse order of its taps, in which its input rows ascend."""
+    def runs(self) -> Runs:
+        """The Runs of all pairs. A transposed map has them in reverse order of its taps, so that input rows ascend."""
         if self._is_symmetric and self.is_transposed:
             return self.transposed.runs
         return self.cached("runs", lambda: runs_of_rows(self._rows, self._row_length))
 
     @property
-    def transposed(self):
+    def transposed(self) -> "KernelMap":
+        """The map with the same pairs, inputs and outputs swapped."""
         result = KernelMap(
             self.num_taps, self.num_out, self.num_in, self._find_rows, self._row_length, self._is_symmetric
         )
@@ -76,56 +89,57 @@ class KernelMap:
         result._caches = self._caches
         return result
 
-    def subset(self, rows, takes_middle):
-        """The map of some of the rows of taps, a list in ascending order, or of their middle taps alone; of a symmetric
-        map as many before as after the centre."""
+    def subset(self, rows: list[int], takes_middle: bool) -> "KernelMap":
+        """The map of some rows of taps: of all taps in them, or only of the middle ones. `rows` are in ascending order;
+        for a symmetric map there are as many before the centre as after it."""
         length = 1 if takes_middle else self._row_length
 
-        def find_rows():
+        def find_rows() -> torch.Tensor:
             rows_JV = self._rows[rows]
             return middle_taps(rows_JV) if takes_middle else rows_JV
 
         return KernelMap(len(rows) * length, self.num_in, self.num_out, find_rows, length, self._is_symmetric)
 
-    def cached(self, key, build):
-        """What `build()` returns, computed once and kept with the map: for what a backend derives from it."""
+    def cached(self, key: Hashable, build: Callable[[], _T]) -> _T:
+        """What `build()` returns, computed once for each `key` and kept with the map. Backends keep here what they
+        derive from the map."""
         cache = self._caches[self.is_transposed]
         if key not in cache:
             cache[key] = build()
         return cache[key]
 
     @property
-    def _pairs(self):
+    def _pairs(self) -> _Pairs:
         return self.cached("pairs", self._list_pairs)
 
-    def _list_pairs(self):
+    def _list_pairs(self) -> _Pairs:
         if not self.is_transposed:
             return _pairs_of_table(self.table())
         in_index_M, out_index_M, num_pairs_K = self.transposed._pairs
         return out_index_M, in_index_M, num_pairs_K
 
     @property
-    def _rows(self):
-        """Tap rows; of a transposed map in reverse order of its taps."""
+    def _rows(self) -> torch.Tensor:
+        """Tap rows; those of a transposed map are in reverse order of its taps."""
         return self.cached("rows", self._make_rows)
 
-    def _make_rows(self):
+    def _make_rows(self) -> torch.Tensor:
         if not self.is_transposed:
             return self._find_rows()
         return transposed_rows(self.transposed._rows, self._row_length, self.num_out)
 
-    def _make_table(self):
+    def _make_table(self) -> torch.Tensor:
         if not self.is_transposed:
             return table_of_rows(self._rows, self._row_length)
         table_KV = self.transposed.table()
-        # Cells without a pair write to one column too many.
+        # Cells without a pair write to an extra last column, which is cut off.
         columns_KV = torch.where(table_KV >= 0, table_KV, self.num_out).long()
         rows_KV = torch.arange(self.num_in, dtype=torch.int32, device=table_KV.device).expand_as(table_KV)
         result_KV = table_KV.new_full((self.num_taps, self.num_out + 1), -1).scatter_(1, columns_KV, rows_KV)
         return result_KV[:, :-1].contiguous()
 
 
-def _pairs_of_table(table_KV):
+def _pairs_of_table(table_KV: torch.Tensor) -> _Pairs:
     """(in_index_M, out_index_M, num_pairs_K) of a table."""
     num_taps, num_out = table_KV.shape
     cells_M = (table_KV >= 0).view(-1).nonzero().squeeze(1)

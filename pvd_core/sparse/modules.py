@@ -1,20 +1,27 @@
-"""Convolution layers on SparseTensors. Weights are (K, C_in, C_out), taps row-major over (rho, phi, z)."""
+"""Convolution layers on SparseTensors. Weights are (K, C_in, C_out), taps row-major over (rho, phi, z).
+
+V sites, I input channels, O output channels, K taps.
+"""
 
 import math
+from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import nn
 
 from pvd_core.sparse.epilogue import Epilogue, can_fuse
+from pvd_core.sparse.interfaces import AnyMap, AnySites, FusingBackend, Triple
 from pvd_core.sparse.tensor import SparseTensor, autocast
 
 
 class SparseConvolution(nn.Module):
-    """What the three kinds share: the weight and its application to the pairs of a kernel map."""
+    """What the three kinds share: the weight, and its application to the pairs of a kernel map."""
 
-    def __init__(self, in_channels, out_channels, kernel, bias=False):
+    def __init__(self, in_channels: int, out_channels: int, kernel: Sequence[int], bias: bool = False) -> None:
+        """ValueError for a `kernel` other than three sizes that are each 1 or 3."""
         super().__init__()
-        self.kernel = tuple(kernel)
+        self.kernel = cast(Triple, tuple(kernel))
         if len(self.kernel) != 3 or not set(self.kernel) <= {1, 3}:
             raise ValueError(f"kernel {self.kernel}: expected three sizes (rho, phi, z), each 1 or 3")
         num_taps = math.prod(self.kernel)
@@ -24,17 +31,17 @@ class SparseConvolution(nn.Module):
         nn.init.uniform_(self.weight, -bound, bound)
         self.bias = nn.Parameter(torch.empty(out_channels).uniform_(-bound, bound)) if bias else None
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         _num_taps, in_channels, out_channels = self.weight.shape
         return f"{in_channels}, {out_channels}, kernel={self.kernel}, bias={self.bias is not None}"
 
-    def _convolve(self, tensor, kernel_map, epilogue=None):
+    def _convolve(self, tensor: SparseTensor, kernel_map: AnyMap, epilogue: Epilogue | None = None) -> torch.Tensor:
         features_VI, weight_KIO = autocast(tensor.features_VC, self.weight)
         backend = tensor.sites.backend
         if epilogue is None and self.bias is not None and can_fuse(backend):
             epilogue = Epilogue()
         if epilogue is not None:
-            return backend.convolve_fused(
+            return cast(FusingBackend, backend).convolve_fused(
                 features_VI,
                 weight_KIO,
                 kernel_map,
@@ -48,41 +55,43 @@ class SparseConvolution(nn.Module):
 
 
 class SubmanifoldConvolution(SparseConvolution):
-    """Stride 1; output sites are the input sites. Kernel sizes 1 or 3 an axis. An `epilogue` may be given where
-    `can_fuse` allows it."""
+    """Stride 1; the output sites are the input sites. An `epilogue` may be given where `can_fuse` allows it."""
 
     def forward(self, tensor: SparseTensor, epilogue: Epilogue | None = None) -> SparseTensor:
         return tensor.with_features(self._convolve(tensor, self.kernel_map(tensor), epilogue))
 
-    def kernel_map(self, tensor):
+    def kernel_map(self, tensor: SparseTensor) -> AnyMap:
+        """The map that this layer applies to `tensor`."""
         return tensor.sites.submanifold_map(self.kernel)
 
 
 class StridedConvolution(SparseConvolution):
     """Kernel 3x3x3, padding 1: an output site wherever an input site lies in the receptive field."""
 
-    def __init__(self, in_channels, out_channels, stride):
+    def __init__(self, in_channels: int, out_channels: int, stride: Sequence[int]) -> None:
         super().__init__(in_channels, out_channels, (3, 3, 3))
-        self.stride = tuple(stride)
+        self.stride = cast(Triple, tuple(stride))
 
     def forward(self, tensor: SparseTensor) -> SparseTensor:
         coarse_sites, kernel_map = tensor.sites.downsampled(self.stride)
         return SparseTensor(self._convolve(tensor, kernel_map), coarse_sites)
 
-    def kernel_map(self, tensor):
+    def kernel_map(self, tensor: SparseTensor) -> AnyMap:
+        """The map that this layer applies to `tensor`."""
         return tensor.sites.downsampled(self.stride)[1]
 
 
 class InverseConvolution(SparseConvolution):
-    """Undoes the sites of the StridedConvolution with the same stride that `fine_sites` went through."""
+    """From coarse sites back to `fine_sites`, from which a StridedConvolution with the same stride made them."""
 
-    def __init__(self, in_channels, out_channels, stride):
+    def __init__(self, in_channels: int, out_channels: int, stride: Sequence[int]) -> None:
         super().__init__(in_channels, out_channels, (3, 3, 3))
-        self.stride = tuple(stride)
+        self.stride = cast(Triple, tuple(stride))
 
-    def forward(self, tensor: SparseTensor, fine_sites) -> SparseTensor:
+    def forward(self, tensor: SparseTensor, fine_sites: AnySites) -> SparseTensor:
         features_VC = self._convolve(tensor, self.kernel_map(tensor, fine_sites))
         return SparseTensor(features_VC, fine_sites)
 
-    def kernel_map(self, tensor, fine_sites):
+    def kernel_map(self, tensor: SparseTensor, fine_sites: AnySites) -> AnyMap:
+        """The map that this layer applies to `tensor`."""
         return fine_sites.downsampled(self.stride)[1].transposed

@@ -1,7 +1,7 @@
-"""Runs: neighbouring taps of an output row that meet neighbouring input rows, to be multiplied as one longer row.
+"""Runs: successive taps of an output row that meet successive input rows, multiplied together as one longer row.
 
 J rows of 1 or 3 taps, Q parts of a row that may be a run, V output rows, R runs of 1 to 3 taps. Sites and taps are both
-sorted with z fastest: the sites that lie one above the other around an output are a run.
+sorted with z fastest, so neighbours of an output that lie one above the other make a run.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-# (first tap, taps, which bits of a row decide whether such a run is there, what they then are), shortest first.
+# (first tap, taps, mask of the bits of a row that decide whether it has such a run, their value if so), shortest first.
 _PARTS = (
     (0, 1, 0b011, 0b001),
     (1, 1, 0b111, 0b010),
@@ -18,7 +18,7 @@ _PARTS = (
     (1, 2, 0b111, 0b110),
     (0, 3, 0b111, 0b111),
 )
-_THIRD_TAP = 2  # The one part that may be the second run of a row.
+_THIRD_TAP = 2  # Index of the only part that may be the second run of a row.
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class Runs:
     first_run_V: torch.Tensor  # int32, where in `run_numbers_R` each output starts
 
 
-def runs_of_rows(rows_JV, length):
-    """The Runs of tap rows of `length` (pvd_core/sparse/tap_rows.py). Built on the host with numpy, which takes a
-    third of torch's time."""
-    device, rows_JV = rows_JV.device, rows_JV.cpu().numpy()
+def runs_of_rows(tap_rows_JV: torch.Tensor, length: int) -> Runs:
+    """The Runs of tap rows of `length` taps (pvd_core/sparse/tap_rows.py), on the device of the rows. Built on the host
+    with NumPy, which takes a third of torch's time."""
+    device, rows_JV = tap_rows_JV.device, tap_rows_JV.cpu().numpy()
     num_rows, num_out = rows_JV.shape
     patterns_JV = rows_JV.astype(np.uint8) & 7
     parts = _PARTS if length > 1 else _PARTS[:1]
@@ -51,7 +51,7 @@ def runs_of_rows(rows_JV, length):
     first_run_V, first_run_JV = _first_runs(patterns_JV)
     places_R = first_run_JV.ravel().take(cells_R)
     first_in_R = cell_rows_R >> 3
-    if length > 1:  # A third tap may come after a first one that is a run of its own.
+    if length > 1:  # Where the first tap is a run of its own and the second meets nothing, the third is a second run.
         third_taps = slice(*bounds[[_THIRD_TAP * num_rows, (_THIRD_TAP + 1) * num_rows]])
         is_second_run = cell_rows_R[third_taps] & 1
         first_in_R[third_taps] += is_second_run
@@ -67,8 +67,9 @@ def runs_of_rows(rows_JV, length):
     )
 
 
-def _first_runs(patterns_JV):
-    """Where the runs of each output, and those of each of its rows, start when all are sorted by output and row."""
+def _first_runs(patterns_JV: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Number of the first run of each output, (V,), and of each row of it, (J, V), when runs are sorted by output, then
+    by row."""
     num_runs_JV = (patterns_JV > 0).view(np.uint8) + (patterns_JV == 0b101)
     before_JV = np.zeros(patterns_JV.shape, np.int32)
     # `np.cumsum` along this axis takes 20 times as long.

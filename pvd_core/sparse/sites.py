@@ -5,11 +5,14 @@ V sites. Every kernel of the networks is a subset of the 27 neighbours of a site
 
 import functools
 import itertools
+from collections.abc import Iterator, Sequence
+from typing import cast
 
 import torch
 
 from pvd_core.sparse.backends import reference
 from pvd_core.sparse.cell_table import CellTable
+from pvd_core.sparse.interfaces import AnyMap, Backend, Triple
 from pvd_core.sparse.kernel_map import KernelMap
 from pvd_core.sparse.tap_rows import LENGTH
 
@@ -18,32 +21,36 @@ _NUM_TAPS = 27
 
 
 class Sites:
-    """`coords_V4` int64 (V, 4): scan, then three indices inside `shape`; distinct, sorted. Maps are built once and
-    kept, so layers (and encoder and decoder) that share a level share them. `backend` computes the convolutions, and
-    builds the maps where it has functions of its own for that."""
+    """The active sites of one level. Kernel maps are built once and kept, so all layers of a level share them, those of
+    encoder and decoder too."""
 
-    def __init__(self, coords_V4, shape, batch_size, backend=reference):
+    def __init__(
+        self, coords_V4: torch.Tensor, shape: Sequence[int], batch_size: int, backend: Backend = reference
+    ) -> None:
+        """`coords_V4` int64 (V, 4): scan, then three indices inside `shape`; distinct, sorted. `backend` computes the
+        convolutions, and builds the kernel maps if it has functions of its own for that."""
         self.coords_V4 = coords_V4
-        self.shape = tuple(shape)
+        self.shape = cast(Triple, tuple(shape))
         self.batch_size = batch_size
         self.backend = backend
         self._cells = CellTable(coords_V4, self.shape, batch_size)
-        self._submanifold_maps = {}
-        self._downsampled = {}
+        self._submanifold_maps: dict[Triple, AnyMap] = {}
+        self._downsampled: dict[Triple, tuple[Sites, AnyMap]] = {}
 
     @property
-    def num_sites(self):
+    def num_sites(self) -> int:
         return self.coords_V4.shape[0]
 
-    def submanifold_map(self, kernel):
-        """KernelMap of a stride-1 convolution whose outputs are these same sites. Kernel sizes 1 or 3."""
+    def submanifold_map(self, kernel: Triple) -> AnyMap:
+        """The map of a convolution with stride 1 whose output sites are these sites; a KernelMap unless the backend
+        builds its own. Kernel sizes are 1 or 3."""
         if kernel not in self._submanifold_maps:
             build = getattr(self.backend, "submanifold_map", Sites._build_submanifold_map)
             self._submanifold_maps[kernel] = build(self, kernel)
         return self._submanifold_maps[kernel]
 
-    def downsampled(self, stride):
-        """(coarse Sites, KernelMap to them) of a 3x3x3 convolution with `stride` (1 or 2 an axis) and padding 1.
+    def downsampled(self, stride: Triple) -> "tuple[Sites, AnyMap]":
+        """(coarse Sites, map to them) of a 3x3x3 convolution with `stride` (1 or 2 an axis) and padding 1.
         A coarse site exists where at least one fine site lies in its receptive field."""
         if stride not in self._downsampled:
             build = getattr(self.backend, "downsampled", Sites._build_downsampled)
@@ -51,27 +58,28 @@ class Sites:
             self._downsampled[stride] = Sites(coords_V4, shape, self.batch_size, self.backend), kernel_map
         return self._downsampled[stride]
 
-    def _build_submanifold_map(self, kernel):
+    def _build_submanifold_map(self, kernel: Triple) -> KernelMap:
         if kernel == _NEIGHBOURHOOD:
-            # The map knows the cells, not these sites, which know the map: no cycle keeps their memory.
+            # The map refers to the cells, not to these sites, which refer to the map: no cycle keeps their memory.
             look_up = functools.partial(self._cells.look_up, self.coords_V4, (1, 1, 1))
             return KernelMap(_NUM_TAPS, self.num_sites, self.num_sites, look_up, LENGTH, is_symmetric=True)
-        whole = self.submanifold_map(_NEIGHBOURHOOD)
+        whole = cast(KernelMap, self.submanifold_map(_NEIGHBOURHOOD))
         rows = [row for row, offset in enumerate(_row_offsets()) if _is_inside(offset, kernel[:2])]
         return whole.subset(rows, takes_middle=kernel[2] == 1)
 
-    def _build_downsampled(self, stride):
+    def _build_downsampled(self, stride: Triple) -> tuple[torch.Tensor, Triple, KernelMap]:
         """(coords_V4, shape, KernelMap) of the coarse sites."""
         coords_V4, shape = self._coarse_sites(stride)
         look_up = functools.partial(self._cells.look_up, coords_V4, stride)
         return coords_V4, shape, KernelMap(_NUM_TAPS, self.num_sites, len(coords_V4), look_up, LENGTH)
 
-    def _coarse_sites(self, stride):
-        shape = tuple((size - 1) // step + 1 for size, step in zip(self.shape, stride, strict=True))
+    def _coarse_sites(self, stride: Triple) -> tuple[torch.Tensor, Triple]:
+        """(coords_V4, shape) of the coarse sites."""
+        shape = cast(Triple, tuple((size - 1) // step + 1 for size, step in zip(self.shape, stride, strict=True)))
         is_active = torch.zeros(self.batch_size, *shape, dtype=torch.bool, device=self.coords_V4.device)
         keys = [self.coords_V4[:, 0]]
         for axis, (step, size) in enumerate(zip(stride, shape, strict=True)):
-            # Candidates along an axis: o with i = o * step + tap - 1 for a tap 0..2.
+            # Output indices o that input index i reaches along an axis: i = o * step + tap - 1 for a tap 0, 1 or 2.
             fine_V = self.coords_V4[:, axis + 1]
             shifts = (-1, 0, 1) if step == 1 else (0, 1)
             candidates = [torch.div(fine_V + shift, step, rounding_mode="floor").clamp(0, size - 1) for shift in shifts]
@@ -81,10 +89,10 @@ class Sites:
         return is_active.nonzero(), shape
 
 
-def _row_offsets():
+def _row_offsets() -> Iterator[tuple[int, int]]:
     """(rho, phi) offsets -1..1 of the rows of taps."""
-    return itertools.product(range(-1, 2), repeat=2)
+    return itertools.product(range(-1, 2), range(-1, 2))
 
 
-def _is_inside(offset, kernel):
+def _is_inside(offset: Sequence[int], kernel: Sequence[int]) -> bool:
     return all(abs(step) <= size // 2 for step, size in zip(offset, kernel, strict=True))

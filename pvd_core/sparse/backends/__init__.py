@@ -1,18 +1,23 @@
-"""Backends: who computes a convolution given its kernel map. The reference is the oracle of every other one.
+"""Backends compute convolutions from kernel maps. Tests compare each of them with the reference.
 
 A backend is a module with `convolve(features_VI, weight_KIO, kernel_map) -> features (V_out, O)`, differentiable in
-features and weight. One that wants kernel maps of its own also has `submanifold_map(sites, kernel) -> map` and
-`downsampled(sites, stride) -> (coords_V4, shape, map)` of the coarse sites; Sites then asks it for them, and the coarse
-sites stand in its order. Its maps have `num_pairs_K` and `transposed`, as KernelMap.
+features and weight. It may also have:
+
+- `convolve_fused`, which applies an Epilogue (pvd_core/sparse/epilogue.py) to the sums.
+- `submanifold_map(sites, kernel) -> map` and `downsampled(sites, stride) -> (coords_V4, shape, map)` of the coarse
+  sites, if it needs kernel maps of its own kind. Sites then calls these, and keeps the coarse sites in their order.
+- `known_fault(device) -> reason or None`, if its results may be wrong.
+- `WAITS_FOR_DEVICE = False`, if inference can be captured in a CUDA graph.
 """
 
 import importlib
+from types import ModuleType
 
 from pvd_core.borders.errors import UserError
 
 BACKENDS = ("reference", "spconv", "triton")
 
-# What brings the package that a backend needs.
+# How to install the package that a backend needs.
 _REMEDIES = {
     "spconv": "pip install 'pvd_ros[gpu]' (spconv-cu120, for Python 3.12 and newer spconv-cu126), or without a GPU "
     "pip install 'pvd_ros[spconv]'",
@@ -20,8 +25,8 @@ _REMEDIES = {
 }
 
 
-def load_backend(name):
-    """The backend's module; UserError for a name that this version does not have, or whose package is missing."""
+def load_backend(name: str) -> ModuleType:
+    """The backend's module. UserError for an unknown name, and where the backend's package is not installed."""
     if name not in BACKENDS:
         raise UserError(f"backend {name!r}: this version has {', '.join(BACKENDS)}")
     try:

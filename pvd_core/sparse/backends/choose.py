@@ -1,6 +1,7 @@
-"""Which backend a device gets when nobody names one."""
+"""Which backend `auto` stands for on a device."""
 
 import logging
+from types import ModuleType
 
 import torch
 
@@ -11,9 +12,9 @@ from pvd_core.sparse.backends.triton_table import is_tuned
 _log = logging.getLogger(__name__)
 
 
-def backend_for(name, device):
-    """The backend's module for a torch.device. `auto`: reference, and on a GPU triton once it has been measured on one
-    of its kind. UserError as from `load_backend` for a name that cannot be had."""
+def backend_for(name: str, device: torch.device) -> ModuleType:
+    """The backend's module. `auto` is triton on a GPU whose kind it has been measured on, reference everywhere else.
+    UserError as from `load_backend`."""
     if name != "auto":
         return load_backend(name)
     if device.type != "cuda" or not _is_measured_on(device):
@@ -25,8 +26,8 @@ def backend_for(name, device):
         return reference
 
 
-def _is_measured_on(device):
-    """Unmeasured kernels are nobody's default: `make gpu` measures and tunes them."""
+def _is_measured_on(device: torch.device) -> bool:
+    """`make gpu` measures and tunes the kernels; without that they are not the default."""
     is_measured = is_tuned(".".join(map(str, torch.cuda.get_device_capability(device))))
     if not is_measured:
         _log.warning(

@@ -1,12 +1,13 @@
-"""The spconv backend: spconv 2.3 with kernel maps of its own making, as the yardstick of the other backends.
+"""The spconv backend: spconv 2.3 with its own kernel maps, for comparing the other backends with it.
 
 V sites, K taps, I input channels, O output channels.
 
 GPUs: implicit GEMM in float32 or float16, with gradients. Sums of float16 products are float16 in layers of at most 128
-input channels times 27 taps: that is spconv's own default. CPU: gather, multiply, scatter, without gradients.
+input channels times 27 taps, which is spconv's default. CPU: gather, multiply, scatter, without gradients.
 """
 
 import warnings
+from typing import Any
 
 import torch
 from spconv.cppconstants import CPU_ONLY_BUILD
@@ -16,13 +17,18 @@ from pvd_core.sparse.backends.spconv_implicit_gemm import ImplicitGemmMap
 from pvd_core.sparse.backends.spconv_pairs import PairMap
 from pvd_core.sparse.backends.spconv_problem import PlainMap, Problem
 from pvd_core.sparse.derived import derived, forget
+from pvd_core.sparse.interfaces import Triple
+from pvd_core.sparse.sites import Sites
+
+SpconvMap = PairMap | ImplicitGemmMap | PlainMap
 
 _DTYPES = (torch.float32, torch.float16)
 
 
-def convolve(features_VI, weight_KIO, kernel_map):
-    """Features of the output sites, (V_out, O), in the operands' dtype, differentiable in features and weight on GPUs.
-    `kernel_map` is one that Sites with this backend gave."""
+def convolve(features_VI: torch.Tensor, weight_KIO: torch.Tensor, kernel_map: SpconvMap) -> torch.Tensor:
+    """Features of the output sites, (V_out, O), in the operands' dtype; on GPUs differentiable in features and weight.
+    `kernel_map` is one that Sites with this backend gave. UserError for a dtype that spconv does not have and for
+    gradients on the CPU; TypeError or ValueError for operands that do not match each other or the map."""
     _check(features_VI, weight_KIO, kernel_map)
     if isinstance(kernel_map, PlainMap):
         return features_VI @ weight_KIO[0]
@@ -37,9 +43,9 @@ def convolve(features_VI, weight_KIO, kernel_map):
     return kernel_map.convolve(features_VI, derived(weight_KIO, "spconv", _output_first))
 
 
-def known_fault(device):
-    """Why results on a torch.device are wrong as things are now, or None where they are right."""
-    # spconv's OpenMP is torch's: whichever was loaded first serves both. Builds for CUDA use one thread on the CPU.
+def known_fault(device: torch.device) -> str | None:
+    """Why results on `device` are wrong with the current number of threads; None if they are right."""
+    # spconv and torch share one OpenMP, and so the number of threads. Builds for CUDA use one thread on the CPU.
     if device.type == "cpu" and CPU_ONLY_BUILD and torch.get_num_threads() > 1:
         return (
             f"with {torch.get_num_threads()} threads on the CPU some rows of its results are wrong (threads share "
@@ -48,12 +54,12 @@ def known_fault(device):
     return None
 
 
-def submanifold_map(sites, kernel):
-    """The kernel map of a stride-1 convolution on the same Sites."""
+def submanifold_map(sites: Sites, kernel: Triple) -> SpconvMap:
+    """The kernel map of a convolution with stride 1 whose output sites are `sites`."""
     return _build_map(_problem(sites, kernel, (1, 1, 1), is_submanifold=True))[1]
 
 
-def downsampled(sites, stride):
+def downsampled(sites: Sites, stride: Triple) -> tuple[torch.Tensor, Triple, SpconvMap]:
     """(coords_V4 int64 in spconv's order, shape, kernel map) of the coarse sites of a 3x3x3 convolution with
     padding 1."""
     problem = _problem(sites, (3, 3, 3), stride, is_submanifold=False)
@@ -61,12 +67,12 @@ def downsampled(sites, stride):
     return indices_V4.long(), problem.out_shape, kernel_map
 
 
-def _problem(sites, kernel, stride, is_submanifold):
+def _problem(sites: Sites, kernel: Triple, stride: Triple, is_submanifold: bool) -> Problem:
     indices_V4 = sites.coords_V4.int().contiguous()
-    return Problem(indices_V4, sites.batch_size, sites.shape, tuple(kernel), tuple(stride), is_submanifold)
+    return Problem(indices_V4, sites.batch_size, sites.shape, kernel, stride, is_submanifold)
 
 
-def _build_map(problem):
+def _build_map(problem: Problem) -> tuple[torch.Tensor, SpconvMap]:
     """(indices_V4 of the output sites, their kernel map)."""
     if problem.needs_no_map:
         return problem.indices_V4, PlainMap(problem)
@@ -80,8 +86,8 @@ def _build_map(problem):
     return ImplicitGemmMap.build(problem)
 
 
-def _check(features_VI, weight_KIO, kernel_map):
-    """spconv reads what it is told to: a wrong shape would read foreign memory."""
+def _check(features_VI: torch.Tensor, weight_KIO: torch.Tensor, kernel_map: object) -> None:
+    """spconv does not check its operands: with a wrong shape it would read memory outside of them."""
     if features_VI.dtype not in _DTYPES:
         raise UserError(
             f"backend 'spconv': it has no {str(features_VI.dtype).removeprefix('torch.')}; take precision fp32 or, on "
@@ -90,7 +96,7 @@ def _check(features_VI, weight_KIO, kernel_map):
     kinds = [(tensor.dtype, tensor.device) for tensor in (features_VI, weight_KIO)]
     if kinds[0] != kinds[1]:
         raise TypeError(f"features are of {kinds[0]}, weight of {kinds[1]}: expected the same dtype and device")
-    if not isinstance(kernel_map, PairMap | ImplicitGemmMap | PlainMap):
+    if not isinstance(kernel_map, SpconvMap):
         raise TypeError(f"kernel map is {type(kernel_map).__name__}: expected one of Sites whose backend is spconv")
     num_in, num_taps = kernel_map.num_in, kernel_map.problem.num_taps
     if features_VI.shape != (num_in, weight_KIO.shape[1]) or weight_KIO.shape[0] != num_taps:
@@ -102,13 +108,14 @@ def _check(features_VI, weight_KIO, kernel_map):
 
 class _ForwardOnly(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, features_VI, weight_KIO, kernel_map):
+    def forward(ctx: Any, features_VI: torch.Tensor, weight_KIO: torch.Tensor, kernel_map: PairMap) -> torch.Tensor:
         return kernel_map.convolve(features_VI, derived(weight_KIO, "spconv", _output_first))
 
     @staticmethod
-    def backward(ctx, _grad_VO):
+    def backward(ctx: Any, _grad_VO: torch.Tensor) -> None:
         raise UserError("backend 'spconv': it has no gradients on the CPU; train with backend 'reference', or on a GPU")
 
 
-def _output_first(weight_KIO):
+def _output_first(weight_KIO: torch.Tensor) -> torch.Tensor:
+    """The weight as spconv wants it: contiguous (O, K, I)."""
     return weight_KIO.permute(2, 0, 1).clone(memory_format=torch.contiguous_format)

@@ -5,6 +5,7 @@ V sites, K taps, I input channels, O output channels.
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,45 +18,49 @@ from pvd_core.sparse.backends.spconv_problem import Problem
 
 @dataclass(frozen=True, eq=False)
 class _Direction:
-    """Input row of each tap and output, int32 (K, V), -1 where there is none; and, one of each a split of the taps, the
-    bits of the taps that an output has, and the outputs sorted by them. Backwards a submanifold map has only rows."""
+    """The pairs of a map in one direction. The backward direction of a submanifold map has only `rows_KV`."""
 
-    rows_KV: torch.Tensor
-    tap_bits: list[torch.Tensor]
-    order: list[torch.Tensor]
+    rows_KV: torch.Tensor  # int32, input row of each tap and output, -1 where there is none
+    # spconv may split the taps in several parts; these lists have an item for each.
+    tap_bits: list[torch.Tensor]  # the taps that each output has, as bits
+    order: list[torch.Tensor]  # the outputs sorted by `tap_bits`
 
 
 @dataclass(frozen=True, eq=False)
 class ImplicitGemmMap:
+    """A kernel map as spconv builds it on GPUs. Submanifold maps that are built for inference have no `backward`."""
+
     problem: Problem
     forward: _Direction
-    backward: _Direction  # empty where `has_backward` is not set, as spconv builds submanifold maps for inference
+    backward: _Direction  # empty unless `has_backward`
     tap_masks: list[np.ndarray]
     num_in: int
     num_out: int
     has_backward: bool
 
     @staticmethod
-    def build(problem):
-        """(coarse sites' indices_V4, or the same sites', ImplicitGemmMap to them)."""
-        # The map of a strided convolution runs backwards in the decoder, so spconv makes all of it for inference too.
+    def build(problem: Problem) -> "tuple[torch.Tensor, ImplicitGemmMap]":
+        """(indices_V4 of the output sites, the map to them)."""
+        # The decoder runs maps of strided convolutions backwards, so these need both directions for inference too.
         return _build(problem, has_backward=torch.is_grad_enabled() or not problem.is_submanifold)
 
     @property
-    def num_pairs_K(self):
-        """Number of pairs of each tap, a tuple; waits for the GPU."""
+    def num_pairs_K(self) -> tuple[int, ...]:
+        """Number of pairs of each tap; waits for the GPU."""
         return tuple((self.forward.rows_KV >= 0).sum(dim=1).tolist())
 
     @cached_property
-    def transposed(self):
+    def transposed(self) -> "ImplicitGemmMap":
+        """The map with the same pairs, inputs and outputs swapped."""
         return replace(self, forward=self.backward, backward=self.forward, num_in=self.num_out, num_out=self.num_in)
 
     @cached_property
-    def with_backward(self):
-        """This map, or the same built again where it was built for inference."""
+    def with_backward(self) -> "ImplicitGemmMap":
+        """This map; if it was built for inference, the same map built again for training."""
         return self if self.has_backward else _build(self.problem, has_backward=True)[1]
 
-    def convolve(self, features_VI, weight_OKI):
+    def convolve(self, features_VI: torch.Tensor, weight_OKI: torch.Tensor) -> torch.Tensor:
+        """(num_out, O), without gradients."""
         with _set_for(features_VI):
             features_VO, _tap_bits_of_blocks, _rows_a_block = ops.implicit_gemm(
                 features_VI,
@@ -70,7 +75,8 @@ class ImplicitGemmMap:
             )
         return features_VO
 
-    def convolve_with_gradients(self, features_VI, weight_OKI):
+    def convolve_with_gradients(self, features_VI: torch.Tensor, weight_OKI: torch.Tensor) -> torch.Tensor:
+        """(num_out, O), differentiable in features and weight."""
         forward, backward = self.with_backward.forward, self.with_backward.backward
         is_train = True
         with _set_for(features_VI):
@@ -90,7 +96,7 @@ class ImplicitGemmMap:
             )
 
 
-def _build(problem, has_backward):
+def _build(problem: Problem, has_backward: bool) -> tuple[torch.Tensor, ImplicitGemmMap]:
     arguments = problem.arguments(ConvAlgo.MaskImplicitGemm)
     with _set_for(problem.indices_V4):
         out_indices_V4, _, rows_KV, back_rows_KV, tap_bits, back_tap_bits, order, back_order, tap_masks = (
@@ -108,8 +114,8 @@ def _build(problem, has_backward):
     return out_indices_V4, kernel_map
 
 
-def _set_for(tensor):
-    """A context in which spconv works where the tensor is, as it asks for the current GPU, and takes float32 products
-    as torch does. It tunes each pair of channel counts once a process, and keeps to tf32 or not from then on."""
+def _set_for(tensor: torch.Tensor) -> Any:
+    """A context in which spconv uses the tensor's GPU (it takes the current one) and tf32 if torch does. spconv tunes
+    each pair of channel counts once a process, and its choice for or against tf32 stays."""
     constants.SPCONV_ALLOW_TF32 = torch.get_float32_matmul_precision() != "highest"
     return torch.cuda.device(tensor.device)

@@ -15,32 +15,33 @@ from pvd_core.sparse.backends.spconv_problem import Problem
 
 @dataclass(frozen=True, eq=False)
 class PairMap:
-    """Has no gradients. `pairs_2KV` int32 lists input and output rows of each tap, filled up with -1; `num_listed_K`
-    counts them, but leaves out what spconv knows by symmetry."""
+    """A kernel map as spconv builds it on the CPU. It has no gradients."""
 
     problem: Problem
-    pairs_2KV: torch.Tensor
-    num_listed_K: torch.Tensor
+    pairs_2KV: torch.Tensor  # int32, input and output row of each pair of each tap, then -1
+    num_listed_K: torch.Tensor  # pairs of each tap; 0 for the centre and for taps that spconv mirrors from others
     num_in: int
     num_out: int
     is_inverse: bool = False
 
     @staticmethod
-    def build(problem):
-        """(coarse sites' indices_V4, or the same sites', PairMap to them)."""
+    def build(problem: Problem) -> "tuple[torch.Tensor, PairMap]":
+        """(indices_V4 of the output sites, the map to them)."""
         out_indices_V4, pairs_2KV, num_listed_K = ops.get_indice_pairs(*problem.arguments(ConvAlgo.Native))
         return out_indices_V4, PairMap(problem, pairs_2KV, num_listed_K, problem.num_in, out_indices_V4.shape[0])
 
     @property
-    def num_pairs_K(self):
-        """Number of pairs of each tap, a tuple."""
+    def num_pairs_K(self) -> tuple[int, ...]:
+        """Number of pairs of each tap."""
         return tuple((self.pairs_2KV[0] >= 0).sum(dim=1).tolist())
 
     @cached_property
-    def transposed(self):
+    def transposed(self) -> "PairMap":
+        """The map with the same pairs, inputs and outputs swapped."""
         return replace(self, num_in=self.num_out, num_out=self.num_in, is_inverse=not self.is_inverse)
 
-    def convolve(self, features_VI, weight_OKI):
+    def convolve(self, features_VI: torch.Tensor, weight_OKI: torch.Tensor) -> torch.Tensor:
+        """(num_out, O)."""
         return ops.indice_conv(
             features_VI,
             self.problem.weight(weight_OKI),

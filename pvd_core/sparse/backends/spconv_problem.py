@@ -1,13 +1,16 @@
-"""What spconv needs to know of a convolution, and the convolutions that it needs no map for.
+"""A convolution in spconv's terms, and the map of a convolution for which spconv has none.
 
 V sites, K taps, I input channels, O output channels.
 """
 
 import math
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from spconv.pytorch import ops
+
+from pvd_core.sparse.interfaces import Triple
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,40 +19,44 @@ class Problem:
 
     indices_V4: torch.Tensor
     batch_size: int
-    shape: tuple[int, int, int]
-    kernel: tuple[int, int, int]
-    stride: tuple[int, int, int]
+    shape: Triple
+    kernel: Triple
+    stride: Triple
     is_submanifold: bool
 
     @property
-    def num_in(self):
+    def num_in(self) -> int:
         return self.indices_V4.shape[0]
 
     @property
-    def num_taps(self):
+    def num_taps(self) -> int:
         return math.prod(self.kernel)
 
     @property
-    def out_shape(self):
-        return self.shape if self.is_submanifold else tuple(ops.get_conv_output_size(self.shape, *self._geometry[:-1]))
+    def out_shape(self) -> Triple:
+        """Shape of the grid of the output sites."""
+        if self.is_submanifold:
+            return self.shape
+        return cast(Triple, tuple(ops.get_conv_output_size(self.shape, *self._geometry[:-1])))
 
     @property
-    def needs_no_map(self):
-        """spconv cannot launch for no sites at all, and makes no map for a single tap."""
+    def needs_no_map(self) -> bool:
+        """spconv fails where there are no sites, and makes no map for a kernel of one tap."""
         return self.num_in == 0 or self.num_taps == 1
 
-    def arguments(self, algorithm):
-        """Those that `ops.get_indice_pairs` and `ops.get_indice_pairs_implicit_gemm` begin with."""
+    def arguments(self, algorithm: Any) -> tuple[Any, ...]:
+        """The first arguments of `ops.get_indice_pairs` and `ops.get_indice_pairs_implicit_gemm`. `algorithm` is one of
+        spconv's ConvAlgo."""
         sites = self.indices_V4, self.batch_size, list(self.shape)
         is_transposed = False
         return *sites, algorithm, *self._geometry, self.is_submanifold, is_transposed
 
-    def weight(self, weight_OKI):
-        """The weight with the axes that spconv's layers have: (O, k0, k1, k2, I)."""
+    def weight(self, weight_OKI: torch.Tensor) -> torch.Tensor:
+        """The weight with the axes of spconv's layers: (O, k0, k1, k2, I)."""
         return weight_OKI.view(weight_OKI.shape[0], *self.kernel, weight_OKI.shape[2])
 
     @property
-    def _geometry(self):
+    def _geometry(self) -> tuple[list[int], ...]:
         """Kernel, stride, padding, dilation, output padding."""
         padding = [size // 2 for size in self.kernel]
         return list(self.kernel), list(self.stride), padding, [1, 1, 1], [0, 0, 0]
@@ -57,23 +64,23 @@ class Problem:
 
 @dataclass(frozen=True, eq=False)
 class PlainMap:
-    """The map of a convolution that needs none: each output row is its input row times one matrix, if there are any."""
+    """The map of a convolution with one tap or without sites: each output row is its input row times one matrix."""
 
     problem: Problem
 
     @property
-    def num_in(self):
+    def num_in(self) -> int:
         return self.problem.num_in
 
     @property
-    def num_out(self):
+    def num_out(self) -> int:
         return self.problem.num_in
 
     @property
-    def num_pairs_K(self):
-        """Number of pairs of each tap, a tuple."""
+    def num_pairs_K(self) -> tuple[int, ...]:
+        """Number of pairs of each tap."""
         return (self.num_in,) * self.problem.num_taps
 
     @property
-    def transposed(self):
+    def transposed(self) -> "PlainMap":
         return self

@@ -7,14 +7,19 @@ Operands are float32, float16 or bfloat16, sums are taken in float32. float32 pr
 """
 
 import contextlib
+from typing import Any
 
 import torch
 
 from pvd_core.borders.errors import UserError
 from pvd_core.sparse.backends.triton_blocks import block_sizes, row_blocks
 from pvd_core.sparse.backends.triton_kernels import IS_INTERPRETED, convolution_kernel, weight_gradient_kernel
+from pvd_core.sparse.backends.triton_table import BlockSizes
+from pvd_core.sparse.kernel_map import KernelMap
 
-# Convolutions without gradients only queue work: they may stand in a CUDA graph.
+Operands = tuple[torch.Tensor, torch.Tensor, KernelMap]  # features_VI, weight_KIO, kernel map
+
+# Convolutions without gradients only queue work, so a CUDA graph can hold them.
 WAITS_FOR_DEVICE = False
 
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16)
@@ -24,16 +29,26 @@ _MOST_SPLITS = 32
 _PAIRS_A_SPLIT = 2048
 
 
-def convolve(features_VI, weight_KIO, kernel_map):
+def convolve(features_VI: torch.Tensor, weight_KIO: torch.Tensor, kernel_map: KernelMap) -> torch.Tensor:
     """Features of the output sites, (V_out, O), in the operands' dtype, differentiable in features and weight. Sums are
-    taken in float32."""
+    taken in float32. UserError without a GPU; TypeError or ValueError for operands that do not match each other or the
+    map."""
     _check(features_VI, weight_KIO, kernel_map)
     return _Convolve.apply(features_VI, weight_KIO, kernel_map)
 
 
-def convolve_fused(features_VI, weight_KIO, kernel_map, bias=None, negative_slope=None, scale=None, shift=None):
-    """What `convolve` gives, followed, before it is rounded and stored, by + bias, leaky ReLU, * scale, + shift; each
-    (O,) and optional. For inference: it has no gradients."""
+def convolve_fused(
+    features_VI: torch.Tensor,
+    weight_KIO: torch.Tensor,
+    kernel_map: KernelMap,
+    bias: torch.Tensor | None = None,
+    negative_slope: float | None = None,
+    scale: torch.Tensor | None = None,
+    shift: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """What `convolve` gives, with steps that are applied before the sums are rounded and stored: + bias, leaky ReLU,
+    * scale, + shift, in this order. Each is optional; bias, scale and shift are (O,). For inference: RuntimeError where
+    gradients are wanted."""
     given = [tensor for tensor in (features_VI, weight_KIO, bias, scale, shift) if tensor is not None]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given):
         raise RuntimeError("convolve_fused has no gradients: call it under torch.no_grad(), or call convolve")
@@ -44,21 +59,22 @@ def convolve_fused(features_VI, weight_KIO, kernel_map, bias=None, negative_slop
     return _gather_multiply(features_VI, weight_KIO, kernel_map, False, bias, negative_slope, scale, shift)
 
 
-def convolve_with(operands, sizes):
-    """What `convolve` gives for (features, weight, kernel map), cut into blocks of the given BlockSizes; for tuning."""
-    return _gather_multiply(*operands, sizes=sizes)
+def convolve_with(operands: Operands, sizes: BlockSizes) -> torch.Tensor:
+    """What `convolve` gives, without gradients, computed with these block sizes. For tuning."""
+    features_VI, weight_KIO, kernel_map = operands
+    return _gather_multiply(features_VI, weight_KIO, kernel_map, sizes=sizes)
 
 
 class _Convolve(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, features_VI, weight_KIO, kernel_map):
+    def forward(ctx: Any, features_VI: torch.Tensor, weight_KIO: torch.Tensor, kernel_map: KernelMap) -> torch.Tensor:
         ctx.save_for_backward(features_VI, weight_KIO)
         ctx.kernel_map = kernel_map
         return _gather_multiply(features_VI, weight_KIO, kernel_map)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad_VO):
+    def backward(ctx: Any, grad_VO: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None, None]:
         features_VI, weight_KIO = ctx.saved_tensors
         grad_features_VI = grad_weight_KIO = None
         if ctx.needs_input_grad[0]:
@@ -68,8 +84,8 @@ class _Convolve(torch.autograd.Function):
         return grad_features_VI, grad_weight_KIO, None
 
 
-def _check(features_VI, weight_KIO, kernel_map):
-    """Kernels read what they are told to: a wrong shape would read foreign memory."""
+def _check(features_VI: torch.Tensor, weight_KIO: torch.Tensor, kernel_map: KernelMap) -> None:
+    """Kernels do not check their operands: with a wrong shape they would read memory outside of them."""
     if not (features_VI.is_cuda or IS_INTERPRETED):
         raise UserError(
             f"backend 'triton': the features are on {features_VI.device}, it needs a GPU; use backend 'reference' there"
@@ -88,17 +104,17 @@ def _check(features_VI, weight_KIO, kernel_map):
 
 
 def _gather_multiply(
-    features_VI,
-    weight_KIO,
-    kernel_map,
-    is_transposed=False,
-    bias=None,
-    negative_slope=None,
-    scale=None,
-    shift=None,
-    sizes=None,
-):
-    """`is_transposed`: `weight_KIO` is that of the opposite direction, so the result has its I channels."""
+    features_VI: torch.Tensor,
+    weight_KIO: torch.Tensor,
+    kernel_map: KernelMap,
+    is_transposed: bool = False,
+    bias: torch.Tensor | None = None,
+    negative_slope: float | None = None,
+    scale: torch.Tensor | None = None,
+    shift: torch.Tensor | None = None,
+    sizes: BlockSizes | None = None,
+) -> torch.Tensor:
+    """`is_transposed`: features have the O channels of `weight_KIO`, and the result has its I channels."""
     features_VI, weight_KIO = features_VI.contiguous(), weight_KIO.contiguous()
     num_taps, in_channels, out_channels = weight_KIO.shape
     if is_transposed:
@@ -138,7 +154,7 @@ def _gather_multiply(
     return out_VO
 
 
-def _weight_gradient(features_VI, grad_VO, kernel_map):
+def _weight_gradient(features_VI: torch.Tensor, grad_VO: torch.Tensor, kernel_map: KernelMap) -> torch.Tensor:
     features_VI, grad_VO = features_VI.contiguous(), grad_VO.contiguous()
     num_taps, in_channels, out_channels = len(kernel_map.num_pairs_K), features_VI.shape[1], grad_VO.shape[1]
     num_cells = num_taps * in_channels * out_channels
@@ -169,15 +185,15 @@ def _weight_gradient(features_VI, grad_VO, kernel_map):
     return partial_SKIO.sum(dim=0).to(features_VI.dtype)
 
 
-def _first_pair(kernel_map):
-    """Number of the first pair of each tap, and of all pairs: int32 (K + 1,)."""
+def _first_pair(kernel_map: KernelMap) -> torch.Tensor:
+    """Index of the first pair of each tap, then the number of all pairs: int32 (K + 1,)."""
     counts_K = torch.tensor((0, *kernel_map.num_pairs_K), dtype=torch.int64)
     return counts_K.cumsum(0).int().to(kernel_map.in_index_M.device)
 
 
-def _products(features_VI):
-    """How products are taken. bfloat16 is widened where there is no product of it: the interpreter multiplies its bit
-    patterns, and GPUs before compute capability 8 lack it."""
+def _products(features_VI: torch.Tensor) -> dict[str, Any]:
+    """Kernel arguments that say how products are taken. bfloat16 is widened to float32 where it cannot be multiplied:
+    GPUs before compute capability 8 lack it, and the interpreter would multiply its bit patterns."""
     has_bfloat16 = not IS_INTERPRETED and torch.cuda.get_device_capability(features_VI.device) >= (8, 0)
     return {
         "WIDENS_OPERANDS": features_VI.dtype == torch.bfloat16 and not has_bfloat16,
@@ -185,11 +201,11 @@ def _products(features_VI):
     }
 
 
-def _launch_options(sizes):
-    # Fused multiply-adds are named because their default differs between versions of Triton.
+def _launch_options(sizes: BlockSizes) -> dict[str, Any]:
+    # `enable_fp_fusion` is given because its default differs between versions of Triton.
     return {"num_warps": sizes.num_warps, "num_stages": sizes.num_stages, "enable_fp_fusion": True}
 
 
-def _on_device_of(tensor):
-    """Triton launches on the current device, wherever the tensors are."""
+def _on_device_of(tensor: torch.Tensor) -> Any:
+    """A context for launching on the tensor's device: Triton launches on the current one."""
     return torch.cuda.device(tensor.device) if tensor.is_cuda else contextlib.nullcontext()

@@ -1,4 +1,4 @@
-"""How the triton backend cuts its work: block sizes, and the neighbour table cut into blocks of rows.
+"""How the triton backend divides its work: block sizes, and the neighbour table cut into blocks of rows.
 
 V rows of the output, K taps, B blocks of rows.
 """
@@ -8,24 +8,27 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from pvd_core.sparse.backends.triton_table import LayerShape, sizes_for
+from pvd_core.sparse.backends.triton_table import BlockSizes, LayerShape, sizes_for
+from pvd_core.sparse.kernel_map import KernelMap
 
 
-def layer_shape(in_channels, out_channels, features, num_rows):
-    """LayerShape of a layer whose operands are like `features`, on their device and in the precision set now."""
+def layer_shape(in_channels: int, out_channels: int, features: torch.Tensor, num_rows: int) -> LayerShape:
+    """LayerShape of a layer with `num_rows` output rows and with the dtype and device of `features`. "tf32" where torch
+    allows it for float32."""
     dtype = str(features.dtype).removeprefix("torch.")
     if dtype == "float32" and torch.get_float32_matmul_precision() != "highest":
         dtype = "tf32"
     return LayerShape(_capability(features.device), dtype, in_channels, out_channels, num_rows)
 
 
-def block_sizes(in_channels, out_channels, features, num_rows):
-    """BlockSizes of a layer with so many output rows and with operands like `features`, cut down to its channels."""
+def block_sizes(in_channels: int, out_channels: int, features: torch.Tensor, num_rows: int) -> BlockSizes:
+    """BlockSizes of a layer with `num_rows` output rows and with the dtype and device of `features`, reduced to its
+    channels."""
     return fitting(sizes_for(layer_shape(in_channels, out_channels, features, num_rows)), in_channels, out_channels)
 
 
-def fitting(sizes, in_channels, out_channels):
-    """The sizes, no wider than the channels fill."""
+def fitting(sizes: BlockSizes, in_channels: int, out_channels: int) -> BlockSizes:
+    """The sizes, with blocks no wider than the channels need."""
     return replace(
         sizes,
         in_channels=min(sizes.in_channels, _power_of_two(in_channels)),
@@ -34,12 +37,12 @@ def fitting(sizes, in_channels, out_channels):
 
 
 @functools.cache
-def _capability(device):
-    """Such as "9.0"; "cpu" in the interpreter."""
+def _capability(device: torch.device) -> str:
+    """Compute capability such as "9.0"; "cpu" in the interpreter."""
     return ".".join(map(str, torch.cuda.get_device_capability(device))) if device.type == "cuda" else "cpu"
 
 
-def _power_of_two(count):
+def _power_of_two(count: int) -> int:
     """The smallest power of two that is at least `count` and 16."""
     return max(16, 1 << (count - 1).bit_length())
 
@@ -54,21 +57,21 @@ class RowBlocks:
     num_taps_B: torch.Tensor  # int32, how many these are
 
     @property
-    def num_blocks(self):
+    def num_blocks(self) -> int:
         return self.num_taps_B.shape[0]
 
 
-def row_blocks(kernel_map, block_rows, is_sorted=True):
+def row_blocks(kernel_map: KernelMap, block_rows: int, is_sorted: bool = True) -> RowBlocks:
     """RowBlocks of a kernel map, kept with it. Nothing here waits for the device. `is_sorted`: rows with similar sets
-    of neighbours stand together, so that more blocks can skip more taps; otherwise rows keep their order.
+    of neighbours are put into the same block, so that blocks can skip more taps; otherwise rows keep their order.
 
-    Counted on one scan of a 64-beam sensor (46,952 voxels), blocks of 64 rows: 1x3x3 multiplies 1.05 rows a pair that
-    exists instead of 3.2, 3x3x3 1.7 instead of 4.0, the inverse of a strided convolution 1.0 instead of 6.0.
+    Rows multiplied for each pair, counted on one scan of a 64-beam sensor (46,952 voxels) with blocks of 64 rows: 1.05
+    sorted and 3.2 unsorted for 1x3x3, 1.7 and 4.0 for 3x3x3, 1.0 and 6.0 for the inverse of a strided convolution.
     """
     return kernel_map.cached(("row_blocks", block_rows, is_sorted), lambda: _cut(kernel_map, block_rows, is_sorted))
 
 
-def _cut(kernel_map, block_rows, is_sorted):
+def _cut(kernel_map: KernelMap, block_rows: int, is_sorted: bool) -> RowBlocks:
     table_KV = kernel_map.table()
     num_taps, num_out = table_KV.shape
     rows_V = torch.arange(num_out, dtype=torch.int32, device=table_KV.device)
@@ -86,11 +89,12 @@ def _cut(kernel_map, block_rows, is_sorted):
     )
 
 
-def _place_among_neighbour_sets(is_pair_KV):
-    """int32 (V,): equal for equal sets of neighbours, close for similar ones. Rare taps split the rows first, and sets
-    follow each other in Gray code: 14 % fewer rows for 3x3x3 on that scan than with taps in their order as a number."""
+def _place_among_neighbour_sets(is_pair_KV: torch.Tensor) -> torch.Tensor:
+    """Sort key of each row, int32 (V,): equal for equal sets of neighbours, close for similar ones. The rarest taps are
+    the highest bits, and sets are ordered by Gray code: 14 % fewer rows for 3x3x3 on the scan above than with the bits
+    in the order of the taps, sorted as numbers."""
     commonness_K = is_pair_KV.sum(dim=1).argsort(descending=True, stable=True).argsort().int()
-    # At most 27 taps: a set is the bits of an int32.
+    # A set of at most 27 taps fits the bits of an int32.
     place_V = (is_pair_KV.int() << commonness_K[:, None]).sum(dim=0, dtype=torch.int32)
     for shift in (1, 2, 4, 8, 16):
         place_V = place_V ^ (place_V >> shift)

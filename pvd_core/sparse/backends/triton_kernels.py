@@ -1,9 +1,12 @@
 """Triton kernels of sparse convolution: an implicit matrix product over the neighbour table, and its weight gradient.
 
 V rows, I input channels, O output channels, K taps, B blocks of rows. Operands are float32, float16 or bfloat16; sums
-are float32. Nothing but builtins of the language appears here (no tl.zeros, tl.sum, tl.cdiv): those are kernels
-themselves, and the interpreter cannot call them where another package imported Triton before it was switched on.
+are float32. Only builtins of the language are used (no tl.zeros, tl.sum, tl.cdiv). The others are kernels themselves,
+which the interpreter cannot call if another package imported Triton before the interpreter was switched on.
 """
+
+# Triton reads annotations of kernels: parameters have none but tl.constexpr.
+# mypy: allow-untyped-defs, allow-incomplete-defs
 
 import triton
 import triton.language as tl
@@ -154,5 +157,5 @@ def weight_gradient_kernel(
     )
 
 
-# TRITON_INTERPRET=1 at the first import of this file: the kernels run in Triton's interpreter, on CPU tensors.
+# With TRITON_INTERPRET=1 at the first import of this file the kernels run in Triton's interpreter, on CPU tensors.
 IS_INTERPRETED = not isinstance(convolution_kernel, JITFunction)

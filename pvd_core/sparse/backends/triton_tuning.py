@@ -1,10 +1,12 @@
-"""Finds block sizes for the layers of a network on the GPU at hand: by measuring each one changed at a time.
+"""Finds block sizes for the layers of a network on this GPU: changes one size at a time and keeps what is faster.
 
-Row blocks of each size are cut before anything is timed, as in a network they are shared by layers.
+Row blocks are cut before anything is timed, because in a network several layers share them.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any, Protocol
 
 import torch
 from triton.compiler.errors import CompilationError
@@ -13,6 +15,8 @@ from triton.runtime.errors import OutOfResources
 from pvd_core.runtime.precision import computing_in
 from pvd_core.sparse.backends import triton as backend
 from pvd_core.sparse.backends.triton_blocks import block_sizes, layer_shape
+from pvd_core.sparse.backends.triton_table import BlockSizes, LayerShape
+from pvd_core.sparse.kernel_map import KernelMap
 
 _CHOICES = {
     "rows": (32, 64, 128, 256),
@@ -21,28 +25,47 @@ _CHOICES = {
     "num_warps": (2, 4, 8),
     "num_stages": (2, 3, 4, 5),
 }
-# Candidates sum the same products in another order.
+# Largest difference between two sizes' results, relative to the largest result: they sum in different orders.
 _TOLERANCE = 0.01
+
+_TimeMs = Callable[[Callable[[], object]], float]
+
+
+class NetworkRunner(Protocol):
+    """What tuning needs of a Segmenter, which this package may not import."""
+
+    model: Any  # the network, with its `backend`
+    precision: str
+    device: torch.device
+
+    def run_network(self, batch: Any) -> object: ...
 
 
 class _Recorder:
-    """A backend that notes the operands of each layer and hands them on."""
+    """A backend that notes the operands of each layer and lets the triton backend compute it."""
 
-    def __init__(self):
-        self.layers = {}
+    def __init__(self) -> None:
+        self.layers: dict[LayerShape, backend.Operands] = {}
 
-    def convolve(self, features_VI, weight_KIO, kernel_map):
+    def convolve(self, features_VI: torch.Tensor, weight_KIO: torch.Tensor, kernel_map: KernelMap) -> torch.Tensor:
         shape = layer_shape(weight_KIO.shape[1], weight_KIO.shape[2], features_VI, kernel_map.num_out)
         known = self.layers.get(shape)
-        # Of layers that differ in their kernel alone the costliest decides.
+        # Of layers that differ only in their kernel, the costliest is measured.
         if known is None or known[1].shape[0] < weight_KIO.shape[0]:
             self.layers[shape] = features_VI, weight_KIO, kernel_map
         return backend.convolve(features_VI, weight_KIO, kernel_map)
 
 
-def tune(segmenter, batch, time_ms=None, seconds=300.0, progress=None):
-    """{LayerShape: BlockSizes} fastest for the sparse layers of a Segmenter's network on a VoxelBatch, in its
-    precision. `time_ms(function)` measures; `seconds` ends the search early; `progress(done, all)`."""
+def tune(
+    segmenter: NetworkRunner,
+    batch: Any,
+    time_ms: _TimeMs | None = None,
+    seconds: float = 300.0,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[LayerShape, BlockSizes]:
+    """The fastest sizes for the sparse layers of a Segmenter's network on a VoxelBatch, in the Segmenter's precision.
+    `time_ms(function)` measures a call; the search ends after `seconds`, with the layers that it has found by then;
+    `progress(done, all)` is called after each layer."""
     time_ms = time_ms or _median_ms
     deadline = time.monotonic() + seconds
     model, recorder = segmenter.model, _Recorder()
@@ -51,7 +74,7 @@ def tune(segmenter, batch, time_ms=None, seconds=300.0, progress=None):
         segmenter.run_network(batch)
     finally:
         model.backend = before
-    best = {}
+    best: dict[LayerShape, BlockSizes] = {}
     with torch.inference_mode(), computing_in(segmenter.precision, segmenter.device.type):
         for shape, operands in recorder.layers.items():
             if time.monotonic() < deadline:
@@ -61,7 +84,7 @@ def tune(segmenter, batch, time_ms=None, seconds=300.0, progress=None):
     return best
 
 
-def _best_sizes(operands, time_ms, deadline):
+def _best_sizes(operands: backend.Operands, time_ms: _TimeMs, deadline: float) -> BlockSizes:
     features_VI, weight_KIO, kernel_map = operands
     in_channels, out_channels = weight_KIO.shape[1:]
     best = block_sizes(in_channels, out_channels, features_VI, kernel_map.num_out)
@@ -81,8 +104,8 @@ def _best_sizes(operands, time_ms, deadline):
     return best
 
 
-def _time_of(sizes, operands, expected_VO, time_ms):
-    """Milliseconds; infinite where the sizes do not fit this GPU or give something else."""
+def _time_of(sizes: BlockSizes, operands: backend.Operands, expected_VO: torch.Tensor, time_ms: _TimeMs) -> float:
+    """Milliseconds; infinite where the sizes do not fit this GPU or give a wrong result."""
     try:
         result_VO = backend.convolve_with(operands, sizes)
     except (OutOfResources, CompilationError):
@@ -93,7 +116,7 @@ def _time_of(sizes, operands, expected_VO, time_ms):
     return time_ms(lambda: backend.convolve_with(operands, sizes))
 
 
-def _median_ms(function):
+def _median_ms(function: Callable[[], object]) -> float:
     from triton.testing import do_bench
 
     return do_bench(function, warmup=5, rep=20, return_mode="median")

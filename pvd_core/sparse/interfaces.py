@@ -1,0 +1,72 @@
+"""What networks and layers need of sites, kernel maps and backends, whichever class or module provides it.
+
+V sites, I input channels, O output channels, K kernel taps.
+"""
+
+from typing import Any, Protocol
+
+import torch
+
+# One number for each axis of the grid: rho, phi, z.
+Triple = tuple[int, int, int]
+
+
+class AnyMap(Protocol):
+    """Which input row meets which output row under which tap: a KernelMap, or the map that a backend built itself."""
+
+    @property
+    def num_in(self) -> int: ...
+
+    @property
+    def num_out(self) -> int: ...
+
+    @property
+    def num_pairs_K(self) -> tuple[int, ...]:
+        """Number of pairs of each tap."""
+        ...
+
+    @property
+    def transposed(self) -> "AnyMap":
+        """The same pairs with inputs and outputs swapped."""
+        ...
+
+
+class Backend(Protocol):
+    """A module that computes convolutions; pvd_core/sparse/backends/__init__.py says what else it may have."""
+
+    def convolve(self, features_VI: torch.Tensor, weight_KIO: torch.Tensor, kernel_map: Any) -> torch.Tensor:
+        """Features of the output sites, (V_out, O). `kernel_map` is one that Sites with this backend gave."""
+        ...
+
+
+class FusingBackend(Backend, Protocol):
+    """A backend that can also apply an Epilogue to its sums."""
+
+    def convolve_fused(
+        self,
+        features_VI: torch.Tensor,
+        weight_KIO: torch.Tensor,
+        kernel_map: Any,
+        bias: torch.Tensor | None = None,
+        negative_slope: float | None = None,
+        scale: torch.Tensor | None = None,
+        shift: torch.Tensor | None = None,
+    ) -> torch.Tensor: ...
+
+
+class AnySites(Protocol):
+    """The sites of one resolution: Sites, or FixedSites (pvd_core/programs) in its place."""
+
+    @property
+    def backend(self) -> Backend: ...
+
+    @property
+    def num_sites(self) -> int: ...
+
+    def submanifold_map(self, kernel: Triple) -> AnyMap:
+        """The map of a convolution with stride 1 whose output sites are these sites."""
+        ...
+
+    def downsampled(self, stride: Triple) -> "tuple[AnySites, AnyMap]":
+        """The coarse sites of a 3x3x3 convolution with `stride`, and the map to them."""
+        ...
