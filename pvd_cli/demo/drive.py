@@ -16,6 +16,7 @@ _SEQUENCE = "08"
 # A world that no training set of `pvd simulate` with a usual seed holds.
 _SEED = 2024
 _SCANS_A_SECOND = 10
+_MOST_WORKERS = 4
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ def simulated_drive(out: Path, seconds: float, topic: str | None) -> Drive:
     """A new drive at 10 Hz, as a bag and with its truth, below `out`."""
     with optional_packages("sim", "simulating a drive (or give one with --bag)"):
         from training.simulate.dataset import write_dataset
+        from training.simulate.parallel import num_cores
     topic = topic or _TOPIC
     num_scans = max(1, round(seconds * _SCANS_A_SECOND))
     print(f"simulating {seconds:g} s of driving, {counted(num_scans, 'scan')} of a 64-beam LiDAR at 10 Hz", flush=True)
@@ -71,6 +73,7 @@ def simulated_drive(out: Path, seconds: float, topic: str | None) -> Drive:
             valid_sequences=(_SEQUENCE,),
             num_scans=num_scans,
             seed=_SEED,
+            num_workers=min(num_cores(), _MOST_WORKERS),
             progress=lambda done, total, _path: steps.show(done, total),
         )
     sequence, bag = out / "data" / "sequences" / _SEQUENCE, out / "drive"
