@@ -1,17 +1,24 @@
 """Which points of a cloud are measurements. N points of a cloud, P measured ones."""
 
+from typing import TYPE_CHECKING, TypeVar
+
 import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+_Array = TypeVar("_Array", np.ndarray, "torch.Tensor")
 
 # No spinning LiDAR measures farther, and squares of much larger coordinates overflow float32.
 MAX_COORDINATE_M = 1e4
 
 
-def is_measured(points: np.ndarray) -> np.ndarray:
-    """bool (N,) for `points`, float32 (N, 4) or (N, 3): whether x, y, z are finite, within 10 km, and not all exactly
-    0, which is what drivers write for "no return"."""
+def is_measured(points: _Array) -> _Array:
+    """bool (N,) for `points`, float32 (N, 4) or (N, 3), NumPy or torch: whether x, y, z are finite, within 10 km, and
+    not all exactly 0, which is what drivers write for "no return"."""
     xyz = points[:, :3]
-    # Comparisons with NaN are false.
-    return (np.abs(xyz) < MAX_COORDINATE_M).all(axis=1) & (xyz != 0).any(axis=1)
+    # Comparisons with NaN are false. Axes are given by position, as NumPy and torch name them differently.
+    return (abs(xyz) < MAX_COORDINATE_M).all(1) & (xyz != 0).any(1)
 
 
 def measured_points(points: np.ndarray, is_measured_N: np.ndarray) -> np.ndarray:

@@ -1,4 +1,5 @@
-"""From the bytes of a cloud to its labels in steps of fixed shapes, none of which waits for the device."""
+"""Programs that label a cloud in steps of fixed shapes, so that nothing waits for the device and a CUDA graph can hold
+them."""
 
 from pvd_core.programs.buckets import Bucket, BucketChooser
 from pvd_core.programs.layout import XYZI, PointLayout

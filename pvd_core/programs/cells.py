@@ -1,4 +1,4 @@
-"""Cells of a grid, numbered without waiting for the device: by marking them and counting the marks.
+"""Numbers the occupied cells of a grid without waiting for the device: marks them and counts the marks.
 
 A table of all cells replaces sorting and `unique`, whose results have lengths that only the device knows. C cells,
 N keys (repeats allowed), V rows.
@@ -6,60 +6,69 @@ N keys (repeats allowed), V rows.
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
+
+from pvd_core.sparse.interfaces import Triple
 
 
 @dataclass(frozen=True)
 class PaddedGrid:
-    """A grid of `shape` with a border of one empty cell, so that neighbours need no bounds check, and behind it a
-    stretch of empty cells: rows that only fill up a buffer lie there, and find no neighbours."""
+    """Keys of the cells of a grid. A border of one empty cell around the grid makes bounds checks for neighbours
+    unnecessary. Behind the grid lie more empty cells: padding rows have their key there, and find no neighbours."""
 
-    shape: tuple[int, int, int]
-
-    @property
-    def sizes(self):
-        return tuple(size + 2 for size in self.shape)
+    shape: Triple
 
     @property
-    def num_cells(self):
+    def sizes(self) -> Triple:
+        """Shape of the grid with its border."""
+        return cast(Triple, tuple(size + 2 for size in self.shape))
+
+    @property
+    def num_cells(self) -> int:
+        """Number of cells of the grid with its border; keys of real cells are smaller."""
         return math.prod(self.sizes)
 
     @property
-    def padding_key(self):
+    def padding_key(self) -> int:
         return self.num_cells + self._reach
 
     @property
-    def length(self):
+    def length(self) -> int:
+        """Number of keys, those behind the grid included."""
         return self.num_cells + 2 * self._reach + 1
 
     @property
-    def _reach(self):
-        """How far the key of a neighbour lies from that of its cell."""
+    def _reach(self) -> int:
+        """Largest difference between the key of a neighbour and that of its cell."""
         _, size_1, size_2 = self.sizes
         return size_1 * size_2 + size_2 + 1
 
-    def keys(self, columns, is_real_N):
-        """int64 (N,) of three int64 columns of indices inside `shape`; the padding key where a row is not real."""
+    def keys(self, columns: Sequence[torch.Tensor], is_real_N: torch.Tensor) -> torch.Tensor:
+        """Keys, int64 (N,), from three int64 columns of indices inside `shape`; the padding key where `is_real_N` is
+        false."""
         _, size_1, size_2 = self.sizes
         keys_N = ((columns[0] + 1) * size_1 + columns[1] + 1) * size_2 + columns[2] + 1
         return torch.where(is_real_N, keys_N, self.padding_key)
 
-    def columns(self, keys_N):
+    def columns(self, keys_N: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Three int64 columns of indices; meaningless for padding."""
         _, size_1, size_2 = self.sizes
         first_N = torch.div(keys_N, size_1 * size_2, rounding_mode="floor") - 1
         second_N = torch.div(keys_N, size_2, rounding_mode="floor") % size_1 - 1
         return first_N, second_N, keys_N % size_2 - 1
 
-    def is_real(self, keys_N):
+    def is_real(self, keys_N: torch.Tensor) -> torch.Tensor:
+        """bool (N,): False for padding."""
         return keys_N < self.num_cells
 
-    def neighbours(self, keys_V):
+    def neighbours(self, keys_V: torch.Tensor) -> torch.Tensor:
         """Keys of the 27 cells around each, int64 (27, V), taps row-major."""
         _, size_1, size_2 = self.sizes
-        # Computed on the device: copying a list there would wait.
+        # Computed on the device, because copying a list there would wait for it.
         step = torch.arange(-1, 2, device=keys_V.device)
         offsets = (step * (size_1 * size_2)).view(3, 1, 1) + (step * size_2).view(3, 1) + step
         return offsets.view(27, 1) + keys_V
@@ -67,20 +76,20 @@ class PaddedGrid:
 
 @dataclass(frozen=True)
 class NumberedCells:
-    """The cells that hold something, in the order of their keys. The last row is always padding."""
+    """The occupied cells in the order of their keys, a row each. The last row is always padding."""
 
-    rows_C: torch.Tensor  # int32, row of each cell, -1 for an empty one
+    rows_C: torch.Tensor  # int32, row of each cell; -1 for empty cells and for those that did not fit
     keys_V: torch.Tensor  # int64, the padding key for rows without a cell
-    num_cells: torch.Tensor  # int64 scalar: how many there are, more than fit included
+    num_cells: torch.Tensor  # int64 scalar, number of occupied cells, with those that did not fit
 
-    def rows(self, keys_N):
-        """Row of each key, int64; the last row for padding, and for cells that did not fit."""
+    def rows(self, keys_N: torch.Tensor) -> torch.Tensor:
+        """Row of each key, int64 (N,); the last row for padding, and for cells that did not fit."""
         rows_N = self.rows_C.index_select(0, keys_N)
         return torch.where(rows_N >= 0, rows_N, self.keys_V.shape[0] - 1).long()
 
 
-def number_cells(keys_N, grid, num_rows):
-    """NumberedCells of the cells with `keys_N` (padding allowed) of a PaddedGrid, of which `num_rows` - 1 fit."""
+def number_cells(keys_N: torch.Tensor, grid: PaddedGrid, num_rows: int) -> NumberedCells:
+    """NumberedCells of the cells with `keys_N` (padding allowed). At most `num_rows` - 1 cells fit."""
     is_full_C = torch.zeros(grid.length, dtype=torch.bool, device=keys_N.device)
     is_full_C.index_fill_(0, keys_N, True)
     is_full_C[grid.num_cells :].zero_()
@@ -97,7 +106,7 @@ def number_cells(keys_N, grid, num_rows):
     return numbered
 
 
-def coarse_keys(grid, keys_V, coarse_grid, stride):
+def coarse_keys(grid: PaddedGrid, keys_V: torch.Tensor, coarse_grid: PaddedGrid, stride: Triple) -> torch.Tensor:
     """Keys in `coarse_grid` of all cells whose 3x3x3 receptive field with `stride` (1 or 2 an axis) and padding 1 holds
     a row of `keys_V`: int64 (8 to 27 times V,), repeats included."""
     candidates = []
@@ -109,7 +118,7 @@ def coarse_keys(grid, keys_V, coarse_grid, stride):
     return torch.cat([coarse_grid.keys(columns, is_real_V) for columns in itertools.product(*candidates)])
 
 
-def centre_keys(coarse_grid, coarse_keys_V, grid, stride):
-    """Keys in `grid` of the cells on which the receptive fields of coarse rows are centred."""
+def centre_keys(coarse_grid: PaddedGrid, coarse_keys_V: torch.Tensor, grid: PaddedGrid, stride: Triple) -> torch.Tensor:
+    """Keys in `grid` of the cells on which the receptive fields of coarse rows are centred, int64 (V,)."""
     columns = [column_V * step for column_V, step in zip(coarse_grid.columns(coarse_keys_V), stride, strict=True)]
     return grid.keys(columns, coarse_grid.is_real(coarse_keys_V))

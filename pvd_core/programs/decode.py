@@ -1,15 +1,14 @@
-"""Bytes of points -> points, on whatever device the bytes are. P points, S bytes a point."""
+"""Decodes the bytes of points, on the device that the bytes are on. P points, S bytes a point, I bytes of a number."""
 
 import numpy as np
 import torch
 
-from pvd_core.clouds.measured import MAX_COORDINATE_M
+from pvd_core.programs.layout import PointLayout
 
 
-def decode_points(bytes_PS, layout, intensity_scale):
-    """float32 (P, 4): x, y, z in metres and intensity * scale, 0 where there is none or it is not finite.
-
-    `bytes_PS` is uint8, read as a PointLayout says; `intensity_scale` a number or a tensor of one."""
+def decode_points(bytes_PS: torch.Tensor, layout: PointLayout, intensity_scale: float | torch.Tensor) -> torch.Tensor:
+    """float32 (P, 4): x, y, z in metres, and intensity * scale. Intensity is 0 where the layout has none or where it is
+    not finite. `bytes_PS` is uint8; `intensity_scale` is a number or a tensor of one number."""
     columns = {role: _column(bytes_PS, offset, np.dtype(dtype)) for role, offset, dtype in layout.columns}
     intensity_P = columns.get("intensity")
     if intensity_P is None:
@@ -19,15 +18,9 @@ def decode_points(bytes_PS, layout, intensity_scale):
     return torch.stack((columns["x"], columns["y"], columns["z"], intensity_P), dim=1)
 
 
-def measured(points_P4):
-    """bool (P,): what `pvd_core.clouds.measured.is_measured` says."""
-    xyz_P3 = points_P4[:, :3]
-    return (xyz_P3.abs() < MAX_COORDINATE_M).all(dim=1) & (xyz_P3 != 0).any(dim=1)
-
-
-def _column(bytes_PS, offset, dtype):
-    """One number a point, as float32."""
-    # A copy: a view as wider numbers wants an address that is a multiple of their size.
+def _column(bytes_PS: torch.Tensor, offset: int, dtype: np.dtype) -> torch.Tensor:
+    """The number at byte `offset` of each point, float32 (P,)."""
+    # A copy, because a view with a wider dtype needs an address that is a multiple of its size.
     bytes_PI = bytes_PS[:, offset : offset + dtype.itemsize].clone(memory_format=torch.contiguous_format)
     if dtype.byteorder == ">":
         bytes_PI = bytes_PI.flip(1)

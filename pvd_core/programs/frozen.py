@@ -1,38 +1,47 @@
-"""A copy of a network for inference alone, with everything computed that depends on its weights alone."""
+"""A copy of a network for inference only, in which everything that depends only on its weights is computed already.
+
+N rows, C channels.
+"""
 
 import copy
 
 import torch
 from torch import nn
 
+from pvd_core.models import Cylinder3D
 from pvd_core.models.blocks import ConvActNorm, ConvNormSigmoid
+from pvd_core.models.norm import Norm
 from pvd_core.sparse import SparseConvolution
 
 
 class FrozenNorm(nn.Module):
-    """A Norm as the affine map that it is in evaluation."""
+    """The affine map that a Norm is in evaluation."""
 
-    def __init__(self, norm):
+    scale_C: torch.Tensor
+    shift_C: torch.Tensor
+
+    def __init__(self, norm: Norm) -> None:
         super().__init__()
         for name, value in zip(("scale_C", "shift_C"), norm.scale_and_shift(), strict=True):
             self.register_buffer(name, value.detach().clone())
 
-    def forward(self, features_NC):
+    def forward(self, features_NC: torch.Tensor) -> torch.Tensor:
         return torch.addcmul(self.shift_C, features_NC, self.scale_C)
 
-    def scale_and_shift(self):
+    def scale_and_shift(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(scale, shift), each (C,)."""
         return self.scale_C, self.shift_C
 
 
 @torch.no_grad()
-def frozen(model, dtype=None):
-    """A copy of `model`, in evaluation mode, that later changes of `model` do not reach: norms behind convolutions are
-    affine maps, weights of sparse convolutions have `dtype` where one is given."""
-    # A backend is a Python module, which cannot be copied.
+def frozen(model: Cylinder3D, dtype: torch.dtype | None = None) -> Cylinder3D:
+    """An independent copy of `model` in evaluation mode: later changes of `model` do not affect it. Norms after
+    convolutions are affine maps; weights of sparse convolutions have `dtype` if one is given."""
+    # The backend is a Python module, which cannot be copied: the copy refers to the same one.
     result = copy.deepcopy(model, {id(model.backend): model.backend}).eval().requires_grad_(False)
     for module in result.modules():
         if isinstance(module, ConvActNorm | ConvNormSigmoid):
-            module.norm = FrozenNorm(module.norm)
+            module.norm = FrozenNorm(module.norm)  # type: ignore[assignment]  # it has all that the block calls
         elif isinstance(module, SparseConvolution) and dtype is not None:
             module.weight = nn.Parameter(module.weight.to(dtype), requires_grad=False)
     return result

@@ -1,6 +1,8 @@
 """Where x, y, z and intensity lie inside the bytes of a point."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -9,16 +11,16 @@ ROLES = ("x", "y", "z", "intensity")
 
 @dataclass(frozen=True)
 class PointLayout:
-    """`columns`: (role, byte offset, NumPy dtype such as "<f4") of x, y, z and, if there is one, intensity; all inside
-    the `point_step` bytes of a point. Hashable: programs for the device are kept by layout."""
+    """Columns x, y, z and, if there is one, intensity, all inside the bytes of a point. Hashable, as a DeviceRunner
+    keeps its programs by layout."""
 
-    point_step: int
-    columns: tuple[tuple[str, int, str], ...]
+    point_step: int  # bytes of a point
+    columns: tuple[tuple[str, int, str], ...]  # (role, byte offset, NumPy dtype such as "<f4")
 
     @staticmethod
-    def of(point_step, columns):
-        """From a dictionary of role -> (byte offset, NumPy dtype), as the codec of PointCloud2 has it. ValueError where
-        a column leaves the point or x, y or z is missing."""
+    def of(point_step: int, columns: Mapping[str, tuple[int, Any]]) -> "PointLayout":
+        """From role -> (byte offset, NumPy dtype), as the codec of PointCloud2 gives it. ValueError if x, y or z is
+        missing, a column is not of numbers, or a column reaches outside the point."""
         if missing := set(ROLES[:3]) - columns.keys():
             raise ValueError(f"columns {', '.join(columns) or 'none'}: expected x, y and z, missing {sorted(missing)}")
         kept = tuple((role, int(columns[role][0]), np.dtype(columns[role][1]).str) for role in ROLES if role in columns)
@@ -30,5 +32,5 @@ class PointLayout:
         return PointLayout(int(point_step), kept)
 
 
-# float32 (N, 4) in a row: x, y, z, intensity.
+# A point of a float32 array (N, 4): x, y, z, intensity.
 XYZI = PointLayout.of(16, {role: (4 * place, "<f4") for place, role in enumerate(ROLES)})

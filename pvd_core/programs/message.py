@@ -1,33 +1,82 @@
-"""Clouds as bytes on the host: an array of points seen as a message, and the points of a message."""
+"""Layouts of whole clouds: what a message says of its bytes, the same for an array, and decoding on the host."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 
 from pvd_core.programs.decode import decode_points
 from pvd_core.programs.layout import XYZI, PointLayout
-from pvd_core.programs.transfers import rows_of
+
+# Bytes of a cloud: bytes, array, memoryview, NumPy array or whatever else np.frombuffer reads.
+CloudBytes = Any
+
+
+class CloudLayout(Protocol):
+    """Where the points of a cloud lie in its bytes, in the terms of PointCloud2."""
+
+    @property
+    def height(self) -> int:
+        """Rows of points."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """Points of a row."""
+        ...
+
+    @property
+    def point_step(self) -> int:
+        """Bytes of a point."""
+        ...
+
+    @property
+    def row_step(self) -> int:
+        """Bytes from the start of a row to the start of the next."""
+        ...
+
+    @property
+    def columns(self) -> Mapping[str, tuple[int, Any]]:
+        """role -> (byte offset, NumPy dtype)"""
+        ...
 
 
 @dataclass(frozen=True)
 class ArrayLayout:
-    """Of a float32 array (N, 4): x, y, z, intensity, in the words of a message's layout."""
+    """The CloudLayout of a float32 array (N, 4) of x, y, z, intensity, with N = `width`."""
 
     width: int
     height: int = 1
     point_step: int = XYZI.point_step
 
     @property
-    def row_step(self):
+    def row_step(self) -> int:
         return self.width * self.point_step
 
     @property
-    def columns(self):
+    def columns(self) -> dict[str, tuple[int, str]]:
         return {role: (offset, dtype) for role, offset, dtype in XYZI.columns}
 
 
-def points_of_bytes(data, layout, intensity_scale):
-    """float32 NumPy array (N, 4) of x, y, z and intensity * scale: what the device would decode, on the host."""
+def rows_of(data: CloudBytes, layout: CloudLayout) -> np.ndarray:
+    """The bytes of each row of points, uint8 (height, width * point_step); a view of `data`. ValueError where `data` is
+    too short."""
+    flat = np.frombuffer(data, np.uint8)
+    used, step = layout.width * layout.point_step, layout.row_step
+    if layout.height * layout.width == 0:
+        return np.zeros((0, used), np.uint8)
+    if step < used or flat.size < (layout.height - 1) * step + used:
+        raise ValueError(
+            f"data holds {flat.size} bytes, rows are {step} bytes apart: expected {layout.height} rows of {used} bytes"
+        )
+    return np.lib.stride_tricks.as_strided(flat, (layout.height, used), (step, 1), writeable=False)
+
+
+def points_of_bytes(data: CloudBytes, layout: CloudLayout, intensity_scale: float) -> np.ndarray:
+    """float32 (N, 4) of x, y, z in metres and intensity * scale: what programs decode on the device, decoded on the
+    host. ValueError where `data` is too short."""
     rows_HB = rows_of(data, layout)
     bytes_PS = torch.from_numpy(rows_HB.copy()).view(-1, layout.point_step)
     return decode_points(bytes_PS, PointLayout.of(layout.point_step, layout.columns), intensity_scale).numpy()

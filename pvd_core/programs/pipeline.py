@@ -1,8 +1,9 @@
-"""The whole way of a cloud as one function of fixed shapes: bytes in, bytes out, nothing that waits for the device.
+"""Labelling a cloud as one function of fixed shapes, from its bytes to the bytes of its labels, that never waits for
+the device.
 
-P points that there is room for, L levels, B bytes. What goes in: num_points int32, intensity_scale float32, 8 unused
-bytes, then P points of `layout`. What comes out: sites wanted by each level, int32, in 32 bytes, then P confidences,
-float32, then P labels, uint8.
+P points that there is room for, L levels, B bytes. Input: num_points int32, intensity_scale float32, 8 unused bytes,
+then P points of `layout`. Output: number of sites of each level, int32, in 32 bytes, then P confidences, float32, then
+P labels, uint8.
 """
 
 from dataclasses import dataclass
@@ -10,9 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from pvd_core.clouds.measured import is_measured
+from pvd_core.models import Cylinder3D
+from pvd_core.programs.buckets import Bucket
 from pvd_core.programs.cells import PaddedGrid
-from pvd_core.programs.decode import decode_points, measured
+from pvd_core.programs.decode import decode_points
 from pvd_core.programs.fixed_sites import FixedSites
+from pvd_core.programs.layout import PointLayout
 from pvd_core.runtime.precision import computing_in
 from pvd_core.voxels import point_features
 
@@ -22,7 +27,7 @@ _COUNTER_BYTES = 32
 
 @dataclass(frozen=True)
 class _FixedBatch:
-    """What a network reads of a VoxelBatch."""
+    """The fields of a VoxelBatch that a network reads."""
 
     point_features_PF: torch.Tensor
     point_to_voxel_P: torch.Tensor
@@ -31,24 +36,26 @@ class _FixedBatch:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a cloud's output bytes say. `is_whole`: every level had room for its sites; otherwise discard the rest."""
+    """The output for a cloud of N points. Use labels and confidence only if `is_whole`."""
 
     labels: np.ndarray  # uint8 (N,): class ids 1..19; 0 for points that are no measurement
-    confidence: np.ndarray  # float32 (N,)
-    is_whole: bool
+    confidence: np.ndarray  # float32 (N,): probability of the label, 0..1; 0 where the label is 0
+    is_whole: bool  # whether every level had room for its sites
 
 
 class FixedPipeline:
-    """Called with the input bytes on the device, gives the output bytes there. `model` is a network in evaluation mode,
-    `bucket` says for how many points and sites there is room, `precision` is one of PRECISIONS."""
+    """A function of the input bytes on the device that returns the output bytes there."""
 
-    def __init__(self, model, bucket, layout, precision="fp32"):
+    def __init__(self, model: Cylinder3D, bucket: Bucket, layout: PointLayout, precision: str = "fp32") -> None:
+        """`model` is in evaluation mode, `bucket` says for how many points and sites there is room, `precision` is one
+        of PRECISIONS."""
         self._model, self._bucket, self._layout, self._precision = model, bucket, layout, precision
         self.num_input_bytes = HEADER_BYTES + bucket.num_points * layout.point_step
         self.num_output_bytes = _COUNTER_BYTES + 5 * bucket.num_points
 
     @torch.inference_mode()
-    def __call__(self, input_B):
+    def __call__(self, input_B: torch.Tensor) -> torch.Tensor:
+        """Both uint8, of `num_input_bytes` and `num_output_bytes`."""
         points_P4, is_measured_P = self._decoded(input_B)
         batch, sites = _voxelised(points_P4, is_measured_P, self._model, self._bucket)
         with computing_in(self._precision, input_B.device.type, keeps_casts=False):
@@ -59,8 +66,8 @@ class FixedPipeline:
         confidence_P = torch.where(is_measured_P, confidence_P, 0.0)
         return torch.cat((counters.view(torch.uint8), confidence_P.view(torch.uint8), labels_P * is_measured_P))
 
-    def read(self, output_B, num_points):
-        """Answer of the output bytes, a uint8 array of NumPy, for the first `num_points` points; copies."""
+    def read(self, output_B: np.ndarray, num_points: int) -> Answer:
+        """The Answer for the first `num_points` points from the output bytes, uint8; copies."""
         counts = output_B[:_COUNTER_BYTES].view(np.int32)[: len(self._bucket.num_rows)]
         first_label = _COUNTER_BYTES + 4 * self._bucket.num_points
         return Answer(
@@ -69,24 +76,26 @@ class FixedPipeline:
             is_whole=all(count < rows for count, rows in zip(counts, self._bucket.num_rows, strict=True)),
         )
 
-    def _decoded(self, input_B):
+    def _decoded(self, input_B: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(points (P, 4), is_measured (P,)); points that are no measurement are zeros."""
         num_points, intensity_scale = input_B[:4].view(torch.int32), input_B[4:8].view(torch.float32)
         bytes_PS = input_B[HEADER_BYTES:].view(self._bucket.num_points, self._layout.point_step)
         points_P4 = decode_points(bytes_PS, self._layout, intensity_scale)
-        # Behind the last point lie bytes of earlier clouds.
+        # After the last point come bytes of earlier clouds.
         is_point_P = torch.arange(self._bucket.num_points, device=input_B.device) < num_points
-        is_measured_P = measured(points_P4) & is_point_P
+        is_measured_P = is_measured(points_P4) & is_point_P
         return torch.where(is_measured_P[:, None], points_P4, 0.0), is_measured_P
 
 
-def write_header(input_B, num_points, intensity_scale):
-    """Into the first bytes of a uint8 array of NumPy."""
+def write_header(input_B: np.ndarray, num_points: int, intensity_scale: float) -> None:
+    """Writes the first bytes of a pipeline's input, a uint8 array."""
     input_B[:4].view(np.int32)[0] = num_points
     input_B[4:8].view(np.float32)[0] = intensity_scale
 
 
-def _voxelised(points_P4, is_measured_P, model, bucket):
+def _voxelised(
+    points_P4: torch.Tensor, is_measured_P: torch.Tensor, model: Cylinder3D, bucket: Bucket
+) -> tuple[_FixedBatch, FixedSites]:
     grid = model.grid
     cylindrical_P3 = grid.cylindrical(points_P4)
     indices_P3 = grid.indices(cylindrical_P3)

@@ -1,41 +1,55 @@
-"""Labels clouds with programs of fixed shapes: builds, keeps and drops them, declines clouds they cannot serve."""
+"""Labels clouds with programs of fixed shapes: builds, keeps and drops programs, declines clouds that fit none."""
 
 import logging
 from collections import Counter, OrderedDict
+from collections.abc import Callable
 
+import numpy as np
 import torch
 
+from pvd_core.models import Cylinder3D
 from pvd_core.models.backbone import STRIDES
-from pvd_core.programs.buckets import BucketChooser
+from pvd_core.programs.buckets import Bucket, BucketChooser
 from pvd_core.programs.layout import PointLayout
-from pvd_core.programs.pipeline import FixedPipeline
+from pvd_core.programs.message import CloudBytes, CloudLayout, rows_of
+from pvd_core.programs.pipeline import Answer, FixedPipeline
 from pvd_core.programs.static_function import StaticFunction
-from pvd_core.programs.transfers import Program, rows_of
+from pvd_core.programs.transfers import Program
 
 _log = logging.getLogger(__name__)
 _MOST_PROGRAMS = 8
 
 
 class DeviceRunner:
-    """For one thread. `model` is in evaluation mode on `device`, `precision` one of PRECISIONS, `is_captured` runs
-    programs as CUDA graphs. `make_static` is StaticFunction or stands in for it.
+    """To be used by one thread. `counters` has the numbers of programs built and evicted, of clouds that overflowed a
+    bucket, of clouds declined, and how often the device's memory did not suffice."""
 
-    `counters`: programs built and evicted, clouds that overflowed a bucket, clouds left to others ("declined"), times
-    that the device's memory did not suffice.
-    """
-
-    def __init__(self, model, device, precision="fp32", is_captured=False, make_static=StaticFunction):
+    def __init__(
+        self,
+        model: Cylinder3D,
+        device: torch.device,
+        precision: str = "fp32",
+        is_captured: bool = False,
+        make_static: Callable[[FixedPipeline, int, torch.device, bool], StaticFunction] = StaticFunction,
+    ) -> None:
+        """`model` is in evaluation mode on `device`, `precision` is one of PRECISIONS. `is_captured`: programs run as
+        CUDA graphs. `make_static` is StaticFunction or a replacement of it."""
         self.counters = Counter(programs=0, evicted=0, overflows=0, declined=0, out_of_memory=0)
         self.buckets = BucketChooser(model.grid.shape, STRIDES)
         self._model, self._device, self._precision = model, device, precision
         self._is_captured, self._make_static = is_captured, make_static
-        self._programs = OrderedDict()
+        self._programs: OrderedDict[tuple[Bucket, PointLayout], Program] = OrderedDict()
 
-    def label(self, data, layout, intensity_scale=1.0, meanwhile=None):
-        """Answer for the bytes `data` of a cloud, or None where it must be labelled without a bucket: it is too large,
-        has too many voxels twice, or the memory does not suffice. `layout` has height, width, point_step, row_step and
-        `columns`, a dictionary of role -> (byte offset, NumPy dtype). `meanwhile()`, if given, is called while the
-        device works, once an attempt."""
+    def label(
+        self,
+        data: CloudBytes,
+        layout: CloudLayout,
+        intensity_scale: float = 1.0,
+        meanwhile: Callable[[], object] | None = None,
+    ) -> Answer | None:
+        """Answer for the bytes of a cloud. None if it was declined and must be labelled without a program: it has too
+        many points, too many voxels for two buckets, or the memory does not suffice. `meanwhile()` is called while the
+        device works, once an attempt; there are at most two. ValueError where `data` is too short."""
         point_layout = PointLayout.of(layout.point_step, layout.columns)
         rows_HB, num_points = rows_of(data, layout), layout.height * layout.width
         for _ in range(2):
@@ -53,13 +67,21 @@ class DeviceRunner:
         self.counters["declined"] += 1
         return None
 
-    def prepare(self, num_points, layout):
-        """Builds the program that a cloud of so many points of a PointLayout will use; None where there is none."""
+    def prepare(self, num_points: int, layout: PointLayout) -> Program | None:
+        """Builds the program that a cloud of `num_points` points will use; None if there is no bucket for it."""
         bucket = self.buckets.choose(num_points)
-        return bucket and self._program(bucket, layout)
+        return None if bucket is None else self._program(bucket, layout)
 
-    def _attempt(self, bucket, layout, rows_HB, num_points, intensity_scale, meanwhile):
-        """Answer, or None where the memory does not suffice. What was tried is freed when this returns."""
+    def _attempt(
+        self,
+        bucket: Bucket,
+        layout: PointLayout,
+        rows_HB: np.ndarray,
+        num_points: int,
+        intensity_scale: float,
+        meanwhile: Callable[[], object] | None,
+    ) -> Answer | None:
+        """Answer, or None where the memory does not suffice. Memory of a failed attempt is free when this returns."""
         try:
             program = self._program(bucket, layout)
             program.start(rows_HB, num_points, intensity_scale)
@@ -71,7 +93,7 @@ class DeviceRunner:
                 raise
             return None
 
-    def _program(self, bucket, layout):
+    def _program(self, bucket: Bucket, layout: PointLayout) -> Program:
         key = bucket, layout
         if key not in self._programs:
             while len(self._programs) >= _MOST_PROGRAMS:
@@ -84,7 +106,7 @@ class DeviceRunner:
         self._programs.move_to_end(key)
         return self._programs[key]
 
-    def _give_up(self, bucket):
+    def _give_up(self, bucket: Bucket) -> None:
         if self.counters["out_of_memory"] == 0:
             _log.warning(
                 "no memory on %s for clouds of %d points with room to spare: such clouds take a smaller bucket, or are "
@@ -99,8 +121,8 @@ class DeviceRunner:
             torch.cuda.empty_cache()
 
 
-def _is_out_of_memory(error):
-    """Also where the end of a graph's capture failed because of it."""
+def _is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether `error` or one that led to it is: ending a graph's capture fails in another way after it."""
     while error is not None:
         if isinstance(error, torch.cuda.OutOfMemoryError):
             return True

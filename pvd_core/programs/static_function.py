@@ -1,31 +1,42 @@
-"""A function of one buffer that is called again and again with the same shapes: as a CUDA graph, or as it is."""
+"""A function that is called again and again on one input buffer: captured as a CUDA graph, or called as it is."""
+
+from collections.abc import Callable
 
 import torch
 
-# The first call compiles kernels, the second one finds every library's workspace.
+# The first call compiles kernels; in the second one no library allocates a workspace any more.
 _WARM_UP_CALLS = 2
 
 
 class StaticFunction:
-    """`function` takes the uint8 tensor `input_B` on `device` and gives another tensor, without waiting for the device.
-    Call it after writing into `input_B`; the result is good until the next call. `is_captured`: as a CUDA graph."""
+    """Call it after writing into `input_B`, a uint8 tensor on the device. The next call overwrites the result."""
 
-    def __init__(self, function, num_input_bytes, device, is_captured):
+    def __init__(
+        self,
+        function: Callable[[torch.Tensor], torch.Tensor],
+        num_input_bytes: int,
+        device: torch.device,
+        is_captured: bool,
+    ) -> None:
+        """`function` takes `input_B` and gives another tensor, without waiting for the device. `is_captured`: it is run
+        as a CUDA graph."""
         self.input_B = torch.zeros(num_input_bytes, dtype=torch.uint8, device=device)
         self._function = function
-        self._graph = None
+        self._graph: torch.cuda.CUDAGraph | None = None
         if is_captured:
             with torch.cuda.device(device):
                 self._graph, self._output = _captured(function, self.input_B)
 
-    def __call__(self):
+    def __call__(self) -> torch.Tensor:
         if self._graph is None:
             return self._function(self.input_B)
         self._graph.replay()
         return self._output
 
 
-def _captured(function, input_B):
+def _captured(
+    function: Callable[[torch.Tensor], torch.Tensor], input_B: torch.Tensor
+) -> tuple[torch.cuda.CUDAGraph, torch.Tensor]:
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):

@@ -14,7 +14,7 @@ from pvd_core.models import build_model
 from pvd_core.models.backbone import STRIDES
 from pvd_core.programs import XYZI, Bucket, FixedPipeline, PointLayout
 from pvd_core.programs.cells import PaddedGrid
-from pvd_core.programs.decode import decode_points, measured
+from pvd_core.programs.decode import decode_points
 from pvd_core.programs.fixed_sites import FixedSites
 from pvd_core.programs.frozen import frozen
 from pvd_core.programs.pipeline import write_header
@@ -158,7 +158,7 @@ def test_every_number_type_and_byte_order_is_read_from_bytes(order):
             points = decode_points(data, PointLayout.of(41, columns), 0.5)
 
             np.testing.assert_array_equal(points.numpy(), expected)
-            assert np.array_equal(measured(points).numpy(), is_measured(expected))
+            assert np.array_equal(is_measured(points).numpy(), is_measured(expected))
 
 
 def test_a_cloud_without_intensity_has_intensity_0():
