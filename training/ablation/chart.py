@@ -1,10 +1,14 @@
-"""The picture of a grid: a bar for the mean of each row, a whisker for its spread, a dot for each seed."""
+"""The picture of a grid: a bar for the mean of each row, a whisker for its standard deviation, a dot for each seed."""
+
+from pathlib import Path
+from typing import Any
 
 from training.ablation.report import metric_name
 
 
-def draw_chart(results, path):
-    """Writes a PNG; returns the path, or None without matplotlib or finished runs."""
+def draw_chart(results: dict[str, Any], path: Path) -> Path | None:
+    """Writes what `results.collect` returns as a PNG. Returns the path, or None if matplotlib is not installed or no
+    run has finished."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -25,7 +29,7 @@ def draw_chart(results, path):
     axes.set_yticks(range(len(rows)), [row["label"] for row in rows])
     axes.invert_yaxis()
     scores = [100 * score for row in rows for score in row["scores"]]
-    # Rows lie close together: the axis begins a little below the smallest one, and says so.
+    # The scores of rows are close together, so the axis starts a little below the smallest one, and its label says so.
     start = max(0.0, min(scores) - 0.5 * (max(scores) - min(scores)) - 1)
     axes.set(title=results["title"], xlabel=f"{metric_name(results['metric'])}, % (axis from {start:.0f})")
     axes.set_xlim(left=start)

@@ -1,19 +1,22 @@
-"""How long the runs of a grid will take, from a few measured steps of each kind."""
+"""How long the runs of a grid will take, estimated from a few measured steps of each kind of run."""
 
 import dataclasses
 import json
-import math
 import statistics
 import tempfile
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from pvd_core.models import build_model
 from pvd_core.weights import save_weights
 from training.ablation.finished import is_finished
+from training.ablation.plan import Plan
 from training.data.dataset import ScanFolder
+from training.run.config import TrainConfig
 from training.run.loop import train
 from training.run.progress import NoProgress
 from training.run.run_folder import RunFolder
@@ -23,21 +26,28 @@ _NUM_STEPS, _NUM_WARMUP_STEPS, _NUM_SCANS = 6, 2, 3
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
+    """Of one run."""
+
     name: str
     num_steps: int
     step_s: float
     validation_s: float
+    """Of all validations together."""
     is_finished: bool
 
     @property
-    def minutes(self):
-        """That are left; 0 for a finished run."""
+    def minutes(self) -> float:
+        """Minutes that the run will take; 0 for a finished one."""
         return 0.0 if self.is_finished else (self.num_steps * self.step_s + self.validation_s) / 60
 
 
-def estimate(plan, dataset, note=print):
-    """An Estimate for each run of a Plan. Networks have random weights; nothing is kept."""
-    measured, estimates = {}, []
+def estimate(plan: Plan, dataset: str | Path, note: Callable[[str], object] = print) -> list[Estimate]:
+    """An Estimate for each run of a Plan. Trains networks with random weights for a few steps, in a temporary folder.
+
+    `note(text)` shows a line to the user. KeyboardInterrupt where a training is interrupted.
+    """
+    measured: dict[str, tuple[float, float]] = {}
+    estimates = []
     with tempfile.TemporaryDirectory(prefix="pvd_ablate_") as folder:
         for run in plan.runs:
             config = dataclasses.replace(run.config, dataset=str(dataset))
@@ -52,63 +62,63 @@ def estimate(plan, dataset, note=print):
     return estimates
 
 
-def _kind(config):
-    """Runs of one kind take the same time a step, nearly: coefficients cost nothing."""
+def _kind(config: TrainConfig) -> str:
+    """Runs of the same kind take nearly the same time for a step; coefficients of losses do not matter."""
     method = config.distillation.method if config.distillation is not None else None
     sizes = (config.batch_size, config.accumulate, config.precision, config.device, config.num_threads)
     return json.dumps([config.model, method, *sizes])
 
 
-def _measure(config, plan, folder):
+def _measure(config: TrainConfig, plan: Plan, folder: Path) -> tuple[float, float]:
     """(seconds a step, seconds a validated scan)."""
-    watch, folder = _StopWatch(), Path(folder)
-    changed = {"initial_weights": None, "initial_slice": False, "epochs": None, "max_steps": _NUM_STEPS}
+    watch = _StopWatch()
+    changed: dict[str, Any] = {"initial_weights": None, "initial_slice": False, "epochs": None, "max_steps": _NUM_STEPS}
     if config.distillation is not None:
-        teacher = _teacher(config, plan, folder.with_suffix(".safetensors"))
-        changed["distillation"] = dataclasses.replace(config.distillation, teacher=str(teacher), cache=None)
+        teacher = _teacher(config.distillation.teacher, plan, folder.with_suffix(".safetensors"))
+        changed["distillation"] = dataclasses.replace(config.distillation, teacher=teacher, cache=None)
     validation = dataclasses.replace(config.validation, every_steps=0, max_scans=_NUM_SCANS)
     summary = train(dataclasses.replace(config, validation=validation, **changed), folder, progress=watch)
+    assert summary is not None  # only a rank that is not the first gives none; grids run in single processes
     if summary["stopped"] == "interrupted":
         raise KeyboardInterrupt
     return statistics.median(watch.steps_s[_NUM_WARMUP_STEPS:]), watch.scan_s()
 
 
-def _teacher(config, plan, path):
-    """The teacher's weights file, or one with random weights for a teacher that is still to be trained."""
+def _teacher(teacher: str, plan: Plan, path: Path) -> str:
+    """The weights file `teacher`, or, if the plan has yet to train it, a file `path` with random weights."""
     to_be_trained = {str(RunFolder(run.folder).last_weights): run for run in plan.runs if run.weights is None}
-    run = to_be_trained.get(config.distillation.teacher)
+    run = to_be_trained.get(teacher)
     if run is None:
-        return config.distillation.teacher
+        return teacher
     torch.manual_seed(0)
     save_weights(path, build_model(run.config.model))
-    return path
+    return str(path)
 
 
 class _StopWatch(NoProgress):
-    def __init__(self):
-        self.steps_s, self._scans_at = [], []
+    def __init__(self) -> None:
+        self.steps_s: list[float] = []
+        self._scans_at: list[float] = []
 
-    def step(self, step, record, step_s):
+    def step(self, step: int, record: Mapping[str, float], step_s: float) -> None:
         self.steps_s.append(step_s)
 
-    def validating(self, num_done, num_all):
+    def validating(self, num_done: int, num_all: int) -> None:
         self._scans_at.append(time.perf_counter())
 
-    def scan_s(self):
-        """Between the first and the last validated scan; 0 for a single one."""
+    def scan_s(self) -> float:
+        """Mean time from one validated scan to the next; 0 for a single one."""
         return (self._scans_at[-1] - self._scans_at[0]) / max(1, len(self._scans_at) - 1)
 
 
-def _num_steps(config):
-    if config.epochs is None or config.data == "simulated":
-        return config.max_steps
-    num_scans = len(ScanFolder(config.dataset, config.sequences).evenly_spaced(config.max_scans))
-    num_steps = max(1, math.ceil(config.epochs * num_scans / (config.batch_size * config.accumulate)))
-    return min(num_steps, config.max_steps or num_steps)
+def _num_steps(config: TrainConfig) -> int:
+    if config.data == "simulated":
+        return config.num_steps(None)
+    return config.num_steps(len(ScanFolder(config.dataset, config.sequences).evenly_spaced(config.max_scans)))
 
 
-def _num_validated(config, num_steps):
-    """Scans of all the validations of a run."""
+def _num_validated(config: TrainConfig, num_steps: int) -> int:
+    """Number of scans over all validations of a run."""
     validation = config.validation
     num_scans = len(ScanFolder(config.dataset, validation.sequences).evenly_spaced(validation.max_scans))
     num_before_end = max(0, num_steps - 1) // validation.every_steps if validation.every_steps else 0

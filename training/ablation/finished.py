@@ -1,19 +1,23 @@
-"""The result file of one run of a grid: its score, and whether the run in a folder is the one that the grid means."""
+"""The result file of one run of a grid, and the check that the run in a folder has the settings of the grid."""
 
 import json
 import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.files import write_atomically
 from pvd_core.borders.settings import filled
 from pvd_core.runtime.hardware import hardware, versions
 from pvd_core.segmenter import resolve_device
+from training.ablation.plan import Run
 from training.run.config import TrainConfig, config_as_dict, differing_keys, load_config
 from training.run.run_folder import RunFolder, source_commit
 
 _FILE = "result.json"
 _METRICS = ("miou", "miou_present", "iou", "accuracy")
-# Where files lie and how many threads work on them makes no other run.
+# Settings that do not make it another run: where files lie, and what computes.
 _FREE = (
     "dataset",
     "device",
@@ -25,7 +29,8 @@ _FREE = (
 )
 
 
-def write_result(run, metrics, steps, minutes):
+def write_result(run: Run, metrics: Mapping[str, Any], steps: int, minutes: float) -> None:
+    """Writes the result file of a run. `metrics`: those of `judge.evaluate.metrics_of` at least."""
     result = {
         "row": run.row,
         "seed": run.seed,
@@ -41,21 +46,21 @@ def write_result(run, metrics, steps, minutes):
     write_atomically(run.folder / _FILE, json.dumps(result, indent=2).encode())
 
 
-def is_finished(folder):
-    """Whether the run in `folder` has its score."""
+def is_finished(folder: Path) -> bool:
+    """Whether the run in `folder` has a result file."""
     return (folder / _FILE).is_file()
 
 
-def read_result(run):
-    """The result of a finished run; None for another one."""
+def read_result(run: Run) -> dict[str, Any] | None:
+    """What the result file of a run holds; None for a run that has not finished."""
     try:
         return json.loads((run.folder / _FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
 
 
-def check_same_run(run):
-    """Refuses a folder that holds a run with other settings than `run`."""
+def check_same_run(run: Run) -> None:
+    """UserError where the folder of `run` holds a run with other settings."""
     result, config_path = read_result(run), RunFolder(run.folder).config
     if result is not None:
         found = filled(TrainConfig, result["config"])

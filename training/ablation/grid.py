@@ -1,7 +1,9 @@
-"""A grid file: which networks are trained how, and what each row of the table is."""
+"""A grid file: which networks are trained how, and what each row of the table shows."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.settings import apply_overrides, filled, read_yaml
@@ -13,69 +15,77 @@ TEACHER, PRETRAINED, RANDOM = "teacher", "pretrained", "random"
 SHOWN = (TEACHER, PRETRAINED)
 STARTS = (PRETRAINED, TEACHER, RANDOM)
 SEED_STEP = 1000
-"""A run that goes on from another one has this more as its seed: it sees the scans in another order."""
+"""Added to the seed of a run that starts from another run's weights, so that it sees the scans in another order."""
 
 
 @dataclass(frozen=True)
 class TeacherConfig:
+    """The teacher of all rows."""
+
     weights: str | None = None
     """A weights file, used as it is, or shipped: the one that comes with pvd; null: train one first."""
     settings: dict = field(default_factory=dict)
-    """Of its training, over those of the grid."""
+    """Settings of its training, laid over those of the grid."""
     for_each_seed: bool = True
-    """Whether every seed has a teacher of its own, so that the spread holds that of teachers too. A weights file is
-    one for all."""
+    """Whether each seed has a teacher of its own, so that the spread over seeds includes that of teachers. A weights
+    file is the teacher of all seeds."""
 
 
 @dataclass(frozen=True)
 class RowConfig:
+    """One row of the table."""
+
     name: str
     label: str | None = None
-    """What the table calls it; the name if null."""
+    """What the table calls the row; null: its name."""
     shows: str | None = None
-    """teacher or pretrained: the score of that network; no run of its own."""
+    """teacher or pretrained: the row shows the score of that network and has no run of its own."""
     distillation: dict | None = None
-    """method (pvd if left out) and settings, over those of the grid. null: labels alone."""
+    """method (pvd if left out) and settings, laid over those of the grid. null: learn from the labels only."""
     settings: dict = field(default_factory=dict)
-    """Training settings over those of the students."""
+    """Training settings, laid over those of the students."""
     starts_from: str | None = None
-    """pretrained, teacher (a slice of its weights), random or the name of a row above; null: as the grid says."""
+    """Initial weights: pretrained, teacher (a slice of its weights), random or the name of a row above; null: as the
+    grid says."""
     paper: dict = field(default_factory=dict)
     """{column of the table: what the paper prints}."""
 
 
 @dataclass(frozen=True)
 class GridConfig:
+    """What a grid file holds."""
+
     name: str
     title: str
     rows: tuple[RowConfig, ...]
     notes: tuple[str, ...] = ()
-    """Printed below the table, after those of 'base': how the numbers came about."""
+    """How the numbers were obtained; printed below the table, after those of 'base'."""
     base: str | None = None
-    """A file with some of these keys, relative to this one; its values hold where this one has none."""
+    """A file with some of these keys, relative to this one, which this one is laid over."""
     settings: dict = field(default_factory=dict)
     """Training settings of every run."""
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
     student: dict = field(default_factory=dict)
-    """Training settings of students, over 'settings'."""
+    """Training settings of students, laid over 'settings'."""
     pretraining: dict | None = field(default_factory=dict)
-    """Training settings of the plain student that rows start from, over 'student'; null: there is none."""
+    """Training settings of the student without a teacher that rows start from, laid over 'student'; null: none."""
     backbone: str = "cylinder3d"
-    """Whose coefficients of the paper's table 4 every method starts from."""
+    """Network of the paper's table 4 whose coefficients are the methods' defaults."""
     methods: dict = field(default_factory=dict)
-    """{method: settings of it that all rows have in common}."""
+    """{method: settings of it in all rows}."""
     starts_from: str = PRETRAINED
+    """Initial weights of rows that do not name theirs."""
     near_far: NearFarConfig | None = None
     """Train on near and validate on far objects of one class."""
     metric: str = "miou"
     """What is compared: miou (over the 19 classes), miou_present, or the name of a class for its IoU."""
     reference: str | None = None
-    """Row that the others are compared with, seed by seed."""
+    """The row that the others are compared with, seed by seed."""
     is_table_of_methods: bool = False
     """Whether the results are also written as NAME_methods.json."""
     seeds: tuple[int, ...] = (0, 1, 2)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_folder_name(self.name, f"grid {self.name!r}")
         _check_rows(self)
         unknown = [name for name in self.methods if name not in METHODS]
@@ -93,12 +103,14 @@ class GridConfig:
             raise UserError(f"seeds are {list(self.seeds)}: expected at least one, each once, of 0..{SEED_STEP - 1}")
 
     @property
-    def row_names(self):
+    def row_names(self) -> list[str]:
+        """In the order of the table."""
         return [row.name for row in self.rows]
 
 
-def read_grid(path, overrides=()):
-    """GridConfig of a YAML file, the file that it is based on, and `key=value` overrides."""
+def read_grid(path: str | Path, overrides: Iterable[str] = ()) -> GridConfig:
+    """GridConfig of a YAML file, of the file that it names as base, and of `key=value` overrides. UserError says what
+    is wrong in them."""
     values = apply_overrides(read_yaml(path), overrides)
     if values.get("base") is not None:
         base = read_yaml(Path(path).parent / str(values["base"]))
@@ -107,9 +119,9 @@ def read_grid(path, overrides=()):
     return filled(GridConfig, values)
 
 
-def merged(*layers):
-    """Nested dictionaries as one; later ones win, value by value."""
-    result = {}
+def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested dictionaries laid over one another, value by value; later ones win."""
+    result: dict[str, Any] = {}
     for layer in layers:
         for key, value in layer.items():
             before = result.get(key)
@@ -117,15 +129,15 @@ def merged(*layers):
     return result
 
 
-def _check_folder_name(name, where):
+def _check_folder_name(name: str, where: str) -> None:
     if name != Path(name).name or name.startswith("."):
         raise UserError(f"{where}: its name becomes a folder, so it must be no path")
 
 
-def _check_rows(grid):
+def _check_rows(grid: GridConfig) -> None:
     if not grid.rows:
         raise UserError("rows is empty: a grid needs at least one row")
-    above = []
+    above: list[str] = []
     for row in grid.rows:
         where = f"row {row.name!r}"
         if row.name in above:
@@ -143,7 +155,7 @@ def _check_rows(grid):
         above.append(row.name)
 
 
-def _check_shown(grid, row, where):
+def _check_shown(grid: GridConfig, row: RowConfig, where: str) -> None:
     if row.shows not in SHOWN:
         raise UserError(f"{where} shows {row.shows!r}: expected {' or '.join(SHOWN)}")
     if row.distillation is not None or row.settings or row.starts_from is not None:

@@ -1,11 +1,13 @@
-"""The re-partition by distance: objects of one class are learnt near and scored far (PVD, supplementary material).
+"""A data set re-partitioned by distance: near objects of one class are learnt, far ones are scored (PVD, supplementary
+material).
 
-The paper says that cars up to 20 m are for training and those beyond for validation, but not what becomes of the
-other cars; `handling` has both readings that need no other scans.
+By the paper cars up to 20 m are for training and those beyond for validation. It does not say what happens to the other
+cars; `handling` has two readings that keep the scans of both splits.
 """
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,13 +24,16 @@ HANDLINGS = ("unlabelled", "removed")
 
 @dataclass(frozen=True)
 class NearFarConfig:
+    """Which points of which class are learnt and scored."""
+
     class_name: str = "car"
     distance_m: float = 20.0
-    """Level distance from the sensor. Up to here: training; beyond: validation."""
+    """Horizontal distance from the sensor. Nearer points are for training, farther ones for validation."""
     handling: str = "unlabelled"
-    """Of points on the wrong side: unlabelled (seen, but neither learnt nor scored) or removed from the scan."""
+    """What happens to the other points of the class: unlabelled (they stay in the scan, but are neither learnt nor
+    scored) or removed."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.class_name not in CLASS_NAMES[1:]:
             raise UserError(f"near_far.class_name is {self.class_name!r}: expected one of {', '.join(CLASS_NAMES[1:])}")
         if not self.distance_m > 0:
@@ -37,13 +42,23 @@ class NearFarConfig:
             raise UserError(f"near_far.handling is {self.handling!r}: expected one of {', '.join(HANDLINGS)}")
 
     @property
-    def folder_name(self):
+    def folder_name(self) -> str:
+        """Name of the data set's folder."""
         return f"{self.class_name}_{self.distance_m:g}m_{self.handling}"
 
 
-def write_near_far(source, out, training, validation, config):
-    """Writes a data set with the sequences `training` and `validation` (splits or lists) of `source` into `out`,
-    unless it is there. Scans that stay as they are become links."""
+def write_near_far(
+    source: str | Path,
+    out: str | Path,
+    training: str | Sequence[str],
+    validation: str | Sequence[str],
+    config: NearFarConfig,
+) -> None:
+    """Writes the re-partitioned data set with the sequences `training` and `validation` (splits or lists) of `source`
+    into the folder `out`, unless it exists. Files of points that do not change become links.
+
+    UserError where training and validation share a sequence.
+    """
     out = Path(out)
     parts = [(ScanFolder(source, training), True), (ScanFolder(source, validation), False)]
     shared = set(parts[0][0].sequences) & set(parts[1][0].sequences)
@@ -60,7 +75,8 @@ def write_near_far(source, out, training, validation, config):
         os.replace(unfinished, out)
 
 
-def _write_scan(folder, index, out, is_near, config):
+def _write_scan(folder: ScanFolder, index: int, out: Path, is_near: bool, config: NearFarConfig) -> None:
+    """`is_near`: the near points are those that keep their label."""
     scan, points = folder.scans[index], folder.points(index)
     raw = read_raw_labels(scan.labels_path, len(points))
     distance_m = np.hypot(points[:, 0], points[:, 1])

@@ -1,13 +1,15 @@
-"""The runs that a grid takes: settings, what each needs first, its folder."""
+"""The runs that a grid needs: settings and folder of each, and which other runs have to finish first."""
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pvd_core import default_weights
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.settings import filled
-from training.ablation.grid import PRETRAINED, RANDOM, SEED_STEP, TEACHER, merged
+from training.ablation.grid import PRETRAINED, RANDOM, SEED_STEP, TEACHER, GridConfig, RowConfig, merged
 from training.ablation.near_far import write_near_far
 from training.run.config import DEFAULT_MODEL, TrainConfig
 from training.run.run_folder import RunFolder
@@ -15,31 +17,40 @@ from training.run.run_folder import RunFolder
 
 @dataclass(frozen=True)
 class Run:
-    """One training, or, with `weights`, one network that is there already and only scored."""
+    """One training or, with `weights`, the scoring of a network that exists already."""
 
     row: str
+    """Name of the row, "teacher" or "pretrained"."""
     seed: int
+    """Of the grid; the seed of `config` may be another one."""
     folder: Path
     config: TrainConfig
     needs: tuple[Path, ...] = ()
-    """Folders of the runs that must have finished."""
+    """Folders of the runs that have to finish first."""
     weights: str | None = None
+    """The weights file that is scored."""
 
     @property
-    def name(self):
+    def name(self) -> str:
+        """Seed and row, such as seed0/pvd."""
         return f"{self.folder.parent.name}/{self.folder.name}"
 
 
 @dataclass(frozen=True)
 class Plan:
+    """The runs to be done, and the runs that the table shows."""
+
     runs: tuple[Run, ...]
     """Seed by seed, each after those that it needs."""
-    by_row: dict
-    """{row: [the run that it shows, for each seed]}."""
+    by_row: dict[str, list[Run]]
+    """{row: [for each seed the run that it shows]}, of all rows."""
 
 
-def make_plan(grid, dataset, out, only=()):
-    """Plan of a GridConfig with the runs in `out`; `only`: names of the rows to be run, all if there are none."""
+def make_plan(grid: GridConfig, dataset: str | Path, out: str | Path, only: Sequence[str] = ()) -> Plan:
+    """The plan of a grid whose runs lie in the folder `out`. `only`: names of the rows to be run; empty for all.
+
+    UserError for an unknown row and for settings that do not fit together.
+    """
     wanted = _wanted_rows(grid, only)
     builder = _Builder(grid, *_dataset_and_runs(grid, dataset, out))
     by_row = {row.name: [builder.run_of(row, seed) for seed in grid.seeds] for row in grid.rows}
@@ -51,8 +62,8 @@ def make_plan(grid, dataset, out, only=()):
     return Plan(tuple(ordered), by_row)
 
 
-def prepare_data(grid, dataset, out):
-    """Makes the data set that the runs of a grid use, where it is not `dataset` itself and not there yet."""
+def prepare_data(grid: GridConfig, dataset: str | Path, out: str | Path) -> None:
+    """Writes the re-partitioned data set that the grid trains on, if it has one and it is missing."""
     if grid.near_far is not None:
         config = filled(TrainConfig, {**_named(grid.settings), "dataset": str(dataset)})
         folder, _ = _dataset_and_runs(grid, dataset, out)
@@ -60,38 +71,38 @@ def prepare_data(grid, dataset, out):
 
 
 class _Builder:
-    def __init__(self, grid, dataset, folder):
+    def __init__(self, grid: GridConfig, dataset: str | Path, folder: Path) -> None:
         self.grid, self.dataset, self.folder = grid, str(dataset), folder
         self.rows = {row.name: row for row in grid.rows}
-        self.runs = {}
-        """{(row, seed): Run}."""
+        self.runs: dict[tuple[str, int], Run] = {}
+        """{(row, seed): Run}, each after those that it needs."""
 
-    def run_of(self, row, seed):
+    def run_of(self, row: RowConfig, seed: int) -> Run:
         if row.shows is not None:
             return self._teacher(seed) if row.shows == TEACHER else self._pretrained(seed)
         return self._once(row.name, seed, partial(self._student, row))
 
-    def _teacher(self, seed):
+    def _teacher(self, seed: int) -> Run:
         config = self.grid.teacher
         weights = str(default_weights()) if config.weights == "shipped" else config.weights
         if weights is not None or not config.for_each_seed:
             seed = self.grid.seeds[0]
         return self._once(TEACHER, seed, partial(self._run, TEACHER, [config.settings], weights=weights))
 
-    def _pretrained(self, seed):
-        layers = [self.grid.student, self.grid.pretraining]
+    def _pretrained(self, seed: int) -> Run:
+        layers = [self.grid.student, self.grid.pretraining or {}]
         return self._once(PRETRAINED, seed, partial(self._run, PRETRAINED, layers))
 
-    def _student(self, row, seed):
-        layers, needs = [self.grid.student, row.settings], []
+    def _student(self, row: RowConfig, seed: int) -> Run:
+        layers: list[Mapping[str, Any]] = [self.grid.student, row.settings]
+        needs: list[Run] = []
         start, depth = row.starts_from or self.grid.starts_from, 1
         if row.distillation is not None or start == TEACHER:
-            teacher = self._teacher(seed)
-            needs.append(teacher)
+            needs.append(self._teacher(seed))
         if row.distillation is not None:
-            layers.append({"distillation": self._distillation(row, teacher)})
+            layers.append({"distillation": self._distillation(row.distillation, needs[0])})
         if start == TEACHER:
-            layers.append({"initial_weights": _weights(teacher), "initial_slice": True})
+            layers.append({"initial_weights": _weights(needs[0]), "initial_slice": True})
         elif start != RANDOM:
             first = self._pretrained(seed) if start == PRETRAINED else self.run_of(self.rows[start], seed)
             depth = 1 + first.config.seed // SEED_STEP
@@ -99,12 +110,20 @@ class _Builder:
             layers.append({"initial_weights": _weights(first)})
         return self._run(row.name, layers, seed, needs, SEED_STEP * depth)
 
-    def _distillation(self, row, teacher):
-        method = row.distillation.get("method", "pvd")
+    def _distillation(self, of_row: dict[str, Any], teacher: Run) -> dict[str, Any]:
+        method = of_row.get("method", "pvd")
         common = {"method": method, "backbone": self.grid.backbone, "settings": self.grid.methods.get(method, {})}
-        return merged(common, row.distillation, {"teacher": _weights(teacher)})
+        return merged(common, of_row, {"teacher": _weights(teacher)})
 
-    def _run(self, row, layers, seed, needs=(), seed_offset=0, weights=None):
+    def _run(
+        self,
+        row: str,
+        layers: Iterable[Mapping[str, Any]],
+        seed: int,
+        needs: Iterable[Run] = (),
+        seed_offset: int = 0,
+        weights: str | None = None,
+    ) -> Run:
         values = merged({"model": {"name": DEFAULT_MODEL}}, *map(_named, [self.grid.settings, *layers]))
         try:
             config = filled(TrainConfig, {**values, "dataset": self.dataset, "seed": seed + seed_offset})
@@ -114,15 +133,15 @@ class _Builder:
             raise UserError(f"row {row!r}: max_minutes is {config.max_minutes}: the runs of a grid end by their steps")
         return Run(row, seed, self.folder / f"seed{seed}" / row, config, tuple(run.folder for run in needs), weights)
 
-    def _once(self, row, seed, make):
+    def _once(self, row: str, seed: int, make: Callable[[int], Run]) -> Run:
         if (row, seed) not in self.runs:
-            # After those that it needs, which are made meanwhile.
+            # `make` adds the runs that this one needs, so they come first in the dictionary.
             run = make(seed)
             self.runs[row, seed] = run
         return self.runs[row, seed]
 
 
-def _wanted_rows(grid, only):
+def _wanted_rows(grid: GridConfig, only: Sequence[str]) -> Sequence[str]:
     """Names of rows."""
     for name in only:
         if name not in grid.row_names:
@@ -130,19 +149,19 @@ def _wanted_rows(grid, only):
     return only or grid.row_names
 
 
-def _dataset_and_runs(grid, dataset, out):
-    """Grids in one folder share their runs, but not those on another partition of the data."""
+def _dataset_and_runs(grid: GridConfig, dataset: str | Path, out: str | Path) -> tuple[str | Path, Path]:
+    """(data set, folder of the runs). Grids with the same `out` share their runs, except on re-partitioned data."""
     if grid.near_far is None:
         return dataset, Path(out, "runs")
     folder = Path(out, grid.name, grid.near_far.folder_name)
     return folder / "data", folder / "runs"
 
 
-def _weights(run):
+def _weights(run: Run) -> str:
     return run.weights or str(RunFolder(run.folder).last_weights)
 
 
-def _named(settings):
-    """Settings with the model as a section, so that single fields of it can be laid over."""
+def _named(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Settings with the model as a section, so that single fields can be laid over it."""
     model = settings.get("model")
     return {**settings, "model": {"name": model}} if isinstance(model, str) else settings

@@ -1,22 +1,26 @@
-"""The results of a grid as Markdown: ours beside the paper's, IoU of the classes, what it was measured on."""
+"""The results of a grid as Markdown: our scores beside the paper's, IoU of the classes, hardware and versions."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from pvd_core.taxonomy import CLASS_NAMES
 
 
-def markdown(results):
-    """Text of what `results.collect` returns."""
+def markdown(results: dict[str, Any]) -> str:
+    """What `results.collect` returns, as text."""
     parts = [f"# {results['title']}", _intro(results), _main_table(results)]
     parts += ["\n".join(f"- {note}" for note in results["notes"])] if results["notes"] else []
     parts += ["## IoU of the classes", _class_table(results), "## Measured on", _origin(results)]
     return "\n\n".join(parts) + "\n"
 
 
-def metric_name(metric):
+def metric_name(metric: str) -> str:
+    """The metric of a grid, in words."""
     names = {"miou": "mIoU over 19 classes", "miou_present": "mIoU over the classes present"}
     return names.get(metric, f"IoU of {metric}")
 
 
-def _intro(results):
+def _intro(results: dict[str, Any]) -> str:
     text = _what(results)
     if _paper_columns(results):
         text += (
@@ -26,7 +30,7 @@ def _intro(results):
     return text
 
 
-def _what(results):
+def _what(results: dict[str, Any]) -> str:
     seeds = ", ".join(map(str, results["seeds"]))
     return (
         f"{metric_name(results['metric'])}, %, on the validation scans of `{results['dataset']}`: mean +- standard "
@@ -34,7 +38,7 @@ def _what(results):
     )
 
 
-def _main_table(results):
+def _main_table(results: dict[str, Any]) -> str:
     reference, columns = results["reference"], _paper_columns(results)
     head = ["row", "ours", *([f"over {reference}"] if reference else []), "runs", "steps", "minutes a run"]
     lines = [
@@ -52,11 +56,11 @@ def _main_table(results):
     return _table([*head, *(f"paper: {column}" for column in columns)], lines)
 
 
-def _paper_columns(results):
+def _paper_columns(results: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys(column for row in results["rows"] for column in row["paper"]))
 
 
-def _class_table(results):
+def _class_table(results: dict[str, Any]) -> str:
     rows = [row for row in results["rows"] if row["seeds"]]
     lines = [
         [name, *(_percent(row["iou"][name], row["iou_std"][name]) for row in rows)]
@@ -68,7 +72,7 @@ def _class_table(results):
     return _table(["class", *(row["label"] for row in rows)], lines) + note
 
 
-def _origin(results):
+def _origin(results: dict[str, Any]) -> str:
     lines = []
     for machine in results["hardware"]:
         device = machine["gpu"] or f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads"
@@ -78,23 +82,23 @@ def _origin(results):
     return "\n".join(lines)
 
 
-def _table(head, lines):
+def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     rule = ["---", *(["---:"] * (len(head) - 1))]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, rule, *lines])
 
 
-def _percent(mean, deviation):
+def _percent(mean: float | None, deviation: float | None) -> str:
     if mean is None:
         return "-"
     return f"{100 * mean:.1f}" if not deviation else f"{100 * mean:.1f} +- {100 * deviation:.1f}"
 
 
-def _signed(difference):
+def _signed(difference: dict[str, Any] | None) -> str:
     if difference is None:
         return "-"
     sign = "+" if difference["mean"] >= 0 else ""
     return sign + _percent(difference["mean"], difference["std"])
 
 
-def _number(value, form):
+def _number(value: float | None, form: str) -> str:
     return "-" if value is None else form.format(value)

@@ -1,21 +1,25 @@
-"""The results of a grid so far: mean and spread over seeds of every row, as one JSON-able dictionary."""
+"""The results of a grid so far, as one JSON-able dictionary: mean and standard deviation over the seeds of each row."""
 
 import json
 import statistics
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from pvd_core.borders.files import write_atomically
 from training.ablation.chart import draw_chart
 from training.ablation.finished import read_result
+from training.ablation.grid import GridConfig, RowConfig
 from training.ablation.locks import locked
+from training.ablation.plan import Plan
 from training.ablation.report import markdown
 
 
-def write_results(grid, plan, dataset, out):
-    """Writes results.json, results.md, results.png where matplotlib is there, and the table of methods where the grid
-    is one, into the folder `out`. Returns the dictionary of results.json."""
+def write_results(grid: GridConfig, plan: Plan, dataset: str | Path, out: str | Path) -> dict[str, Any]:
+    """Writes results.json, results.md, results.png (if matplotlib is installed) and NAME_methods.json (if the grid is a
+    table of methods) into the folder `out`. Returns the content of results.json."""
     out = Path(out)
-    # So that of two processes the one that comes last has seen the runs of both.
+    # Under the lock, so that of two processes the one that writes last has read the runs of both.
     with locked(out / ".results.lock", waits=True):
         results = collect(grid, plan, dataset)
         _write_json(out / "results.json", results)
@@ -26,13 +30,14 @@ def write_results(grid, plan, dataset, out):
     return results
 
 
-def collect(grid, plan, dataset):
-    """Figures are 0..1; spreads are standard deviations of a sample (n - 1), null for a single seed."""
+def collect(grid: GridConfig, plan: Plan, dataset: str | Path) -> dict[str, Any]:
+    """The results of all runs that have finished. Scores are 0..1; "..._std" are standard deviations of a sample
+    (n - 1), None for a single seed."""
     runs = {name: [result for run in shown if (result := read_result(run))] for name, shown in plan.by_row.items()}
     rows = [_row(grid, row, runs[row.name]) for row in grid.rows]
     reference = next((row for row in rows if row["name"] == grid.reference), None)
     for row in rows:
-        row["difference"] = None if reference in (None, row) else _difference(row, reference)
+        row["difference"] = None if reference is None or row is reference else _difference(row, reference)
     results = [result for row in runs.values() for result in row]
     return {
         "grid": grid.name,
@@ -49,13 +54,13 @@ def collect(grid, plan, dataset):
     }
 
 
-def score_of(result, metric):
-    """The figure of a run that a grid compares."""
+def _score(result: dict[str, Any], metric: str) -> float:
+    """The score of a run by the grid's metric."""
     return result["iou"][metric] if metric in result["iou"] else result[metric]
 
 
-def _row(grid, row, results):
-    scores = [score_of(result, grid.metric) for result in results]
+def _row(grid: GridConfig, row: RowConfig, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    scores = [_score(result, grid.metric) for result in results]
     iou = {name: [result["iou"][name] for result in results] for name in (results[0]["iou"] if results else ())}
     return {
         "name": row.name,
@@ -73,28 +78,28 @@ def _row(grid, row, results):
     }
 
 
-def _difference(row, reference):
-    """Of the scores, seed by seed; None where no seed is in both."""
+def _difference(row: dict[str, Any], reference: dict[str, Any]) -> dict[str, Any] | None:
+    """Mean and deviation of the differences of scores, seed by seed; None where the rows have no seed in common."""
     of_reference = dict(zip(reference["seeds"], reference["scores"], strict=True))
     pairs = zip(row["seeds"], row["scores"], strict=True)
     differences = [score - of_reference[seed] for seed, score in pairs if seed in of_reference]
     return {**_spread("", differences), "num_seeds": len(differences)} if differences else None
 
 
-def _spread(name, values):
+def _spread(name: str, values: Sequence[float]) -> dict[str, float | None]:
     prefix = f"{name}_" if name else ""
     return {f"{prefix}mean": statistics.fmean(values) if values else None, f"{prefix}std": _deviation(values)}
 
 
-def _deviation(values):
+def _deviation(values: Sequence[float]) -> float | None:
     return statistics.stdev(values) if len(values) > 1 else None
 
 
-def _distinct(items):
+def _distinct(items: Iterable[Any]) -> list[Any]:
     return [json.loads(text) for text in dict.fromkeys(json.dumps(item) for item in items)]
 
 
-def _table_of_methods(results):
+def _table_of_methods(results: dict[str, Any]) -> dict[str, Any]:
     done = [row for row in results["rows"] if row["seeds"]]
     return {
         **{key: results[key] for key in ("dataset", "hardware", "seeds")},
@@ -109,5 +114,5 @@ def _table_of_methods(results):
     }
 
 
-def _write_json(path, content):
+def _write_json(path: Path, content: dict[str, Any]) -> None:
     write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())

@@ -1,12 +1,19 @@
-"""Does the runs of a grid one after another. Several processes, also of several machines with a common folder, share
-them: a run belongs to the process that holds its lock, which the system takes back from a killed one."""
+"""Does the runs of a grid one after another.
+
+Several processes, also on several machines with a common folder, may share the runs: a run belongs to the process that
+holds its lock. The system releases the locks of a process that ends.
+"""
 
 import json
 import time
+from collections.abc import Callable
+from typing import Any
 
 from training.ablation.finished import check_same_run, is_finished, write_result
 from training.ablation.locks import locked
+from training.ablation.plan import Plan, Run
 from training.judge.evaluate import evaluate
+from training.run.config import TrainConfig
 from training.run.loop import train
 from training.run.progress import NoProgress
 from training.run.run_folder import RunFolder
@@ -19,19 +26,25 @@ class RunInterruptedError(Exception):
     """The run stopped on a signal and kept its state."""
 
 
-def work(plan, progress=NoProgress, note=print, on_finished=lambda: None):
-    """Does what is left of a Plan. Returns {name: message} of the runs that cannot be finished; raises
-    RunInterruptedError.
+def work(
+    plan: Plan,
+    progress: Callable[[], NoProgress] = NoProgress,
+    note: Callable[[str], object] = print,
+    on_finished: Callable[[], object] = lambda: None,
+) -> dict[str, str]:
+    """Does the runs of a plan that have not finished. Returns {name: message} of those that cannot be finished.
 
-    `progress()` makes the progress of a training, `on_finished()` is called after each run. Runs that another process
-    is at are left to it: where only such are left, that process ends the grid.
+    `progress()` makes the progress of a training, `note(text)` shows a line to the user, `on_finished()` is called
+    after each run. Runs that another process does are left to it; this one ends when only such runs are left.
+    UserError where a folder holds a run with other settings, RunInterruptedError after Ctrl-C.
     """
     for run in plan.runs:
         check_same_run(run)
-    failed, is_waiting = {}, False
+    failed: dict[str, str] = {}
+    is_waiting = False
     while left := _left(plan, failed):
         ready = [run for run in left if all(map(is_finished, run.needs))]
-        done = next((run for run in ready if _done_alone(run, plan, progress, note, failed)), None)
+        done = next((run for run in ready if _done_here(run, plan, progress, note, failed)), None)
         if done is not None:
             is_waiting = False
             on_finished()
@@ -46,8 +59,8 @@ def work(plan, progress=NoProgress, note=print, on_finished=lambda: None):
     return failed
 
 
-def _left(plan, failed):
-    """Runs to be done, in order. Those that need a failed one fail with it."""
+def _left(plan: Plan, failed: dict[str, str]) -> list[Run]:
+    """The runs that are still to be done, in order. Those that need a failed one are added to `failed`."""
     left, hopeless = [], {run.folder for run in plan.runs if run.name in failed}
     for run in plan.runs:
         if hopeless & set(run.needs):
@@ -58,8 +71,14 @@ def _left(plan, failed):
     return left
 
 
-def _done_alone(run, plan, progress, note, failed):
-    """Whether this process did the run, well or not; False where another one is at it or was done meanwhile."""
+def _done_here(
+    run: Run,
+    plan: Plan,
+    progress: Callable[[], NoProgress],
+    note: Callable[[str], object],
+    failed: dict[str, str],
+) -> bool:
+    """Does the run, which may fail. False if another process is doing it or has done it in the meantime."""
     lock = run.folder.with_name(f".{run.folder.name}.lock")
     with locked(lock, waits=False) as is_held:
         if not is_held or is_finished(run.folder):
@@ -74,40 +93,39 @@ def _done_alone(run, plan, progress, note, failed):
     return True
 
 
-def _do(run, progress):
+def _do(run: Run, progress: Callable[[], NoProgress]) -> None:
     if run.weights is not None:
-        write_result(run, _evaluated(run), steps=0, minutes=0.0)
+        write_result(run, _evaluated(run.config, run.weights), steps=0, minutes=0.0)
         return
     folder = RunFolder(run.folder)
     summary = _summary_of_finished_training(folder)
     if summary is None:
         summary = train(run.config, run.folder, resume=_can_resume(run, folder), progress=progress())
+    assert summary is not None  # only a rank that is not the first gives none; grids run in single processes
     if summary["stopped"] == "interrupted":
         raise RunInterruptedError(run.name)
     write_result(run, summary, summary["steps"], summary["minutes"])
 
 
-def _can_resume(run, folder):
-    """Whether a killed process left a run to go on with; if so its config is made the one of `run`, whose files may
-    lie elsewhere by now."""
+def _can_resume(run: Run, folder: RunFolder) -> bool:
+    """Whether a killed process left a run that can be continued. If so, its config is replaced by that of `run`: data
+    and teacher may have been moved since."""
     if folder.config.is_file():
         folder.open(run.config)
         return True
     for leftover in folder.path.glob(".*.tmp"):
-        # Of a process that was killed while it wrote its first file.
+        # From a process that was killed while writing its first file.
         leftover.unlink()
     return False
 
 
-def _evaluated(run):
-    validation = run.config.validation
-    return evaluate(
-        run.config.dataset, run.weights, validation.sequences, run.config.device, max_scans=validation.max_scans
-    )
+def _evaluated(config: TrainConfig, weights: str) -> dict[str, Any]:
+    validation = config.validation
+    return evaluate(config.dataset, weights, validation.sequences, config.device, max_scans=validation.max_scans)
 
 
-def _summary_of_finished_training(folder):
-    """None where training has not ended; a killed process may have got that far."""
+def _summary_of_finished_training(folder: RunFolder) -> dict[str, Any] | None:
+    """The summary of a training that another process ended before it was killed; None where training has not ended."""
     if not folder.summary.is_file():
         return None
     summary = json.loads(folder.summary.read_text(encoding="utf-8"))
