@@ -1,4 +1,4 @@
-"""Losses of the networks. Supervised ones are in `segmentation`."""
+"""Losses: supervised ones in `segmentation`, PVD in `pvd`, the methods that it is compared with in `baselines`."""
 
 from pvd_core.losses.segmentation import cross_entropy, lovasz_softmax
 

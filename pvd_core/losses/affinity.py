@@ -1,6 +1,6 @@
-"""Affinity distillation (PVD): the student repeats which points, or voxels, the teacher takes for alike.
+"""Affinity distillation (PVD): student and teacher shall agree on which points, or which voxels, have similar features.
 
-K supervoxels, N rows of each, D channels (student's and teacher's may differ).
+V points or voxels, K supervoxels, N rows of each, D channels, which may differ between student and teacher.
 """
 
 import torch
@@ -11,19 +11,21 @@ AFFINITY_NORMS = ("padded", "valid")
 _LEAST_NORM = 1e-8
 
 
-def affinity_loss(student_VD, teacher_VD, rows_KN, norm="padded"):
-    """Scalar: mean over supervoxels of the mean squared difference of the cosine-similarity matrices of rows
-    `rows_KN` (int64, -1 for a zero row): sum_ij (C_S - C_T)^2 / N^2.
+def affinity_loss(
+    student_VD: torch.Tensor, teacher_VD: torch.Tensor, rows_KN: torch.Tensor, norm: str = "padded"
+) -> torch.Tensor:
+    """Scalar: the mean over supervoxels of sum_ij (C_S - C_T)^2 / N^2, where C_S and C_T are the N x N matrices of
+    cosine similarities between the rows of a supervoxel.
 
-    The mean is over the supervoxels of all ranks. `norm` "valid" divides by the squared number of real rows instead of
-    N^2. Zero rows are similar to nothing.
+    `rows_KN` int64: the rows of each supervoxel, -1 for padding, which has similarity 0 to everything. `norm`: "padded"
+    divides by N^2, "valid" by the squared number of rows without padding. Supervoxels of all ranks count.
 
-    The N x N matrices are never built: with rows of unit length, C = F F^T and
-    |F_S F_S^T - F_T F_T^T|^2 = |F_S^T F_S|^2 - 2 |F_S^T F_T|^2 + |F_T^T F_T|^2, matrices of D x D. It takes N * D^2
-    products in place of N^2 * D. In float64: the three terms nearly cancel.
+    The N x N matrices are never built. With rows F of unit length C = F F^T, and
+    |F_S F_S^T - F_T F_T^T|^2 = |F_S^T F_S|^2 - 2 |F_S^T F_T|^2 + |F_T^T F_T|^2, in which all products are D x D. That
+    takes N * D^2 multiplications instead of N^2 * D. In float64, because the three terms nearly cancel.
 
-    Memory: at most 8 K (N (2 D_S + D_T + 4) + D_S^2 + D_S D_T) bytes are kept for the backward pass, and no tensor
-    on the way is larger than 8 K max(N, D) D bytes, D = max(D_S, D_T).
+    Memory: at most 8 K (N (2 D_S + D_T + 4) + D_S^2 + D_S D_T) bytes are kept for the backward pass, and no temporary
+    tensor is larger than 8 K max(N, D) D bytes, D = max(D_S, D_T).
     """
     student_KND = _unit_rows(student_VD, rows_KN)
     teacher_KND = _unit_rows(teacher_VD, rows_KN)
@@ -38,19 +40,19 @@ def affinity_loss(student_VD, teacher_VD, rows_KN, norm="padded"):
     return loss.to(torch.promote_types(student_VD.dtype, torch.float32))
 
 
-def affinity_matrix(features_VD, rows_N):
-    """Cosine similarities of the rows `rows_N` (int64, -1 for a zero row), float64 (N, N): for pictures and tests."""
+def affinity_matrix(features_VD: torch.Tensor, rows_N: torch.Tensor) -> torch.Tensor:
+    """Cosine similarities between the rows `rows_N` (int64, -1 for padding), float64 (N, N). For pictures."""
     unit_ND = _unit_rows(features_VD, rows_N)
     return unit_ND @ unit_ND.T
 
 
-def _unit_rows(features_VD, rows):
-    """Rows of length 1, float64 (..., N, D); zeros where `rows` is -1."""
+def _unit_rows(features_VD: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """The chosen rows scaled to length 1, float64 (..., N, D); zeros where `rows` is -1."""
     gathered = features_VD[rows.clamp(min=0)].double()
     length = torch.linalg.vector_norm(gathered, dim=-1, keepdim=True).clamp(min=_LEAST_NORM)
     return torch.where((rows >= 0).unsqueeze(-1), gathered / length, 0.0)
 
 
-def _squared_product(first_KND, second_KNE):
-    """|first^T second|^2 of each supervoxel, (K,)."""
+def _squared_product(first_KND: torch.Tensor, second_KNE: torch.Tensor) -> torch.Tensor:
+    """Squared Frobenius norm of first^T second for each supervoxel, (K,)."""
     return (first_KND.transpose(1, 2) @ second_KNE).square().sum(dim=(1, 2))

@@ -1,13 +1,20 @@
-"""The distillation methods by name, and the paper's coefficients for each backbone."""
+"""The distillation methods by name, and the paper's coefficients for them."""
 
+from collections.abc import Callable
+from typing import Any
+
+from pvd_core.borders.errors import UserError
 from pvd_core.losses.baselines.cd import CD, CDConfig
 from pvd_core.losses.baselines.ifv import IFV, IFVConfig
 from pvd_core.losses.baselines.ka import KA, KAConfig
 from pvd_core.losses.baselines.kd import KD, KDConfig
 from pvd_core.losses.baselines.skd import SKD, SKDConfig
+from pvd_core.losses.distillation import Channels, DistillationMethod, MethodConfig
 from pvd_core.losses.pvd import PVD, PVDConfig
+from pvd_core.models.build import ARCHITECTURES
 
-METHODS = {
+# name: (method, its config)
+METHODS: dict[str, tuple[Callable[[Any, Channels, Channels], DistillationMethod], type[MethodConfig]]] = {
     "pvd": (PVD, PVDConfig),
     "kd": (KD, KDConfig),
     "cd": (CD, CDConfig),
@@ -16,8 +23,9 @@ METHODS = {
     "ka": (KA, KAConfig),
 }
 
-# Supplementary material of the PVD paper, table 4. Those of Cylinder3D are the defaults of the configs.
-PAPER_COEFFICIENTS = {
+# By backbone and method, from table 4 of the PVD paper's supplementary material. Those for Cylinder3D are the defaults
+# of the configs; the networks for the others are not in this version.
+PAPER_COEFFICIENTS: dict[str, dict[str, dict[str, float]]] = {
     "cylinder3d": {},
     "spvcnn": {
         "pvd": {"point_output": 0.1, "voxel_output": 0.1, "point_affinity": 0.1, "voxel_affinity": 0.15},
@@ -36,3 +44,15 @@ PAPER_COEFFICIENTS = {
         "ka": {"adaptation": 0.15, "affinity": 0.2},
     },
 }
+
+
+def paper_coefficients(backbone: str, method: str) -> dict[str, float]:
+    """The paper's coefficients of a method for a backbone, as far as they differ from the defaults of its config.
+    UserError for a backbone that is none of this version's networks."""
+    if backbone not in ARCHITECTURES:
+        names = ", ".join(ARCHITECTURES)
+        raise UserError(
+            f"distillation.backbone is {backbone!r}: the networks of this version are {names}, and the paper's "
+            f"coefficients are taken for {names}; other ones go into distillation.settings"
+        )
+    return PAPER_COEFFICIENTS[backbone].get(method, {})

@@ -1,36 +1,39 @@
 """Point-to-voxel knowledge distillation (Hou et al., CVPR 2022): outputs and affinities, on points and on voxels.
 
-loss = alpha_1 L_out^p + alpha_2 L_out^v + beta_1 L_aff^p + beta_2 L_aff^v, added to the supervised terms.
+loss = alpha_1 L_out^p + alpha_2 L_out^v + beta_1 L_aff^p + beta_2 L_aff^v, added to the supervised losses.
 
-P points, V voxels, S supervoxels, K of them drawn, N rows of each.
+P points, V voxels, S supervoxels, K drawn supervoxels, N rows of each, B scans.
 """
 
 import math
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
 from pvd_core.borders.errors import UserError
 from pvd_core.losses.affinity import AFFINITY_NORMS, affinity_loss
+from pvd_core.losses.distillation import Channels, DistillationMethod, DistillationPair
 from pvd_core.losses.output_distillation import DIRECTIONS, output_distillation
 from pvd_core.losses.supervoxels import (
     SAMPLERS,
     SupervoxelPartition,
     choose_rows,
-    class_factor,
     draw_supervoxels,
-    sampling_weights,
+    supervoxel_weights,
 )
 from pvd_core.taxonomy import MINORITY_CLASSES
 
 OUTPUT_NORMS = ("active", "dense")
-TAPS = ("features", "logits")
+
+# Field of SegmentationOutput whose affinities are compared.
+_POINT_TAPS = {"features": "point_features_PD", "logits": "point_logits_PC"}
+_VOXEL_TAPS = {"features": "voxel_features_VE", "logits": "voxel_logits_VC"}
 
 
 @dataclass(frozen=True)
 class PVDConfig:
-    """Coefficients are the paper's for Cylinder3D; what the paper leaves open has the choices that spec 3 gives."""
+    """The coefficients are the paper's for Cylinder3D. What the paper leaves open can be chosen. Impossible settings
+    raise UserError."""
 
     point_output: float = 0.1
     """alpha_1."""
@@ -41,40 +44,45 @@ class PVDConfig:
     voxel_affinity: float = 0.25
     """beta_2."""
     direction: str = "teacher_student"
+    """Of the KL divergence: teacher_student is KL(teacher || student), student_teacher the reverse."""
     temperature: float = 1.0
     output_norm: str = "active"
-    """active: mean over labelled points and voxels; dense: voxels divided by all cells of the grid."""
+    """active: mean over labelled points and voxels; dense: the sum over voxels is divided by all cells of the grid."""
     includes_ignored: bool = False
-    """Whether points and voxels without a label take part in output distillation."""
+    """Whether output distillation includes points and voxels without a label."""
     class_weighted: bool = False
-    """Weigh points and voxels in output distillation by their class, as the supervised losses do."""
+    """Whether output distillation weights points and voxels by their class, as the supervised losses do."""
     supervoxel_size: tuple[int, int, int] = (120, 60, 8)
-    """Voxels along rho, phi, z."""
+    """Number of voxels along (rho, phi, z)."""
     sampler: str = "difficulty"
+    """By what supervoxels are drawn: difficulty, class, distance or random; see `sampling_weights`."""
     class_alpha: float = 4.0
+    """alpha in f_class, see `class_factor`."""
     class_beta: float = -2.0
+    """beta in f_class."""
     num_supervoxels: int = 4
-    """K, drawn from each scan."""
+    """K, the number of supervoxels drawn from each scan."""
     with_replacement: bool = False
     num_points: int = 1024
-    """N_p, points kept of each supervoxel."""
+    """N_p, the number of points kept in each supervoxel."""
     num_voxels: int = 512
-    """N_v, voxels kept of each supervoxel."""
+    """N_v, the number of voxels kept in each supervoxel."""
     affinity_norm: str = "padded"
+    """Whether affinities are averaged over all N^2 pairs (padded) or over those without padding (valid)."""
     point_tap: str = "features"
-    """features: last hidden activation of the point refinement; logits: its class scores."""
+    """Whose affinities are compared. features: last hidden activation of the point refinement; logits: class scores."""
     voxel_tap: str = "features"
-    """features: what enters the classifier; logits: what leaves it."""
+    """features: what enters the classifier of voxels; logits: class scores."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "supervoxel_size", tuple(self.supervoxel_size))
-        choices = {
+        choices: dict[str, tuple[str, ...]] = {
             "direction": DIRECTIONS,
             "output_norm": OUTPUT_NORMS,
             "sampler": SAMPLERS,
             "affinity_norm": AFFINITY_NORMS,
-            "point_tap": TAPS,
-            "voxel_tap": TAPS,
+            "point_tap": tuple(_POINT_TAPS),
+            "voxel_tap": tuple(_VOXEL_TAPS),
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
@@ -91,7 +99,7 @@ class PVDConfig:
             raise UserError(f"pvd: supervoxel_size is {self.supervoxel_size}: expected three sizes of at least 1")
 
     @property
-    def teacher_fields(self):
+    def teacher_fields(self) -> tuple[str, ...]:
         """Fields of the teacher's SegmentationOutput that the terms read."""
         read = {
             "point_logits_PC": self.point_output or (self.point_affinity and self.point_tap == "logits"),
@@ -102,8 +110,15 @@ class PVDConfig:
         return tuple(name for name, is_read in read.items() if is_read)
 
 
-class PVD(nn.Module):
-    def __init__(self, config=PVDConfig(), student=None, teacher=None):
+class PVD(DistillationMethod):
+    """Output distillation and affinity distillation, on points and on voxels. A term with coefficient 0 is left out."""
+
+    config: PVDConfig
+    is_minority_C: torch.Tensor
+
+    def __init__(
+        self, config: PVDConfig = PVDConfig(), student: Channels | None = None, teacher: Channels | None = None
+    ) -> None:
         super().__init__()
         self.config = config
         self.partition = SupervoxelPartition(config.supervoxel_size)
@@ -111,28 +126,32 @@ class PVD(nn.Module):
         is_minority_C[list(MINORITY_CLASSES)] = True
         self.register_buffer("is_minority_C", is_minority_C, persistent=False)
 
-    def forward(self, pair):
+    def forward(self, pair: DistillationPair) -> dict[str, torch.Tensor]:
         return {**self._outputs(pair), **self._affinities(pair)}
 
-    def _outputs(self, pair):
-        config, student, teacher = self.config, pair.student, pair.teacher
-        how = {"direction": config.direction, "temperature": config.temperature}
-        terms = {}
+    def _outputs(self, pair: DistillationPair) -> dict[str, torch.Tensor]:
+        config, terms = self.config, {}
         if config.point_output:
-            weights_P = self._weights(pair.point_labels_P, pair)
-            loss = output_distillation(student.point_logits_PC, teacher.point_logits_PC, weights_P, **how)
-            terms["point_output"] = config.point_output * loss
+            terms["point_output"] = config.point_output * self._output(pair, "point_logits_PC", pair.point_labels_P)
         if config.voxel_output:
-            weights_V = self._weights(pair.voxel_labels_V, pair)
             num_cells = math.prod(pair.voxels.grid.shape) * pair.voxels.batch_size
             num_rows = num_cells if config.output_norm == "dense" else None
-            loss = output_distillation(
-                student.voxel_logits_VC, teacher.voxel_logits_VC, weights_V, num_rows=num_rows, **how
-            )
+            loss = self._output(pair, "voxel_logits_VC", pair.voxel_labels_V, num_rows)
             terms["voxel_output"] = config.voxel_output * loss
         return terms
 
-    def _affinities(self, pair):
+    def _output(
+        self, pair: DistillationPair, field: str, labels: torch.Tensor, num_rows: int | None = None
+    ) -> torch.Tensor:
+        config = self.config
+        if config.includes_ignored:
+            weights = torch.ones_like(labels, dtype=torch.bool)
+        else:
+            weights = pair.row_weights(labels, config.class_weighted)
+        logits = getattr(pair.student, field), getattr(pair.teacher, field)
+        return output_distillation(*logits, weights, config.direction, config.temperature, num_rows)
+
+    def _affinities(self, pair: DistillationPair) -> dict[str, torch.Tensor]:
         config, voxels = self.config, pair.voxels
         if not (config.point_affinity or config.voxel_affinity):
             return {}
@@ -144,50 +163,52 @@ class PVD(nn.Module):
             supervoxel_P = supervoxel_V[voxels.point_to_voxel_P]
             is_minority_P = self.is_minority_C[pair.point_labels_P]
             rows_KN = _rows(supervoxel_P, drawn_of_scans, is_minority_P, config.num_points, pair)
-            student_PD, teacher_PD = (_point_tap(output, config.point_tap) for output in (pair.student, pair.teacher))
-            loss = affinity_loss(student_PD, teacher_PD, rows_KN, config.affinity_norm)
+            loss = self._affinity(pair, _POINT_TAPS[config.point_tap], rows_KN)
             terms["point_affinity"] = config.point_affinity * loss
         if config.voxel_affinity:
             rows_KN = _rows(supervoxel_V, drawn_of_scans, is_minority_V, config.num_voxels, pair)
-            student_VE, teacher_VE = (_voxel_tap(output, config.voxel_tap) for output in (pair.student, pair.teacher))
-            loss = affinity_loss(student_VE, teacher_VE, rows_KN, config.affinity_norm)
+            loss = self._affinity(pair, _VOXEL_TAPS[config.voxel_tap], rows_KN)
             terms["voxel_affinity"] = config.voxel_affinity * loss
         return terms
 
-    def _draw(self, supervoxel_V, is_minority_V, pair):
-        """Numbers of the supervoxels that this step looks at, an int64 tensor for each scan."""
+    def _affinity(self, pair: DistillationPair, field: str, rows_KN: torch.Tensor) -> torch.Tensor:
+        features = getattr(pair.student, field), getattr(pair.teacher, field)
+        return affinity_loss(*features, rows_KN, self.config.affinity_norm)
+
+    def _draw(
+        self, supervoxel_V: torch.Tensor, is_minority_V: torch.Tensor, pair: DistillationPair
+    ) -> list[torch.Tensor]:
+        """For each scan the numbers of the supervoxels that this step compares, int64."""
         config, voxels = self.config, pair.voxels
-        distance_S = self.partition.relative_distances(voxels.grid, voxels.batch_size, supervoxel_V.device)
-        num_voxels_S = torch.bincount(supervoxel_V, minlength=len(distance_S))
-        num_minority_S = torch.bincount(supervoxel_V[is_minority_V], minlength=len(distance_S))
-        factor_S = class_factor(num_minority_S, config.class_alpha, config.class_beta)
-        weights_S = sampling_weights(config.sampler, num_voxels_S, factor_S, distance_S)
-        # Scan by scan, each with its own random numbers.
+        weights_S = supervoxel_weights(
+            self.partition,
+            voxels.grid,
+            voxels.batch_size,
+            supervoxel_V,
+            is_minority_V,
+            config.sampler,
+            config.class_alpha,
+            config.class_beta,
+        )
+        # Scan by scan, because each has its own random numbers.
         weights_BS = weights_S.view(voxels.batch_size, -1)
         return [
-            draw_supervoxels(weights, 1, config.num_supervoxels, pair.generator_of(scan), config.with_replacement)
+            draw_supervoxels(weights, config.num_supervoxels, pair.generator_of(scan), config.with_replacement)
             + scan * len(weights)
             for scan, weights in enumerate(weights_BS)
         ]
 
-    def _weights(self, labels, pair):
-        if self.config.includes_ignored:
-            return torch.ones_like(labels, dtype=torch.bool)
-        return pair.row_weights(labels, self.config.class_weighted)
 
-
-def _rows(supervoxel_V, drawn_of_scans, is_minority_V, num_rows, pair):
+def _rows(
+    supervoxel_V: torch.Tensor,
+    drawn_of_scans: list[torch.Tensor],
+    is_minority_V: torch.Tensor,
+    num_rows: int,
+    pair: DistillationPair,
+) -> torch.Tensor:
     """`choose_rows` of all scans, int64 (K, num_rows)."""
     rows_of_scans = (
         choose_rows(supervoxel_V, drawn_K, is_minority_V, num_rows, pair.generator_of(scan))
         for scan, drawn_K in enumerate(drawn_of_scans)
     )
     return torch.cat(list(rows_of_scans))
-
-
-def _point_tap(output, tap):
-    return output.point_features_PD if tap == "features" else output.point_logits_PC
-
-
-def _voxel_tap(output, tap):
-    return output.voxel_features_VE if tap == "features" else output.voxel_logits_VC

@@ -1,46 +1,48 @@
 """Supervised segmentation losses: cross-entropy and Lovasz-softmax (Berman et al. 2018, algorithm 1).
 
-With several ranks each loss is that of the rows of all of them, the same on every rank.
+With several ranks the losses are those of the rows of all ranks, the same on each.
 
-V voxels or points, C classes, S the classes present among the labels.
+V voxels or points, C class scores, S classes that occur among the labels.
 """
 
 import torch
 import torch.nn.functional as F
 
+from pvd_core.losses.zero import zero_of
 from pvd_core.runtime.precision import widened
 from pvd_core.runtime.ranks import rows_of_all_ranks, sum_over_ranks
 
 
-def cross_entropy(logits, labels, class_weights=None, ignore=0):
-    """Scalar float32: mean cross-entropy over the rows whose label is not `ignore`; 0 when there is none.
+def cross_entropy(
+    logits_VC: torch.Tensor, labels_V: torch.Tensor, class_weights_C: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Scalar, float32 or wider: mean cross-entropy over the rows whose label is not 0; 0 if there is none.
 
-    `logits` float (V, C); `labels` int64 (V,) in 0..C-1; `class_weights` float (C,) or None. With weights the mean is
-    sum(w_y * loss) / sum(w_y).
+    `labels_V` int64 in 0..C-1. With `class_weights_C` (float) it is the weighted mean sum(w_y * loss) / sum(w_y).
     """
-    is_counted = labels != ignore
-    weights = is_counted if class_weights is None else class_weights[labels] * is_counted
-    if is_counted.any():
-        loss = F.cross_entropy(widened(logits), labels, weight=class_weights, ignore_index=ignore, reduction="sum")
+    is_counted_V = labels_V != 0
+    weights_V = is_counted_V if class_weights_C is None else class_weights_C[labels_V] * is_counted_V
+    if is_counted_V.any():
+        loss = F.cross_entropy(widened(logits_VC), labels_V, class_weights_C, ignore_index=0, reduction="sum")
     else:
-        loss = _zero_of(logits)
-    total = widened(sum_over_ranks(weights.sum()))
-    return sum_over_ranks(loss) / total.clamp(min=torch.finfo(torch.float32).tiny)
+        loss = zero_of(logits_VC)
+    total_weight = widened(sum_over_ranks(weights_V.sum()))
+    return sum_over_ranks(loss) / total_weight.clamp(min=torch.finfo(torch.float32).tiny)
 
 
-def lovasz_softmax(probabilities_VC, labels_V, ignore=0):
-    """Scalar float32: Lovasz extension of the Jaccard loss, mean over the classes present; 0 when there is none.
+def lovasz_softmax(probabilities_VC: torch.Tensor, labels_V: torch.Tensor) -> torch.Tensor:
+    """Scalar, float32 or wider: Lovasz extension of the Jaccard loss, mean over the classes that occur; 0 if none does.
 
-    `probabilities_VC` float (V, C), softmax over all C channels; `labels_V` int64 (V,). Rows labelled `ignore` do not
-    count. All rows are taken together, whichever scan of the batch they come from.
+    `probabilities_VC` float, softmax over all C channels; `labels_V` int64. Rows with label 0 do not count.
+    The rows of all scans of the batch are treated as those of one scan.
     """
-    is_counted_V = labels_V != ignore
+    is_counted_V = labels_V != 0
     labels_V = rows_of_all_ranks(labels_V[is_counted_V])
     probabilities_VC = rows_of_all_ranks(widened(probabilities_VC[is_counted_V]))
     if len(labels_V) == 0:
-        return _zero_of(probabilities_VC)
+        return zero_of(probabilities_VC)
     present_S = torch.unique(labels_V)
-    # Classes as rows: sorting contiguous rows is several times faster than sorting columns.
+    # Transposed, because sorting contiguous rows is several times faster than sorting columns.
     probabilities_SV = probabilities_VC.T[present_S]
     is_class_SV = labels_V[None, :] == present_S[:, None]
     errors_SV = torch.where(is_class_SV, 1 - probabilities_SV, probabilities_SV)
@@ -49,10 +51,10 @@ def lovasz_softmax(probabilities_VC, labels_V, ignore=0):
     return (sorted_errors_SV * steps_SV).sum(dim=1).mean()
 
 
-def _jaccard_steps(is_class_SV):
-    """float64 (S, V): growth of the Jaccard loss as each row, in order of falling error, is counted as wrong.
+def _jaccard_steps(is_class_SV: torch.Tensor) -> torch.Tensor:
+    """float64 (S, V): how much the Jaccard loss grows when each row in turn, sorted by falling error, counts as wrong.
 
-    float64, for neighbours differ by 1/V, which float32 loses for large V.
+    float64, because successive losses differ by about 1/V, which float32 cannot resolve for large V.
     """
     num_misses_SV = torch.cumsum(is_class_SV, dim=1, dtype=torch.float64)
     num_rows_V = torch.arange(1, is_class_SV.shape[1] + 1, device=is_class_SV.device, dtype=torch.float64)
@@ -61,8 +63,3 @@ def _jaccard_steps(is_class_SV):
     unions_SV = num_of_class_S1 + num_rows_V - num_misses_SV
     losses_SV = 1 - intersections_SV / unions_SV
     return torch.diff(losses_SV, dim=1, prepend=torch.zeros_like(num_of_class_S1))
-
-
-def _zero_of(values):
-    """0 with a gradient of zeros, also where `values` holds inf or NaN."""
-    return widened(values.reshape(-1)[:0]).sum()

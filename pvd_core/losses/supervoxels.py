@@ -1,6 +1,6 @@
-"""Supervoxels: the grid cut into boxes, and which of them a training step looks at (PVD, difficulty-aware sampling).
+"""Supervoxels: boxes of voxels, and which of them a training step compares (PVD's difficulty-aware sampling).
 
-V voxels, B scans, S supervoxels of all scans (scan after scan, boxes row-major), K supervoxels drawn.
+V points or voxels, S supervoxels of all scans (scan by scan, row-major over rho, phi, z), K drawn supervoxels.
 """
 
 import math
@@ -8,25 +8,33 @@ from dataclasses import dataclass
 
 import torch
 
+from pvd_core.voxels import CylindricalGrid
+
+SAMPLERS = ("difficulty", "class", "distance", "random")
+
 
 @dataclass(frozen=True)
 class SupervoxelPartition:
-    """Boxes of `size` (rho, phi, z) voxels on a CylindricalGrid; those at the far borders may be smaller."""
+    """Cuts a grid into boxes of `size` voxels along (rho, phi, z); the last ones of an axis may be smaller."""
 
     size: tuple[int, int, int] = (120, 60, 8)
 
-    def shape(self, grid):
-        return tuple(math.ceil(cells / step) for cells, step in zip(grid.shape, self.size, strict=True))
+    def shape(self, grid: CylindricalGrid) -> tuple[int, int, int]:
+        """Number of supervoxels along (rho, phi, z)."""
+        rho, phi, z = (math.ceil(cells / step) for cells, step in zip(grid.shape, self.size, strict=True))
+        return rho, phi, z
 
-    def numbers(self, coords_V4, grid):
-        """Supervoxel of each voxel, int64 (V,); `coords_V4` int64: scan, rho, phi, z."""
+    def numbers(self, coords_V4: torch.Tensor, grid: CylindricalGrid) -> torch.Tensor:
+        """Number of the supervoxel that each voxel lies in, int64 (V,); `coords_V4` int64: scan, rho, phi, z."""
         numbers_V = coords_V4[:, 0]
         for axis, (step, count) in enumerate(zip(self.size, self.shape(grid), strict=True)):
             numbers_V = numbers_V * count + torch.div(coords_V4[:, axis + 1], step, rounding_mode="floor")
         return numbers_V
 
-    def relative_distances(self, grid, batch_size, device="cpu"):
-        """d_i / R, float32 (S,): distance of a supervoxel's outer arc from the sensor, over the largest one."""
+    def relative_distances(
+        self, grid: CylindricalGrid, batch_size: int, device: torch.device | str = "cpu"
+    ) -> torch.Tensor:
+        """d_i / R, float32 (S,): distance of a supervoxel's outer arc from the sensor, divided by the largest one."""
         rings, sectors, layers = self.shape(grid)
         last_cells = torch.clamp(torch.arange(1, rings + 1) * self.size[0], max=grid.shape[0])
         outer_m = grid.rho_range[0] + last_cells * grid.cell_size[0]
@@ -34,18 +42,18 @@ class SupervoxelPartition:
         return relative.repeat_interleave(sectors * layers).repeat(batch_size)
 
 
-def class_factor(num_minority_S, alpha=4.0, beta=-2.0):
-    """f_class = alpha * exp(beta * N_minor) + 1, float32 (S,)."""
+def class_factor(num_minority_S: torch.Tensor, alpha: float = 4.0, beta: float = -2.0) -> torch.Tensor:
+    """f_class = alpha * exp(beta * N_minor) + 1, float32 (S,). `num_minority_S`: voxels of minority classes."""
     return alpha * torch.exp(beta * num_minority_S.float()) + 1
 
 
-SAMPLERS = ("difficulty", "class", "distance", "random")
+def sampling_weights(
+    sampler: str, num_voxels_S: torch.Tensor, class_factor_S: torch.Tensor, relative_distance_S: torch.Tensor
+) -> torch.Tensor:
+    """Weights W_i except for a common factor, float32 (S,); 0 for supervoxels without voxels.
 
-
-def sampling_weights(sampler, num_voxels_S, class_factor_S, relative_distance_S):
-    """Weights W_i up to a common factor, float32 (S,); 0 for a supervoxel without voxels.
-
-    "difficulty": (1 / f_class) * (d_i / R); "class" and "distance": one of the two factors; "random": all alike.
+    `sampler`: "difficulty" is (1 / f_class) * (d_i / R), "class" and "distance" are its first and second factor,
+    "random" is 1.
     """
     weights_S = torch.ones_like(relative_distance_S)
     if sampler in ("difficulty", "class"):
@@ -55,33 +63,57 @@ def sampling_weights(sampler, num_voxels_S, class_factor_S, relative_distance_S)
     return weights_S * (num_voxels_S > 0)
 
 
-def draw_supervoxels(weights_S, batch_size, num_drawn, generator, with_replacement=False):
-    """Numbers of the supervoxels drawn from each scan, int64 (K,): `num_drawn` a scan, or as many as have voxels.
+def supervoxel_weights(
+    partition: SupervoxelPartition,
+    grid: CylindricalGrid,
+    batch_size: int,
+    supervoxel_V: torch.Tensor,
+    is_minority_V: torch.Tensor,
+    sampler: str = "difficulty",
+    alpha: float = 4.0,
+    beta: float = -2.0,
+) -> torch.Tensor:
+    """`sampling_weights` of the supervoxels of all scans, float32 (S,). `supervoxel_V` int64 (V,): the supervoxel of
+    each voxel; `is_minority_V` bool (V,)."""
+    distance_S = partition.relative_distances(grid, batch_size, supervoxel_V.device)
+    num_voxels_S = torch.bincount(supervoxel_V, minlength=len(distance_S))
+    num_minority_S = torch.bincount(supervoxel_V[is_minority_V], minlength=len(distance_S))
+    return sampling_weights(sampler, num_voxels_S, class_factor(num_minority_S, alpha, beta), distance_S)
 
-    `generator` is a CPU generator, so that the same supervoxels are drawn on every device.
+
+def draw_supervoxels(
+    weights_S: torch.Tensor, num_drawn: int, generator: torch.Generator | None, with_replacement: bool = False
+) -> torch.Tensor:
+    """Numbers of the supervoxels drawn from one scan, int64 (K,). `weights_S` float (S,). Without replacement K is at
+    most the number of supervoxels whose weight is not 0; if there is none, K is 0.
+
+    Drawn on the CPU, where `generator` is, so that every device draws the same.
     """
-    drawn = []
-    for scan, weights in enumerate(weights_S.cpu().view(batch_size, -1)):
-        num_occupied = int((weights > 0).sum())
-        count = num_drawn if with_replacement and num_occupied else min(num_drawn, num_occupied)
-        if count:
-            numbers = torch.multinomial(weights, count, with_replacement, generator=generator)
-            drawn.append(numbers + scan * len(weights))
-    drawn_K = torch.cat(drawn) if drawn else torch.empty(0, dtype=torch.int64)
-    return drawn_K.to(weights_S.device)
+    device, weights_S = weights_S.device, weights_S.cpu()
+    num_occupied = int((weights_S > 0).sum())
+    num_drawn = num_drawn if with_replacement and num_occupied else min(num_drawn, num_occupied)
+    if num_drawn == 0:
+        return torch.empty(0, dtype=torch.int64, device=device)
+    return torch.multinomial(weights_S, num_drawn, with_replacement, generator=generator).to(device)
 
 
-def choose_rows(supervoxel_V, drawn_K, is_minority_V, num_rows, generator):
-    """Rows of each drawn supervoxel, int64 (K, num_rows), -1 for rows that it lacks.
+def choose_rows(
+    supervoxel_V: torch.Tensor,
+    drawn_K: torch.Tensor,
+    is_minority_V: torch.Tensor,
+    num_rows: int,
+    generator: torch.Generator | None,
+) -> torch.Tensor:
+    """Numbers of the points or voxels in each drawn supervoxel, int64 (K, num_rows), padded with -1.
 
-    Where a supervoxel holds more, surplus rows are left out at random, first those of majority classes.
+    If a supervoxel has more than `num_rows`, some are left out at random, first those of majority classes.
     `supervoxel_V` int64 (V,): the supervoxel of each point or voxel; `is_minority_V` bool (V,).
     """
     chosen_KN = torch.full((len(drawn_K), num_rows), -1, dtype=torch.int64, device=supervoxel_V.device)
-    for place, number in enumerate(drawn_K.tolist()):
+    for position, number in enumerate(drawn_K.tolist()):
         rows = (supervoxel_V == number).nonzero().squeeze(1)
-        # A random number in 0..1, plus 1 for majority classes: they come last.
+        # Random numbers in 0..1, plus 1 for majority classes, which so come last.
         rank = torch.rand(len(rows), generator=generator).to(rows.device) + (~is_minority_V[rows]).float()
         kept = rows[torch.argsort(rank)[:num_rows]]
-        chosen_KN[place, : len(kept)] = kept
+        chosen_KN[position, : len(kept)] = kept
     return chosen_KN

@@ -25,7 +25,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "cylinder3d-compact": {"architecture": "cylinder3d", **_COMPACT, "grid": {"shape": (240, 180, 32)}},
 }
 
-_ARCHITECTURES = {"cylinder3d": (Cylinder3D, Cylinder3DConfig)}
+ARCHITECTURES = {"cylinder3d": (Cylinder3D, Cylinder3DConfig)}
 
 
 def build_model(config: str | Mapping[str, Any]) -> Cylinder3D:
@@ -36,7 +36,7 @@ def build_model(config: str | Mapping[str, Any]) -> Cylinder3D:
     name = settings.pop("name", None)
     if name is not None:
         settings = {**_look_up(PRESETS, name, "model"), **settings}
-    model_class, config_class = _look_up(_ARCHITECTURES, settings.pop("architecture", "cylinder3d"), "architecture")
+    model_class, config_class = _look_up(ARCHITECTURES, settings.pop("architecture", "cylinder3d"), "architecture")
     fields = {field.name: field for field in dataclasses.fields(config_class)}
     for key in settings:
         _look_up(fields, key, "model setting")
@@ -49,7 +49,7 @@ def build_model(config: str | Mapping[str, Any]) -> Cylinder3D:
 def model_facts(model: Cylinder3D) -> dict[str, Any]:
     """The settings from which `build_model` builds the same network, JSON-serialisable."""
     facts = dataclasses.asdict(model.config)
-    name = next(name for name, (model_class, _) in _ARCHITECTURES.items() if isinstance(model, model_class))
+    name = next(name for name, (model_class, _) in ARCHITECTURES.items() if isinstance(model, model_class))
     return {"architecture": name, **facts}
 
 

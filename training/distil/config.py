@@ -5,7 +5,7 @@ from typing import Any
 
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.settings import filled
-from pvd_core.losses.methods import METHODS, PAPER_COEFFICIENTS
+from pvd_core.losses.methods import METHODS, paper_coefficients
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,12 @@ class DistillationConfig:
     runs at every step."""
 
     def __post_init__(self) -> None:
-        for name, choices in (("method", METHODS), ("backbone", PAPER_COEFFICIENTS)):
-            if getattr(self, name) not in choices:
-                raise UserError(f"distillation.{name} is {getattr(self, name)!r}: expected one of {', '.join(choices)}")
+        if self.method not in METHODS:
+            raise UserError(f"distillation.method is {self.method!r}: expected one of {', '.join(METHODS)}")
         self.method_config()
 
     def method_config(self) -> Any:
         """The method's config, such as a PVDConfig: the paper's coefficients with 'settings' laid over them. UserError
-        for a setting that the method does not have."""
-        settings = {**PAPER_COEFFICIENTS[self.backbone].get(self.method, {}), **self.settings}
+        for a backbone that this version does not have and for a setting that the method does not have."""
+        settings = {**paper_coefficients(self.backbone, self.method), **self.settings}
         return filled(METHODS[self.method][1], settings, "distillation.settings.")

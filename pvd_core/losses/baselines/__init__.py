@@ -1,1 +1,1 @@
-"""The distillation methods that PVD is compared with (spec 4): one file each, the interface of `distillation`."""
+"""The distillation methods that PVD is compared with, one in each file; `distillation` defines their interface."""

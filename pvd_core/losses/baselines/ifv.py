@@ -1,6 +1,6 @@
-"""IFV, intra-class feature variation (Wang et al. 2020): how alike a voxel is to the mean of its class.
+"""IFV, intra-class feature variation (Wang et al. 2020): how similar each voxel is to the mean of its class.
 
-V voxels, G groups (a class of a scan), D channels.
+V voxels, G groups (one class in one scan), D channels.
 """
 
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from pvd_core.losses.distillation import Channels, DistillationMethod, DistillationPair
 from pvd_core.runtime.precision import widened
 from pvd_core.runtime.ranks import sum_over_ranks
 from pvd_core.taxonomy import NUM_CLASSES
@@ -20,15 +21,19 @@ class IFVConfig:
     teacher_fields = ("voxel_features_VE",)
 
 
-class IFV(nn.Module):
-    """mean over voxels of (s_S - s_T)^2 with s = cos(feature, mean feature of its class in its scan). Voxels without a
-    label, and classes with fewer than two voxels in a scan, do not count."""
+class IFV(DistillationMethod):
+    """Mean over voxels of (s_S - s_T)^2, where s is the cosine similarity of a voxel's feature to the mean feature of
+    its class in its scan. Voxels without a label, and classes with fewer than two voxels in a scan, do not count."""
 
-    def __init__(self, config=IFVConfig(), student=None, teacher=None):
+    config: IFVConfig
+
+    def __init__(
+        self, config: IFVConfig = IFVConfig(), student: Channels | None = None, teacher: Channels | None = None
+    ) -> None:
         super().__init__()
         self.config = config
 
-    def forward(self, pair):
+    def forward(self, pair: DistillationPair) -> dict[str, torch.Tensor]:
         group_V = pair.voxels.coords_V4[:, 0] * NUM_CLASSES + pair.voxel_labels_V
         num_G = torch.bincount(group_V, minlength=pair.voxels.batch_size * NUM_CLASSES)
         counted_V = (pair.voxel_labels_V != 0) & (num_G[group_V] >= 2)
@@ -39,7 +44,8 @@ class IFV(nn.Module):
         return {"ifv": self.config.weight * sum_over_ranks((student_V - teacher_V).square().sum()) / num_counted}
 
 
-def _similarity_to_mean(features_VD, group_V, num_G):
+def _similarity_to_mean(features_VD: torch.Tensor, group_V: torch.Tensor, num_G: torch.Tensor) -> torch.Tensor:
+    """Cosine similarity of each voxel to the mean of its group, (V,). `num_G`: number of voxels in each group."""
     sums_GD = features_VD.new_zeros(len(num_G), features_VD.shape[1]).index_add_(0, group_V, features_VD)
     means_GD = sums_GD / num_G.clamp(min=1)[:, None]
     return nn.functional.cosine_similarity(features_VD, means_GD[group_V], dim=1)

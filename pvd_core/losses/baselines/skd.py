@@ -1,4 +1,4 @@
-"""SKD, structured knowledge distillation (Liu et al. 2019): class scores voxel by voxel, and similarities of regions.
+"""SKD, structured knowledge distillation (Liu et al. 2019): class scores of voxels, similarities of regions.
 
 V voxels, N nodes (regions of a scan), D channels.
 """
@@ -6,10 +6,10 @@ V voxels, N nodes (regions of a scan), D channels.
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
-from pvd_core.losses.distillation import zero_of
+from pvd_core.losses.distillation import Channels, DistillationMethod, DistillationPair
 from pvd_core.losses.supervoxels import SupervoxelPartition
+from pvd_core.losses.zero import zero_of
 from pvd_core.runtime.precision import widened
 from pvd_core.runtime.ranks import sum_over_ranks
 
@@ -17,30 +17,36 @@ from pvd_core.runtime.ranks import sum_over_ranks
 @dataclass(frozen=True)
 class SKDConfig:
     pixel: float = 0.15
+    """Coefficient of the term on class scores."""
     pair: float = 0.2
+    """Coefficient of the term on similarities."""
     node_size: tuple[int, int, int] = (120, 60, 8)
-    """Voxels (rho, phi, z) whose features are max-pooled into a node."""
+    """Number of voxels along (rho, phi, z) whose features are max-pooled into a node."""
 
     @property
-    def teacher_fields(self):
+    def teacher_fields(self) -> tuple[str, ...]:
         read = {"voxel_features_VE": self.pair, "voxel_logits_VC": self.pixel}
         return tuple(name for name, is_read in read.items() if is_read)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "node_size", tuple(self.node_size))
 
 
-class SKD(nn.Module):
-    """Soft cross-entropy with the teacher's probabilities, mean over labelled voxels; and the mean squared difference
-    of the Gram matrices of nodes of unit length, mean over scans. The holistic term (a discriminator) is left out, as
-    in the PVD paper's table."""
+class SKD(DistillationMethod):
+    """Cross-entropy with the teacher's probabilities as targets, mean over labelled voxels; and the mean squared
+    difference of the matrices of cosine similarities between nodes, mean over scans. The holistic term (a
+    discriminator) is left out, as in the PVD paper's table."""
 
-    def __init__(self, config=SKDConfig(), student=None, teacher=None):
+    config: SKDConfig
+
+    def __init__(
+        self, config: SKDConfig = SKDConfig(), student: Channels | None = None, teacher: Channels | None = None
+    ) -> None:
         super().__init__()
         self.config = config
         self.partition = SupervoxelPartition(config.node_size)
 
-    def forward(self, pair):
+    def forward(self, pair: DistillationPair) -> dict[str, torch.Tensor]:
         terms = {}
         if self.config.pixel:
             terms["skd_pixel"] = self.config.pixel * _soft_cross_entropy(pair)
@@ -48,7 +54,7 @@ class SKD(nn.Module):
             terms["skd_pair"] = self.config.pair * self._pair_wise(pair)
         return terms
 
-    def _pair_wise(self, pair):
+    def _pair_wise(self, pair: DistillationPair) -> torch.Tensor:
         node_V = self.partition.numbers(pair.voxels.coords_V4, pair.voxels.grid)
         total = zero_of(pair.student.voxel_features_VE)
         for voxels in pair.voxels_of_scans():
@@ -61,7 +67,7 @@ class SKD(nn.Module):
         return sum_over_ranks(total) / pair.num_scans
 
 
-def _soft_cross_entropy(pair):
+def _soft_cross_entropy(pair: DistillationPair) -> torch.Tensor:
     counted_V = pair.voxel_labels_V != 0
     student_VC = widened(pair.student.voxel_logits_VC[counted_V]).log_softmax(dim=1)
     teacher_VC = widened(pair.teacher.voxel_logits_VC[counted_V]).softmax(dim=1)
@@ -69,8 +75,8 @@ def _soft_cross_entropy(pair):
     return -sum_over_ranks((teacher_VC * student_VC).sum()) / num_counted
 
 
-def _gram(features_VD, node_V, num_nodes):
-    """Similarities of the max-pooled nodes, (N, N); their lengths count as constants in the gradient."""
+def _gram(features_VD: torch.Tensor, node_V: torch.Tensor, num_nodes: int) -> torch.Tensor:
+    """Cosine similarities of the max-pooled nodes, (N, N). The gradient treats the nodes' lengths as constants."""
     features_VD = widened(features_VD)
     nodes_ND = features_VD.new_full((num_nodes, features_VD.shape[1]), -torch.inf)
     nodes_ND = nodes_ND.scatter_reduce(0, node_V[:, None].expand_as(features_VD), features_VD, "amax")

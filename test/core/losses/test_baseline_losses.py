@@ -14,7 +14,7 @@ from pvd_core.losses.baselines.ka import KAConfig
 from pvd_core.losses.baselines.kd import KD, KDConfig
 from pvd_core.losses.baselines.skd import SKDConfig
 from pvd_core.losses.distillation import Channels
-from pvd_core.losses.methods import METHODS, PAPER_COEFFICIENTS
+from pvd_core.losses.methods import METHODS, PAPER_COEFFICIENTS, paper_coefficients
 from pvd_core.losses.supervoxels import SupervoxelPartition
 
 STUDENT, TEACHER = Channels(voxel_features=5, classes=20), Channels(voxel_features=7, classes=20)
@@ -56,8 +56,6 @@ def test_cd_compares_distributions_over_the_voxels_of_a_scan():
     pair = make_pair()
     student, teacher = arrays(pair)
     method = build("cd")
-    # float32 inside: the map is applied to float32 features.
-    method.float()
     weight = method.to_teacher.weight.detach().numpy()
     mapped = student["voxel_features_VE"] @ weight.T
 
@@ -124,13 +122,13 @@ def test_skd_is_soft_cross_entropy_and_the_difference_of_pooled_gram_matrices():
 def test_ka_compares_adapted_features_with_the_teachers_code():
     pair = make_pair()
     student, teacher = arrays(pair)
-    method = build("ka", autoencoder_steps=0, num_affinity_voxels=20).float().eval()
+    method = build("ka", autoencoder_steps=0, num_affinity_voxels=20).eval()
 
     def run(module, features):
-        return module(torch.from_numpy(features).float()).detach().double().numpy()
+        return module(torch.from_numpy(features)).detach().numpy()
 
     code, adapted = run(method.encoder, teacher["voxel_features_VE"]), run(method.adapter, student["voxel_features_VE"])
-    rebuilt = method.decoder(torch.from_numpy(code).float()).detach().double().numpy()
+    rebuilt = run(method.decoder, code)
     rows = torch.randperm(len(code), generator=torch.Generator().manual_seed(0))[:20].numpy()
     unit_code, unit_adapted = (f / np.maximum(np.linalg.norm(f, axis=1, keepdims=True), 1e-8) for f in (code, adapted))
     grams = [f[rows] @ f[rows].T for f in (unit_adapted, unit_code)]
@@ -145,14 +143,14 @@ def test_ka_compares_adapted_features_with_the_teachers_code():
 
 
 def test_ka_teaches_the_student_only_after_the_auto_encoder_has_learnt():
-    method, pair = build("ka", autoencoder_steps=2).float(), make_pair()
+    method, pair = build("ka", autoencoder_steps=2), make_pair()
     adaptation = [method(pair)["ka_adaptation"].item() for _ in range(4)]
     assert adaptation[:2] == [0, 0]
     assert min(adaptation[2:]) > 0
 
 
 def test_ka_sends_no_gradient_of_the_students_terms_into_the_auto_encoder():
-    method, pair = build("ka", autoencoder_steps=0).float(), make_pair()
+    method, pair = build("ka", autoencoder_steps=0), make_pair()
     terms = method(pair)
     (terms["ka_adaptation"] + terms["ka_affinity"]).backward()
     assert all(parameter.grad is None for parameter in method.encoder.parameters())
@@ -168,12 +166,12 @@ def settings_of(name):
 @pytest.mark.parametrize("name", [name for name in METHODS if name != "skd"])
 def test_gradients_of_the_student_equal_finite_differences(name):
     pair = make_pair(num_points=(16, 11))
-    method = build(name, **settings_of(name)).float().eval()
+    method = build(name, **settings_of(name)).eval()
 
     def loss(tensors):
         student = type(pair.student)(*tensors)
         seeded = replace(pair, student=student, generator=torch.Generator().manual_seed(1))
-        return sum(term.double() for term in method(seeded).values())
+        return sum(method(seeded).values())
 
     values = [tensor.detach().clone().requires_grad_() for tensor in vars(pair.student).values()]
     gradients = torch.autograd.grad(loss(values), values, allow_unused=True)
@@ -236,7 +234,7 @@ def test_every_method_survives_one_point_no_point_and_no_label(name):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_the_same_seed_gives_the_same_loss(name):
-    first, second = (build(name, **settings_of(name)).float()(make_pair(seed=4)) for _ in range(2))
+    first, second = (build(name, **settings_of(name))(make_pair(seed=4)) for _ in range(2))
     assert {k: v.item() for k, v in first.items()} == {k: v.item() for k, v in second.items()}
 
 
@@ -244,6 +242,13 @@ def test_the_papers_coefficients_fit_the_configs():
     for methods in PAPER_COEFFICIENTS.values():
         for name, settings in methods.items():
             METHODS[name][1](**settings)
+
+
+@pytest.mark.parametrize("backbone", ["spvcnn", "minkunet", "resnet"])
+def test_coefficients_for_a_network_that_is_not_there_are_refused(backbone):
+    assert paper_coefficients("cylinder3d", "kd") == {}
+    with pytest.raises(UserError, match=f"backbone is {backbone!r}: the networks of this version are cylinder3d"):
+        paper_coefficients(backbone, "kd")
 
 
 @pytest.mark.parametrize(

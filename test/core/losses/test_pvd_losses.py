@@ -195,12 +195,14 @@ def test_sampling_weights_are_those_of_the_formula(sampler):
 def test_drawn_supervoxels_are_distinct_occupied_and_as_frequent_as_their_weights_say():
     weights = torch.tensor([1.0, 0, 3, 0, 0, 0, 5, 0])
     generator = torch.Generator().manual_seed(0)
-    drawn = draw_supervoxels(weights, batch_size=2, num_drawn=3, generator=generator)
+    drawn = draw_supervoxels(weights, num_drawn=4, generator=generator)
     assert sorted(drawn.tolist()) == [0, 2, 6]
     counts = np.zeros(8)
     for _ in range(2000):
-        counts[draw_supervoxels(weights, 2, 1, generator).tolist()] += 1
-    assert counts[[0, 2, 6]] / 2000 == pytest.approx([0.25, 0.75, 1.0], abs=0.04)
+        counts[draw_supervoxels(weights, 1, generator).tolist()] += 1
+    assert counts[[0, 2, 6]] / 2000 == pytest.approx([1 / 9, 3 / 9, 5 / 9], abs=0.04)
+    assert draw_supervoxels(torch.zeros(8), 3, generator).tolist() == []
+    assert len(draw_supervoxels(weights, 20, generator, with_replacement=True)) == 20
 
 
 def test_surplus_rows_of_majority_classes_are_left_out_first():
@@ -229,7 +231,8 @@ def test_all_terms_together_equal_numpy_written_from_the_formulas():
         inside = supervoxels.numpy() == number
         minority = np.isin(labels[inside], MINORITY_CLASSES).sum()
         weights[number] = inside.any() / (4 * math.exp(-2 * minority) + 1) * distances[number]
-    drawn = draw_supervoxels(torch.from_numpy(weights).float(), 2, 3, generator)
+    of_scans = torch.from_numpy(weights).float().view(2, -1)
+    drawn = torch.cat([draw_supervoxels(each, 3, generator) + i * len(each) for i, each in enumerate(of_scans)])
     is_minority = np.zeros(20, bool)
     is_minority[list(MINORITY_CLASSES)] = True
     point_rows = choose_rows(

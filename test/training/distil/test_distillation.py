@@ -134,6 +134,7 @@ def test_method_on_points_needs_a_refinement(teacher_path):
         ({"teachr": "x"}, "did you mean distillation.teacher"),
         ({"settings": {"temperature": -1}}, "temperature"),
         ({"backbone": "resnet"}, "distillation.backbone is 'resnet'"),
+        ({"backbone": "spvcnn"}, "the networks of this version are cylinder3d"),
     ],
 )
 def test_settings_that_do_not_exist_are_refused_by_name(section, message, tmp_path):
