@@ -7,14 +7,12 @@ from pvd_cli.bench.layers import layer_rows
 from pvd_cli.bench.plan import Plan
 from pvd_cli.bench.report import as_markdown
 from pvd_cli.bench.stages import stage_rows
-from pvd_cli.bench.tables import as_table
 from pvd_cli.bench.training_step import training_rows
 
 __all__ = [
     "DEFAULT_SIZES",
     "Plan",
     "as_markdown",
-    "as_table",
     "batch_rows",
     "benchmark",
     "growth_rows",

@@ -1,25 +1,30 @@
-"""Files with what `pvd bench` timed, and the circumstances that belong to every figure."""
+"""Writes what `pvd bench` timed, with the circumstances that belong to every figure."""
 
 import json
 import shlex
 import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-from pvd_cli.bench import as_markdown
+from pvd_cli.bench.plan import Plan
+from pvd_cli.bench.report import as_markdown
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.files import check_output, written_atomically
 from pvd_core.runtime.hardware import hardware, versions
 from training.run.run_folder import source_commit
 
 
-def check_new_output(path, force):
-    """Before anything is timed: UserError for a file that exists or could not be written."""
+def check_new_output(path: Path, force: bool) -> None:
+    """To be called before anything is timed. UserError for a file that cannot be written, or that exists, unless
+    `force` is set."""
     check_output(path)
     if path.exists() and not force:
         raise UserError(f"{path} exists already; name another file, or add --force")
 
 
-def with_circumstances(result, plan):
-    """`result`, tables by name, with the command line, commit, machine, versions and settings of a benchmark Plan."""
+def with_circumstances(result: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
+    """`result`, tables by name, with the command line, commit, machine, versions and the settings of the plan."""
     return {
         "command": shlex.join(["pvd", *sys.argv[1:]]),
         "commit": source_commit(),
@@ -38,8 +43,8 @@ def with_circumstances(result, plan):
     }
 
 
-def write_result(result, json_file, markdown):
-    """Writes the files that are asked for; returns their paths."""
+def write_result(result: Mapping[str, Any], json_file: Path | None, markdown: Path | None) -> list[Path]:
+    """Writes the files whose paths are given; returns these paths."""
     contents = {json_file: json.dumps(result, indent=2) + "\n", markdown: as_markdown(result)}
     paths = [path for path in contents if path is not None]
     for path in paths:

@@ -1,66 +1,74 @@
-"""The floor: a network's multiply-accumulates as bare matrix products, on operands that lie ready.
+"""The floor: the multiply-accumulates of a network as bare matrix products, with operands in place and nothing else.
 
 N rows, I input channels, O output channels.
 """
 
 import math
 import time
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 
+from pvd_cli.bench.scan_input import LayerCost
 from pvd_core.programs.static_function import StaticFunction
 from pvd_core.runtime import onednn
 from pvd_core.runtime.precision import PRECISIONS, computing_in
 
-# On a CPU, products of rows that stay in the cache are the fastest.
+# On a CPU, products are fastest when their operands stay in the cache.
 _PIECE_BYTES = 1 << 21
 _TRIALS = 5
 
+_Shape = tuple[int, int, int]  # of a product: rows, input channels, output channels
+
 
 class BareProducts:
-    """Multiplies, for each LayerCost of `costs`, as many rows as the layer has pairs, whichever taps they belong to: on
-    a CPU in pieces that stay in the cache, on a GPU at once."""
+    """For each layer, multiplies as many rows by one matrix as the layer has pairs in all its taps: on a CPU in pieces
+    that stay in the cache, on a GPU at once."""
 
-    def __init__(self, costs, precision, device):
-        like = {"dtype": PRECISIONS[precision] or torch.float32, "device": device}
+    def __init__(self, costs: Sequence[LayerCost], precision: str, device: torch.device) -> None:
+        dtype = PRECISIONS[precision] or torch.float32
         self._precision, self._device = precision, device
-        shapes_of = {cost.name: _shapes(cost, **like) for cost in costs}
+        shapes_of = {cost.name: _shapes(cost, dtype, device) for cost in costs}
         shapes = {shape for of_layer in shapes_of.values() for shape in of_layer}
         # The layers share these; only the shapes of their views differ.
-        self._operands = torch.randn(max((rows * inputs for rows, inputs, _ in shapes), default=0), **like)
-        self._results = torch.empty(max((rows * outputs for rows, _, outputs in shapes), default=0), **like)
+        num_operands = max((rows * inputs for rows, inputs, _ in shapes), default=0)
+        num_results = max((rows * outputs for rows, _, outputs in shapes), default=0)
+        self._operands = torch.randn(num_operands, dtype=dtype, device=device)
+        self._results = torch.empty(num_results, dtype=dtype, device=device)
         product_of = {shape: self._product(*shape) for shape in sorted(shapes)}
         self._products = {name: [product_of[shape] for shape in of_layer] for name, of_layer in shapes_of.items()}
 
-        # As a CUDA graph: launching small products from Python would take longer than they do.
+        # As a CUDA graph, because launching small products from Python takes longer than they do.
         self._run_all = StaticFunction(lambda _: self._multiply(self._products), 1, device, device.type == "cuda")
 
-    def run(self):
+    def run(self) -> None:
+        """Multiplies for all layers."""
         self._run_all()
 
-    def run_layer(self, name):
+    def run_layer(self, name: str) -> None:
+        """Multiplies for the layer of this name."""
         self._multiply([name])
 
     @torch.inference_mode()
-    def _multiply(self, names):
+    def _multiply(self, names: Iterable[str]) -> None:
         with computing_in(self._precision, self._device.type, keeps_casts=False):
             for name in names:
                 for product in self._products[name]:
                     product()
 
-    def _product(self, num_rows, in_channels, out_channels):
+    def _product(self, num_rows: int, in_channels: int, out_channels: int) -> Callable[[], object]:
         rows_NI = self._operands[: num_rows * in_channels].view(num_rows, in_channels)
         result_NO = self._results[: num_rows * out_channels].view(num_rows, out_channels)
         matrix_IO = torch.randn(in_channels, out_channels, dtype=rows_NI.dtype, device=rows_NI.device)
-        candidates = [lambda: torch.mm(rows_NI, matrix_IO, out=result_NO)]
+        candidates: list[Callable[[], object]] = [lambda: torch.mm(rows_NI, matrix_IO, out=result_NO)]
         if onednn.is_usable_for(rows_NI):
             matrix_OI = matrix_IO.t().contiguous()
             candidates.append(lambda: onednn.product(rows_NI, matrix_OI))
         return min(candidates, key=_best_time) if len(candidates) > 1 else candidates[0]
 
 
-def _shapes(cost, dtype, device):
-    """(rows, input channels, output channels) of the products that together are a layer."""
+def _shapes(cost: LayerCost, dtype: torch.dtype, device: torch.device) -> list[_Shape]:
+    """The products that together are a layer."""
     num_rows, channels = sum(cost.rows), (cost.in_channels, cost.out_channels)
     if device.type == "cuda":
         most = max(num_rows, 1)
@@ -71,7 +79,7 @@ def _shapes(cost, dtype, device):
     return [(most, *channels)] * whole + [(rest, *channels)] * (rest > 0)
 
 
-def _best_time(function):
+def _best_time(function: Callable[[], object]) -> float:
     times = []
     for _ in range(_TRIALS):
         start = time.perf_counter()

@@ -1,28 +1,213 @@
 """Clouds from points to labels: the main table."""
 
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
 import numpy as np
 
-from pvd_cli.bench.job import workplace
-from pvd_cli.bench.labelling_rows import labelling_rows
-from pvd_cli.bench.turns import measure
+from pvd_cli.bench.fixed_network import FixedNetwork
+from pvd_cli.bench.floor import BareProducts
+from pvd_cli.bench.measurement import peak_mb, warm_up
+from pvd_cli.bench.plan import Job, Plan, Progress, Row, job_files
+from pvd_cli.bench.scan_input import ScanInput, timed_network
+from pvd_cli.bench.spans import MAPS, SpanClock, timed_maps, timed_modules
+from pvd_cli.bench.turns import Outcome, measure
 from pvd_core.borders.wording import counted
+from pvd_core.segmenter import Segmentation, Segmenter
+
+# Medians of maps and floor need fewer samples than percentiles of the total.
+_LEAST_PART_SAMPLES = 20
 
 
-def benchmark(plan, progress=None, pool=False):
+@dataclass(frozen=True)
+class BenchmarkRow:
+    """One network, scan, backend, precision and number of threads; times are medians unless they say otherwise.
+
+    `network_ms` is the sparse U-Net with its kernel maps, as it runs within the total; `maps_ms` the maps alone;
+    `floor_ms` the U-Net's matrix products alone, with their operands in place. Ratios are None where there is nothing
+    to divide by.
+    """
+
+    model: str
+    scan: str
+    backend: str
+    precision: str
+    threads: int
+    programs: bool  # whether clouds were labelled by programs of fixed shapes, on a GPU as CUDA graphs
+    points: int
+    voxels: int
+    macs: int
+    samples: int
+    median_ms: float
+    p90_ms: float
+    p99_ms: float
+    network_ms: float
+    maps_ms: float
+    floor_ms: float
+    ratio_to_floor: float | None
+    ratio_to_spconv: float | None  # network_ms of a row of spconv's over that of this row
+    ratio_to_spconv_of: str | None  # precision and threads of that row of spconv's
+    ratios_to_spconv: dict[str, float | None]  # to each of spconv's rows for this network and scan
+    same_labels: float  # share of the labels that are those of the first row for this network and scan
+    peak_mb: float
+    known_fault: str | None  # why results of this row are wrong, where the backend knows
+
+
+def benchmark(plan: Plan, progress: Progress | None = None, pool: bool = False) -> dict[str, Any]:
     """{"rows": BenchmarkRows as dictionaries, "skipped": combinations that do not run here, with their reason,
-    "ended_by": None, or the interrupt before which these rows were measured}. With `pool` the samples go round all
-    scans, and a row stands for all of them."""
-    with workplace(plan) as files:
-        clouds = {name: files.keep_cloud(points) for name, points in plan.scans.items()}
+    "ended_by": None, or the interrupt that ended the measuring early}. With `pool` the samples go round all scans, and
+    a row stands for all of them."""
+    with job_files(plan) as files:
+        paths = {name: files.keep_cloud(points) for name, points in plan.scans.items()}
+        clouds: dict[str, list[str]] = {name: [path] for name, path in paths.items()}
         if pool:
-            clouds = {counted(len(clouds), "scan"): tuple(clouds.values())}
-        else:
-            clouds = {name: (path,) for name, path in clouds.items()}
+            clouds = {counted(len(paths), "scan"): list(paths.values())}
         groups = [
-            [files.job("labelling", network, *engine, clouds[scan], scan=scan) for engine in plan.engines()]
+            [files.job("labelling", network, engine, clouds[scan], scan=scan) for engine in plan.engines()]
             for network in plan.networks
             for scan in clouds
         ]
         measured = measure(groups, progress)
         labels = [np.load(outcome.job.labels_file) for outcome in measured.outcomes]
     return measured.table(labelling_rows(measured.outcomes, labels))
+
+
+def labelling_rows(outcomes: Sequence[Outcome], labels: Sequence[np.ndarray]) -> list[Row]:
+    """BenchmarkRows as dictionaries; `labels` are those of each Outcome's clouds, uint8."""
+    rows = []
+    for outcome, own_labels in zip(outcomes, labels, strict=True):
+        same = [(other, of) for other, of in zip(outcomes, labels, strict=True) if _is_same_task(other, outcome)]
+        rows.append(asdict(_row(outcome, own_labels, same[0][1], [other for other, _ in same])))
+    return rows
+
+
+class LabellingTimes:
+    """Measures Segmenter.segment and, in turns with it, the parts of a row."""
+
+    def __init__(self, segmenter: Segmenter, clouds: Sequence[np.ndarray], job: Job) -> None:
+        self._segmenter, self._clouds = segmenter, clouds
+        self._clock = SpanClock(segmenter.device)
+        labels: dict[int, np.ndarray] = {}
+        warm_up(lambda number: labels.update({number % len(clouds): self._segment(number).labels}), len(clouds))
+        np.save(job.labels_file, np.concatenate([labels[number] for number in range(len(clouds))]))
+        peak = peak_mb(segmenter.device)  # before anything but labelling takes memory
+        inputs = [ScanInput(segmenter, points) for points in clouds]
+        uses_programs = bool(segmenter.counters.get("programs"))
+        parts: type[ProgramParts | StepwiseParts] = ProgramParts if uses_programs else StepwiseParts
+        self._parts = [None if scan.is_empty else parts(segmenter, scan, self._clock) for scan in inputs]
+        self._repeats_a_part = 1 if len(clouds) > 1 else max(1, job.runs // _LEAST_PART_SAMPLES)
+        warm_up(self.repeat, len(clouds))
+        self.facts: dict[str, Any] = {
+            "programs": uses_programs,
+            "points": round(statistics.mean(scan.num_points for scan in inputs)),
+            "voxels": round(statistics.mean(scan.num_voxels for scan in inputs)),
+            "macs": round(statistics.mean(scan.macs for scan in inputs)),
+            "peak_mb": peak,
+            "known_fault": _known_fault(segmenter),
+        }
+
+    def repeat(self, number: int) -> dict[str, float]:
+        with timed_modules(self._clock, timed_network(self._segmenter.model)):
+            start = time.perf_counter()
+            self._segment(number)
+            sample = {"total": (time.perf_counter() - start) * 1e3}
+        if network_ms := self._clock.own_times_ms():
+            sample["network"] = sum(network_ms.values())
+        if number % self._repeats_a_part == 0:
+            parts = self._parts[number % len(self._parts)]
+            sample |= {"network": 0.0, "maps": 0.0, "floor": 0.0} if parts is None else parts.times_ms()
+        return sample
+
+    def _segment(self, number: int) -> Segmentation:
+        return self._segmenter.segment(self._clouds[number % len(self._clouds)])
+
+
+class StepwiseParts:
+    """Maps and floor where clouds are labelled step by step; the network is timed within the total."""
+
+    def __init__(self, segmenter: Segmenter, scan: ScanInput, clock: SpanClock) -> None:
+        self._segmenter, self._batch, self._clock = segmenter, scan.batch, clock
+        self._floor = BareProducts(scan.sparse_costs, segmenter.precision, segmenter.device)
+
+    def times_ms(self) -> dict[str, float]:
+        with timed_maps(self._clock):
+            self._segmenter.run_network(self._batch)
+        maps_ms = self._clock.own_times_ms()[MAPS]
+        return {"maps": maps_ms, "floor": _time_ms(self._clock, self._floor.run)}
+
+
+class ProgramParts:
+    """Network, maps and floor where clouds are labelled by programs, inside which nothing can be timed. The time for
+    maps is the time of the network that builds them less that of the network on maps that exist already."""
+
+    def __init__(self, segmenter: Segmenter, scan: ScanInput, clock: SpanClock) -> None:
+        self._network, self._clock = FixedNetwork(segmenter, scan), clock
+        self._floor = BareProducts(scan.sparse_costs, segmenter.precision, segmenter.device)
+
+    def times_ms(self) -> dict[str, float]:
+        network_ms = _time_ms(self._clock, self._network.run)
+        maps_ms = max(network_ms - _time_ms(self._clock, self._network.run_on_kept_maps), 0.0)
+        return {"network": network_ms, "maps": maps_ms, "floor": _time_ms(self._clock, self._floor.run)}
+
+
+def _time_ms(clock: SpanClock, function: Callable[[], object]) -> float:
+    clock.start("function")
+    function()
+    clock.stop()
+    return clock.own_times_ms()["function"]
+
+
+def _known_fault(segmenter: Segmenter) -> str | None:
+    known_fault = getattr(segmenter.model.backend, "known_fault", None)
+    return known_fault(segmenter.device) if known_fault else None
+
+
+def _is_same_task(outcome: Outcome, other: Outcome) -> bool:
+    return all(outcome.job.names[name] == other.job.names[name] for name in ("model", "scan"))
+
+
+def _row(outcome: Outcome, labels: np.ndarray, first_labels: np.ndarray, same_task: Sequence[Outcome]) -> BenchmarkRow:
+    network_ms, floor_ms = outcome.median("network"), outcome.median("floor")
+    of_spconv = [other for other in same_task if other.job.names["backend"] == "spconv"]
+    ratios = {_engine(other): _ratio(other.median("network"), network_ms) for other in of_spconv}
+    nearest = min(of_spconv, key=lambda other: _unfairness(other, outcome), default=None)
+    return BenchmarkRow(
+        **outcome.job.names,
+        **outcome.facts,
+        samples=len(outcome.samples),
+        median_ms=outcome.median("total"),
+        p90_ms=outcome.percentile("total", 90),
+        p99_ms=outcome.percentile("total", 99),
+        network_ms=network_ms,
+        maps_ms=outcome.median("maps"),
+        floor_ms=floor_ms,
+        ratio_to_floor=_ratio(network_ms, floor_ms),
+        ratio_to_spconv=None if nearest is None else ratios[_engine(nearest)],
+        ratio_to_spconv_of=None if nearest is None else _engine(nearest),
+        ratios_to_spconv=ratios,
+        same_labels=float(np.mean(labels == first_labels)) if len(labels) else 1.0,
+    )
+
+
+def _unfairness(of_spconv: Outcome, outcome: Outcome) -> tuple[bool, ...]:
+    """Sort key of spconv's rows, the fairest one to compare `outcome` with first: its results are right (on a CPU only
+    those with one thread are); it has the same precision, else float32; it has the same number of threads."""
+    names, own = of_spconv.job.names, outcome.job.names
+    return (
+        of_spconv.facts["known_fault"] is not None,
+        names["precision"] != own["precision"],
+        names["precision"] != "fp32",
+        of_spconv.facts["threads"] != outcome.facts["threads"],
+    )
+
+
+def _engine(outcome: Outcome) -> str:
+    threads = outcome.facts["threads"]
+    return f"{outcome.job.names['precision']}, {counted(threads, 'thread')}"
+
+
+def _ratio(numerator: float, denominator: float) -> float | None:
+    return numerator / denominator if denominator else None

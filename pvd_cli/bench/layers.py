@@ -1,28 +1,35 @@
-"""A forward pass by layer: time, multiply-accumulates a second, and how far each layer is from its bare products."""
+"""A forward pass by layer: time, multiply-accumulates a second, and each layer's time over that of its floor."""
 
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from typing import Any
 
-from pvd_cli.bench.by_scan import measure_by_scan
+import numpy as np
+from torch import nn
+
 from pvd_cli.bench.floor import BareProducts
+from pvd_cli.bench.measurement import warm_up
+from pvd_cli.bench.plan import Job, Plan, Progress, Row
 from pvd_cli.bench.scan_input import ScanInput
 from pvd_cli.bench.spans import MAPS, SpanClock, timed_maps, timed_modules
-from pvd_cli.bench.warm_up import warm_up
+from pvd_cli.bench.turns import Outcome, measure_by_scan
+from pvd_core.segmenter import Segmenter
 
 _FLOOR = "floor of "
 
 
-def layer_rows(plan, progress=None):
-    """{"rows", ...}: dictionaries with `layer`, `kernel`, `channels`, `pairs`, `macs`, `ms`, `gflops` a second,
-    `floor_ms` and `ratio_to_floor` for each layer of each combination, medians. Layers that run as one share a row; the
-    last row of each combination has the time for kernel maps."""
+def layer_rows(plan: Plan, progress: Progress | None = None) -> dict[str, Any]:
+    """{"rows", ...}: for each layer of each combination a dictionary with `layer`, `kernel`, `channels`, `pairs`,
+    `macs`, `ms`, `gflops` (a second), `floor_ms` and `ratio_to_floor`; times are medians. Layers that run fused share a
+    row. The last row of each combination has the time for kernel maps."""
     measured = measure_by_scan("layers", plan, progress)
     return measured.table([row for outcome in measured.outcomes for row in _rows(outcome)])
 
 
 class LayerTimes:
-    """Measures the network on a VoxelBatch, each layer a span, and the bare products of each layer."""
+    """Measures each layer of the network on one cloud, and the bare products of each layer."""
 
-    def __init__(self, segmenter, clouds, _job):
+    def __init__(self, segmenter: Segmenter, clouds: Sequence[np.ndarray], _job: Job | None) -> None:
         self._segmenter = segmenter
         self._scan = ScanInput(segmenter, clouds[0])
         self._clock = SpanClock(segmenter.device)
@@ -31,9 +38,9 @@ class LayerTimes:
         modules = dict(segmenter.model.named_modules())
         self._timed = {owner: modules[owner] for owner in self._owner_of.values()}
         warm_up(self.repeat)
-        self.facts = {"layers": self._layer_facts(modules)}
+        self.facts: dict[str, Any] = {"layers": self._layer_facts(modules)}
 
-    def repeat(self, _number):
+    def repeat(self, _number: int) -> dict[str, float]:
         if self._scan.is_empty:
             return {MAPS: 0.0}
         with timed_modules(self._clock, self._timed), timed_maps(self._clock):
@@ -45,8 +52,8 @@ class LayerTimes:
             self._clock.stop()
         return {**sample, **self._clock.own_times_ms()}
 
-    def _modules_called(self):
-        called = set()
+    def _modules_called(self) -> set[str]:
+        called: set[str] = set()
         with ExitStack() as hooks:
             for name, module in self._segmenter.model.named_modules():
                 handle = module.register_forward_hook(lambda *_, name=name: called.add(name))
@@ -55,8 +62,8 @@ class LayerTimes:
                 self._segmenter.run_network(self._scan.batch)
         return called
 
-    def _layer_facts(self, modules):
-        facts = {}
+    def _layer_facts(self, modules: Mapping[str, nn.Module]) -> list[dict[str, Any]]:
+        facts: dict[str, dict[str, Any]] = {}
         for cost in self._scan.costs:
             owner = self._owner_of[cost.name]
             layer = facts.setdefault(owner, {"layer": owner, "kernel": "linear", "channels": "", "pairs": 0, "macs": 0})
@@ -68,8 +75,8 @@ class LayerTimes:
         return list(facts.values())
 
 
-def _owners(names, called):
-    """{layer: the smallest module around it, itself included, that is called by itself}."""
+def _owners(names: Iterable[str], called: Collection[str]) -> dict[str, str]:
+    """{layer: itself if it is called as a module, else the smallest module around it that is}."""
     owners = {}
     for name in names:
         path = name.split(".")
@@ -78,7 +85,7 @@ def _owners(names, called):
     return owners
 
 
-def _chained(channels, in_channels, out_channels):
+def _chained(channels: str, in_channels: int, out_channels: int) -> str:
     """`channels` and one more layer: 9-64 and 64-128 make 9-64-128."""
     if not channels:
         return f"{in_channels}-{out_channels}"
@@ -86,7 +93,7 @@ def _chained(channels, in_channels, out_channels):
     return f"{channels}-{out_channels}" if follows else f"{channels}, {in_channels}-{out_channels}"
 
 
-def _rows(outcome):
+def _rows(outcome: Outcome) -> list[Row]:
     names = {**outcome.job.names, "threads": outcome.facts["threads"]}
     rows = []
     for layer in outcome.facts["layers"]:

@@ -1,23 +1,31 @@
-"""What to time: every combination of networks, scans, backends, precisions and thread counts."""
+"""What to time: every combination of networks, scans, backends, precisions and thread counts, and the jobs of it."""
 
+import contextlib
 import itertools
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from pvd_core.borders.errors import UserError
+from pvd_core.models import Cylinder3D
 from pvd_core.runtime.precision import resolve_precision
 from pvd_core.sparse.backends import load_backend
+from pvd_core.weights import save_weights
+
+Row = dict[str, Any]  # of a table, as JSON has it
+Progress = Callable[[int, int], object]  # samples done, all samples
 
 
 @dataclass(frozen=True)
 class Plan:
     """Settings that cannot work raise UserError at once, before anything is timed."""
 
-    networks: Mapping[str, nn.Module]
+    networks: Mapping[str, Cylinder3D]
     scans: Mapping[str, np.ndarray]  # float32 (N, 4) each: x, y, z in metres, intensity in 0..1
     device: torch.device
     backends: tuple[str, ...] = ("reference",)
@@ -25,7 +33,7 @@ class Plan:
     threads: tuple[int, ...] = (0,)  # 0 leaves it to torch
     runs: int = 100  # samples of each measurement, after warm-up
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "precisions", tuple(resolve_precision(each, self.device) for each in self.precisions))
         for name in ("backends", "precisions", "threads"):
             object.__setattr__(self, name, tuple(dict.fromkeys(getattr(self, name))))
@@ -35,6 +43,68 @@ class Plan:
         for backend in self.backends:
             load_backend(backend)
 
-    def engines(self):
+    def engines(self) -> Iterator[tuple[str, str, int]]:
         """(backend, precision, threads) of each row for a network and a scan."""
         return itertools.product(self.backends, self.precisions, self.threads)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row to measure, as it is sent to the process that measures it."""
+
+    kind: str  # which measurement, a key of the worker's table of them
+    names: dict[str, Any]  # what identifies the row: model, scan, backend, precision and more for some kinds
+    weights: str
+    clouds: tuple[str, ...]  # .npy files
+    device: str
+    threads: int
+    runs: int
+    labels_file: str
+
+    @property
+    def title(self) -> str:
+        threads = f"{self.threads} threads" if self.threads else "torch's threads"
+        return ", ".join([*(str(name) for name in self.names.values()), threads])
+
+
+class JobFiles:
+    """Makes jobs, with the files through which the measuring processes get networks and clouds."""
+
+    def __init__(self, folder: Path, plan: Plan) -> None:
+        self._folder, self._plan = folder, plan
+        self._num_files = 0
+        self._weights: dict[str, str] = {}
+        for name, network in plan.networks.items():
+            self._weights[name] = self._new_file(".safetensors")
+            save_weights(self._weights[name], network)
+
+    def keep_cloud(self, points: np.ndarray) -> str:
+        """Path of a file with `points`, for jobs."""
+        path = self._new_file(".npy")
+        np.save(path, points)
+        return path
+
+    def job(self, kind: str, network: str, engine: tuple[str, str, int], clouds: Iterable[str], **names: object) -> Job:
+        """The job of a network, an engine of the plan and the files of clouds. `names` identify the row further."""
+        backend, precision, threads = engine
+        return Job(
+            kind=kind,
+            names={"model": network, **names, "backend": backend, "precision": precision},
+            weights=self._weights[network],
+            clouds=tuple(clouds),
+            device=str(self._plan.device),
+            threads=threads,
+            runs=self._plan.runs,
+            labels_file=self._new_file(".labels.npy"),
+        )
+
+    def _new_file(self, suffix: str) -> str:
+        self._num_files += 1
+        return str(self._folder / f"{self._num_files}{suffix}")
+
+
+@contextlib.contextmanager
+def job_files(plan: Plan) -> Iterator[JobFiles]:
+    """JobFiles in a temporary folder, which is removed at the end of the block."""
+    with tempfile.TemporaryDirectory(prefix="pvd_bench_") as folder:
+        yield JobFiles(Path(folder), plan)

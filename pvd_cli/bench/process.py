@@ -1,7 +1,7 @@
-"""A process that measures one job: its own threads, its own memory, its own compiled kernels.
+"""Starts a process for each job, and asks it for samples.
 
-In one process, rows would share a peak memory, a number of threads that some libraries read only at their start, and
-oneDNN's cache of 1024 compiled kernels, which a few networks fill.
+In one process, rows would share the peak memory, the number of threads, which some libraries read only at their start,
+and oneDNN's cache of 1024 compiled kernels, which a few networks fill.
 """
 
 import dataclasses
@@ -10,7 +10,11 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import IO, Any, cast
+
+from pvd_cli.bench.plan import Job
 
 _PACKAGES = Path(__file__).resolve().parents[2]
 _SECONDS_TO_END = 10
@@ -21,10 +25,11 @@ class CannotMeasureError(Exception):
 
 
 class MeasuringProcess:
-    """Runs `job` in `python -m pvd_cli.bench.worker`; a context manager that ends it. `facts` is what the job's
-    measurement says of itself once it is warm."""
+    """`python -m pvd_cli.bench.worker` with one job, warm once this is built. `facts` are those of its Measurement;
+    `has_room_for_another` says whether memory is left for one more process like it."""
 
-    def __init__(self, job):
+    def __init__(self, job: Job) -> None:
+        """CannotMeasureError for a job that does not run here."""
         self.job = job
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(_PACKAGES), *_python_path()])}
         if job.threads:
@@ -36,6 +41,7 @@ class MeasuringProcess:
             env=environment,
             text=True,
         )
+        self._requests, self._answers = cast(IO[str], self._process.stdin), cast(IO[str], self._process.stdout)
         try:
             answer = self._ask(dataclasses.asdict(job))
             if "cannot" in answer:
@@ -43,34 +49,29 @@ class MeasuringProcess:
         except BaseException:
             self.end()
             raise
-        self.facts = answer["facts"]
-        self.has_room_for_another = answer["has_room_for_another"]
+        self.facts: dict[str, Any] = answer["facts"]
+        self.has_room_for_another: bool = answer["has_room_for_another"]
 
-    def repeat(self, first, most):
-        """Dictionaries {what: milliseconds} of the repeats from number `first`, at least one and at most `most`: as
-        many as fit into a turn."""
+    def repeat(self, first: int, most: int) -> list[dict[str, float]]:
+        """Samples {what: milliseconds} of the repeats from number `first` on: as many as fit into a turn, at least one
+        and at most `most`."""
         return self._ask({"first": first, "most": most})["samples"]
 
-    def end(self):
-        self._process.stdin.close()
+    def end(self) -> None:
+        """Ends the process and waits for it."""
+        self._requests.close()
         try:
             self._process.wait(_SECONDS_TO_END)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._process.stdout.close()
+        self._answers.close()
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        self.end()
-
-    def _ask(self, message):
+    def _ask(self, message: Mapping[str, Any]) -> Any:
         try:
-            self._process.stdin.write(json.dumps(message) + "\n")
-            self._process.stdin.flush()
-            answer = self._process.stdout.readline()
+            self._requests.write(json.dumps(message) + "\n")
+            self._requests.flush()
+            answer = self._answers.readline()
         except BrokenPipeError:
             answer = ""
         if answer:
@@ -81,5 +82,5 @@ class MeasuringProcess:
         raise RuntimeError(f"the process that measured {self.job.title} ended with code {code}; its error is above")
 
 
-def _python_path():
+def _python_path() -> list[str]:
     return [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]

@@ -7,14 +7,18 @@ import contextlib
 import functools
 import time
 from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import torch
+from torch import nn
 
 from pvd_core.sparse import KernelMap, Sites
 
 MAPS = "kernel maps"
 
-# Everything that starts from coordinates alone passes through one of these; `cached` keeps what backends derive.
+# All that depends only on coordinates is computed inside one of these; `cached` also computes what backends derive.
 _MAP_BUILDERS = (
     (Sites, "submanifold_map"),
     (Sites, "downsampled"),
@@ -22,34 +26,48 @@ _MAP_BUILDERS = (
 )
 
 
+@dataclass
+class _Span:
+    """`start` and `end` are seconds, or events on a GPU."""
+
+    name: str
+    parent: "_Span | None"
+    start: Any
+    end: Any = None
+
+
 class SpanClock:
-    """Times nested spans; on a GPU by events, which do not hold up the run."""
+    """Times nested spans; on a GPU by events, so that nothing waits for the device while it is timed."""
 
-    def __init__(self, device):
+    def __init__(self, device: torch.device) -> None:
         self._is_cuda = device.type == "cuda"
-        self._spans, self._open = [], []
+        self._spans: list[_Span] = []
+        self._open: list[_Span] = []
 
-    def start(self, name):
-        self._open.append(len(self._spans))
-        self._spans.append([name, self._open[-2] if len(self._open) > 1 else None, self._mark(), None])
+    def start(self, name: str) -> None:
+        """Opens a span inside the one that was opened last and is still open."""
+        parent = self._open[-1] if self._open else None
+        self._open.append(_Span(name, parent, self._mark()))
+        self._spans.append(self._open[-1])
 
-    def stop(self):
-        self._spans[self._open.pop()][3] = self._mark()
+    def stop(self) -> None:
+        """Closes the span that was opened last."""
+        self._open.pop().end = self._mark()
 
-    def own_times_ms(self):
-        """{name: milliseconds} of all spans so far; forgets them."""
+    def own_times_ms(self) -> dict[str, float]:
+        """{name: milliseconds} of all spans so far, each without the spans inside it; forgets them."""
         if self._is_cuda:
             torch.cuda.synchronize()
         spans, self._spans = self._spans, []
-        times_ms = defaultdict(float)
-        for name, parent, start, end in spans:
-            duration_ms = start.elapsed_time(end) if self._is_cuda else (end - start) * 1e3
-            times_ms[name] += duration_ms
-            if parent is not None:
-                times_ms[spans[parent][0]] -= duration_ms
+        times_ms: defaultdict[str, float] = defaultdict(float)
+        for span in spans:
+            duration_ms = span.start.elapsed_time(span.end) if self._is_cuda else (span.end - span.start) * 1e3
+            times_ms[span.name] += duration_ms
+            if span.parent is not None:
+                times_ms[span.parent.name] -= duration_ms
         return dict(times_ms)
 
-    def _mark(self):
+    def _mark(self) -> Any:
         if not self._is_cuda:
             return time.perf_counter()
         event = torch.cuda.Event(enable_timing=True)
@@ -58,7 +76,7 @@ class SpanClock:
 
 
 @contextlib.contextmanager
-def timed_modules(clock, modules):
+def timed_modules(clock: SpanClock, modules: Mapping[str, nn.Module]) -> Iterator[None]:
     """Within the block each call of a module, {name: module}, is a span of that name."""
     handles = []
     for name, module in modules.items():
@@ -72,19 +90,19 @@ def timed_modules(clock, modules):
 
 
 @contextlib.contextmanager
-def timed_maps(clock):
-    """Within the block the building of a kernel map, or of what a backend derives from one, is a span called MAPS. For
-    one forward pass."""
+def timed_maps(clock: SpanClock) -> Iterator[None]:
+    """Within the block, which must be one forward pass, building a kernel map or what a backend derives from it is a
+    span called MAPS."""
     originals = [(owner, name, getattr(owner, name)) for owner, name in _MAP_BUILDERS]
-    asked_before = {}
+    asked_before: dict[tuple[int, str, Any], Any] = {}
 
-    def timed(method, name):
+    def timed(method: Callable[..., Any], name: str) -> Callable[..., Any]:
         @functools.wraps(method)
-        def run(owner, argument, *others):
+        def run(owner: Any, argument: Any, *others: Any) -> Any:
             key = id(owner), name, argument
             if key in asked_before:
                 return method(owner, argument, *others)
-            asked_before[key] = owner  # kept, so that its id is not given to another one
+            asked_before[key] = owner  # a reference, so that its id is not used again for another object
             clock.start(MAPS)
             try:
                 return method(owner, argument, *others)

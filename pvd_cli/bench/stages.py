@@ -1,15 +1,24 @@
 """A cloud from points to labels by stage."""
 
-from pvd_cli.bench.by_scan import measure_by_scan
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from pvd_cli.bench.measurement import warm_up
+from pvd_cli.bench.plan import Job, Plan, Progress, Row
 from pvd_cli.bench.spans import MAPS, SpanClock, timed_maps, timed_modules
-from pvd_cli.bench.warm_up import warm_up
+from pvd_cli.bench.turns import Outcome, measure_by_scan
+from pvd_core.models import Cylinder3D
+from pvd_core.segmenter import Segmenter
 
 _REST = "rest of the network"
 
 
-def stage_rows(plan, progress=None):
-    """{"rows", ...}: dictionaries with `stage`, `ms` (median) and `share` of the total for each combination, in
-    the order of the work."""
+def stage_rows(plan: Plan, progress: Progress | None = None) -> dict[str, Any]:
+    """{"rows", ...}: for each stage of each combination, in order of execution, a dictionary with `stage`, its median
+    `ms` and its `share` of the total."""
     measured = measure_by_scan("stages", plan, progress)
     return measured.table([row for outcome in measured.outcomes for row in _rows(outcome)])
 
@@ -17,14 +26,14 @@ def stage_rows(plan, progress=None):
 class StageTimes:
     """Measures Segmenter.segment with a span around each part of the network and around the kernel maps."""
 
-    def __init__(self, segmenter, clouds, _job):
+    def __init__(self, segmenter: Segmenter, clouds: Sequence[np.ndarray], _job: Job | None) -> None:
         self._segmenter, self._points = segmenter, clouds[0]
         self._clock = SpanClock(segmenter.device)
         self._stages = _stages(segmenter.model)
         warm_up(self.repeat)
-        self.facts = {}
+        self.facts: dict[str, Any] = {}
 
-    def repeat(self, _number):
+    def repeat(self, _number: int) -> dict[str, float]:
         with timed_modules(self._clock, self._stages), timed_maps(self._clock):
             timings_ms = self._segmenter.segment(self._points).timings_ms
         inside_ms = self._clock.own_times_ms()
@@ -37,9 +46,13 @@ class StageTimes:
         }
 
 
-def _stages(model):
-    """{stage: module} of the network's parts, in the order of the work."""
-    stages = {"point MLP": model.point_mlp, "scatter-max": model.voxel_compress, "stem": model.backbone.stem}
+def _stages(model: Cylinder3D) -> dict[str, nn.Module]:
+    """{stage: module} of the network's parts, in order of execution."""
+    stages: dict[str, nn.Module] = {
+        "point MLP": model.point_mlp,
+        "scatter-max": model.voxel_compress,
+        "stem": model.backbone.stem,
+    }
     for level, block in enumerate(model.backbone.encoder, start=1):
         stages[f"encoder {level}"] = block
     for level, block in zip(range(len(model.backbone.decoder), 0, -1), model.backbone.decoder, strict=True):
@@ -48,7 +61,7 @@ def _stages(model):
     return stages if model.refinement is None else {**stages, "refinement": model.refinement}
 
 
-def _rows(outcome):
+def _rows(outcome: Outcome) -> list[Row]:
     names = {**outcome.job.names, "threads": outcome.facts["threads"]}
     total_ms = outcome.median("total")
     return [

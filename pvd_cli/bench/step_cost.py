@@ -1,18 +1,22 @@
-"""What distilling costs: a plain step, the teacher's forward pass and a distilling step, measured in turns."""
+"""What distillation costs: a supervised step, the teacher's forward pass and a distilling step, measured in turns."""
 
 import contextlib
 import dataclasses
 import statistics
+from typing import cast
 
 import torch
+from torch import nn
 
 from pvd_cli.bench.spans import SpanClock
 from pvd_core.borders.errors import UserError
-from training.run.config import with_precision
+from training.data.batches import TrainingBatch
+from training.distil.distillation import DistillationObjective
+from training.run.config import TrainConfig, with_precision
 from training.run.distributed import check_single_process, launched_fabric
 from training.run.progress import NoProgress
 from training.run.run_folder import RunFolder
-from training.run.session import build_session, open_data
+from training.run.session import Session, build_session, open_data
 
 _NUM_WARMUP_STEPS = 2
 
@@ -22,20 +26,20 @@ class StepCost:
     """Medians in milliseconds."""
 
     plain_ms: float
-    """Batch to updated weights, on the labels alone."""
+    """From a batch to updated weights, with the supervised loss alone."""
     teacher_ms: float
     distilling_ms: float
-    """Batch to updated weights, the teacher's forward pass included."""
+    """From a batch to updated weights, with the teacher's forward pass."""
 
     @property
-    def ratio(self):
-        """1 where the method itself costs nothing."""
+    def ratio(self) -> float:
+        """Distilling step over supervised step plus teacher: 1 if the method itself costs nothing."""
         return self.distilling_ms / (self.plain_ms + self.teacher_ms)
 
 
-def step_cost(config, num_steps):
-    """StepCost of the distillation of a TrainConfig over `num_steps` batches, without their reading; the teacher is
-    asked at every step, and nothing is kept."""
+def step_cost(config: TrainConfig, num_steps: int) -> StepCost:
+    """Medians over `num_steps` batches, without the time for reading them. The teacher runs at every step, and no files
+    are written. UserError for settings without distillation and in a run of several processes."""
     check_single_process("the measurement of a step")
     if config.distillation is None:
         raise UserError("there is no distillation to measure: the settings have no section 'distillation'")
@@ -44,8 +48,8 @@ def step_cost(config, num_steps):
     with contextlib.closing(open_data(config)) as data:
         fabric = launched_fabric(config)
         session = build_session(config, data, RunFolder("not written"), NoProgress(), fabric)
-        distilling = session.objective.module
-        plain = session.fabric.setup_module(distilling.supervised)
+        distilling = cast(DistillationObjective, session.objective.module)
+        plain = session.fabric.setup_module(cast(nn.Module, distilling.supervised))
         clock, samples = SpanClock(session.fabric.device), []
         for number in range(_NUM_WARMUP_STEPS + num_steps):
             batch = session.stream.batch(number)
@@ -68,7 +72,7 @@ def step_cost(config, num_steps):
     )
 
 
-def _step(session, objective, batch):
+def _step(session: Session, objective: nn.Module, batch: TrainingBatch) -> None:
     terms = objective(batch)
     for term in terms.values():
         term.item()

@@ -1,20 +1,25 @@
-"""A training step, forward and backward, against a forward pass for labels."""
+"""A training step, forward and backward, against a forward pass for inference."""
 
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 import torch
 
-from pvd_cli.bench.by_scan import measure_by_scan
-from pvd_cli.bench.memory import peak_mb
+from pvd_cli.bench.measurement import peak_mb, warm_up
+from pvd_cli.bench.plan import Job, Plan, Progress, Row
 from pvd_cli.bench.scan_input import ScanInput
 from pvd_cli.bench.spans import SpanClock
-from pvd_cli.bench.warm_up import warm_up
+from pvd_cli.bench.turns import Outcome, measure_by_scan
 from pvd_core.losses import cross_entropy, lovasz_softmax
 from pvd_core.runtime.precision import computing_in
+from pvd_core.segmenter import Segmenter
 from pvd_core.voxels import majority_labels
 
 
-def training_rows(plan, progress=None):
-    """{"rows", ...}: for each combination a dictionary with `inference_ms` (the network on voxels, as labelling
-    runs it), `step_ms` (forward, losses, backward; no optimiser), both medians, `ratio` and `peak_mb`."""
+def training_rows(plan: Plan, progress: Progress | None = None) -> dict[str, Any]:
+    """{"rows", ...}: for each combination a dictionary with `inference_ms` (the network alone, as labelling runs it),
+    `step_ms` (forward, losses, backward; no optimiser), both medians, `ratio` of the two and `peak_mb`."""
     measured = measure_by_scan("training", plan, progress)
     return measured.table([_row(outcome) for outcome in measured.outcomes])
 
@@ -22,7 +27,7 @@ def training_rows(plan, progress=None):
 class TrainingTimes:
     """Measures the network forward and a training step in turns, on one cloud and with labels drawn at random."""
 
-    def __init__(self, segmenter, clouds, _job):
+    def __init__(self, segmenter: Segmenter, clouds: Sequence[np.ndarray], _job: Job | None) -> None:
         self._segmenter, self._model = segmenter, segmenter.model
         self._clock = SpanClock(segmenter.device)
         self._batch = ScanInput(segmenter, clouds[0]).batch
@@ -32,13 +37,13 @@ class TrainingTimes:
         self._labels_P = labels_P.to(segmenter.device)
         self._labels_V = majority_labels(self._labels_P, self._batch.point_to_voxel_P, self._batch.num_voxels)
         warm_up(self.repeat)
-        self.facts = {
+        self.facts: dict[str, Any] = {
             "points": len(clouds[0]),
             "voxels": self._batch.num_voxels,
             "peak_mb": peak_mb(segmenter.device),
         }
 
-    def repeat(self, _number):
+    def repeat(self, _number: int) -> dict[str, float]:
         if not self._batch.num_voxels:
             return {"inference": 0.0, "step": 0.0}
         self._model.eval()
@@ -52,8 +57,8 @@ class TrainingTimes:
         self._clock.stop()
         return self._clock.own_times_ms()
 
-    def _loss(self):
-        """The supervised objective: cross-entropy and Lovasz on voxels, cross-entropy on points."""
+    def _loss(self) -> torch.Tensor:
+        """The loss of supervised training: cross-entropy and Lovasz on voxels, cross-entropy on points."""
         with computing_in(self._segmenter.precision, self._segmenter.device.type):
             output = self._model(self._batch)
         logits_VC = output.voxel_logits_VC.float()
@@ -63,7 +68,7 @@ class TrainingTimes:
         return loss
 
 
-def _row(outcome):
+def _row(outcome: Outcome) -> Row:
     inference_ms, step_ms = outcome.median("inference"), outcome.median("step")
     return {
         **outcome.job.names,

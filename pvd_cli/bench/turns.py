@@ -1,48 +1,65 @@
-"""Measures several jobs in turns, so that a noisy machine hits all of them alike."""
+"""Measures several jobs in turns, so that disturbances of the machine affect all of them alike."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from pvd_cli.bench.job import Job
+from pvd_cli.bench.plan import Job, Plan, Progress, Row, job_files
 from pvd_cli.bench.process import CannotMeasureError, MeasuringProcess
 from pvd_core.borders.errors import UserError
 
 
 @dataclass
 class Outcome:
-    job: Job
-    facts: dict
-    samples: list = field(default_factory=list)  # dictionaries {what: milliseconds}; not every repeat measures all
+    """What was measured for a job. A sample is {what: milliseconds} of one repeat; not every repeat measures all."""
 
-    def values(self, what):
+    job: Job
+    facts: dict[str, Any]
+    samples: list[dict[str, float]] = field(default_factory=list)
+
+    def values(self, what: str) -> np.ndarray:
+        """Milliseconds of all samples that have `what`."""
         return np.array([sample[what] for sample in self.samples if what in sample])
 
-    def median(self, what):
+    def median(self, what: str) -> float:
         return float(np.median(self.values(what)))
 
-    def percentile(self, what, percent):
+    def percentile(self, what: str, percent: float) -> float:
         return float(np.percentile(self.values(what), percent))
 
 
 @dataclass
 class Measured:
-    """`skipped` are dictionaries of jobs that do not run here, with their reason. `ended_by`: the KeyboardInterrupt or
-    SystemExit that ended the measuring before all was done; Outcomes then have the samples taken until then."""
-
     outcomes: list[Outcome]
-    skipped: list[dict]
+    skipped: list[Row]  # jobs that do not run here, with their reason
     ended_by: BaseException | None = None
+    """The KeyboardInterrupt or SystemExit that ended the measuring early; outcomes have the samples taken by then."""
 
-    def table(self, rows):
-        """What a table's function returns: `rows`, with what else is known of them."""
+    def table(self, rows: list[Row]) -> dict[str, Any]:
+        """The result of a table's function: {"rows", "skipped", "ended_by"}."""
         return {"rows": rows, "skipped": self.skipped, "ended_by": self.ended_by}
 
 
-def measure(groups, progress=None):
-    """Measured, its outcomes in the order of the jobs. `groups` are lists of jobs: those of a group take turns, as many
-    at once as memory allows. UserError when no job could be measured; an interrupt before the first sample goes on."""
-    outcomes, skipped, ended_by = [], [], None
+def measure_by_scan(kind: str, plan: Plan, progress: Progress | None) -> Measured:
+    """Makes measurement `kind` for every combination of the plan. The engines for a network and a scan take turns."""
+    with job_files(plan) as files:
+        clouds = {name: files.keep_cloud(points) for name, points in plan.scans.items()}
+        groups = [
+            [files.job(kind, network, engine, [cloud], scan=scan) for engine in plan.engines()]
+            for network in plan.networks
+            for scan, cloud in clouds.items()
+        ]
+        return measure(groups, progress)
+
+
+def measure(groups: list[list[Job]], progress: Progress | None = None) -> Measured:
+    """Measured, with outcomes in the order of the jobs. The jobs of a group take turns, as many at once as memory
+    allows. UserError when no job could be measured; an interrupt before the first sample is raised again."""
+    outcomes: list[Outcome] = []
+    skipped: list[Row] = []
+    ended_by: BaseException | None = None
     try:
         _measure(groups, progress, outcomes, skipped)
     except (KeyboardInterrupt, SystemExit) as error:
@@ -53,7 +70,8 @@ def measure(groups, progress=None):
     return Measured(outcomes, skipped, ended_by)
 
 
-def _measure(groups, progress, outcomes, skipped):
+def _measure(groups: list[list[Job]], progress: Progress | None, outcomes: list[Outcome], skipped: list[Row]) -> None:
+    """Adds to `outcomes` and `skipped`, which keep what was measured when an interrupt ends this."""
     total, num_done = sum(job.runs for group in groups for job in group), 0
     for group in groups:
         waiting = list(group)
@@ -68,19 +86,19 @@ def _measure(groups, progress, outcomes, skipped):
                         progress(num_done, total)
 
 
-class _Processes(list):
-    """Ends the processes in it, whatever happens."""
+class _Processes(list[MeasuringProcess]):
+    """Ends the processes in it at the end of a `with` block, whatever happens."""
 
-    def __enter__(self):
+    def __enter__(self) -> "_Processes":
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         for process in self:
             process.end()
 
 
-def _start(processes, waiting, skipped):
-    """Starts processes for the first jobs of `waiting`, and takes those from it, while memory lasts."""
+def _start(processes: _Processes, waiting: list[Job], skipped: list[Row]) -> None:
+    """Starts processes for the first jobs of `waiting` while memory lasts, and removes these jobs from it."""
     while waiting and (not processes or processes[-1].has_room_for_another):
         job = waiting.pop(0)
         try:
@@ -89,8 +107,8 @@ def _start(processes, waiting, skipped):
             skipped.append({**job.names, "threads": job.threads, "reason": str(error), "runs": job.runs})
 
 
-def _in_turns(processes, outcomes):
-    """Adds an Outcome a process, and yields how many repeats each turn took."""
+def _in_turns(processes: _Processes, outcomes: list[Outcome]) -> Iterator[int]:
+    """Adds an Outcome for each process, and yields how many repeats each turn took."""
     turns = [(process, Outcome(process.job, process.facts)) for process in processes]
     outcomes.extend(outcome for _, outcome in turns)
     while turns:

@@ -30,7 +30,7 @@ class DeviceRunner:
         device: torch.device,
         precision: str = "fp32",
         is_captured: bool = False,
-        make_static: Callable[[FixedPipeline, int, torch.device, bool], StaticFunction] = StaticFunction,
+        make_static: Callable[[FixedPipeline, int, torch.device, bool], StaticFunction[torch.Tensor]] = StaticFunction,
     ) -> None:
         """`model` is in evaluation mode on `device`, `precision` is one of PRECISIONS. `is_captured`: programs run as
         CUDA graphs. `make_static` is StaticFunction or a replacement of it."""

@@ -10,7 +10,7 @@ from pvd_core.programs.static_function import StaticFunction
 class Program:
     """A FixedPipeline with its buffers, ready to run."""
 
-    def __init__(self, pipeline: FixedPipeline, static: StaticFunction) -> None:
+    def __init__(self, pipeline: FixedPipeline, static: StaticFunction[torch.Tensor]) -> None:
         """`static` is the StaticFunction of `pipeline`."""
         self._pipeline, self._static = pipeline, static
         is_pinned = static.input_B.is_cuda

@@ -8,15 +8,12 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pvd_cli.bench import Plan, as_markdown, as_table, benchmark, growth_rows, layer_rows, training_rows
+from pvd_cli.bench import Plan, as_markdown, benchmark, growth_rows, layer_rows, training_rows
 from pvd_cli.bench.fixed_network import FixedNetwork
 from pvd_cli.bench.floor import BareProducts
-from pvd_cli.bench.grown_clouds import cloud_of_size, turned
-from pvd_cli.bench.growth import BatchTimes
-from pvd_cli.bench.labelling_rows import labelling_rows
-from pvd_cli.bench.labelling_times import ProgramParts
-from pvd_cli.bench.macs import LayerCost, count_macs
-from pvd_cli.bench.scan_input import NETWORK, ScanInput
+from pvd_cli.bench.growth import BatchTimes, cloud_of_size, turned
+from pvd_cli.bench.labelling import ProgramParts, labelling_rows
+from pvd_cli.bench.scan_input import NETWORK, LayerCost, ScanInput
 from pvd_cli.bench.spans import MAPS, SpanClock, timed_maps, timed_modules
 from pvd_cli.bench.stages import StageTimes
 from pvd_cli.bench.turns import Outcome
@@ -94,9 +91,11 @@ def test_labels_are_compared_with_those_of_the_first_row(measured):
 
 
 def test_ratios_of_an_empty_cloud_are_dashes():
-    rows = benchmark(plan_of({"empty": np.zeros((5, 4), np.float32)}, runs=3))["rows"]
-    assert (rows[0]["points"], rows[0]["voxels"], rows[0]["macs"], rows[0]["ratio_to_floor"]) == (5, 0, 0, None)
-    assert as_table(rows).splitlines()[-1].split("|")[10].strip() == "-"
+    result = benchmark(plan_of({"empty": np.zeros((5, 4), np.float32)}, runs=3))
+    (row,) = result["rows"]
+    assert (row["points"], row["voxels"], row["macs"], row["ratio_to_floor"]) == (5, 0, 0, None)
+    (line,) = [line for line in as_markdown(with_circumstances(result)).splitlines() if line.startswith("| reference")]
+    assert line.split("|")[10].strip() == "-"
 
 
 def test_pooled_samples_go_round_all_scans():
@@ -262,9 +261,7 @@ def test_the_floor_multiplies_every_pair_once(monkeypatch):
 def test_layers_add_up_to_the_network():
     *layers, maps = layer_rows(plan_of(runs=3))["rows"]
     assert maps["layer"] == MAPS
-    network = tiny_network()
-    batch = ScanInput(Segmenter(network), scan_of(800)).batch
-    assert sum(row["macs"] for row in layers) == count_macs(network, batch)[0]
+    assert sum(row["macs"] for row in layers) == ScanInput(Segmenter(tiny_network()), scan_of(800)).macs
     linear = {row["layer"].split(".")[0] for row in layers if row["kernel"] == "linear"}
     assert linear == {"point_mlp", "voxel_compress", "refinement"}
     for row in layers:
