@@ -54,7 +54,7 @@ class Segmenter:
     """Labels every measured point of a cloud with one of 19 classes, the others with 0.
 
     A point is not measured if a coordinate is not finite or beyond 10 km, or if x, y, z are all exactly 0, which
-    drivers write for "no return". To be used by one thread at a time.
+    drivers write for "no return". With programs it is for one thread only.
     """
 
     def __init__(

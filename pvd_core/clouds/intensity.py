@@ -3,7 +3,7 @@
 import numpy as np
 
 # Networks expect 0..1. Sensors that send 0..255 exceed this by far, rounding errors do not.
-LARGEST_INTENSITY = 1.5
+_LARGEST_INTENSITY = 1.5
 
 
 def remark_on_intensity(points: np.ndarray, setting: str) -> str:
@@ -11,6 +11,6 @@ def remark_on_intensity(points: np.ndarray, setting: str) -> str:
     `setting` is the name of the option or parameter that scales the intensity."""
     intensity = points[:, 3]
     largest = float(np.max(intensity, initial=0, where=np.isfinite(intensity)))
-    if largest <= LARGEST_INTENSITY:
+    if largest <= _LARGEST_INTENSITY:
         return ""
     return f"intensity reaches {largest:g}, expected 0..1: set {setting}, 0.00392157 for 0..255"

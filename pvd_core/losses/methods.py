@@ -52,7 +52,7 @@ def paper_coefficients(backbone: str, method: str) -> dict[str, float]:
     if backbone not in ARCHITECTURES:
         names = ", ".join(ARCHITECTURES)
         raise UserError(
-            f"distillation.backbone is {backbone!r}: the networks of this version are {names}, and the paper's "
-            f"coefficients are taken for {names}; other ones go into distillation.settings"
+            f"distillation.backbone is {backbone!r}: the networks of this version are {names}; take the paper's "
+            f"coefficients for {names}, or give your own in distillation.settings"
         )
     return PAPER_COEFFICIENTS[backbone].get(method, {})

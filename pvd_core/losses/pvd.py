@@ -23,7 +23,7 @@ from pvd_core.losses.supervoxels import (
 )
 from pvd_core.taxonomy import MINORITY_CLASSES
 
-OUTPUT_NORMS = ("active", "dense")
+_OUTPUT_NORMS = ("active", "dense")
 
 # Field of SegmentationOutput whose affinities are compared.
 _POINT_TAPS = {"features": "point_features_PD", "logits": "point_logits_PC"}
@@ -78,7 +78,7 @@ class PVDConfig:
         object.__setattr__(self, "supervoxel_size", tuple(self.supervoxel_size))
         choices: dict[str, tuple[str, ...]] = {
             "direction": DIRECTIONS,
-            "output_norm": OUTPUT_NORMS,
+            "output_norm": _OUTPUT_NORMS,
             "sampler": SAMPLERS,
             "affinity_norm": AFFINITY_NORMS,
             "point_tap": tuple(_POINT_TAPS),

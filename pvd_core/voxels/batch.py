@@ -26,6 +26,8 @@ class PointsInVoxels(Protocol):
 
 @dataclass(frozen=True)
 class VoxelBatch:
+    """The points of B scans and the voxels they occupy."""
+
     point_features_PF: torch.Tensor  # float32 (P, 9)
     coords_V4: torch.Tensor  # int64 (V, 4): scan, rho, phi, z; sorted, distinct
     point_to_voxel_P: torch.Tensor  # int64 (P,)

@@ -48,9 +48,8 @@ class KA(DistillationMethod):
     The auto-encoder keeps learning beside the student; the student's terms treat its code as a constant.
     """
 
-    num_steps: torch.Tensor
-
     config: KAConfig
+    num_steps: torch.Tensor
 
     def __init__(self, config: KAConfig, student: Channels, teacher: Channels) -> None:
         super().__init__()
