@@ -1,55 +1,48 @@
 """Training runs in processes of their own, which may be killed after a step."""
 
 import json
+import os
 import signal
-import subprocess
-import sys
-import time
 
-# Signals itself: another process might see the step only when the run has ended.
-_TRAIN = """
-import os, sys
+from forked_calls import ForkedCall
+
 from training.run.config import load_config
 from training.run.loop import train
 from training.run.progress import NoProgress
-run_dir, resume, step_of_signal, signal, *overrides = sys.argv[1:]
 
-class Signalling(NoProgress):
+
+class _Signalling(NoProgress):
+    """Sends its own process a signal after a step: another process might see the step only when the run has ended."""
+
+    def __init__(self, step, number):
+        self._step, self._number = step, number
+
     def step(self, step, record, step_s):
-        if step == int(step_of_signal):
-            os.kill(os.getpid(), int(signal))
+        if step == self._step:
+            os.kill(os.getpid(), self._number)
 
-summary = train(load_config(None, overrides), run_dir, resume == "resume", Signalling())
-print(summary["stopped"])
-"""
-_DEADLINE_S = 120
+
+def _train(run_dir, overrides, project_root, resume, signal_at):
+    os.chdir(project_root)
+    summary = train(load_config(None, overrides), run_dir, resume, _Signalling(*signal_at))
+    print("stopped:", summary["stopped"])
 
 
 def start(run_dir, overrides, project_root, resume=False, signal_at=(0, 0)):
     """A run in a process of its own, which sends itself a signal after a step: `signal_at` is (step, signal)."""
-    arguments = [str(run_dir), "resume" if resume else "new", *map(str, map(int, signal_at)), *overrides]
-    command = [sys.executable, "-c", _TRAIN, *arguments]
-    return subprocess.Popen(command, cwd=project_root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return ForkedCall(_train, run_dir, overrides, project_root, resume, signal_at)
 
 
-def finish(process, stopped="done"):
-    output, errors = process.communicate(timeout=_DEADLINE_S)
-    assert (process.returncode, output.strip()) == (0, stopped), errors
-
-
-def wait_until(process, condition):
-    deadline = time.monotonic() + _DEADLINE_S
-    while not condition():
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
+def finish(run, stopped="done"):
+    code, output = run.wait()
+    assert code == 0, output
+    assert f"stopped: {stopped}\n" in output
 
 
 def kill_after_step(step, run_dir, overrides, project_root, resume=False):
     """A run that is killed once a step is logged, before it is validated or saved."""
-    process = start(run_dir, overrides, project_root, resume, (step, signal.SIGKILL))
-    _, errors = process.communicate(timeout=_DEADLINE_S)
-    assert process.returncode == -signal.SIGKILL, errors
+    code, output = start(run_dir, overrides, project_root, resume, (step, signal.SIGKILL)).wait()
+    assert code == -signal.SIGKILL, output
     assert num_lines(run_dir / "losses.jsonl") >= step
 
 

@@ -1,19 +1,15 @@
 """Worlds simulated while training: the same scans whoever asks in whatever order, bounded, and never left running."""
 
 import contextlib
-import json
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
 from concurrent.futures import Future
-from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_dataset import TINY_MODEL, write_dataset
+from bare_streets import bare_streets
 
 from pvd_core.borders.errors import UserError
 from pvd_core.taxonomy import class_ids_from_raw
@@ -31,9 +27,8 @@ _CONFIG = StreamConfig(
 
 @pytest.fixture(scope="module")
 def stream():
-    stream = SimulatedStream(_CONFIG, seed=3)
-    yield stream
-    stream.close()
+    with bare_streets(), contextlib.closing(SimulatedStream(_CONFIG, seed=3)) as stream:
+        yield stream
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +48,11 @@ def is_same(first, second):
     return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-def test_scans_are_those_of_the_simulator(stream, first_scans):
-    seed, number = stream.identity(0)
+def test_scans_are_those_of_the_simulator():
+    with contextlib.closing(SimulatedStream(_CONFIG, seed=3)) as stream:
+        (seed, number), (points, class_ids) = stream.identity(0), stream.scan(0)
     assert seed == 500
     frame = list(Drive(500, 2, "vlp16", _CONFIG.interval_s, jitter=True).frames())[number // 2]
-    points, class_ids = first_scans[0]
     assert points[:, :3] == pytest.approx(frame.points[:, :3])
     # VLP-16 reports a byte.
     assert points[:, 3] * 255 == pytest.approx(frame.points[:, 3], abs=1e-3)
@@ -77,12 +72,9 @@ def test_every_scan_of_a_window_comes_once_in_each_pass_and_then_the_next_worlds
 
 
 def test_scan_depends_on_its_position_only(first_scans):
-    other = SimulatedStream(_CONFIG, seed=3)
-    try:
+    with contextlib.closing(SimulatedStream(_CONFIG, seed=3)) as other:
         for position in (5, 1):
             assert is_same(other.scan(position), first_scans[position])
-    finally:
-        other.close()
 
 
 def test_simulation_is_at_most_a_window_ahead_and_old_windows_are_forgotten(monkeypatch):
@@ -189,78 +181,3 @@ def test_closing_ends_the_processes_in_the_middle_of_a_world():
 def test_impossible_stream_settings_are_refused(changes, message):
     with pytest.raises(UserError, match=message):
         SimulatedStream(StreamConfig(**changes), 0)
-
-
-_TRAIN = """
-import json, sys
-from training.run.config import load_config
-from training.run.loop import train
-if __name__ == "__main__":
-    run_dir, resume, *overrides = sys.argv[1:]
-    train(load_config(None, overrides), run_dir, resume == "resume")
-"""
-_NUM_STEPS = 10
-
-
-@pytest.fixture(scope="module")
-def overrides(tmp_path_factory):
-    dataset = write_dataset(tmp_path_factory.mktemp("drive"), {"08": 1})
-    stream = {key: list(value) if isinstance(value, tuple) else value for key, value in vars(_CONFIG).items()}
-    return [
-        f"dataset={dataset}",
-        "data=simulated",
-        f"stream={json.dumps(stream)}",
-        f"model={json.dumps(TINY_MODEL)}",
-        f"max_steps={_NUM_STEPS}",
-        "num_threads=1",
-        "batch_size=1",
-        "mixing.laser_mix=0.5",
-        "mixing.paste_objects=3",
-        "checkpoint_every_steps=2",
-        "validation.every_steps=0",
-    ]
-
-
-def start(run_dir, overrides, project_root, resume=False):
-    command = [sys.executable, "-c", _TRAIN, str(run_dir), "resume" if resume else "new", *overrides]
-    return subprocess.Popen(command, cwd=project_root, stderr=subprocess.PIPE, text=True)
-
-
-def losses(run_dir):
-    path = run_dir / "losses.jsonl"
-    lines = path.read_text().splitlines() if path.exists() else []
-    return [{k: v for k, v in json.loads(line).items() if not k.endswith("_ms")} for line in lines if line]
-
-
-def children_of(parent):
-    return [pid for pid, (_, its_parent) in running_processes().items() if its_parent == parent]
-
-
-def running_processes():
-    """{pid: (state, pid of its parent)} of all but those that ended and only await their parent."""
-    found = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            state, parent = path.read_text().rpartition(")")[2].split()[:2]
-            if state != "Z":
-                found[int(path.parent.name)] = state, int(parent)
-    return found
-
-
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc to see processes")
-def test_killed_run_leaves_no_process_and_resumes_to_the_same_losses(overrides, tmp_path, project_root):
-    whole = start(tmp_path / "whole", overrides, project_root)
-    assert whole.wait(_DEADLINE_S) == 0, whole.stderr.read()
-    broken = start(tmp_path / "broken", overrides, project_root)
-    # Soon after, it waits for the third world.
-    wait_until(lambda: len(losses(tmp_path / "broken")) >= 3 or broken.poll() is not None)
-    children = children_of(broken.pid)
-    broken.kill()
-    broken.wait()
-    assert len(children) >= 2
-    wait_until(lambda: not set(children) & set(running_processes()))
-    assert len(losses(tmp_path / "broken")) < _NUM_STEPS
-    resumed = start(tmp_path / "broken", overrides, project_root, resume=True)
-    assert resumed.wait(_DEADLINE_S) == 0, resumed.stderr.read()
-    assert len(losses(tmp_path / "whole")) == _NUM_STEPS
-    assert losses(tmp_path / "broken") == losses(tmp_path / "whole")

@@ -1,25 +1,27 @@
-"""Simulated folders are SemanticKITTI's to the byte, are never overwritten, and survive interrupts."""
+"""Simulated folders are SemanticKITTI's to the byte, are never overwritten, and survive interrupts. In bare streets."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from bare_streets import bare_streets
 
 pytest.importorskip("embreex", reason="simulating needs embreex: pip install 'pvd_ros[sim]'")
 
 from pvd_core.borders.errors import UserError
 from training.simulate import simulate_sequence, write_dataset
-from training.simulate.dataset import is_finished, sequence_seed
+from training.simulate.dataset import sequence_seed
 from training.simulate.folder import check_free_space
 from training.simulate.parallel import Chunk, split
 from training.simulate.sensor.sensors import sensor_named
 
 SETTINGS = {"train_sequences": ("00",), "valid_sequences": ("08",), "num_scans": 2, "seed": 5, "scan_interval_s": 0.5}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _streets():
+    with bare_streets():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +32,12 @@ def dataset(tmp_path_factory):
     assert [done for done, _, _ in seen] == [1, 2, 3, 4]
     assert all(total == 4 and path.exists() for _, total, path in seen)
     return folder
+
+
+@pytest.fixture(scope="module")
+def simulated():
+    """{sequence: its frames}."""
+    return {name: list(simulate_sequence(sequence_seed(5, name), 2, scan_interval_s=0.5)) for name in ("00", "08")}
 
 
 def all_bytes(folder):
@@ -46,17 +54,17 @@ def test_files_are_those_of_semantickitti(dataset):
     assert names == sorted(expected)
 
 
-def test_scans_and_labels_read_back_as_they_were_simulated(dataset):
-    for sequence in ("00", "08"):
+def test_scans_and_labels_read_back_as_they_were_simulated(dataset, simulated):
+    for sequence, frames in simulated.items():
         folder = dataset / "sequences" / sequence
-        for index, frame in enumerate(simulate_sequence(sequence_seed(5, sequence), 2, scan_interval_s=0.5)):
+        for index, frame in enumerate(frames):
             points = np.fromfile(folder / "velodyne" / f"{index:06d}.bin", "<f4").reshape(-1, 4)
             labels = np.fromfile(folder / "labels" / f"{index:06d}.label", "<u4")
             np.testing.assert_array_equal(points, frame.points)
             np.testing.assert_array_equal(labels, frame.labels)
 
 
-def test_lidar_poses_follow_from_camera_poses_and_calibration(dataset):
+def test_lidar_poses_follow_from_camera_poses_and_calibration(dataset, simulated):
     folder = dataset / "sequences" / "08"
     lines = dict(line.split(":", 1) for line in (folder / "calib.txt").read_text().splitlines())
     assert list(lines) == ["P0", "P1", "P2", "P3", "Tr"]
@@ -65,7 +73,7 @@ def test_lidar_poses_follow_from_camera_poses_and_calibration(dataset):
     poses = np.loadtxt(folder / "poses.txt").reshape(-1, 3, 4)
     times = np.loadtxt(folder / "times.txt")
     np.testing.assert_allclose(times, [0, 0.5])
-    for pose, frame in zip(poses, simulate_sequence(sequence_seed(5, "08"), 2, scan_interval_s=0.5), strict=True):
+    for pose, frame in zip(poses, simulated["08"], strict=True):
         camera = np.eye(4)
         camera[:3] = pose
         np.testing.assert_allclose(np.linalg.inv(to_camera) @ camera @ to_camera, frame.pose, atol=1e-6)
@@ -164,59 +172,12 @@ def test_facts_say_how_the_data_were_made(dataset):
     assert facts["sequences"] == {"00": 2, "08": 2}
 
 
-def test_any_number_of_workers_writes_the_same_bytes(dataset, tmp_path):
-    seen = []
-    write_dataset(tmp_path / "many", **SETTINGS, num_workers=2, progress=lambda done, total, path: seen.append(done))
-    assert seen == [1, 2, 3, 4]
-    assert all_bytes(tmp_path / "many") == all_bytes(dataset)
-
-
 def test_long_sequences_are_split_between_workers_and_short_ones_are_not():
     missing = {"00": list(range(200)), "01": [3, 4, 9]}
     assert split(missing, 1) == [Chunk("00", 0, 200), Chunk("01", 3, 5), Chunk("01", 9, 10)]
     halves = split({"00": list(range(200))}, 2)
     assert halves == [Chunk("00", 0, 50), Chunk("00", 50, 100), Chunk("00", 100, 150), Chunk("00", 150, 200)]
     assert split({"00": list(range(20))}, 8) == [Chunk("00", 0, 20)]
-
-
-_RUN = """
-import sys
-from training.simulate import write_dataset
-if __name__ == "__main__":
-    write_dataset(
-        sys.argv[1], ("00",), ("08",), 2, 5, scan_interval_s=0.5, num_workers=int(sys.argv[2]),
-        progress=lambda done, total, path: print(done, flush=True),
-    )
-"""
-
-
-@pytest.mark.parametrize("num_workers", [1, 2])
-def test_a_killed_run_is_continued_to_the_same_bytes(dataset, tmp_path, num_workers):
-    script = tmp_path / "run.py"
-    script.write_text(_RUN)
-    command = [sys.executable, str(script), str(tmp_path / "killed"), str(num_workers)]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stdout.readline().strip() == "1"
-        process.send_signal(signal.SIGKILL)
-    assert not is_finished(tmp_path / "killed")
-    write_dataset(tmp_path / "killed", **SETTINGS)
-    assert all_bytes(tmp_path / "killed") == all_bytes(dataset)
-
-
-def test_a_disk_that_fills_up_ends_the_run_and_leaves_no_half_file(tmp_path):
-    # A limit on the size of files stands in for a full disk: writing a scan fails after some bytes of it.
-    script = tmp_path / "run.py"
-    script.write_text("import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))\n" + _RUN)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
-    ended = subprocess.run(
-        [sys.executable, str(script), str(tmp_path / "d"), "1"], capture_output=True, text=True, env=environment
-    )
-    assert ended.returncode != 0
-    assert "cannot write" in ended.stderr
-    assert "what is written stays and can be continued" in ended.stderr
-    assert not list((tmp_path / "d").rglob("*.part"))
-    assert not list((tmp_path / "d").rglob("*.bin"))
 
 
 def test_a_run_that_cannot_fit_on_the_disk_is_refused(tmp_path):
