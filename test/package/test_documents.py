@@ -10,8 +10,8 @@ from test_architecture import ROOMS
 
 from pvd_cli.main import COMMANDS, app
 from pvd_ros.codec import REASONS
-from pvd_ros.counters import CloudCounters
-from pvd_ros.parameters import SPECS
+from pvd_ros.node.parameters import SPECS
+from pvd_ros.report.counters import CloudCounters
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -24,6 +24,7 @@ COMMENT = re.compile(r"\s#\s")
 OPTION = re.compile(r"(?<=\s)--[a-z][a-z-]*")
 # A line of the picture: indent, name, what it is, and after "on" what it may import.
 PICTURED = re.compile(r"^( *)([\w/]+?)/?(?: {2,}\S.*?)??(?: {2,}on (.+))?$")
+NAME = re.compile(r"[A-Za-z_]\w+(?:\.\w+)?")
 # Words that stand for a path.
 PATH = re.compile(r"[\w.-]+/[\w./-]*|[\w.-]+\.(?:py|md|yaml|xml|toml|png)")
 
@@ -172,3 +173,19 @@ def test_paths_named_in_the_architecture_exist():
     spans = [span for span in INLINE.findall(prose_of("docs/architecture.md")) if PATH.fullmatch(span)]
     assert len(spans) > 50, "the pattern finds too little"
     assert [span for span in spans if not (ROOT / span).exists()] == []
+
+
+def sources_of(paths):
+    """The text of these files, and of all Python files in these folders."""
+    files = [file for path in paths for file in ((ROOT / path).rglob("*.py") if path.endswith("/") else [ROOT / path])]
+    return "".join(file.read_text(encoding="utf-8") for file in files)
+
+
+def test_names_that_tell_where_things_go_are_in_the_files_beside_them():
+    unknown = []
+    for thing, sentence in table_under("docs/architecture.md", "X"):
+        spans = INLINE.findall(sentence)
+        text = sources_of(span for span in spans if PATH.fullmatch(span))
+        names = {span.rpartition(".")[2] for span in spans if NAME.fullmatch(span) and not PATH.fullmatch(span)}
+        unknown += [f"{thing}: {name}" for name in sorted(names) if not re.search(rf"\b{name}\b", text)]
+    assert unknown == []
