@@ -1,4 +1,4 @@
-"""Draws real scans of several sensors as a network labels them: docs/sensors/NAME.png from above.
+"""Draws real scans of several sensors from above, with the labels that a network gives them: docs/sensors/NAME.png.
 
     python scripts/draw_sensors.py DATA [--weights FILE.safetensors] [--out docs/sensors]
 
@@ -6,6 +6,7 @@ DATA holds the folders `vlp16_organised`, `nuscenes`, `pcd` and `rellis3d` with 
 """
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,7 +69,7 @@ _SCANS = (
 )
 
 
-def main(command_line=None):
+def main(command_line: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--weights", type=Path, default=default_weights())
@@ -84,8 +85,9 @@ def main(command_line=None):
         print(f"wrote {path}", flush=True)
 
 
-def _as_trained(points, turn):
-    """float32 (N, 4), turned, and shifted so that the ground lies as deep below the sensor as in training."""
+def _as_trained(points: np.ndarray, turn: float) -> np.ndarray:
+    """The points, float32 (N, 4), turned by `turn` radians, and shifted along z so that the ground lies as far below
+    the sensor as in training."""
     turned = rotated_about_z(points, turn)
     distance = np.hypot(points[:, 0], points[:, 1])
     ground_m = np.quantile(points[(distance > 4) & (distance < 15), 2], 0.15)

@@ -1,6 +1,6 @@
-"""Measures everything that a GPU has to show, in one run: tests, tuning, `pvd bench`, latency of the whole way from
-bytes to labels, and what half precision costs in mIoU. Writes JSON and Markdown. Needs torch, triton, pytest, typer,
-rich and safetensors; no ROS, no Open3D.
+"""Makes all measurements on a GPU in one run: tests, tuning, `pvd bench`, latency from a cloud's bytes to its labels,
+and what half precision costs in mIoU. Writes JSON and Markdown. Needs torch, triton, pytest, typer, rich and
+safetensors; no ROS, no Open3D.
 
   python scripts/measure_gpu.py scan.bin --model cylinder3d-0.5x
   python scripts/measure_gpu.py drive/sequences/08/velodyne --weights best.safetensors --dataset drive --split 08
@@ -11,7 +11,9 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,20 +36,28 @@ STEPS = ("tests", "tune", "bench", "latency", "accuracy")
 TESTS = (
     "sparse/test_triton_backend.py",
     "sparse/test_triton_tuning.py",
-    "programs/test_device_pipeline.py",
-    "programs/test_device_gpu.py",
+    "programs/test_programs_pipeline.py",
+    "programs/test_programs_gpu.py",
 )
 _WARM_UP_CLOUDS = 10
 
+Clouds = Mapping[str, np.ndarray]  # path -> float32 (N, 4)
 
-def main(arguments=None):
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code: 1 if a step failed."""
     options = _options(arguments)
     device = resolve_device(options.device)
     options.out.mkdir(parents=True, exist_ok=True)
     weights = options.weights or _weights_of(options.model, options.out)
     clouds = {str(path): read_cloud(path) for path in find_clouds(options.scans)}
-    result = {"command": sys.argv, "hardware": hardware(device), "versions": versions(), "runs": options.runs}
-    steps = {
+    result: dict[str, Any] = {
+        "command": sys.argv,
+        "hardware": hardware(device),
+        "versions": versions(),
+        "runs": options.runs,
+    }
+    steps: dict[str, Callable[[], Any]] = {
         "tests": lambda: _test(options),
         "tune": lambda: _tune(weights, device, clouds, options),
         "bench": lambda: _bench(weights, options),
@@ -60,21 +70,21 @@ def main(arguments=None):
             print(f"{name} ...", flush=True)
             try:
                 result[name] = steps[name]()
-            # One step that fails must not cost the others: a lent GPU is not there for a second try.
+            # The other steps go on after a failed one: a borrowed GPU may not be there for a second run.
             except Exception as error:
                 result[name] = {"failed": f"{type(error).__name__}: {error}"[:2000]}
             print(f"{name} took {time.perf_counter() - started:.0f} s", flush=True)
-            # After every step: what is measured stays, whatever ends this program.
+            # After every step, so that results are kept whatever ends this program.
             _write(result, options.out)
     print(_markdown(result))
-    steps = [result.get(name) for name in STEPS]
-    return int(any(isinstance(step, dict) and ("failed" in step or step.get("passed") is False) for step in steps))
+    found = [result.get(name) for name in STEPS]
+    return int(any(isinstance(step, dict) and ("failed" in step or step.get("passed") is False) for step in found))
 
 
-def _options(arguments):
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scans", nargs="+", type=Path, help=".bin, .npy, .pcd, .ply files and folders")
-    parser.add_argument("--weights", type=Path, help="those that ship with the package if left out")
+    parser.add_argument("--weights", type=Path, help="default: those that ship with the package")
     parser.add_argument("--model", help="a network by name instead, with random weights: cylinder3d-0.5x")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--dataset", type=Path, help="folder with sequences and labels: mIoU of each precision")
@@ -97,8 +107,8 @@ def _options(arguments):
     return options
 
 
-def _weights_of(model, folder):
-    """Path of weights: shipped ones, or random ones of a named network."""
+def _weights_of(model: str | None, folder: Path) -> Path:
+    """Path of the shipped weights, or of new random ones for the network named `model`."""
     if model is None:
         return default_weights()
     torch.manual_seed(0)
@@ -107,7 +117,7 @@ def _weights_of(model, folder):
     return path
 
 
-def _test(options):
+def _test(options: argparse.Namespace) -> dict[str, Any]:
     command = [sys.executable, "-m", "pytest", "-q", *(str(ROOT / "test" / "core" / name) for name in TESTS)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     (options.out / "tests.txt").write_text(done.stdout + done.stderr)
@@ -115,8 +125,9 @@ def _test(options):
     return {"passed": done.returncode == 0, "summary": lines[-1], "log": "tests.txt"}
 
 
-def _tune(weights, device, clouds, options):
-    """Sizes of every precision, kept in the user's cache, where the next steps find them, and beside the results."""
+def _tune(weights: Path, device: torch.device, clouds: Clouds, options: argparse.Namespace) -> dict[str, Any]:
+    """Tunes the block sizes for every precision. Writes them to the user's cache, where the next steps find them, and
+    to a file beside the results."""
     from pvd_core.sparse.backends.triton_table import cache_path, save_measured
     from pvd_core.sparse.backends.triton_tuning import tune
 
@@ -132,7 +143,7 @@ def _tune(weights, device, clouds, options):
     return {"layers": found, "file": "triton_blocks.json", "used": str(cache_path())}
 
 
-def _bench(weights, options):
+def _bench(weights: Path, options: argparse.Namespace) -> dict[str, Any]:
     """The rows of `pvd bench` for the same scans."""
     files = options.out / "bench.json", options.out / "bench.md"
     command = [
@@ -147,8 +158,8 @@ def _bench(weights, options):
     return {"files": [path.name for path in files]}
 
 
-def _latency(weights, device, clouds, options):
-    """Rows: bytes in to labels out, for each backend, precision and way of running; clouds take turns."""
+def _latency(weights: Path, device: torch.device, clouds: Clouds, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """A row of times from bytes to labels for each backend, precision and kind of programs; clouds take turns."""
     programs = {"triton": ("off", "eager", "graphs"), "reference": ("off",), "spconv": ("off",)}
     if device.type == "cpu":
         programs = {"reference": ("off", "eager")}
@@ -161,8 +172,10 @@ def _latency(weights, device, clouds, options):
     return rows
 
 
-def _latency_row(weights, device, clouds, runs, backend, precision, programs):
-    row = {"backend": backend, "precision": precision, "programs": programs}
+def _latency_row(
+    weights: Path, device: torch.device, clouds: Clouds, runs: int, backend: str, precision: str, programs: str
+) -> dict[str, Any]:
+    row: dict[str, Any] = {"backend": backend, "precision": precision, "programs": programs}
     messages = [(points.tobytes(), ArrayLayout(len(points))) for points in clouds.values()]
     try:
         segmenter = Segmenter.from_weights(weights, str(device), precision, backend, programs)
@@ -173,7 +186,7 @@ def _latency_row(weights, device, clouds, runs, backend, precision, programs):
         for number in range(_WARM_UP_CLOUDS):
             _label_ms(segmenter, *messages[number % len(messages)])
         times_ms = [_label_ms(segmenter, *messages[run % len(messages)]) for run in range(runs)]
-    # Out of memory is a RuntimeError too.
+    # Running out of memory is a RuntimeError too.
     except (UserError, RuntimeError) as error:
         return {**row, "cannot": str(error).splitlines()[0][:300]}
     return {
@@ -185,24 +198,25 @@ def _latency_row(weights, device, clouds, runs, backend, precision, programs):
     }
 
 
-def _label_ms(segmenter, data, layout):
+def _label_ms(segmenter: Segmenter, data: bytes, layout: ArrayLayout) -> float:
     start = time.perf_counter()
     segmenter.segment_bytes(data, layout)
     return (time.perf_counter() - start) * 1e3
 
 
-def _accuracy(weights, device, clouds, options):
-    """Rows: labels of each precision against those of fp32, and its mIoU where a data set is given."""
+def _accuracy(weights: Path, device: torch.device, clouds: Clouds, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """A row for each precision: share of its labels that are those of fp32, and its mIoU if a data set is given."""
     from training.data.dataset import ScanFolder
     from training.judge.evaluate import metrics_of, score
 
-    rows, expected = [], None
+    rows: list[dict[str, Any]] = []
+    expected: list[np.ndarray] | None = None
     for precision in ("fp32", *(name for name in options.precision if name != "fp32")):
         segmenter = Segmenter.from_weights(weights, str(device), precision)
         labels = [segmenter.segment(points).labels for points in clouds.values()]
         expected = expected or labels
         equal = sum(int((ours == theirs).sum()) for ours, theirs in zip(labels, expected, strict=True))
-        row = {"precision": precision, "labels_as_fp32": equal / max(sum(map(len, labels)), 1)}
+        row: dict[str, Any] = {"precision": precision, "labels_as_fp32": equal / max(sum(map(len, labels)), 1)}
         if options.dataset is not None:
             split = options.split if options.split in ("train", "valid") else options.split.split(",")
             folder = ScanFolder(options.dataset, split)
@@ -212,13 +226,13 @@ def _accuracy(weights, device, clouds, options):
     return rows
 
 
-def _write(result, folder):
+def _write(result: Mapping[str, Any], folder: Path) -> None:
     for name, text in (("gpu.json", json.dumps(result, indent=2) + "\n"), ("gpu.md", _markdown(result))):
         with written_atomically(folder / name) as temporary:
             temporary.write_text(text)
 
 
-def _markdown(result):
+def _markdown(result: Mapping[str, Any]) -> str:
     machine = {**result["hardware"], **result["versions"]}
     parts = ["# GPU measurements", ", ".join(f"{name} {value}" for name, value in machine.items() if value)]
     for name in STEPS:
@@ -230,8 +244,8 @@ def _markdown(result):
     return "\n\n".join(parts) + "\n"
 
 
-def _table(rows):
-    """Markdown; counters only where something did not go the usual way."""
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Markdown; of the counters only those that are not 0."""
     rows = [
         {**row, "counters": ", ".join(f"{name} {count}" for name, count in row.get("counters", {}).items() if count)}
         for row in rows
@@ -241,7 +255,7 @@ def _table(rows):
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def _cell(value):
+def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4f}" if value < 1.5 else f"{value:.2f}"
     return "-" if value is None else str(value)

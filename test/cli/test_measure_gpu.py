@@ -52,6 +52,10 @@ def test_latency_and_agreement_with_fp32_are_measured_and_written(script, inputs
     assert result["hardware"]["cpu"]
 
 
+def test_every_test_file_that_it_runs_exists(script, project_root):
+    assert [name for name in script.TESTS if not (project_root / "test" / "core" / name).is_file()] == []
+
+
 def test_miou_of_each_precision_is_measured_where_labels_are_given(script, inputs):
     sequence = inputs / "drive" / "sequences" / "08"
     for name in ("velodyne", "labels"):
