@@ -55,7 +55,8 @@ def balance_classes(
     balance = best_shift(scores_NC, truth_N)
     with torch.no_grad():
         bias_C = segmenter.model.label_layer.bias
-        bias_C += torch.from_numpy(balance.shift_C).to(bias_C)
+        assert bias_C is not None  # both kinds of layer that give class scores have one
+        bias_C.add_(torch.from_numpy(balance.shift_C).to(bias_C))
     return balance
 
 
