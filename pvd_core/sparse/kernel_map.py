@@ -20,7 +20,7 @@ class KernelMap:
     """The pairs of one convolution; `transposed` swaps inputs and outputs (for inverse convolutions and gradients).
 
     A map has four forms: tap rows, a table, lists of pairs, and runs. Each is made when it is first asked for. Making
-    the tap rows and the table does not wait for the device, because nobody needs to know the number of pairs for that.
+    the tap rows and the table does not wait for the device, as neither depends on the number of pairs.
     """
 
     def __init__(
