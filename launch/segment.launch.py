@@ -6,15 +6,16 @@ ros2 launch pvd_ros segment.launch.py bag:=/data/drive rviz:=true
 
 import os
 from pathlib import Path
+from typing import Any
 
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, SetEnvironmentVariable
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchDescription
-from pvd_ros.transport import PROFILE_VARIABLES, fastdds_environment
+from pvd_ros.middleware.transport import PROFILE_VARIABLES, fastdds_environment
 
-# The same neighbours in the source tree and in share/pvd_ros.
+# The folder beside this one, both in the source tree and in share/pvd_ros.
 CONFIG = Path(__file__).parent.parent / "config"
 
 # name: (default, meaning)
@@ -31,7 +32,8 @@ ARGUMENTS = {
 }
 
 
-def generate_launch_description():
+def generate_launch_description() -> LaunchDescription:
+    """What `ros2 launch` calls."""
     declared = [
         DeclareLaunchArgument(name, default_value=default, description=meaning)
         for name, (default, meaning) in ARGUMENTS.items()
@@ -39,7 +41,7 @@ def generate_launch_description():
     return LaunchDescription([*declared, OpaqueFunction(function=_actions)])
 
 
-def _actions(context):
+def _actions(context: Any) -> list[Any]:
     chosen = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     actions = [*_transport(), _segmenter(chosen)]
     if chosen["bag"]:
@@ -49,16 +51,16 @@ def _actions(context):
     return actions
 
 
-def _transport():
-    """Room in shared memory for large clouds, for RViz too, unless the user chose a Fast DDS profile."""
+def _transport() -> list[Any]:
+    """Gives all processes, RViz too, Fast DDS settings with room for large clouds, unless the user chose a profile."""
     if any(os.environ.get(name) for name in PROFILE_VARIABLES):
         return []
     return [SetEnvironmentVariable(name, value) for name, value in fastdds_environment().items()]
 
 
-def _segmenter(chosen):
+def _segmenter(chosen: dict[str, str]) -> Node:
     given = {"points_in": chosen["topic"]}
-    # An empty argument must not override the parameter file.
+    # An empty argument leaves the choice to the parameter file.
     given.update({name: chosen[name] for name in ("weights", "device") if chosen[name]})
     return Node(
         package="pvd_ros",
@@ -69,7 +71,7 @@ def _segmenter(chosen):
     )
 
 
-def _player(chosen):
+def _player(chosen: dict[str, str]) -> ExecuteProcess:
     command = [
         "python3",
         "-m",
@@ -80,14 +82,14 @@ def _player(chosen):
         "--rate",
         chosen["rate"],
     ]
-    # The node takes seconds to load and warm up; the drive starts when it listens.
+    # The node takes seconds to load its network; the player starts when the node has subscribed.
     command += ["--wait-for-subscribers", "1"]
     if chosen["bag_topic"]:
         command += ["--topic", chosen["bag_topic"]]
     return ExecuteProcess(cmd=command, output="screen")
 
 
-def _rviz(chosen):
+def _rviz(chosen: dict[str, str]) -> Node:
     return Node(
         package="rviz2",
         executable="rviz2",

@@ -1,1 +1,1 @@
-"""The ROS 2 side: PointCloud2 codec, the segmentation node, bags; on top of `pvd_core`."""
+"""ROS 2: the PointCloud2 codec, the segmentation node, bags. Built on `pvd_core`."""

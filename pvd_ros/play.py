@@ -1,4 +1,4 @@
-"""Play the clouds of a bag into ROS 2 at the pace they were recorded: `python -m pvd_ros.play BAG`."""
+"""Plays the clouds of a bag into ROS 2 at the pace of the recording: `python -m pvd_ros.play BAG`."""
 
 from __future__ import annotations
 
@@ -6,26 +6,30 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.files import check_output
 from pvd_core.borders.wording import counted
 from pvd_ros.bags.reader import cloud_topic, open_bag, raw_messages
-from pvd_ros.bags.types import cloud_from_bytes, stamp_of
-from pvd_ros.codec import MalformedCloudError
-from pvd_ros.ros_session import check_topic_name, qos_profile, require_rclpy, ros_context, stop_on_signals
+from pvd_ros.bags.types import cloud_from_bytes
+from pvd_ros.codec import MalformedCloudError, stamp_of
+from pvd_ros.middleware.ros_session import check_topic_name, qos_profile, require_rclpy, ros_context, stop_on_signals
 
 LATE_S = 0.05
 
 
 @dataclass
 class PlayReport:
-    """stamps: (stamp in the bag, stamp as published) in nanoseconds, a pair a cloud, in the order of publishing."""
+    """What was played: clouds published, of these the late ones, and messages that are no PointCloud2.
+
+    stamps: (stamp in the bag, stamp as published) in nanoseconds of each cloud, in the order of publishing.
+    """
 
     topic: str
     clouds: int = 0
@@ -34,6 +38,7 @@ class PlayReport:
     stamps: list[tuple[int, int]] = field(default_factory=list)
 
     def text(self) -> str:
+        """The report in one line."""
         return f"played {counted(self.clouds, 'cloud')} on {self.topic}, {self.late} late, {self.unreadable} unreadable"
 
 
@@ -49,14 +54,15 @@ def play_bag(
     wait_for_subscribers: int = 0,
     wait_timeout_s: float = 60.0,
     stop: Event | None = None,
-    progress=None,
+    progress: Callable[[PlayReport], object] | None = None,
 ) -> PlayReport:
-    """Publish the clouds of `topic` (default: the bag's only cloud topic) on `publish_as` (default: the same name).
+    """Publishes the clouds of `topic` (default: the bag's only cloud topic) on `publish_as` (default: the same name).
 
-    The gaps between clouds are those of the bag's log times divided by `rate`. With `restamp` the header stamp becomes
-    the moment of publishing, so that latencies measured against it mean something; without it clouds are unchanged.
-    wait_for_subscribers: start only when that many are there; UserError after wait_timeout_s.
-    late: clouds that left more than 50 ms behind the plan. progress(report) is called after each cloud.
+    The time between clouds is that between the log times in the bag, divided by `rate`. With `loop` the bag starts
+    again at its end. With `restamp` the header stamp becomes the time of publishing, so that latencies can be measured
+    against it; without it clouds are unchanged. wait_for_subscribers: start once there are that many; UserError if
+    there are fewer after wait_timeout_s. Setting `stop` ends the playing. Clouds published more than 50 ms behind
+    schedule count as late. progress(report) is called after each cloud. BagError and UserError for what does not fit.
     """
     if not rate > 0:
         raise UserError(f"rate is {rate}, expected more than 0")
@@ -71,13 +77,13 @@ def play_bag(
             _play_once(path, topic, rate, restamp, publisher, report, stop, progress)
             if not loop:
                 break
-        # A best-effort cloud lives in this process's shared memory until it is taken.
+        # A best-effort cloud stays in this process's shared memory until the subscriber takes it.
         stop.wait(0.3)
     return report
 
 
 @contextmanager
-def _publisher(context, topic: str, reliable: bool):
+def _publisher(context: Any, topic: str, reliable: bool) -> Iterator[Any]:
     rclpy, messages = require_rclpy()
     node = rclpy.create_node("bag_player", context=context, use_global_arguments=False)
     try:
@@ -86,7 +92,7 @@ def _publisher(context, topic: str, reliable: bool):
         node.destroy_node()
 
 
-def _wait_for_subscribers(publisher, wanted: int, timeout_s: float, stop: Event) -> None:
+def _wait_for_subscribers(publisher: Any, wanted: int, timeout_s: float, stop: Event) -> None:
     deadline = time.monotonic() + timeout_s
     while (found := publisher.get_subscription_count()) < wanted and not stop.wait(0.02):
         if time.monotonic() > deadline:
@@ -94,12 +100,22 @@ def _wait_for_subscribers(publisher, wanted: int, timeout_s: float, stop: Event)
                 f"{counted(found, 'subscriber')} on {publisher.topic_name} after {timeout_s:g} s, expected {wanted}"
             )
     if wanted:
-        # Discovery has two sides: they may learn of this publisher a moment after it learnt of them.
+        # They may discover this publisher a moment later than it discovers them.
         stop.wait(0.3)
 
 
-def _play_once(path, topic, rate, restamp, publisher, report: PlayReport, stop: Event, progress) -> None:
-    start = first_log_time_ns = None
+def _play_once(
+    path: Path | str,
+    topic: str,
+    rate: float,
+    restamp: bool,
+    publisher: Any,
+    report: PlayReport,
+    stop: Event,
+    progress: Callable[[PlayReport], object] | None,
+) -> None:
+    start: float | None = None
+    first_log_time_ns = 0
     for raw, log_time_ns in _bytes_of_clouds(path, topic):
         message = _deserialised(raw)
         if message is None:
@@ -117,14 +133,14 @@ def _play_once(path, topic, rate, restamp, publisher, report: PlayReport, stop: 
             progress(report)
 
 
-def _bytes_of_clouds(path, topic: str) -> Iterator[tuple[bytes, int]]:
+def _bytes_of_clouds(path: Path | str, topic: str) -> Iterator[tuple[bytes, int]]:
     with open_bag(path) as reader:
         for _, log_time_ns, raw in raw_messages(reader, path, topic):
             yield bytes(raw), log_time_ns
 
 
-def _deserialised(raw: bytes):
-    """rclpy's PointCloud2, or None where the bytes are none: rclpy itself does not always notice."""
+def _deserialised(raw: bytes) -> Any:
+    """rclpy's PointCloud2, or None if the bytes are none. rosbags checks them, because rclpy does not always notice."""
     _, messages = require_rclpy()
     from rclpy.serialization import deserialize_message
 
@@ -135,8 +151,8 @@ def _deserialised(raw: bytes):
     return deserialize_message(raw, messages.PointCloud2)
 
 
-def _publish(publisher, message, restamp: bool) -> int:
-    """Publish and return the stamp it left with, in nanoseconds."""
+def _publish(publisher: Any, message: Any, restamp: bool) -> int:
+    """Publishes the message and returns its stamp as published, in nanoseconds."""
     if restamp:
         message.header.stamp.sec, message.header.stamp.nanosec = divmod(time.time_ns(), 10**9)
     publisher.publish(message)
@@ -144,6 +160,7 @@ def _publish(publisher, message, restamp: bool) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
+    """The options of `python -m pvd_ros.play`."""
     play = argparse.ArgumentParser(prog="python -m pvd_ros.play", description="Play the clouds of a bag into ROS 2.")
     play.add_argument("bag", type=Path)
     play.add_argument("--topic", help="topic in the bag; default: its only cloud topic")
@@ -159,6 +176,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Plays a bag by the options of the command line. Exit code 0, or 2 for the user's mistakes."""
     chosen = parser().parse_args(arguments)
     try:
         if chosen.report:

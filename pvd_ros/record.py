@@ -1,4 +1,4 @@
-"""Record the clouds of a topic into a bag, at their times of arrival: `python -m pvd_ros.record OUT --topic T`."""
+"""Records the clouds of a topic into a bag, with their times of arrival: `python -m pvd_ros.record OUT --topic T`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Event
@@ -13,15 +14,18 @@ from threading import Event
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.files import check_output
 from pvd_core.borders.wording import counted
-from pvd_ros.bags.types import cloud_from_bytes, stamp_of
+from pvd_ros.bags.types import cloud_from_bytes
 from pvd_ros.bags.writer import BagWriter
-from pvd_ros.codec import MalformedCloudError
-from pvd_ros.ros_session import check_topic_name, qos_profile, require_rclpy, ros_context, stop_on_signals
+from pvd_ros.codec import MalformedCloudError, stamp_of
+from pvd_ros.middleware.ros_session import check_topic_name, qos_profile, require_rclpy, ros_context, stop_on_signals
 
 
 @dataclass
 class RecordReport:
-    """arrivals: (header stamp, arrival by the system clock) in nanoseconds, a pair a cloud."""
+    """What was recorded: clouds written, and messages that are no PointCloud2.
+
+    arrivals: (header stamp, time of arrival by the system clock) in nanoseconds of each cloud.
+    """
 
     topic: str
     clouds: int = 0
@@ -39,14 +43,15 @@ def record_topic(
     reliable: bool = True,
     storage: str = "mcap",
     stop: Event | None = None,
-    started=None,
-    matched=None,
+    started: Callable[[], object] | None = None,
+    matched: Callable[[], object] | None = None,
 ) -> RecordReport:
-    """Write every cloud of `topic` into the new bag `out_bag`, logged at its time of arrival, until one of these:
+    """Writes every cloud of `topic` into the new bag `out_bag`, logged at its time of arrival, until `max_clouds` have
+    come, or none has come for `idle_s` seconds after the first, or `timeout_s` seconds have passed, or `stop` is set.
 
-    max_clouds have come; none has come for idle_s after the first; timeout_s have passed; `stop` is set.
-    reliable: as the node publishes; False also hears best-effort publishers, such as sensors.
-    started() is called once when the subscription exists, matched() once when a publisher of the topic is there.
+    reliable: as the node publishes; False receives from best-effort publishers, such as sensors, too.
+    started() is called once the subscription exists, matched() once a publisher of the topic is there.
+    UserError for a wrong topic name or bag.
     """
     check_topic_name("the topic to record", topic)
     stop = stop or Event()
@@ -90,7 +95,7 @@ def _write(bag: BagWriter, report: RecordReport, raw: bytes) -> None:
 class _Limits:
     """When a recording is over."""
 
-    def __init__(self, max_clouds: int | None, idle_s: float | None, timeout_s: float | None):
+    def __init__(self, max_clouds: int | None, idle_s: float | None, timeout_s: float | None) -> None:
         self._max_clouds = max_clouds
         self._idle_ns = None if idle_s is None else int(idle_s * 1e9)
         self._deadline = None if timeout_s is None else time.monotonic() + timeout_s
@@ -104,6 +109,7 @@ class _Limits:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Records a topic by the options of the command line. Exit code 0, or 2 for the user's mistakes."""
     parser = argparse.ArgumentParser(prog="python -m pvd_ros.record", description="Record a cloud topic into a bag.")
     parser.add_argument("bag", type=Path, help="new bag; never overwritten")
     parser.add_argument("--topic", required=True)

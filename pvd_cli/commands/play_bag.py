@@ -34,7 +34,7 @@ def play_bag(
     with optional_packages("ros", "playing bags"):
         from pvd_ros.bags.reader import cloud_topic, open_bag
         from pvd_ros.play import play_bag as play
-        from pvd_ros.ros_session import stop_on_signals
+        from pvd_ros.middleware.ros_session import stop_on_signals
 
     with open_bag(bag) as reader:
         topic = cloud_topic(reader, bag, topic)

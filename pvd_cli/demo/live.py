@@ -59,7 +59,7 @@ def label_live(drive: Drive, weights: Path, rate: float, intensity_scale: float,
 @contextmanager
 def _ros_environment():
     """Variables for this process and its children: a domain of their own, this machine only, large clouds."""
-    from pvd_ros.transport import fastdds_environment
+    from pvd_ros.middleware.transport import fastdds_environment
 
     with free_domain() as domain:
         variables = {
@@ -90,7 +90,7 @@ class _NodeWatch:
         import rclpy
         from diagnostic_msgs.msg import DiagnosticArray
 
-        from pvd_ros.ros_session import ros_context
+        from pvd_ros.middleware.ros_session import ros_context
 
         self._session = ros_context()
         context = self._session.__enter__()

@@ -23,7 +23,7 @@ def label_offline(drive: Drive, weights: Path, intensity_scale: float, out: Path
     """Labels the drive's bag into the folder `out`."""
     from pvd_core.segmenter import Segmenter
     from pvd_ros.bags import LabelOptions, label_bag, read_clouds
-    from pvd_ros.bags.types import stamp_of
+    from pvd_ros.codec import stamp_of
 
     (out / "logs").mkdir()
     segmenter = Segmenter.from_weights(weights)

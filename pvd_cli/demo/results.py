@@ -14,7 +14,7 @@ from pvd_core.borders.files import written_atomically
 from pvd_core.borders.wording import counted
 from pvd_core.taxonomy import class_ids_from_raw
 from pvd_ros.bags import read_clouds
-from pvd_ros.bags.types import stamp_of
+from pvd_ros.codec import stamp_of
 from training.judge.metrics import ConfusionMatrix
 
 

@@ -1,4 +1,4 @@
-"""rosbag2 files (MCAP and sqlite3) without a ROS: read clouds, write scans, label a whole bag."""
+"""rosbag2 files (MCAP and sqlite3), without ROS installed: read clouds, write scans, label a whole bag."""
 
 from pvd_ros.bags.label import LabelOptions, LabelReport, label_bag
 from pvd_ros.bags.reader import BagCloud, BagError, read_clouds, topics_of

@@ -1,4 +1,4 @@
-"""Label every cloud of a bag: bag, weights and options in, labelled bag out, nothing else read or changed."""
+"""Labels every cloud of a bag into another bag. The result depends on the bag, the weights and the options only."""
 
 from __future__ import annotations
 
@@ -6,21 +6,33 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from rosbags.interfaces import ConnectionExtRosbag2
+from rosbags.rosbag2 import Reader
 
 from pvd_core.borders.wording import counted
-from pvd_ros.bags.copy_topics import definition_of
+from pvd_ros.bags.definitions import definition_of
 from pvd_ros.bags.reader import BagError, cloud_topic, open_bag, raw_messages
 from pvd_ros.bags.topic_names import check_bag_topic
 from pvd_ros.bags.types import cloud_from_bytes, rosbags_cloud_types
 from pvd_ros.bags.writer import BagWriter
 from pvd_ros.codec import MalformedCloudError
 from pvd_ros.labeller import CloudLabeller
-from pvd_ros.latency import LatencyWindow, latency_table
+from pvd_ros.report.latency import LatencyWindow, latency_table
+
+if TYPE_CHECKING:  # its module imports torch
+    from pvd_core.segmenter import Segmenter
 
 
 @dataclass(frozen=True)
 class LabelOptions:
-    """intensity_scale brings intensity to 0..1; labelled_topic "" means <topic>/labelled."""
+    """How a bag is labelled. UserError for a labelled_topic that is no topic name.
+
+    intensity_scale, intensity_field: as pvd_ros.codec.decode takes them. labelled_topic: where the labelled clouds go;
+    "" is <topic>/labelled. copy_other_topics: whether the topics of the old bag are in the new one too.
+    storage: a key of pvd_ros.bags.writer.STORAGES.
+    """
 
     intensity_scale: float = 1.0
     intensity_field: str = ""
@@ -28,14 +40,18 @@ class LabelOptions:
     copy_other_topics: bool = True
     storage: str = "mcap"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.labelled_topic:
             check_bag_topic("labelled_topic", self.labelled_topic)
 
 
 @dataclass
 class LabelReport:
-    """What happened. clouds = labelled + the sum of rejected. latency_ms: {stage: {"p50", "p90", "p99"}}."""
+    """The outcome: clouds = labelled + the sum of rejected, which is {reason: clouds}.
+
+    bag: the bag that was written. points: those of the labelled clouds. not_copied: topics left out, each with the
+    reason. latency_ms: {stage: {"p50", "p90", "p99"}} in milliseconds.
+    """
 
     bag: Path
     topic: str
@@ -43,12 +59,12 @@ class LabelReport:
     clouds: int = 0
     labelled: int = 0
     points: int = 0
-    rejected: Counter = field(default_factory=Counter)
+    rejected: Counter[str] = field(default_factory=Counter)
     not_copied: list[str] = field(default_factory=list)
     latency_ms: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def text(self) -> str:
-        """The report for a terminal, latency table included."""
+        """The report for people, with the table of latencies."""
         lines = [
             f"{self.labelled} of {counted(self.clouds, 'cloud')} labelled ({counted(self.points, 'point')}) "
             f"on {self.labelled_topic}"
@@ -61,15 +77,16 @@ class LabelReport:
 def label_bag(
     bag_in: Path | str,
     bag_out: Path | str,
-    segmenter,
+    segmenter: Segmenter,
     topic: str | None = None,
     options: LabelOptions | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], object] | None = None,
 ) -> LabelReport:
-    """Write `bag_out`: everything of `bag_in` unchanged, and the labelled clouds on their own topic.
+    """Writes the new bag `bag_out`: the topics of `bag_in` unchanged, and the labelled clouds on a topic of their own.
 
-    segmenter: pvd_core's Segmenter. progress(done, total) is called after each cloud.
-    A malformed cloud is counted by reason and left unlabelled. The same inputs give the same bytes.
+    topic: the one with the clouds; None for the bag's only PointCloud2 topic. progress(done, total) is called after
+    each cloud. A malformed cloud is counted by reason and not labelled. The same inputs give the same bytes.
+    BagError for bags and topics that do not fit.
     """
     options = options or LabelOptions()
     labeller = CloudLabeller(segmenter, rosbags_cloud_types(), options.intensity_scale, options.intensity_field)
@@ -93,19 +110,28 @@ def label_bag(
     return report
 
 
-def _add_copied_topics(reader, writer: BagWriter, report: LabelReport) -> set[str]:
+def _add_copied_topics(reader: Reader, writer: BagWriter, report: LabelReport) -> set[str]:
+    """Adds the topics of the old bag to the new one and returns their names; those left out are in the report."""
     copied = set()
     for connection in reader.connections:
         definition = definition_of(connection)
         if definition is None:
             report.not_copied.append(f"{connection.topic} ({connection.msgtype}: the bag does not hold its definition)")
         else:
-            writer.add_topic(connection.topic, connection.msgtype, *definition, connection.ext.offered_qos_profiles)
+            qos = cast(ConnectionExtRosbag2, connection.ext).offered_qos_profiles
+            writer.add_topic(connection.topic, connection.msgtype, *definition, qos)
             copied.add(connection.topic)
     return copied
 
 
-def _label_message(raw, log_time_ns, labeller, writer: BagWriter, report: LabelReport, window: LatencyWindow) -> None:
+def _label_message(
+    raw: bytes,
+    log_time_ns: int,
+    labeller: CloudLabeller,
+    writer: BagWriter,
+    report: LabelReport,
+    window: LatencyWindow,
+) -> None:
     report.clouds += 1
     try:
         labelled = labeller.label(cloud_from_bytes(raw))

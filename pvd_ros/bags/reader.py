@@ -1,16 +1,18 @@
-"""Reading rosbag2: the clouds of a topic, or every message as bytes; a damaged bag is one clear error."""
+"""Reads rosbag2: the clouds of a topic, or every message as bytes. A damaged bag gives one clear error."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader
 
 from pvd_core.borders.errors import UserError
-from pvd_ros.bags.types import CLOUD, cloud_from_bytes
+from pvd_ros.bags.types import cloud_from_bytes
+from pvd_ros.codec import CLOUD_TYPE
 
 
 class BagError(UserError):
@@ -18,17 +20,17 @@ class BagError(UserError):
 
 
 class BagCloud(NamedTuple):
-    """One PointCloud2 as rosbags reads it, and when the recorder logged it."""
+    """One PointCloud2 of rosbags, and the time at which the recorder logged it."""
 
     topic: str
-    message: object
+    message: Any
     log_time_ns: int
 
 
 def read_clouds(path: Path | str, topic: str | None = None) -> Iterator[BagCloud]:
-    """Every cloud of `topic` in bag order. Without a topic, the bag's only PointCloud2 topic.
+    """Every cloud of `topic` in the order of the bag. topic None: the bag's only PointCloud2 topic.
 
-    BagError for a bag or topic that is not there, MalformedCloudError where a message is no PointCloud2.
+    BagError for a bag or topic that is missing or damaged, MalformedCloudError for a message that is no PointCloud2.
     """
     with open_bag(path) as reader:
         topic = cloud_topic(reader, path, topic)
@@ -37,14 +39,14 @@ def read_clouds(path: Path | str, topic: str | None = None) -> Iterator[BagCloud
 
 
 def topics_of(path: Path | str) -> dict[str, str]:
-    """{topic: message type} of a bag."""
+    """{topic: message type} of a bag. BagError if it cannot be read."""
     with open_bag(path) as reader:
         return {connection.topic: connection.msgtype for connection in reader.connections}
 
 
 @contextmanager
 def open_bag(path: Path | str) -> Iterator[Reader]:
-    """An open rosbags reader for a bag folder, or for a bare .mcap or .db3 file."""
+    """An open reader for a bag's folder, or for its .mcap or .db3 file alone. BagError if it cannot be opened."""
     path = Path(path)
     if not path.exists():
         raise BagError(f"no bag at {path}; expected a rosbag2 folder or an .mcap or .db3 file")
@@ -60,23 +62,27 @@ def open_bag(path: Path | str) -> Iterator[Reader]:
 
 
 def cloud_topic(reader: Reader, path: Path | str, topic: str | None) -> str:
-    """`topic` if it holds clouds; without one, the only topic that does."""
+    """`topic`, or for None the only PointCloud2 topic of the bag at `path`. BagError if the topic is missing or of
+    another type, or if the choice is not clear."""
     types = {connection.topic: connection.msgtype for connection in reader.connections}
-    clouds = sorted(name for name, msgtype in types.items() if msgtype == CLOUD)
+    clouds = sorted(name for name, msgtype in types.items() if msgtype == CLOUD_TYPE)
     has = ", ".join(f"{name} ({msgtype})" for name, msgtype in sorted(types.items())) or "no topics"
     if topic is not None and topic not in types:
         raise BagError(f"no topic {topic} in {path}; it has: {has}")
-    if topic is not None and types[topic] != CLOUD:
-        raise BagError(f"{topic} in {path} is of type {types[topic]}, expected {CLOUD}; the bag has: {has}")
+    if topic is not None and types[topic] != CLOUD_TYPE:
+        raise BagError(f"{topic} in {path} is of type {types[topic]}, expected {CLOUD_TYPE}; the bag has: {has}")
     if topic is None and not clouds:
-        raise BagError(f"no topic of type {CLOUD} in {path}; it has: {has}")
+        raise BagError(f"no topic of type {CLOUD_TYPE} in {path}; it has: {has}")
     if topic is None and len(clouds) > 1:
-        raise BagError(f"{len(clouds)} topics of type {CLOUD} in {path}: {', '.join(clouds)}; choose one with --topic")
+        raise BagError(
+            f"{len(clouds)} topics of type {CLOUD_TYPE} in {path}: {', '.join(clouds)}; choose one with --topic"
+        )
     return topic or clouds[0]
 
 
-def raw_messages(reader: Reader, path: Path | str, topic: str | None = None) -> Iterator[tuple]:
-    """(connection, log time in ns, CDR bytes) of every message, or of one topic's."""
+def raw_messages(reader: Reader, path: Path | str, topic: str | None = None) -> Iterator[tuple[Connection, int, bytes]]:
+    """(connection, log time in ns, CDR bytes) of each message of `topic`, or for None of all messages. BagError if the
+    bag is damaged or holds fewer messages than its metadata say."""
     connections = [connection for connection in reader.connections if topic in (None, connection.topic)]
     expected = sum(connection.msgcount for connection in connections)
     found = 0
@@ -84,19 +90,19 @@ def raw_messages(reader: Reader, path: Path | str, topic: str | None = None) -> 
         for message in reader.messages(connections) if connections else ():
             found += 1
             yield message
-    # A cut sqlite3 file can still be a valid, shorter database; only the count in the metadata tells.
+    # A sqlite3 file that was cut short can still be a valid database; only the count in the metadata shows it.
     if found < expected:
         raise BagError(f"bag {path} is truncated: it declares {expected} messages but holds {found}")
 
 
 @contextmanager
 def bag_errors(path: Path | str) -> Iterator[None]:
-    """Whatever a storage plugin stumbles over in a damaged file becomes one BagError."""
+    """Turns any error in the block into a BagError; storage plugins raise many kinds for a damaged file."""
     try:
         yield
     except UserError:
         raise
-    except Exception as error:  # sqlite3, struct, zstd, yaml, key and value errors, all for the same cause
+    except Exception as error:  # sqlite3, struct, zstd, yaml, key and value errors
         detail = str(error) or type(error).__name__
         raise BagError(
             f"cannot read bag {path}: {detail}. It may be truncated (was the recorder killed?); "

@@ -1,4 +1,4 @@
-"""Which names a topic may have in a bag: ROS 2's rules for fully qualified names, without a ROS."""
+"""Checks names of topics in bags by ROS 2's rules for fully qualified names, without ROS installed."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import re
 from pvd_core.borders.errors import UserError
 
 _WORDS = re.compile(r"(/[A-Za-z_][A-Za-z0-9_]*)+")
-# rmw keeps eight of the 255 characters that DDS allows for prefixes of its own.
+# DDS allows 255 characters, of which ROS 2 reserves eight for its prefixes.
 _MOST_CHARACTERS = 247
 
 
 def check_bag_topic(what: str, name: str) -> None:
-    """UserError where players and ROS 2 would refuse `name`, which is given by `what`."""
+    """UserError if `name` is no valid topic name; `what` says in the message where it comes from."""
     if len(name) > _MOST_CHARACTERS:
         raise UserError(f"{what} has {len(name)} characters; ROS 2 takes at most {_MOST_CHARACTERS} for a topic")
     if not _WORDS.fullmatch(name):

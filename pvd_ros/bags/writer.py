@@ -1,4 +1,4 @@
-"""Writing rosbag2, MCAP by default, in the metadata version that Humble and everything newer reads."""
+"""Writes rosbag2, MCAP by default, in the metadata version that Humble and all later releases read."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ import logging
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Any
 
 import numpy as np
+from rosbags.interfaces import Connection, Qos
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.rosbag2.errors import WriterError
 
 from pvd_core.borders.files import held_alone
 from pvd_ros.bags.reader import BagError
 from pvd_ros.bags.topic_names import check_bag_topic
-from pvd_ros.bags.types import CLOUD, cloud_from_points, cloud_to_bytes, stamp_of, typestore
+from pvd_ros.bags.types import cloud_from_points, cloud_to_bytes, typestore
+from pvd_ros.codec import CLOUD_TYPE, stamp_of
 
 _log = logging.getLogger(__name__)
 
@@ -31,9 +35,10 @@ def write_scans(
     frame_id: str = "velodyne",
     storage: str = "mcap",
 ) -> int:
-    """Write a bag of PointCloud2 and return how many.
+    """Writes a new bag with a PointCloud2 for each frame and returns their number. Errors as in BagWriter.
 
-    frames: (points (N, 4) float32 x, y, z in metres, intensity 0..1; stamp in ns), drawn one at a time.
+    frames: (points float32 (N, 4), x, y, z in metres in the frame `frame_id`, intensity 0..1; stamp in ns); iterated
+    over while writing.
     """
     check_bag_topic("topic", topic)
     count = 0
@@ -45,13 +50,14 @@ def write_scans(
 
 
 class BagWriter:
-    """A new bag, as a context manager. Never overwrites.
+    """A new bag, as a context manager.
 
-    The bag appears when it is whole. Until then it lies in the folder .NAME.unfinished beside it, which is removed when
-    writing fails. What a killed process left there is replaced, or refused where it `keeps_leftovers`.
+    The bag appears at `path` once it is complete. Until then it is in the folder .NAME.unfinished beside it, which is
+    removed if writing fails. If a killed process left such a folder, it is replaced, or with `keeps_leftovers` it is an
+    error. BagError for an unknown storage, for a path that exists or cannot be written, and where writing fails.
     """
 
-    def __init__(self, path: Path | str, storage: str = "mcap", keeps_leftovers: bool = False):
+    def __init__(self, path: Path | str, storage: str = "mcap", keeps_leftovers: bool = False) -> None:
         self.path = Path(path)
         if storage not in STORAGES:
             raise BagError(f"unknown bag storage {storage!r}, expected one of: {', '.join(STORAGES)}")
@@ -59,15 +65,15 @@ class BagWriter:
             raise BagError(f"{self.path} exists already and is not overwritten; choose another path or remove it")
         self._storage, self._keeps_leftovers = STORAGES[storage], keeps_leftovers
         self._unfinished = self.path.with_name(f".{self.path.name}.unfinished")
-        self._connections = {}
+        self._connections: dict[str, Connection] = {}
 
     def __enter__(self) -> BagWriter:
         with contextlib.ExitStack() as held:
             held.enter_context(held_alone(self.path, "writing the bag"))
             try:
                 self._remove_leftovers()
-                # The files of a bag are called as its folder. Version 8 keeps the QoS as text, which Humble needs and
-                # newer releases still accept.
+                # rosbags names the files of a bag after its folder. Metadata of version 8 have the QoS as text, which
+                # Humble needs and later releases accept.
                 self._writer = Writer(self._unfinished / self.path.name, version=8, storage_plugin=self._storage)
                 self._writer.open()
             except (OSError, WriterError) as error:
@@ -75,7 +81,12 @@ class BagWriter:
             self._held = held.pop_all()
         return self
 
-    def __exit__(self, exception_type, exception, traceback) -> None:
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         with self._held:
             try:
                 with self._failing_clearly():
@@ -83,29 +94,31 @@ class BagWriter:
                     if exception_type is None:
                         os.rename(self._unfinished / self.path.name, self.path)
             finally:
-                # Ctrl-C keeps nothing either: a bag that looks whole and is not would be the worst outcome.
+                # After Ctrl-C too: nobody shall take an incomplete bag for a complete one.
                 shutil.rmtree(self._unfinished, ignore_errors=True)
 
-    def write_cloud(self, topic: str, message, log_time_ns: int | None = None) -> None:
-        """`message`: a PointCloud2 as rosbags builds it, logged at its own stamp unless told otherwise."""
+    def write_cloud(self, topic: str, message: Any, log_time_ns: int | None = None) -> None:
+        """Writes a PointCloud2 of rosbags. log_time_ns None: the stamp of the message."""
         self.write_cloud_bytes(
             topic, cloud_to_bytes(message), stamp_of(message) if log_time_ns is None else log_time_ns
         )
 
     def write_cloud_bytes(self, topic: str, raw: bytes | memoryview, log_time_ns: int) -> None:
-        """`raw`: a PointCloud2 serialised as CDR."""
+        """Writes a PointCloud2 given as CDR."""
         if topic not in self._connections:
-            self._connections[topic] = self._writer.add_connection(topic, CLOUD, typestore=typestore())
+            self._connections[topic] = self._writer.add_connection(topic, CLOUD_TYPE, typestore=typestore())
         self.write_bytes(topic, raw, log_time_ns)
 
-    def add_topic(self, topic: str, message_type: str, definition: str, type_hash: str, qos=()) -> None:
-        """Make room for messages of any type; `definition` and `type_hash` as rosbag2 stores them."""
+    def add_topic(
+        self, topic: str, message_type: str, definition: str, type_hash: str, qos: Sequence[Qos] = ()
+    ) -> None:
+        """Adds a topic of any message type. `definition`, `type_hash` and `qos`: as the bag stores them."""
         self._connections[topic] = self._writer.add_connection(
             topic, message_type, msgdef=definition, rihs01=type_hash, offered_qos_profiles=qos
         )
 
     def write_bytes(self, topic: str, raw: bytes | memoryview, log_time_ns: int) -> None:
-        """A message of a topic added before."""
+        """Writes a message given as CDR, of a topic that was added before."""
         with self._failing_clearly():
             self._writer.write(self._connections[topic], log_time_ns, raw)
 
@@ -121,7 +134,7 @@ class BagWriter:
         shutil.rmtree(self._unfinished)
 
     @contextlib.contextmanager
-    def _failing_clearly(self):
+    def _failing_clearly(self) -> Iterator[None]:
         try:
             yield
         except (OSError, sqlite3.Error, WriterError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,10 +12,10 @@ from pvd_ros.codec.layout import CloudLayout, read_layout
 
 @dataclass(frozen=True)
 class DecodedCloud:
-    """Every point of a message, in its order (row after row for an organised cloud).
+    """Every point of a message, in the message's order (row after row for an organised cloud).
 
-    points: (N, 4) float32; x, y, z in metres in the sensor's frame as received, NaN included, and the intensity the
-        network sees: intensity * intensity_scale, 0 where it is absent or not finite.
+    points: (N, 4) float32; x, y, z in metres in the sensor's frame as received, NaN included, and the intensity as
+        network input: intensity * intensity_scale, 0 where it is absent or not finite.
     intensity: (N,) float32, as received (0 where the cloud has none).
     """
 
@@ -24,11 +25,12 @@ class DecodedCloud:
 
     @property
     def has_intensity(self) -> bool:
+        """Whether the message has an intensity field."""
         return self.layout.intensity_field is not None
 
 
-def decode(message, intensity_scale: float = 1.0, intensity_field: str = "") -> DecodedCloud:
-    """All points of `message`; MalformedCloudError where the message contradicts itself.
+def decode(message: Any, intensity_scale: float = 1.0, intensity_field: str = "") -> DecodedCloud:
+    """All points of `message`, a PointCloud2; MalformedCloudError if the message contradicts itself.
 
     intensity_scale: brings the sensor's intensity to 0..1 (1/255 for a sensor that sends 0..255).
     intensity_field: name of the field to use; "" finds intensity, reflectivity or the like.
@@ -36,11 +38,11 @@ def decode(message, intensity_scale: float = 1.0, intensity_field: str = "") -> 
     return decode_data(message.data, read_layout(message, intensity_field), intensity_scale)
 
 
-def decode_data(data, layout: CloudLayout, intensity_scale: float = 1.0) -> DecodedCloud:
-    """All points in `data`, the bytes of a message whose layout has been read."""
+def decode_data(data: Any, layout: CloudLayout, intensity_scale: float = 1.0) -> DecodedCloud:
+    """All points in `data`, the bytes of a message with the layout `layout`."""
     points = np.zeros((layout.num_points, 4), np.float32)
     intensity = np.zeros(layout.num_points, np.float32)
-    # float64 beyond float32's range becomes infinity, which downstream treats as "no valid point".
+    # float64 beyond the range of float32 becomes infinity, which the segmenter treats as "not measured".
     with np.errstate(over="ignore", invalid="ignore"):
         for column, name in enumerate(("x", "y", "z")):
             _copy_column(layout, name, data, points[:, column])
@@ -50,11 +52,11 @@ def decode_data(data, layout: CloudLayout, intensity_scale: float = 1.0) -> Deco
     return DecodedCloud(points, intensity, layout)
 
 
-def _copy_column(layout: CloudLayout, name: str, data, destination: np.ndarray) -> None:
+def _copy_column(layout: CloudLayout, name: str, data: Any, destination: np.ndarray) -> None:
     if name not in layout.columns:
         return
     offset, dtype = layout.columns[name]
-    # NumPy refuses to build a view that leaves the buffer, so a hole in the layout checks cannot become a bad read.
+    # NumPy refuses a view that leaves the buffer, so a mistake in the checks of the layout cannot read outside it.
     view = np.ndarray(
         (layout.height, layout.width), dtype, buffer=data, offset=offset, strides=(layout.row_step, layout.point_step)
     )

@@ -5,11 +5,15 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pvd_core.taxonomy import CLASS_COLOURS
 from pvd_ros.codec.decode import DecodedCloud
+
+if TYPE_CHECKING:  # its module imports torch
+    from pvd_core.segmenter import Segmentation
 
 FLOAT32, UINT32 = 7, 6
 # (name, byte offset, PointField datatype). RViz and PCL read `rgb` as 0x00RRGGBB inside a float32, `label` as uint32.
@@ -30,25 +34,30 @@ PACKED_COLOURS = (_RED << 16) | (_GREEN << 8) | _BLUE
 
 @dataclass(frozen=True)
 class CloudTypes:
-    """The two message classes of one ROS binding, and what it wants in `data`: new_data(num_bytes), writable."""
+    """The message classes of rclpy or of rosbags.
 
-    cloud: Callable
-    field: Callable
+    cloud, field: its PointCloud2 and PointField. new_data(num_bytes): a writable buffer of the type that `data` needs.
+    """
+
+    cloud: Callable[..., Any]
+    field: Callable[..., Any]
     new_data: Callable[[int], array | np.ndarray]
 
 
 def rclpy_cloud_types() -> CloudTypes:
-    """Message classes for rclpy. `data` goes in as array('B'): 0.2 ms for 2 MB, where a NumPy array takes 137 ms."""
+    """The message classes of rclpy."""
     from sensor_msgs.msg import PointCloud2, PointField
 
+    # rclpy takes 0.2 ms for 2 MB of an array('B'), 137 ms for a NumPy array.
     return CloudTypes(PointCloud2, PointField, _zeroed_array)
 
 
-def encode(message, cloud: DecodedCloud, segmentation, types: CloudTypes):
-    """A PointCloud2 with every point of `message` in its order, its header and its height and width.
+def encode(message: Any, cloud: DecodedCloud, segmentation: Segmentation, types: CloudTypes) -> Any:
+    """A PointCloud2 of `types` with OUTPUT_FIELDS: the points of `message` in the same order, under the same header and
+    with the same height and width.
 
-    segmentation: `.labels` (N,) class ids 0..19 (0 = no valid point), `.confidence` (N,) float32 0..1.
-    Intensity goes out as it came in, not as scaled for the network.
+    cloud: `message` decoded. Of `segmentation` the labels (N,) and the confidence (N,) are used.
+    The intensity is as received, not as scaled for the network.
     """
     data = types.new_data(POINT_STEP * cloud.layout.num_points)
     _write_points(np.frombuffer(data, "<f4").reshape(-1, POINT_STEP // 4), cloud, segmentation)
@@ -66,8 +75,8 @@ def encode(message, cloud: DecodedCloud, segmentation, types: CloudTypes):
     )
 
 
-def _write_points(packed: np.ndarray, cloud: DecodedCloud, segmentation) -> None:
-    """Fill `packed`, (N, 7) float32 over the message's own bytes: a copy of 3 MB costs more than the packing."""
+def _write_points(packed: np.ndarray, cloud: DecodedCloud, segmentation: Segmentation) -> None:
+    """Fills `packed`, float32 (N, 7), a view of the bytes of the message: copying 3 MB takes longer than packing."""
     as_integers = packed.view("<u4")
     packed[:, :3] = cloud.points[:, :3]
     packed[:, 3] = cloud.intensity

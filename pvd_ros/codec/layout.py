@@ -1,22 +1,27 @@
 """Where x, y, z and intensity lie inside a sensor_msgs/PointCloud2, or why the message cannot be trusted.
 
-Every size that a message declares is checked here against the bytes it carries, so that the decoder behind it
-only ever reads inside the buffer.
+Every size that a message declares is checked here against the bytes it carries. The decoder trusts the result and
+never reads outside the buffer.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from pvd_core.borders.errors import UserError
 
+CLOUD_TYPE = "sensor_msgs/msg/PointCloud2"
+
 # sensor_msgs/PointField datatype -> NumPy kind and bytes.
 DATATYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
 FLOAT_DATATYPES = (7, 8)
-# Tried in this order when no field is named; `reflectivity` comes last: sensors that send both calibrate it apart.
+# Tried in this order if no field is named. `reflectivity` comes last, because sensors that send both calibrate it
+# differently.
 INTENSITY_NAMES = ("intensity", "intensities", "i", "remission", "reflectance", "reflectivity")
 
 REASONS = {
@@ -26,28 +31,33 @@ REASONS = {
     "xyz_datatype": "x, y or z is not float32 or float64",
     "field_count": "x, y, z or intensity holds more than one value a point",
     "point_step": "point_step is 0",
-    "field_beyond_point_step": "a field ends behind point_step",
+    "field_beyond_point_step": "a field ends beyond point_step",
     "overlapping_fields": "two of x, y, z and intensity share bytes",
     "row_step": "row_step is shorter than width * point_step",
     "data_too_short": "data holds fewer bytes than height * row_step",
     "data_too_long": "data holds more bytes than height * row_step",
-    "data_type": "data is no buffer of bytes",
-    "unreadable_message": "the bytes in the bag are no serialised PointCloud2",
+    "data_type": "data is not a buffer of bytes",
+    "unreadable_message": "the bytes in the bag are not a serialised PointCloud2",
     "missing_intensity": "the intensity field that was asked for is not in the cloud",
 }
+"""Why a cloud is rejected: {name of the counter: meaning}."""
 
 
 class MalformedCloudError(UserError):
     """A PointCloud2 that contradicts itself. `reason` is a key of REASONS, for counters."""
 
-    def __init__(self, reason: str, message: str):
+    def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
 
 
 @dataclass(frozen=True)
 class CloudLayout:
-    """A checked layout. `columns` maps x, y, z and (if present) intensity to (byte offset, NumPy dtype)."""
+    """A checked layout. The steps are in bytes: from point to point and from row to row.
+
+    columns: maps x, y, z and (if present) intensity to (byte offset in a point, NumPy dtype).
+    intensity_field: name of the field that holds the intensity, None if there is none.
+    """
 
     height: int
     width: int
@@ -58,15 +68,19 @@ class CloudLayout:
 
     @property
     def num_points(self) -> int:
+        """Points of the cloud, invalid ones included."""
         return self.height * self.width
 
 
-def read_layout(message, intensity_field: str = "") -> CloudLayout:
-    """The layout of `message`; MalformedCloudError if it contradicts itself. `intensity_field` "" means: find one."""
+def read_layout(message: Any, intensity_field: str = "") -> CloudLayout:
+    """The layout of `message`, a PointCloud2; MalformedCloudError if it contradicts itself.
+
+    intensity_field: name of the field that holds the intensity; "" takes the first of INTENSITY_NAMES in the cloud.
+    """
     num_points = message.height * message.width
     num_bytes = _num_bytes(message.data)
     if num_points == 0:
-        # Drivers publish default-constructed clouds without fields while a sensor starts: nothing to label, no error.
+        # Drivers publish empty clouds without fields while a sensor starts. That is no error.
         _check_data_size(num_bytes, 0)
         return CloudLayout(message.height, message.width, message.point_step, 0, {}, None)
     _check_every_field(message)
@@ -86,7 +100,7 @@ def read_layout(message, intensity_field: str = "") -> CloudLayout:
     )
 
 
-def _num_bytes(data) -> int:
+def _num_bytes(data: Any) -> int:
     try:
         view = memoryview(data)
     except TypeError as error:
@@ -101,8 +115,8 @@ def _num_bytes(data) -> int:
     return view.nbytes
 
 
-def _check_every_field(message) -> None:
-    """Fields that are not read are checked too: a message that lies about one field is trusted in none."""
+def _check_every_field(message: Any) -> None:
+    """Checks also the fields that are not read: a message that is wrong about one of them may be wrong about others."""
     if message.point_step == 0:
         raise MalformedCloudError("point_step", "point_step is 0, expected the bytes of one point")
     for field in message.fields:
@@ -119,7 +133,7 @@ def _check_every_field(message) -> None:
             )
 
 
-def _chosen_fields(fields, intensity_field: str) -> dict:
+def _chosen_fields(fields: Sequence[Any], intensity_field: str) -> dict[str, Any]:
     """{"x": field, "y": ..., "z": ..., "intensity": ... if there is one}."""
     chosen = {}
     names = [field.name for field in fields]
@@ -142,9 +156,9 @@ def _chosen_fields(fields, intensity_field: str) -> dict:
     return chosen
 
 
-def _check_chosen_fields(fields: dict) -> None:
+def _check_chosen_fields(fields: Mapping[str, Any]) -> None:
     for role, field in fields.items():
-        # PCL reads a count of 0 as 1, and drivers rely on it.
+        # PCL takes a count of 0 for 1, and some drivers write 0.
         if field.count > 1:
             raise MalformedCloudError(
                 "field_count",
@@ -165,7 +179,7 @@ def _check_chosen_fields(fields: dict) -> None:
             )
 
 
-def _check_rows(message, num_bytes: int) -> None:
+def _check_rows(message: Any, num_bytes: int) -> None:
     used = message.width * message.point_step
     if message.row_step < used:
         raise MalformedCloudError(
@@ -180,7 +194,7 @@ def _check_data_size(num_bytes: int, declared: int) -> None:
         raise MalformedCloudError(reason, f"data holds {num_bytes} bytes, expected height * row_step = {declared}")
 
 
-def _size_of(field) -> int:
+def _size_of(field: Any) -> int:
     return int(DATATYPES[field.datatype][1])
 
 

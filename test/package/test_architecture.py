@@ -38,6 +38,16 @@ ROOMS = {
         "ablation": "run judge distil data simulate",
         "realism": "data simulate",
     },
+    "pvd_ros": {
+        "codec": "",
+        "report": "",
+        "middleware": "",
+        "labeller": "codec",
+        "bags": "labeller codec report",
+        "node": "labeller codec report middleware",
+        "play": "bags codec middleware",
+        "record": "bags codec middleware",
+    },
     "training.simulate": {
         "sensor": "",
         "shapes": "sensor",

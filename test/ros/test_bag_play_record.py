@@ -11,7 +11,7 @@ from ros_processes import graph
 pytest.importorskip("rclpy", reason="needs rclpy: pip install 'pvd_ros[ros]' or source a ROS 2")
 
 from pvd_ros.bags import BagWriter, read_clouds
-from pvd_ros.bags.types import stamp_of
+from pvd_ros.codec import stamp_of
 
 STAMP_NS = 1_700_000_000_000_000_000
 

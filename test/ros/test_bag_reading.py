@@ -6,8 +6,7 @@ from ros_clouds import STORE
 
 from pvd_core.borders.errors import UserError
 from pvd_ros.bags import BagError, BagWriter, read_clouds, topics_of, write_scans
-from pvd_ros.bags.types import stamp_of
-from pvd_ros.codec import MalformedCloudError, decode
+from pvd_ros.codec import MalformedCloudError, decode, stamp_of
 
 
 def scans(count, num_points=50):

@@ -9,10 +9,10 @@ from ros_weights import tiny_weights
 from pvd_core.segmenter import Segmenter
 from pvd_ros.bags.types import rosbags_cloud_types
 from pvd_ros.codec import MalformedCloudError
-from pvd_ros.counters import CloudCounters
 from pvd_ros.labeller import CloudLabeller
-from pvd_ros.latency import STAGES, LatencyWindow
-from pvd_ros.worker import LabellingWorker
+from pvd_ros.node.worker import LabellingWorker
+from pvd_ros.report.counters import CloudCounters
+from pvd_ros.report.latency import STAGES, LatencyWindow
 
 UINT8, UINT16, FLOAT32, FLOAT64 = 2, 4, 7, 8
 FORMATS = {UINT8: "u1", UINT16: "u2", FLOAT32: "f4", FLOAT64: "f8"}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pvd_ros.latency import STAGES, LatencyWindow, latency_table
+from pvd_ros.report.latency import STAGES, LatencyWindow, latency_table
 
 
 def test_percentiles_are_numpys_over_the_last_values_only():

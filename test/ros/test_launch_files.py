@@ -11,9 +11,9 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import yaml
 
-from pvd_ros import transport
-from pvd_ros.parameters import SPECS
-from pvd_ros.transport import PROFILE_VARIABLES, fastdds_environment
+from pvd_ros.middleware import transport
+from pvd_ros.middleware.transport import PROFILE_VARIABLES, fastdds_environment
+from pvd_ros.node.parameters import SPECS
 
 LAUNCH = "launch/segment.launch.py"
 
@@ -113,9 +113,10 @@ def test_the_launch_file_imports_neither_torch_nor_rclpy(project_root):
     """ros2 launch reads it with the system's Python, which may have neither."""
     tree = ast.parse((project_root / LAUNCH).read_text())
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    own = {"pathlib", "pvd_ros.transport"}
+    own = {"pathlib", "typing", "pvd_ros.middleware.transport"}
     assert imported == own | {"launch", "launch.actions", "launch.substitutions", "launch_ros.actions"}
-    code = "import sys, pvd_ros.transport; print([name for name in ('torch', 'rclpy', 'numpy') if name in sys.modules])"
+    import_own = "import sys, pvd_ros.middleware.transport"
+    code = f"{import_own}; print([name for name in ('torch', 'rclpy', 'numpy') if name in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], cwd=project_root, capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
 

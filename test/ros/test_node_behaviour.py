@@ -22,9 +22,9 @@ from std_msgs.msg import Float64MultiArray, String
 from visualization_msgs.msg import MarkerArray
 
 from pvd_core.taxonomy import CLASS_COLOURS, CLASS_NAMES
-from pvd_ros.latency import STAGES
-from pvd_ros.parameters import SPECS
-from pvd_ros.ros_session import qos_profile, ros_context
+from pvd_ros.middleware.ros_session import qos_profile, ros_context
+from pvd_ros.node.parameters import SPECS
+from pvd_ros.report.latency import STAGES
 
 
 class Peer:

@@ -12,8 +12,7 @@ pytest.importorskip("rclpy", reason="needs rclpy: pip install 'pvd_ros[ros]' or 
 
 from pvd_core.segmenter import Segmenter
 from pvd_ros.bags import BagWriter, read_clouds
-from pvd_ros.bags.types import stamp_of
-from pvd_ros.codec import decode
+from pvd_ros.codec import decode, stamp_of
 
 TOPIC = "/lidar"
 GAP_NS = 300_000_000

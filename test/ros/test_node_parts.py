@@ -12,13 +12,14 @@ from ros_weights import tiny_weights
 
 from pvd_core.segmenter import Segmenter
 from pvd_ros.bags import BagWriter
-from pvd_ros.bags.types import rosbags_cloud_types, stamp_of
-from pvd_ros.counters import CloudCounters, StampGaps
-from pvd_ros.health import ERROR, OK, WARN, judge
+from pvd_ros.bags.types import rosbags_cloud_types
+from pvd_ros.codec import stamp_of
 from pvd_ros.labeller import CloudLabeller
-from pvd_ros.latency import LatencyWindow
-from pvd_ros.mailbox import LatestMailbox
-from pvd_ros.worker import LabellingWorker
+from pvd_ros.node.mailbox import LatestMailbox
+from pvd_ros.node.worker import LabellingWorker
+from pvd_ros.report.counters import CloudCounters, StampGaps
+from pvd_ros.report.health import ERROR, OK, WARN, judge
+from pvd_ros.report.latency import LatencyWindow
 
 NOW_NS = 10**18
 

@@ -1,13 +1,15 @@
 """The ROS 2 node: PointCloud2 in, labelled PointCloud2 out, with its latency and health. Needs rclpy.
 
-Publishes ~/points, ~/latency, ~/latency_window, ~/legend (latched) and /diagnostics; see status_messages and legend.
-A lifecycle node: configure loads and warms up the network, activate subscribes.
+It publishes ~/points, ~/latency, ~/latency_window, ~/legend (latched) and /diagnostics; see `status_messages` and
+`legend`. It is a lifecycle node: configure loads the network and warms it up, activate subscribes to the clouds.
 """
 
 from __future__ import annotations
 
 import json
 import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
@@ -18,52 +20,55 @@ from visualization_msgs.msg import MarkerArray
 from pvd_core import default_weights
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.files import check_output, written_atomically
-from pvd_ros.bags.types import stamp_of
-from pvd_ros.codec import rclpy_cloud_types
-from pvd_ros.counters import CloudCounters, StampGaps
-from pvd_ros.health import judge
-from pvd_ros.labeller import CloudLabeller
-from pvd_ros.latency import LatencyWindow, latency_table
-from pvd_ros.legend import legend_markers
-from pvd_ros.parameters import declare_parameters
-from pvd_ros.ros_session import check_topic_name, qos_profile
-from pvd_ros.status_messages import diagnostics_message, latency_message, latency_window_message
-from pvd_ros.subscribing import subscribe_with_events
-from pvd_ros.topic_check import no_publisher, publisher_problems
-from pvd_ros.worker import LabellingWorker
+from pvd_ros.codec import rclpy_cloud_types, stamp_of
+from pvd_ros.labeller import CloudLabeller, LabelledCloud
+from pvd_ros.middleware.ros_session import check_topic_name, qos_profile
+from pvd_ros.node.legend import legend_markers
+from pvd_ros.node.parameters import declare_parameters
+from pvd_ros.report.counters import CloudCounters, StampGaps
+from pvd_ros.report.health import judge
+from pvd_ros.report.latency import LatencyWindow, latency_table
+from pvd_ros.report.status_messages import diagnostics_message, latency_message, latency_window_message
+
+if TYPE_CHECKING:  # its module imports torch
+    from pvd_core.segmenter import Segmenter
+from pvd_ros.node.subscribing import subscribe_with_events
+from pvd_ros.node.topic_check import no_publisher, publisher_problems
+from pvd_ros.node.worker import LabellingWorker
 
 REPORT_PERIOD_S = 1.0
 
 
 class SegmenterNode(LifecycleNode):
-    """Labels the newest cloud, always; what it could not label is counted.
+    """Labels the clouds of the topic `points_in`, always the newest, and counts those that it does not label.
 
-    `start_error` holds the exception that made the last transition fail.
+    `start_error` is the exception that made the last lifecycle transition fail. UserError for wrong parameters.
     """
 
-    def __init__(self, context=None):
+    def __init__(self, context: Any = None) -> None:
         super().__init__("segmenter", context=context, automatically_declare_parameters_from_overrides=True)
         declare_parameters(self)
         self.start_error: Exception | None = None
         self.counters = CloudCounters()
         self.window = LatencyWindow(self._value("latency_window"))
         self._gaps = StampGaps()
-        self._segmenter = None
+        self._segmenter: Segmenter | None = None
         self._worker: LabellingWorker | None = None
-        self._subscription = self._timer = None
-        self._outputs: list = []
+        self._subscription: Any = None
+        self._timer: Any = None
+        self._outputs: list[Any] = []
         self._legend_frame: str | None = None
         self._counts_before: dict[str, int] = {}
         self._known_problems: set[str] = set()
 
     def start(self) -> None:
-        """Configure and activate, as a lifecycle manager would; raises what made it fail."""
+        """Configures and activates the node, as a lifecycle manager would; raises the error that prevents it."""
         for transition in (self.trigger_configure, self.trigger_activate):
             if transition() != TransitionCallbackReturn.SUCCESS:
                 raise self.start_error or RuntimeError(f"{transition.__name__} failed")
 
     def finish(self) -> None:
-        """Stop working, log what became of every cloud, and write the report that was asked for."""
+        """Stops labelling, logs counts and latencies, and writes the report that `report_path` asks for."""
         self._stop_working()
         counts = self.counters.as_numbers()
         self.get_logger().info("clouds: " + ", ".join(f"{name} {count}" for name, count in counts.items()))
@@ -76,31 +81,36 @@ class SegmenterNode(LifecycleNode):
             except UserError as error:
                 self.get_logger().error(f"parameter report_path: {error}")
 
-    def on_configure(self, state) -> TransitionCallbackReturn:
+    def on_configure(self, state: Any) -> TransitionCallbackReturn:
+        """Creates the publishers, loads the network and warms it up."""
         return self._guarded(self._configure)
 
-    def on_activate(self, state) -> TransitionCallbackReturn:
+    def on_activate(self, state: Any) -> TransitionCallbackReturn:
+        """Subscribes to the clouds and starts to label."""
         return self._guarded(self._activate)
 
-    def on_deactivate(self, state) -> TransitionCallbackReturn:
+    def on_deactivate(self, state: Any) -> TransitionCallbackReturn:
+        """Unsubscribes, once the clouds received so far are labelled."""
         return self._guarded(self._stop_working)
 
-    def on_cleanup(self, state) -> TransitionCallbackReturn:
+    def on_cleanup(self, state: Any) -> TransitionCallbackReturn:
+        """Releases the network and the publishers."""
         return self._guarded(self._clean_up)
 
-    def on_shutdown(self, state) -> TransitionCallbackReturn:
+    def on_shutdown(self, state: Any) -> TransitionCallbackReturn:
+        """Stops labelling."""
         return self._guarded(self._stop_working)
 
-    def _guarded(self, step) -> TransitionCallbackReturn:
-        """Run one transition. rclpy would swallow an exception without a word."""
+    def _guarded(self, step: Callable[[], None]) -> TransitionCallbackReturn:
+        """Runs one transition and logs an exception, which rclpy would ignore."""
         try:
             step()
         except UserError as error:
             self.start_error = error
-            if not self._value("autostart"):  # main prints it otherwise
+            if not self._value("autostart"):  # else the command prints it
                 self.get_logger().error(str(error))
             return TransitionCallbackReturn.FAILURE
-        except Exception as error:  # the state machine must learn of it, and the log the whole of it
+        except Exception as error:  # whatever it is, the state machine has to know, and the log gets the traceback
             self.start_error = error
             self.get_logger().error(traceback.format_exc())
             return TransitionCallbackReturn.ERROR
@@ -110,7 +120,7 @@ class SegmenterNode(LifecycleNode):
         check_topic_name("parameter points_in", self._value("points_in"))
         if self._value("report_path"):
             self._check_report_path()
-        # First the publishers: subscribers find them while the network loads, and miss no cloud.
+        # Publishers come first: subscribers find them while the network loads and miss no cloud.
         reliable = self._value("output_reliability") == "reliable"
         self._points = self.create_publisher(
             PointCloud2, "~/points", qos_profile(reliable, self._value("output_depth"))
@@ -127,15 +137,14 @@ class SegmenterNode(LifecycleNode):
             raise
 
     def _check_report_path(self) -> None:
-        """Now, not after hours of work."""
+        """The report is written at the end, but a path that cannot be written is an error now."""
         try:
             check_output(self._value("report_path"))
         except UserError as error:
             raise UserError(f"parameter report_path: {error}") from error
 
-    def _load_segmenter(self):
-        """A pvd_core Segmenter, warmed up."""
-        # Here and not above: torch takes seconds to import, and a mistake in a parameter should show at once.
+    def _load_segmenter(self) -> Segmenter:
+        # Torch takes seconds to import; mistakes in parameters show before that.
         import torch
 
         from pvd_core.segmenter import Segmenter
@@ -149,6 +158,7 @@ class SegmenterNode(LifecycleNode):
         return segmenter
 
     def _activate(self) -> None:
+        assert self._segmenter is not None, "rclpy activates configured nodes only"
         self._topic = self.resolve_topic_name(self._value("points_in"))
         self._labeller = CloudLabeller(self._segmenter, rclpy_cloud_types())
         self._worker = LabellingWorker(
@@ -167,7 +177,8 @@ class SegmenterNode(LifecycleNode):
         self.get_logger().info(f"labelling {self._topic} onto {self._points.topic_name}")
 
     def _on_cloud(self, message: PointCloud2) -> None:
-        """Short, so that the middleware's own queue never decides which cloud is lost."""
+        """Returns quickly: while it runs, the middleware drops clouds that this node does not count."""
+        assert self._worker is not None, "there is a subscription only while a worker runs"
         self.counters.received += 1
         self.counters.gaps += self._gaps.missing_before(stamp_of(message))
         self._labeller.intensity_scale = self._value("intensity_scale")
@@ -182,7 +193,7 @@ class SegmenterNode(LifecycleNode):
     def _is_wanted(self) -> bool:
         return self._value("always_label") or self._points.get_subscription_count() > 0
 
-    def _after_publish(self, labelled, timings_ms: dict[str, float]) -> None:
+    def _after_publish(self, labelled: LabelledCloud, timings_ms: dict[str, float]) -> None:
         header = labelled.message.header
         self._latency.publish(latency_message(header, self.get_name(), timings_ms))
         if header.frame_id != self._legend_frame:
@@ -190,7 +201,9 @@ class SegmenterNode(LifecycleNode):
             self._legend_frame = header.frame_id
 
     def _report(self) -> None:
-        """Once a second: health, counters and percentiles."""
+        """Publishes health, counters and percentiles; called once a second."""
+        assert self._segmenter is not None, "the timer runs only while the node is active"
+        assert self._worker is not None, "the timer runs only while the node is active"
         percentiles = self.window.percentiles()
         counts = self.counters.as_numbers()
         problems, missing = self._input_problems()
@@ -212,7 +225,7 @@ class SegmenterNode(LifecycleNode):
             self._latency_window.publish(latency_window_message(percentiles))
 
     def _input_problems(self) -> tuple[list[str], list[str]]:
-        """(publishers that cannot be heard, that there is none); each is logged once."""
+        """(problems with publishers of the topic, a remark if there is none); each is logged once."""
         publishers = self.get_publishers_info_by_topic(self._topic)
         problems = publisher_problems(publishers, self._topic, self._value("input_reliability") == "reliable")
         topics = self.get_topic_names_and_types()
@@ -225,7 +238,7 @@ class SegmenterNode(LifecycleNode):
         return problems, missing
 
     def _stop_working(self) -> None:
-        """Hear no more clouds and finish those in work. Harmless when nothing runs."""
+        """Unsubscribes and finishes the clouds received so far. Does nothing if the node is not active."""
         if self._subscription:
             self.destroy_subscription(self._subscription)
             self.destroy_timer(self._timer)
@@ -241,5 +254,5 @@ class SegmenterNode(LifecycleNode):
         self._segmenter = None
         self._legend_frame = None
 
-    def _value(self, name: str):
+    def _value(self, name: str) -> Any:
         return self.get_parameter(name).value

@@ -1,4 +1,4 @@
-"""How the node is doing, from its counters and latencies: a level and sentences, without any ROS."""
+"""The node's health, judged by its counters and latencies: a level and a message. Needs no ROS."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from dataclasses import dataclass
 
 from pvd_core.borders.wording import counted
 
+# As in diagnostic_msgs/DiagnosticStatus.
 OK, WARN, ERROR = 0, 1, 2
 
 
 @dataclass(frozen=True)
 class Health:
+    """`level` is OK, WARN or ERROR; `message` names all causes."""
+
     level: int
     message: str
 
@@ -24,9 +27,10 @@ def judge(
     problems: list[str],
     remarks: list[str],
 ) -> Health:
-    """Health since `before`; both dictionaries as CloudCounters.as_numbers gives them.
+    """Health in the time from `before` to `now`, both from CloudCounters.as_numbers.
 
-    problems: sentences that mean no cloud can arrive (ERROR). remarks: degraded input (WARN).
+    total_p90_ms: 90th percentile of the total latency, None if nothing was labelled; compared with `warn_ms` and
+    `error_ms`. problems: reasons why no cloud can arrive (ERROR). remarks: what is wrong with the input (WARN).
     """
     since = {name: count - before.get(name, 0) for name, count in now.items()}
     errors, warnings = list(problems), list(remarks)

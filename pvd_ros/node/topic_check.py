@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-CLOUD = "sensor_msgs/msg/PointCloud2"
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pvd_ros.codec import CLOUD_TYPE
 
 
-def no_publisher(publishers, topic: str, own_topic: str, topics_and_types) -> list[str]:
-    """A sentence if nobody publishes `topic`, with the topics that do carry clouds; nothing otherwise.
+def no_publisher(
+    publishers: Sequence[Any], topic: str, own_topic: str, topics_and_types: Iterable[tuple[str, Sequence[str]]]
+) -> list[str]:
+    """If nobody publishes `topic`, a sentence that says so and names the topics that carry clouds; else [].
 
+    publishers: as Node.get_publishers_info_by_topic returns them. own_topic: the node's output, which is not named.
     topics_and_types: as Node.get_topic_names_and_types returns them.
     """
     if publishers:
         return []
-    others = [name for name, types in topics_and_types if CLOUD in types and name not in (topic, own_topic)]
+    others = [name for name, types in topics_and_types if CLOUD_TYPE in types and name not in (topic, own_topic)]
     return [f"nobody publishes {topic}; clouds are on: {', '.join(sorted(others)) or 'no topic at all'}"]
 
 
-def publisher_problems(publishers, topic: str, wants_reliable: bool) -> list[str]:
+def publisher_problems(publishers: Iterable[Any], topic: str, wants_reliable: bool) -> list[str]:
     """A sentence for each publisher of `topic` that this node cannot hear.
 
     publishers: as Node.get_publishers_info_by_topic returns them.
@@ -26,8 +32,8 @@ def publisher_problems(publishers, topic: str, wants_reliable: bool) -> list[str
     problems = []
     for publisher in publishers:
         who = f"{publisher.node_namespace.rstrip('/')}/{publisher.node_name} publishes {topic}"
-        if publisher.topic_type != CLOUD:
-            problems.append(f"{who} as {publisher.topic_type}, expected {CLOUD}; set points_in to a cloud topic")
+        if publisher.topic_type != CLOUD_TYPE:
+            problems.append(f"{who} as {publisher.topic_type}, expected {CLOUD_TYPE}; set points_in to a cloud topic")
         elif wants_reliable and publisher.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT:
             problems.append(f"{who} best effort, but input_reliability is reliable; set it to best_effort")
     return sorted(set(problems))

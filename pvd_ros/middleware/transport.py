@@ -7,25 +7,29 @@ import shutil
 import sys
 from pathlib import Path
 
-from pvd_ros.shipped_files import config_file
+from pvd_ros.middleware.shipped_files import config_file
 
 # Fast DDS 2 (Humble, Jazzy) reads the first name, Fast DDS 3 (Kilted) the second.
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
 SHARED_MEMORY = Path("/dev/shm")
-# Five processes with the segment of fastdds.xml, or one with that of fastdds_small.xml. Without room for its segment a
-# process falls back to UDP, where 11 of 40 clouds of 2 MB arrived.
+# Room for the shared-memory segments of five processes with fastdds.xml, and of one with fastdds_small.xml. A process
+# that has no room for its segment uses UDP, by which 11 of 40 clouds of 2 MB arrived.
 ENOUGH_MB = 5 * 64
 LEAST_MB = 12
 
 
 def fastdds_environment() -> dict[str, str]:
-    """Environment variables that make a process use the shipped profile that fits this machine."""
+    """Environment variables by which a process takes the shipped Fast DDS profile that fits this machine.
+
+    Prints a warning where shared memory is too small for either. UserError if the profile is not installed.
+    """
     return dict.fromkeys(PROFILE_VARIABLES, str(_fitting_profile()))
 
 
 def use_shipped_profile() -> None:
-    """Before rclpy.init: use the shipped profile unless the user chose one. Other middlewares ignore it."""
+    """Sets these variables in this process unless the user chose a profile. Call it before rclpy.init; middlewares
+    other than Fast DDS ignore the variables."""
     if not any(os.environ.get(name) for name in PROFILE_VARIABLES):
         os.environ.update(fastdds_environment())
 

@@ -1,8 +1,9 @@
-"""Latency per stage: a bounded window of measurements, its percentiles, and a table of them."""
+"""Latency of each stage: the last measurements, their percentiles, and a table of these."""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from threading import Lock
 
 import numpy as np
@@ -20,24 +21,25 @@ STAGES = {
     "total": "start of work to published (in a bag: to encoded)",
     "stamp_to_publish": "header stamp to published, by the node's clock",
 }
-"""What each stage measures, in the order of the tables. All in milliseconds."""
+"""{stage: what is measured}, in the order of the tables. All in milliseconds."""
 
 
 class LatencyWindow:
-    """The last `size` measurements of every stage. Written by one thread, read by another."""
+    """The last `size` measurements of each stage. One thread may write while another one reads."""
 
-    def __init__(self, size: int = 500):
+    def __init__(self, size: int = 500) -> None:
         self._size = size
         self._values: dict[str, deque[float]] = {}
         self._lock = Lock()
 
-    def record(self, timings_ms: dict[str, float]) -> None:
+    def record(self, timings_ms: Mapping[str, float]) -> None:
+        """Adds the measurements of one cloud, {stage: milliseconds}."""
         with self._lock:
             for stage, milliseconds in timings_ms.items():
                 self._values.setdefault(stage, deque(maxlen=self._size)).append(milliseconds)
 
     def percentiles(self) -> dict[str, dict[str, float]]:
-        """{stage: {"p50": ms, "p90": ms, "p99": ms}}, known stages first and in their order."""
+        """{stage: {"p50": ms, "p90": ms, "p99": ms}}: the stages of STAGES in their order, then others by name."""
         with self._lock:
             values = {stage: np.array(numbers) for stage, numbers in self._values.items()}
         known = [stage for stage in STAGES if stage in values]
@@ -47,8 +49,8 @@ class LatencyWindow:
         }
 
 
-def latency_table(percentiles: dict[str, dict[str, float]]) -> str:
-    """The percentiles as aligned text, a row a stage."""
+def latency_table(percentiles: Mapping[str, Mapping[str, float]]) -> str:
+    """What LatencyWindow.percentiles returns as aligned text, one row for each stage."""
     if not percentiles:
         return "no latency measured: no cloud was labelled"
     header = f"{'stage (ms)':<18}" + "".join(f"{f'p{p}':>10}" for p in PERCENTILES)

@@ -1,4 +1,4 @@
-"""The one thread that labels: takes the newest cloud, publishes it labelled, and counts what became of it."""
+"""The thread that labels: takes the newest cloud, labels and publishes it, and counts the outcome."""
 
 from __future__ import annotations
 
@@ -6,24 +6,27 @@ import time
 import traceback
 from collections.abc import Callable
 from threading import Thread
+from typing import Any
 
 from pvd_core.clouds.intensity import remark_on_intensity
-from pvd_ros.bags.types import stamp_of
-from pvd_ros.codec import DecodedCloud, MalformedCloudError
-from pvd_ros.counters import CloudCounters
+from pvd_ros.codec import DecodedCloud, MalformedCloudError, stamp_of
 from pvd_ros.labeller import CloudLabeller, LabelledCloud
-from pvd_ros.latency import LatencyWindow
-from pvd_ros.mailbox import LatestMailbox
+from pvd_ros.node.mailbox import LatestMailbox
+from pvd_ros.report.counters import CloudCounters
+from pvd_ros.report.latency import LatencyWindow
 
-# A stamp further from this clock than that is of another clock: a bag played with its old stamps, or no stamp at all.
+# A stamp this far in the past, or in the future, is taken for that of another clock: of a bag that is played with its
+# old stamps, or no stamp at all.
 FOREIGN_STAMP_S = 600
 
 
 class LabellingWorker:
-    """Owns the mailbox and its thread. Nothing raised by a cloud leaves the thread.
+    """Labels the clouds it is offered, one at a time, in a thread of its own. An exception while labelling a cloud is
+    logged and counted, and the thread goes on.
 
-    publish(LabelledCloud) sends the result, after_publish(LabelledCloud, timings_ms) whatever belongs to it;
-    is_wanted() says whether anybody listens; now_ns() is the clock of header stamps; log(level, text) the node's log.
+    publish(LabelledCloud) sends the result; after_publish(LabelledCloud, timings_ms) sends what goes with it.
+    is_wanted() says whether a cloud is to be labelled. now_ns() is the time by the clock of header stamps.
+    log(level, text) writes to the node's log. All are called in the worker's thread.
     """
 
     def __init__(
@@ -37,21 +40,22 @@ class LabellingWorker:
         is_wanted: Callable[[], bool],
         now_ns: Callable[[], int],
         log: Callable[[str, str], None],
-    ):
+    ) -> None:
         self.remarks: list[str] = []
+        """What is wrong with the latest labelled cloud: at most one sentence."""
         self._labeller, self._counters, self._window = labeller, counters, window
         self._publish, self._after_publish = publish, after_publish
         self._is_wanted, self._now_ns, self._log = is_wanted, now_ns, log
-        self._mailbox: LatestMailbox = LatestMailbox()
+        self._mailbox: LatestMailbox[tuple[Any, float]] = LatestMailbox()
         self._thread = Thread(target=self._run, name="labelling", daemon=True)
         self._thread.start()
 
-    def offer(self, message) -> bool:
-        """Hand over a message, at once; True if it pushed out an older one that nobody had begun to label."""
+    def offer(self, message: Any) -> bool:
+        """Hands over a PointCloud2 without waiting; returns whether it replaced an older one that still waited."""
         return self._mailbox.put((message, time.perf_counter()))
 
     def stop(self) -> None:
-        """Return when the clouds handed over so far are done."""
+        """Ends the thread once the clouds offered so far are labelled."""
         self._mailbox.close()
         self._thread.join()
 
@@ -65,7 +69,7 @@ class LabellingWorker:
             except Exception:  # the node must outlive whatever one cloud does to it
                 self._reject("internal_error", "error", f"labelling a cloud failed:\n{traceback.format_exc()}")
 
-    def _work(self, message, arrival: float) -> None:
+    def _work(self, message: Any, arrival: float) -> None:
         if not self._is_wanted():
             self._counters.skipped += 1
             return
@@ -86,7 +90,7 @@ class LabellingWorker:
         self._note_intensity(labelled.cloud)
         self._after_publish(labelled, timings_ms)
 
-    def _stamp_to_publish(self, message) -> dict[str, float]:
+    def _stamp_to_publish(self, message: Any) -> dict[str, float]:
         since_stamp_ms = (self._now_ns() - stamp_of(message)) / 1e6
         if 0 <= since_stamp_ms < 1e3 * FOREIGN_STAMP_S:
             return {"stamp_to_publish": since_stamp_ms}
@@ -94,7 +98,7 @@ class LabellingWorker:
         return {}
 
     def _note_intensity(self, cloud: DecodedCloud) -> None:
-        """Degraded input is labelled, and said."""
+        """Remarks on intensities that make labels less accurate."""
         if len(cloud.points) and not cloud.has_intensity:
             remark = "clouds have no intensity: labels are less accurate"
         else:
@@ -106,6 +110,6 @@ class LabellingWorker:
     def _reject(self, reason: str, level: str, text: str) -> None:
         self._counters.rejected[reason] += 1
         count = self._counters.rejected[reason]
-        # The first, the 10th, the 100th...: one log line a cause, however long the sensor misbehaves.
+        # Only the first, 10th, 100th... of each reason is logged, so that a broken sensor does not fill the log.
         if count == 10 ** (len(str(count)) - 1):
             self._log(level, f"{text} (number {count} of this kind)")

@@ -1,6 +1,8 @@
-"""The class legend for RViz: one coloured name per class, published latched."""
+"""The class legend for RViz: the name of each class in its colour."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from pvd_core.taxonomy import CLASS_COLOURS, CLASS_NAMES
 
@@ -9,10 +11,10 @@ LINE_M = 1.2
 LEFT_M = 25.0
 
 
-def legend_markers(frame_id: str):
-    """A MarkerArray with the names of classes 1..19 in their colours, in a column beside the sensor.
+def legend_markers(frame_id: str) -> Any:
+    """A MarkerArray with the ids and names of classes 1..19 in their colours, in a column beside the sensor.
 
-    The text of each marker is the class name and its id; namespace `legend`, marker id = class id.
+    frame_id: the sensor's frame. Each class is a text marker in the namespace `legend`; its id is that of the class.
     """
     from visualization_msgs.msg import Marker, MarkerArray
 

@@ -1,13 +1,14 @@
-"""Start the segmentation node: `segmenter_node` or `python -m pvd_ros.node --ros-args -p points_in:=/lidar`."""
+"""The command that starts the node: `segmenter_node --ros-args -p points_in:=/lidar`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from typing import Any
 
 from pvd_core.borders.errors import UserError
-from pvd_ros.parameters import SPECS
-from pvd_ros.ros_session import require_rclpy, ros_context, stop_on_signals
+from pvd_ros.middleware.ros_session import require_rclpy, ros_context, stop_on_signals
+from pvd_ros.node.parameters import SPECS
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -23,17 +24,17 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _plain_arguments(rclpy, arguments: list[str]) -> list[str]:
-    """What is not for ROS; UserError where ROS cannot read what is."""
+def _plain_arguments(rclpy: Any, arguments: list[str]) -> list[str]:
+    """The arguments that are not for ROS. UserError if ROS cannot read its own."""
     try:
         return rclpy.utilities.remove_ros_args(["segmenter_node", *arguments])[1:]
     except RuntimeError as error:
         raise UserError(f"ROS arguments: {error}") from error
 
 
-def _run(rclpy, arguments: list[str]) -> None:
+def _run(rclpy: Any, arguments: list[str]) -> None:
     with stop_on_signals() as stop, ros_context(["segmenter_node", *arguments]) as context:
-        from pvd_ros.segmenter_node import SegmenterNode
+        from pvd_ros.node.segmenter_node import SegmenterNode
 
         node = SegmenterNode(context)
         try:
@@ -41,7 +42,7 @@ def _run(rclpy, arguments: list[str]) -> None:
                 node.start()
             executor = rclpy.executors.SingleThreadedExecutor(context=context)
             executor.add_node(node)
-            # Short waits, because a signal only reaches Python between two of them.
+            # Short waits, because Python handles signals only between them.
             while not stop.is_set():
                 executor.spin_once(timeout_sec=0.1)
             node.finish()
@@ -59,7 +60,3 @@ def _parser() -> argparse.ArgumentParser:
         description="Label the points of a PointCloud2 topic with 19 classes.",
         epilog="parameters (name, default, meaning):\n" + "\n".join(rows),
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

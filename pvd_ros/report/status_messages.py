@@ -1,6 +1,6 @@
 """Latency and health as standard messages.
 
-~/latency         diagnostic_msgs/DiagnosticArray, one a labelled cloud: the cloud's header, a value per stage in ms.
+~/latency         diagnostic_msgs/DiagnosticArray for each labelled cloud, under its header: ms of each stage.
 ~/latency_window  std_msgs/Float64MultiArray, once a second: rows are stages, columns p50, p90, p99 in ms; the labels of
                   the dimensions name them ("stage: queue, decode, ..." and "percentile: p50, p90, p99").
 /diagnostics      diagnostic_msgs/DiagnosticArray, once a second: health, counters, percentiles.
@@ -8,12 +8,15 @@
 
 from __future__ import annotations
 
-from pvd_ros.health import Health
-from pvd_ros.latency import PERCENTILES
+from collections.abc import Mapping
+from typing import Any
+
+from pvd_ros.report.health import Health
+from pvd_ros.report.latency import PERCENTILES
 
 
-def latency_message(header, node_name: str, timings_ms: dict[str, float]):
-    """The stages of one cloud, under that cloud's own stamp and frame."""
+def latency_message(header: Any, node_name: str, timings_ms: Mapping[str, float]) -> Any:
+    """A DiagnosticArray with the milliseconds of each stage of one cloud, whose header is `header`."""
     from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 
     status = DiagnosticStatus(
@@ -22,8 +25,8 @@ def latency_message(header, node_name: str, timings_ms: dict[str, float]):
     return DiagnosticArray(header=header, status=[status])
 
 
-def latency_window_message(percentiles: dict[str, dict[str, float]]):
-    """The table of percentiles, for plotting."""
+def latency_window_message(percentiles: Mapping[str, Mapping[str, float]]) -> Any:
+    """A Float64MultiArray with what LatencyWindow.percentiles returns, for plotting."""
     from std_msgs.msg import Float64MultiArray, MultiArrayDimension
 
     columns = [f"p{p}" for p in PERCENTILES]
@@ -36,14 +39,17 @@ def latency_window_message(percentiles: dict[str, dict[str, float]]):
 
 
 def diagnostics_message(
-    stamp,
+    stamp: Any,
     node_name: str,
     hardware: str,
     health: Health,
-    counts: dict[str, int],
-    percentiles: dict[str, dict[str, float]],
-):
-    """Health, counters and percentiles as one status named "<node>: labelling"."""
+    counts: Mapping[str, int],
+    percentiles: Mapping[str, Mapping[str, float]],
+) -> Any:
+    """A DiagnosticArray with health, counters and percentiles as one status named "<node>: labelling".
+
+    stamp: builtin_interfaces/Time. hardware: the device, such as "cpu". percentiles: of LatencyWindow, in ms.
+    """
     from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 
     flat = {f"{stage}_{name}_ms": value for stage, row in percentiles.items() for name, value in row.items()}
@@ -59,7 +65,7 @@ def diagnostics_message(
     return message
 
 
-def _key_values(values: dict, form: str) -> list:
+def _key_values(values: Mapping[str, float], form: str) -> list[Any]:
     from diagnostic_msgs.msg import KeyValue
 
     return [KeyValue(key=name, value=form.format(value)) for name, value in values.items()]

@@ -1,20 +1,21 @@
 """The node's parameters: one table of names, defaults, ranges and descriptions, and their checks.
 
-Read-only parameters choose the model and the wiring and hold for the life of the node; the others may be changed while
-it runs.
+Read-only parameters, such as weights and topics, keep the value that they have at start; the others may be changed
+while the node runs.
 """
 
 from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
+from typing import Any
 
 from pvd_core.borders.errors import UserError
 
 
 @dataclass(frozen=True)
 class Spec:
-    """One parameter. `limits` are inclusive; `choices` restrict a string."""
+    """One parameter. `limits`: smallest and largest number allowed. `choices`: the strings allowed; empty for any."""
 
     name: str
     default: str | int | float | bool
@@ -68,14 +69,15 @@ SPECS = (
     Spec("report_path", "", "JSON file written at shutdown with counters and percentiles; empty: none"),
 )
 
-# Declared by rclpy itself; users may set them beside ours.
+# rclpy declares these itself, and users may set them.
 _OF_RCLPY = {"use_sim_time", "start_type_description_service"}
 
 
-def declare_parameters(node) -> None:
-    """Declare SPECS on a node made with automatically_declare_parameters_from_overrides=True.
+def declare_parameters(node: Any) -> None:
+    """Declares SPECS on a node made with automatically_declare_parameters_from_overrides=True, and checks the values
+    that the user gave. UserError for an unknown name, a wrong type, and a value that is not allowed.
 
-    That option is the one public way to see which names the user gave, and so to refuse a misspelt one.
+    That option is the only public way to see which names the user gave, which is needed to refuse unknown ones.
     """
     given = set(node.get_parameters_by_prefix(""))
     known = {spec.name for spec in SPECS}
@@ -94,7 +96,7 @@ def _unknown_parameter(name: str, known: list[str]) -> str:
     return f"unknown parameter {name}{hint} Known parameters: {', '.join(known)}"
 
 
-def _declare(node, spec: Spec) -> None:
+def _declare(node: Any, spec: Spec) -> None:
     from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 
     try:
@@ -105,13 +107,14 @@ def _declare(node, spec: Spec) -> None:
         example = f" (write {float(spec.default)}, not {spec.default:g})" if expected == "float" else ""
         raise UserError(f"parameter {spec.name} must be a {expected}{example}: {found}") from error
     except InvalidParameterValueException as error:
+        assert spec.limits is not None, "only a range makes a number invalid"
         low, high = spec.limits
         raise UserError(f"parameter {spec.name} must lie in {low:g}..{high:g}: {error.args[0]}") from error
     if spec.choices and value not in spec.choices:
         raise UserError(f"parameter {spec.name} is {value!r}, expected one of: {', '.join(spec.choices)}")
 
 
-def _descriptor(spec: Spec):
+def _descriptor(spec: Spec) -> Any:
     from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 
     descriptor = ParameterDescriptor(description=spec.description, read_only=spec.read_only)

@@ -1,4 +1,4 @@
-"""rclpy for one process: imported late with a clear error, initialised, and left in order on Ctrl-C or SIGTERM."""
+"""rclpy in one process: imported late with a clear error, started, and shut down in order on Ctrl-C or SIGTERM."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event
+from types import FrameType, ModuleType
+from typing import Any
 
 from pvd_core.borders.errors import UserError
-from pvd_ros.transport import use_shipped_profile
+from pvd_ros.middleware.transport import use_shipped_profile
 
 
-def require_rclpy():
-    """The rclpy module; UserError naming the ways to get one where there is none."""
+def require_rclpy() -> tuple[Any, ModuleType]:
+    """The modules rclpy and sensor_msgs.msg; where they are missing, a UserError that says how to get them."""
     try:
         import rclpy
         import sensor_msgs.msg
@@ -25,8 +27,12 @@ def require_rclpy():
 
 
 @contextmanager
-def ros_context(arguments: list[str] | None = None) -> Iterator:
-    """A context of its own, apart from any that the caller may have; `arguments` as after --ros-args."""
+def ros_context(arguments: list[str] | None = None) -> Iterator[Any]:
+    """A new rclpy context, independent of others in the process, and shut down at the end of the block.
+
+    arguments: for ROS, such as ["--ros-args", "-r", "old:=new"]. Fast DDS gets the shipped profile unless the user
+    chose one. UserError where rclpy is missing.
+    """
     use_shipped_profile()
     rclpy, _ = require_rclpy()
     context = rclpy.context.Context()
@@ -38,8 +44,11 @@ def ros_context(arguments: list[str] | None = None) -> Iterator:
         context.try_shutdown()
 
 
-def qos_profile(reliable: bool, depth: int, latched: bool = False):
-    """Keep the last `depth` messages. `latched`: also for subscribers that come later."""
+def qos_profile(reliable: bool, depth: int, latched: bool = False) -> Any:
+    """A QoSProfile that keeps the last `depth` messages; reliable or best effort.
+
+    latched: subscribers that come later get these messages too (transient local).
+    """
     from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
     return QoSProfile(
@@ -51,7 +60,7 @@ def qos_profile(reliable: bool, depth: int, latched: bool = False):
 
 
 def check_topic_name(what: str, name: str) -> None:
-    """UserError where `name` can be no topic."""
+    """UserError if `name` is no valid topic name; `what` says in the message where it comes from."""
     require_rclpy()
     from rclpy.exceptions import InvalidTopicNameException
     from rclpy.validate_topic_name import validate_topic_name
@@ -64,11 +73,11 @@ def check_topic_name(what: str, name: str) -> None:
 
 @contextmanager
 def stop_on_signals() -> Iterator[Event]:
-    """An event that SIGINT or SIGTERM sets; a second signal kills as usual. For the main thread."""
+    """An event that SIGINT or SIGTERM sets; a second signal ends the process as usual. For the main thread only."""
     stop = Event()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def on_signal(number, frame):
+    def on_signal(number: int, frame: FrameType | None) -> None:
         stop.set()
         signal.signal(number, signal.SIG_DFL)
 

@@ -1,4 +1,4 @@
-"""The definition and hash under which a topic of an old bag is written into a new one."""
+"""The message definition and type hash with which a topic of one bag is copied into another."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 
 def definition_of(connection: Connection) -> tuple[str, str] | None:
-    """(definition, type hash), or None where neither the bag nor rosbags knows the type.
+    """(message definition, type hash) of a topic, or None if neither the bag nor rosbags knows the message type.
 
-    Bags from before Iron hold definitions without hashes, or (sqlite3) neither.
+    Bags written before ROS 2 Iron have no hashes, and sqlite3 bags of that time no definitions either.
     """
     definition = connection.msgdef
     if definition.data and connection.digest:

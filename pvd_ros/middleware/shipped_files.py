@@ -1,4 +1,4 @@
-"""Where the package's config files lie: in the source tree, in a pip environment, or in a colcon workspace."""
+"""Finds the package's config files: in the source tree, in a pip environment, or in a colcon workspace."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pvd_core.borders.errors import UserError
 
 
 def config_file(name: str) -> Path:
-    """Path of config/`name`; UserError if this installation has none."""
-    folders = [Path(__file__).resolve().parents[1] / "config", Path(sys.prefix) / "share" / "pvd_ros" / "config"]
-    # A colcon install space is on this path and is no Python prefix.
+    """Path of the file `name` in the folder config; UserError if this installation does not have it."""
+    folders = [Path(__file__).resolve().parents[2] / "config", Path(sys.prefix) / "share" / "pvd_ros" / "config"]
+    # A colcon install space is no Python prefix; ROS 2 lists it in this variable.
     prefixes = [Path(prefix) for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if prefix]
     folders += [prefix / "share" / "pvd_ros" / "config" for prefix in prefixes]
     for folder in folders:

@@ -1,0 +1,1 @@
+"""What the node and the bag tools report: counts of clouds, latency percentiles, health, and these as messages."""
