@@ -19,6 +19,8 @@ from training.run.progress import NoProgress
 
 pytest.importorskip("embreex", reason="simulating needs embreex: pip install 'pvd_ros[sim]'")
 
+pytestmark = pytest.mark.usefixtures("without_curves")
+
 _NUM_STEPS, _LAST_STEP = 8, 5
 _DEADLINE_S = 120
 

@@ -1,8 +1,11 @@
 import json
 
 import pytest
+from tiny_dataset import TINY_MODEL, write_dataset
 
+from training.run.config import load_config
 from training.run.curves import draw_curves
+from training.run.loop import train
 from training.run.run_folder import RunFolder
 
 
@@ -24,3 +27,9 @@ def test_terms_of_a_distillation_have_axes_of_their_own(tmp_path):
         run.losses.write_text(json.dumps({"step": 1, "lovasz": 1.0, **terms}) + "\n")
         widths.append(pyplot.imread(draw_curves(run)).shape[1])
     assert widths[1] == 1.5 * widths[0]
+
+
+def test_training_ends_with_its_curves(tmp_path):
+    dataset = write_dataset(tmp_path / "data", {"00": 1, "08": 1})
+    train(load_config(None, [f"dataset={dataset}", f"model={json.dumps(TINY_MODEL)}", "max_steps=1"]), tmp_path / "run")
+    assert RunFolder(tmp_path / "run").curves.read_bytes().startswith(b"\x89PNG")

@@ -18,6 +18,8 @@ from training.run.loop import train
 from training.run.run_folder import read_run_config
 from training.run.state import DivergedError
 
+pytestmark = pytest.mark.usefixtures("without_curves")
+
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):

@@ -24,7 +24,7 @@ def shares():
 
 def class_shares(world):
     counts = np.zeros(NUM_CLASSES)
-    for frame in Drive(21, 2, "vlp16", 5.0, world=world).frames():
+    for frame in Drive(21, 2, "vlp16", 1.0, world=world).frames():
         counts += np.bincount(class_ids_from_raw(frame.labels), minlength=NUM_CLASSES)
     return dict(zip(CLASS_NAMES, counts / counts.sum(), strict=True))
 

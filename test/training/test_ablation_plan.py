@@ -1,0 +1,113 @@
+"""Grids of trainings: which runs a grid file asks for, with which settings, and mistakes in it."""
+
+import pytest
+from tiny_grid import command, grid_file
+
+from pvd_cli.main import run
+from pvd_core import default_weights
+from pvd_core.borders.errors import UserError
+from training.ablation.grid import read_grid
+from training.ablation.plan import make_plan
+
+
+def test_rows_of_a_seed_start_from_its_student_and_see_scans_in_another_order_for_as_many_steps(tmp_path):
+    plan = make_plan(read_grid(grid_file(tmp_path)), "data", tmp_path)
+    assert [each.name for each in plan.runs] == [
+        f"seed{seed}/{row}" for seed in (0, 1) for row in ("teacher", "pretrained", "student", "pvd")
+    ]
+    teacher, pretrained, student, pvd = plan.runs[4:]
+    first = str(pretrained.folder / "last.safetensors")
+    assert student.config.initial_weights == pvd.config.initial_weights == first
+    assert pvd.config.distillation.teacher == str(teacher.folder / "last.safetensors")
+    assert pvd.config.distillation.method_config().supervoxel_size == (6, 6, 4)
+    assert student.config.distillation is None
+    assert (pretrained.config.seed, student.config.seed, pvd.config.seed) == (1, 1001, 1001)
+    assert student.config.max_steps == pvd.config.max_steps == 4
+    assert (teacher.config.model["width"], student.config.model["width"]) == (6, 4)
+    assert set(pvd.needs) == {teacher.folder, pretrained.folder}
+
+
+def test_chosen_rows_bring_what_they_need_and_nothing_else(tmp_path):
+    plan = make_plan(read_grid(grid_file(tmp_path), ["seeds=[3]"]), "data", tmp_path, ["student"])
+    assert [each.name for each in plan.runs] == ["seed3/pretrained", "seed3/student"]
+
+
+def test_row_may_start_from_another_row_from_the_teacher_or_at_random(tmp_path):
+    rows = [
+        {"name": "pvd", "distillation": {}},
+        {"name": "longer", "starts_from": "pvd", "settings": {"epochs": 10, "optimizer": {"learning_rate": 2e-4}}},
+        {"name": "slice", "starts_from": "teacher", "distillation": {}},
+        {"name": "plain_slice", "starts_from": "teacher"},
+        {"name": "fresh", "starts_from": "random"},
+    ]
+    grid = read_grid(grid_file(tmp_path, rows=rows, reference=None), ["seeds=[0]"])
+    runs = {each.row: each for each in make_plan(grid, "data", tmp_path).runs}
+    longer = runs["longer"].config
+    assert longer.initial_weights == str(runs["pvd"].folder / "last.safetensors")
+    assert (longer.seed, longer.epochs, longer.optimizer.learning_rate) == (2000, 10, 2e-4)
+    for row in ("slice", "plain_slice"):
+        assert runs[row].config.initial_slice
+        assert runs[row].config.initial_weights == str(runs["teacher"].folder / "last.safetensors")
+    assert runs["fresh"].config.initial_weights is None
+    assert runs["fresh"].needs == ()
+
+
+def test_teacher_file_stands_in_for_trained_teachers(tmp_path):
+    plan = make_plan(read_grid(grid_file(tmp_path, teacher={"weights": "t.st"})), "data", tmp_path)
+    assert [each.weights for each in plan.runs if each.row == "teacher"] == ["t.st"]
+    assert {each.config.distillation.teacher for each in plan.runs if each.row == "pvd"} == {"t.st"}
+    plan = make_plan(read_grid(grid_file(tmp_path, teacher={"weights": "shipped"})), "data", tmp_path)
+    assert [each.weights for each in plan.runs if each.row == "teacher"] == [str(default_weights())]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rowss": []}, "did you mean rows"),
+        ({"rows": [{"name": "a", "distilation": {}}]}, "distilation"),
+        ({"rows": [{"name": "a"}, {"name": "a"}], "reference": None}, "row 'a' is there twice"),
+        ({"rows": [{"name": "a/b"}], "reference": None}, "must be no path"),
+        ({"rows": [{"name": "a", "starts_from": "b"}], "reference": None}, "starts from 'b'"),
+        ({"rows": [{"name": "teacher"}], "reference": None}, "shows: teacher"),
+        ({"reference": "studnt"}, "reference is 'studnt'"),
+        ({"metric": "cars"}, "metric is 'cars'"),
+        ({"seeds": [1, 1]}, "each once"),
+        ({"methods": {"pdv": {}}}, "methods names pdv"),
+        ({"pretraining": None}, "pretraining is null"),
+        ({"near_far": {"handling": "lost"}}, "handling is 'lost'"),
+        ({"settings": {"max_step": 3}}, "row 'teacher'.*did you mean max_steps"),
+        ({"settings": {"max_minutes": 3}}, "max_minutes is 3"),
+        ({"methods": {"pvd": {"supervoxels": 3}}}, "row 'pvd'.*unknown config key 'distillation.settings.supervoxels'"),
+    ],
+)
+def test_mistakes_in_a_grid_file_are_named(changes, message, tmp_path):
+    with pytest.raises(UserError, match=message):
+        make_plan(read_grid(grid_file(tmp_path, **changes)), "data", tmp_path)
+
+
+def test_unknown_row_and_wrong_seeds_on_the_command_line_are_named(tmp_path, capsys):
+    path = grid_file(tmp_path)
+    assert run(command(path, tmp_path, tmp_path / "out", "--only", "kd")) == 2
+    assert "no row 'kd'" in capsys.readouterr().err
+    assert run(command(path, tmp_path, tmp_path / "out", "--seeds", "one")) == 2
+    assert "--seeds is 'one'" in capsys.readouterr().err
+
+
+def test_every_shipped_grid_makes_a_plan_at_both_scales(project_root, tmp_path):
+    paths = sorted((project_root / "config" / "ablations").glob("*.yaml"))
+    grids = [path for path in paths if path.stem not in ("full", "cpu")]
+    assert len(grids) >= 15
+    for path in grids:
+        for base in ("full.yaml", "cpu.yaml"):
+            grid = read_grid(path, [f"base={base}"])
+            assert grid.name == path.stem
+            assert make_plan(grid, "data", tmp_path).runs
+
+
+def test_shipped_grids_may_share_a_folder(project_root, tmp_path):
+    configs = {}
+    for path in sorted((project_root / "config" / "ablations").glob("*.yaml")):
+        if path.stem in ("full", "cpu"):
+            continue
+        for each in make_plan(read_grid(path, ["base=full.yaml"]), "data", tmp_path).runs:
+            assert configs.setdefault(each.folder, each.config) == each.config, each.name
