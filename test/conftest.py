@@ -18,10 +18,11 @@ _SHARED = ROOT.parent / "shared"
 
 
 def pytest_runtest_setup(item):
-    from pvd_core.runtime import onednn
+    if item.get_closest_marker("bf16"):
+        from pvd_core.runtime import onednn
 
-    if item.get_closest_marker("bf16") and not onednn.has_bfloat16():
-        pytest.skip("this processor does not multiply bfloat16")
+        if not onednn.has_bfloat16():
+            pytest.skip("this processor does not multiply bfloat16")
 
 
 @pytest.fixture(scope="session")
