@@ -10,7 +10,7 @@ TINY_GRID = {
     "title": "A tiny grid",
     "settings": {
         "model": TINY_MODEL,
-        "max_steps": 4,
+        "max_steps": 3,
         "epochs": None,
         "batch_size": 1,
         "num_threads": 1,

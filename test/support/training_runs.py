@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from unittest import mock
 
 from forked_calls import ForkedCall
 
@@ -24,7 +25,9 @@ class _Signalling(NoProgress):
 
 def _train(run_dir, overrides, project_root, resume, signal_at):
     os.chdir(project_root)
-    summary = train(load_config(None, overrides), run_dir, resume, _Signalling(*signal_at))
+    # Its curves take as long as some ten steps.
+    with mock.patch("training.run.loop.draw_curves"):
+        summary = train(load_config(None, overrides), run_dir, resume, _Signalling(*signal_at))
     print("stopped:", summary["stopped"])
 
 

@@ -22,7 +22,7 @@ def test_rows_of_a_seed_start_from_its_student_and_see_scans_in_another_order_fo
     assert pvd.config.distillation.method_config().supervoxel_size == (6, 6, 4)
     assert student.config.distillation is None
     assert (pretrained.config.seed, student.config.seed, pvd.config.seed) == (1, 1001, 1001)
-    assert student.config.max_steps == pvd.config.max_steps == 4
+    assert student.config.max_steps == pvd.config.max_steps == 3
     assert (teacher.config.model["width"], student.config.model["width"]) == (6, 4)
     assert set(pvd.needs) == {teacher.folder, pretrained.folder}
 

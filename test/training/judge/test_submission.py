@@ -25,7 +25,7 @@ def weights(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def unlabelled(tmp_path_factory):
-    return write_dataset(tmp_path_factory.mktemp("data"), dict.fromkeys(SPLITS["test"], 2))
+    return write_dataset(tmp_path_factory.mktemp("data"), {**dict.fromkeys(SPLITS["test"], 1), "11": 2})
 
 
 @pytest.fixture(scope="module")
@@ -70,11 +70,11 @@ def rewritten(source, target, change):
     ("change", "problem"),
     [
         (lambda name, content: None if name == "sequences/13/" else content, "no entry for the folder sequences/13/"),
-        (lambda name, content: None if name.endswith("15/predictions/000001.label") else content, "is missing"),
+        (lambda name, content: None if name.endswith("15/predictions/000000.label") else content, "is missing"),
         (lambda name, content: content[:-4] if name.endswith("11/predictions/000000.label") else content, "one uint32"),
         (
             lambda name, content: (
-                b"\x07\0\0\0" + content[4:] if name.endswith("21/predictions/000001.label") else content
+                b"\x07\0\0\0" + content[4:] if name.endswith("21/predictions/000000.label") else content
             ),
             "does not define: [7]",
         ),

@@ -39,7 +39,7 @@ def lines_of(path):
 def finished_run(dataset, tmp_path_factory):
     """(run folder, summary, config) of a run that had the time to learn."""
     run_dir = tmp_path_factory.mktemp("runs") / "run"
-    config = config_for(dataset, "max_steps=60", "validation.every_steps=25", "ema_decay=0.9", "epochs=100")
+    config = config_for(dataset, "max_steps=36", "validation.every_steps=15", "ema_decay=0.9", "epochs=100")
     return run_dir, train(config, run_dir), config
 
 
@@ -56,11 +56,11 @@ def test_run_folder_holds_settings_logs_and_weights(finished_run):
     assert yaml.safe_load((run_dir / "config.yaml").read_text()) == config_as_dict(config)
     assert read_run_config(run_dir) == config
     losses = lines_of(run_dir / "losses.jsonl")
-    assert [line["step"] for line in losses] == list(range(1, 61))
+    assert [line["step"] for line in losses] == list(range(1, 37))
     terms = ("cross_entropy", "lovasz", "point_cross_entropy")
     assert all(line["loss"] == pytest.approx(sum(line[term] for term in terms)) for line in losses)
     validations = lines_of(run_dir / "validation.jsonl")
-    assert [line["step"] for line in validations] == [25, 50, 60]
+    assert [line["step"] for line in validations] == [15, 30, 36]
     best = max(validations, key=lambda line: line["miou"])
     assert (summary["best_step"], summary["best_miou"]) == (best["step"], best["miou"])
     assert json.loads((run_dir / "summary.json").read_text()) == summary
@@ -147,7 +147,7 @@ def test_resuming_a_finished_run_repeats_its_summary(finished_run):
 def test_resuming_with_other_settings_names_them(dataset, finished_run):
     run_dir, _, _ = finished_run
     with pytest.raises(UserError, match=r"differs from the settings given in ema_decay, seed"):
-        train(config_for(dataset, "max_steps=60", "validation.every_steps=25", "epochs=100", "seed=9"), run_dir, True)
+        train(config_for(dataset, "max_steps=36", "validation.every_steps=15", "epochs=100", "seed=9"), run_dir, True)
 
 
 def test_resuming_where_no_run_is_says_so(dataset, tmp_path):
@@ -255,11 +255,11 @@ def test_broken_scan_met_while_training_is_reported_and_the_run_can_go_on(tmp_pa
     path = data / "sequences" / "00" / "velodyne" / "000002.bin"
     whole = path.read_bytes()
     path.write_bytes(whole[:-3])
-    config = config_for(data, "batch_size=1", "max_steps=8", "num_workers=1", "checkpoint_every_steps=1")
+    config = config_for(data, "batch_size=1", "max_steps=4", "num_workers=1", "checkpoint_every_steps=1")
     with pytest.raises(UserError, match=r"000002\.bin is truncated"):
         train(config, tmp_path / "run")
     path.write_bytes(whole)
-    assert train(config, tmp_path / "run", resume=True)["steps"] == 8
+    assert train(config, tmp_path / "run", resume=True)["steps"] == 4
 
 
 def test_evaluating_unknown_labels_or_the_test_split_is_an_error(tmp_path, finished_run):
