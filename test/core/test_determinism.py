@@ -19,7 +19,7 @@ def threads_as_before():
     torch.set_num_threads(num_threads)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.bf16)])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_logits_do_not_depend_on_the_number_of_threads_and_repeat(width, precision):
     segmenter = Segmenter(build_model({"width": width, "grid": {"shape": (48, 36, 8)}}), precision=precision)

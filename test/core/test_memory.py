@@ -19,7 +19,7 @@ _SMALL = {"name": "cylinder3d-compact", "grid": {"shape": (120, 90, 16)}}
 pytestmark = pytest.mark.skipif(not _STATUS.is_file(), reason="this system does not say how much memory a process has")
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.bf16)])
 def test_memory_stops_growing_with_clouds_of_ever_new_sizes(precision):
     resident_mb = in_new_process(resident_mb_while_labelling, _SMALL, precision, 100, 4000)
 
@@ -28,7 +28,7 @@ def test_memory_stops_growing_with_clouds_of_ever_new_sizes(precision):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.bf16)])
 def test_memory_stops_growing_over_a_thousand_clouds(precision):
     resident_mb = in_new_process(resident_mb_while_labelling, None, precision, 1000, 130_000)
 

@@ -101,6 +101,7 @@ def test_unknown_device_and_precision_are_refused(tmp_path):
         Segmenter.from_weights(tmp_path / "none", device="cpu", precision="tf32")
 
 
+@pytest.mark.bf16
 def test_bfloat16_changes_few_labels(segmenter):
     cloud = random_cloud(3000)
     half = Segmenter(segmenter.model, precision="bf16")

@@ -233,7 +233,9 @@ def triton_backend():
     return triton
 
 
-@pytest.mark.parametrize(("precision", "dtype"), [("fp32", None), ("bf16", torch.bfloat16)])
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("fp32", None), pytest.param("bf16", torch.bfloat16, marks=pytest.mark.bf16)]
+)
 def test_a_frozen_network_gives_what_the_network_gives(precision, dtype):
     torch.manual_seed(0)
     model = build_model({**SETTINGS, "refinement": "R3"}).eval()
