@@ -11,8 +11,6 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pvd_cli.checks.packages import OPEN3D_LIBRARIES
-
 ROOT = Path(__file__).resolve().parents[2]
 CONSTRAINT = re.compile(r"([A-Za-z0-9_.-]+)==([\w.]+)(?:\s*;\s*(.+))?$")
 
@@ -80,7 +78,7 @@ def test_manifest_and_setup_state_the_same_facts(setup_arguments, manifest):
 
 def test_python_range_is_the_one_that_set_up_checks(setup_arguments):
     source = (ROOT / "scripts/set_up.py").read_text()
-    lowest, highest = ast.literal_eval(re.search(r"SUPPORTED_PYTHONS = (.+)", source)[1])
+    lowest, highest = ast.literal_eval(re.search(r"LOWEST, HIGHEST = (.+)", source)[1])
     assert setup_arguments["python_requires"] == f">=3.{lowest[1]},<3.{highest[1] + 1}"
 
 
@@ -104,7 +102,7 @@ def test_every_direct_dependency_is_pinned_once_a_python_version(setup_arguments
 def test_set_up_installed_the_pinned_versions():
     from importlib import metadata
 
-    if Path(sys.prefix) != ROOT / ".venv" or not (ROOT / ".venv/set_up.stamp").is_file():
+    if Path(sys.prefix) != ROOT / ".venv" or not (ROOT / ".venv/set_up.json").is_file():
         pytest.skip("this Python is not the .venv that `make setup` makes")
     for line in (ROOT / "constraints.txt").read_text().splitlines():
         match = CONSTRAINT.match(line)
@@ -126,12 +124,6 @@ def _holds(marker):
     return {"<": sys.version_info[1] < int(version), ">=": sys.version_info[1] >= int(version)}[operator]
 
 
-def test_set_up_and_doctor_look_for_the_same_system_libraries():
-    source = (ROOT / "scripts/system_libraries.py").read_text()
-    table = re.search(r"PACKAGE_OF_LIBRARY = (\{.+?\})", source, re.DOTALL)[1]
-    assert ast.literal_eval(table) == OPEN3D_LIBRARIES
-
-
 def test_wheel_holds_the_packages_their_data_and_the_scripts(wheel_files):
     names = "\n".join(wheel_files)
     for package in ("pvd_core", "training", "pvd_ros", "pvd_cli"):
@@ -141,7 +133,7 @@ def test_wheel_holds_the_packages_their_data_and_the_scripts(wheel_files):
     for path in [*(ROOT / "launch").rglob("*.launch.py"), *(ROOT / "config").rglob("*.*")]:
         assert f"data/share/pvd_ros/{path.relative_to(ROOT)}" in names
     for path in (ROOT / "pvd_core/shipped").glob("*.safetensors"):
-        assert f"pvd_core/shipped/store/{path.name}" in wheel_files
+        assert f"pvd_core/shipped/{path.name}" in wheel_files
     assert "data/share/ament_index/resource_index/packages/pvd_ros" in names
     assert "data/share/pvd_ros/package.xml" in names
     (entry_points,) = (content for name, content in wheel_files.items() if name.endswith("entry_points.txt"))

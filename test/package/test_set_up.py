@@ -1,0 +1,146 @@
+"""Set-up: what it refuses, what it says when the network or the disk fails, and what it makes anew."""
+
+import json
+import subprocess
+import sys
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS = ROOT / "scripts"
+
+_OTHER_PYTHON = """
+import runpy, sys
+sys.version_info = ({major}, {minor}, 0, "final", 0)
+sys.path.insert(0, {scripts!r})
+runpy.run_path({scripts!r} + "/set_up.py", run_name="__main__")
+"""
+# A pip that says what it is told and ends with an error.
+_FAKE_PIP = """#!/bin/sh
+echo "Collecting torch"
+cat "$0.says"
+exit 1
+"""
+
+
+@pytest.fixture
+def set_up(monkeypatch, tmp_path):
+    """The module, with a project of its own below tmp_path."""
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    for name in ("set_up", "pip_progress", "bare_pip"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    import set_up
+
+    monkeypatch.setattr(set_up, "ROOT", tmp_path)
+    monkeypatch.setattr(set_up, "VENV", tmp_path / ".venv")
+    monkeypatch.setattr(set_up, "PYTHON", tmp_path / ".venv/bin/python")
+    monkeypatch.setattr(set_up, "STAMP", tmp_path / ".venv/set_up.json")
+    monkeypatch.setattr(set_up, "LOG", tmp_path / "build/set_up.log")
+    for name in set_up.INPUTS:
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    return set_up
+
+
+@pytest.mark.parametrize(("major", "minor"), [(3, 8), (3, 9), (3, 14)])
+def test_python_that_is_too_old_or_too_new_is_refused_with_the_one_to_name(major, minor):
+    script = _OTHER_PYTHON.format(major=major, minor=minor, scripts=str(SCRIPTS))
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert result.returncode == 1
+    expected = f"error: Python {major}.{minor} found, 3.10 to 3.13 expected; name another one: make PYTHON=python3.13"
+    assert expected in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("minor", range(6, 10))
+def test_first_lines_are_read_by_older_pythons(minor):
+    import ast
+
+    source = (SCRIPTS / "set_up.py").read_text()
+    ast.parse(source, feature_version=(3, minor))
+
+
+def test_what_is_installed_is_not_installed_again(set_up, monkeypatch):
+    calls = []
+    monkeypatch.delenv("ROS_DISTRO", raising=False)
+    monkeypatch.setattr(set_up, "make_venv", lambda _ros: set_up.STAMP.parent.mkdir(exist_ok=True))
+    monkeypatch.setattr(set_up, "install_packages", lambda extras, _ros: calls.append(extras))
+
+    for purpose in ("demo", "demo", "test", "demo", "test"):
+        set_up.main(purpose)
+
+    few, all_of_it = calls
+    assert set(few) == {"ros"}
+    assert {"ros", "train", "dev"} < set(all_of_it)
+
+
+def test_changed_requirements_and_a_stamp_of_another_version_set_up_again(set_up, monkeypatch, tmp_path):
+    calls = []
+    monkeypatch.setattr(set_up, "make_venv", lambda _ros: set_up.STAMP.parent.mkdir(exist_ok=True))
+    monkeypatch.setattr(set_up, "install_packages", lambda extras, _ros: calls.append(extras))
+    set_up.main("demo")
+    (tmp_path / "constraints.txt").write_text("torch==0\n")
+    set_up.main("demo")
+    set_up.STAMP.write_text("3f9a ('3.11')")
+    set_up.main("demo")
+    assert len(calls) == 3
+
+
+def test_full_disk_is_told_before_anything_is_made(set_up, monkeypatch):
+    usage = namedtuple("usage", "total used free")(10**12, 10**12, 10**9)
+    monkeypatch.setattr(set_up.shutil, "disk_usage", lambda _path: usage)
+    with pytest.raises(set_up.SetUpError, match=r"1\.0 GB free in .*, set-up needs about 3: free some"):
+        set_up.main("demo")
+    assert not set_up.VENV.exists()
+
+
+def test_venv_stays_where_it_fits_and_is_made_anew_for_another_python_or_folder(set_up):
+    said, marker = [], set_up.VENV / "marker"
+    set_up.say = said.append
+    set_up.make_venv(None)
+    marker.touch()
+    set_up.make_venv(None)
+    assert marker.exists()
+
+    config, pip = set_up.VENV / "pyvenv.cfg", set_up.VENV / "bin/pip"
+    config.write_text(config.read_text().replace(f"version = 3.{sys.version_info[1]}", "version = 3.4"))
+    set_up.make_venv(None)
+    assert not marker.exists()
+    assert any("3.4 own packages" in line and "making it anew" in line for line in said)
+
+    pip.write_text("#!/elsewhere/.venv/bin/python\n")
+    assert set_up.venv_kind() is None
+
+
+@pytest.mark.parametrize(
+    ("says", "expected"),
+    [
+        (
+            "NewConnectionError: Temporary failure in name resolution",
+            "no network: pip reached no package index for all",
+        ),
+        ("ERROR: [Errno 28] No space left on device", "the disk is full: pip could not install all"),
+        ("ERROR: something else", "ERROR: something else"),
+    ],
+)
+def test_failures_of_pip_name_their_cause(set_up, tmp_path, says, expected):
+    from pip_progress import PipError, install
+
+    python = tmp_path / "bin/python"
+    python.parent.mkdir()
+    python.write_text(_FAKE_PIP)
+    python.chmod(0o755)
+    Path(f"{python}.says").write_text(says)
+    log = tmp_path / "log"
+    with pytest.raises(PipError, match=expected) as caught:
+        install(python, ["x"], "all", lambda _text: None, log)
+    assert "run the same command again" in str(caught.value)
+    assert says in log.read_text()
+
+
+def test_stamp_names_what_was_installed(set_up, monkeypatch):
+    monkeypatch.setattr(set_up, "make_venv", lambda _ros: set_up.STAMP.parent.mkdir(exist_ok=True))
+    monkeypatch.setattr(set_up, "install_packages", lambda _extras, _ros: None)
+    set_up.main("test")
+    assert "dev" in json.loads(set_up.STAMP.read_text())["extras"]
