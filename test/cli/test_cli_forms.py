@@ -1,0 +1,169 @@
+"""The `pvd` command line: its forms, the examples of its help, and what it says of mistakes."""
+
+import shlex
+import subprocess
+import sys
+
+import pytest
+import typer
+
+from pvd_cli.commands.predict import predict
+from pvd_cli.main import COMMANDS, app, run
+from pvd_core.segmenter import Segmenter
+
+NAMES = [command.__name__.replace("_", "-") for command in COMMANDS]
+
+
+PROMISED = (
+    "pvd convert OFFICIAL.pt OUT.safetensors --layout spconv1 --kernels as_trained",
+    "pvd convert OFFICIAL.pt OUT.safetensors --layout spconv2 --kernels as_written",
+    "pvd predict A.bin B.npy folder --weights W --out DIR",
+    "pvd evaluate DATASET --weights W --split valid --json FILE",
+    "pvd bench A.bin B.bin --weights W --device cpu --backends reference,spconv,triton --precision fp32,bf16 --json F",
+    "pvd bench A.bin --model cylinder3d-0.5x --device cpu",
+    "pvd label-bag IN OUT --weights W --topic T",
+    "pvd play-bag IN --topic T --rate 2.0",
+    "pvd simulate OUT --scans 3 --sequences 00,08 --seed 1 --bag FILE",
+    "pvd compare REAL SIMULATED --out FOLDER --max-scans 20",
+    "pvd dataset simulated OUT --split valid,test",
+    "pvd evaluate DATASET --benchmark simulated --split test",
+    "pvd balance DATASET --weights W --out W2 --max-scans 100",
+)
+
+
+def parsed(line):
+    """Lets the command line parser read a line without running the command."""
+    name, *arguments = shlex.split(line)[1:]
+    command = typer.main.get_command(app).commands[name]
+    with command.make_context(name, arguments) as context:
+        return context.params
+
+
+def test_help_lists_every_command(capsys):
+    assert run(["--help"]) == 0
+    listed = capsys.readouterr().out
+    assert all(f"\n  {name}" in listed for name in NAMES)
+    assert run([]) == 0
+    assert capsys.readouterr().out == listed
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_examples_in_help_are_command_lines_that_parse(name, capsys):
+    assert run([name, "--help"]) == 0
+    text = capsys.readouterr().out
+    examples = [line.strip() for line in text.splitlines() if line.startswith(f"    pvd {name}")]
+    assert examples, "no worked example"
+    for example in examples:
+        parsed(example)
+
+
+@pytest.mark.parametrize("line", PROMISED)
+def test_promised_forms_parse(line):
+    assert parsed(line)
+
+
+def test_promised_scripts_find_the_command_in_the_environment():
+    result = subprocess.run([sys.executable, "-m", "pvd_cli", "--help"], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0
+    assert "predict" in result.stdout
+
+
+def test_every_option_of_predict_has_help():
+    params = typer.main.get_command(app).commands["predict"].params
+    assert {param.name for param in params} >= predict.__annotations__.keys() - {"return"}
+    assert all(param.help for param in params if param.name != "help")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("predict nothing.bin --out {tmp}/out", "nothing.bin: no such file or folder"),
+        ("predict {scan}", "Missing option '--out'"),
+        ("predict {scan} --out {tmp}/out --weights {tmp}/none.safetensors", "does not exist"),
+        ("predict {scan} --out {tmp}/out --weights {scan}", "not a whole safetensors file"),
+        ("predict {scan} --out {tmp}/out --weights {weights} --device tpu", "'tpu'"),
+        ("predict {scan} --out {tmp}/out --weights {weights} --precision fp7", "fp7"),
+        ("predict {scan} --out {scan}/out --weights {weights}", "cannot write"),
+        ("predict {scan} --wieghts x --out y", "No such option"),
+        ("predikt", "predict"),
+        ("train {tmp}/none --out {tmp}/run", "does not exist"),
+        ("train", "name the DATASET"),
+        ("train {tmp}", "--out"),
+        ("train {tmp} --out {tmp}/run --set optimizer.learning_rat=1", "learning_rate"),
+        ("train --resume {tmp}/none", "no training run"),
+        ("train {tmp} --resume {tmp}", "leave out DATASET"),
+        ("evaluate {tmp} --weights {weights}", "sequences"),
+        ("label-bag {tmp}/none {tmp}/out --weights {weights} --topic /t", "no bag at"),
+        ("label-bag {scan} {tmp}/out --weights {weights} --topic /t", "cannot read bag"),
+        ("play-bag {tmp}/none --topic /t", "no bag at"),
+        ("convert {tmp}/none.pt {tmp}/o.safetensors --layout spconv1 --kernels as_trained", "does not exist"),
+        ("convert {scan} {tmp}/o.safetensors --layout spconv3 --kernels as_trained", "scan.bin"),
+        ("bench {scan} --model cylinder3d-9x", "cylinder3d-9x"),
+        ("bench {scan} --model cylinder3d-0.5x --weights {weights}", "one of the two"),
+        ("bench {scan} --weights {weights} --backends magic", "magic"),
+        ("bench {scan} --weights {weights} --backends ,", "--backends is empty"),
+        ("bench {scan} --weights {weights} --threads two", "--threads two"),
+        ("bench {scan} --weights {weights} --threads 1,-2", "--threads 1,-2"),
+        ("bench {scan} --weights {weights} --growth --points 0", "--points 0"),
+        ("bench {scan} --weights {weights} --points 100", "--points 100 is for --growth"),
+        ("bench {scan} --weights {weights} --batch ,", "--batch is empty"),
+        ("bench {scan} --weights {weights} --device cpu --precision fp16", "fp16"),
+        ("bench {scan} --weights {weights} --pool --layers", "--pool is for the main table"),
+        ("bench {scan} --json {scan}", "exists already"),
+        ("bench {scan} --json {scan}/bench.json", "cannot write"),
+        ("bench {scan} --markdown {tmp}", "is a folder"),
+        ("bench {scan} --json {tmp}/b --markdown {tmp}/b", "name two files"),
+        ("simulate {scan}", "scan.bin"),
+        ("simulate {tmp}/new --sequences 77", "'77'"),
+        ("simulate {tmp}/new --sequences 00,08 --bag {tmp}/bag", "--bag holds one drive"),
+        ("simulate {tmp}/new --bag {scan}", "exists already"),
+    ],
+)  # fmt: skip
+def test_mistakes_end_in_one_clear_line_and_exit_code_2(line, message, tmp_path, scan, weights, error_of):
+    words = line.format(tmp=tmp_path, scan=scan, weights=weights).split()
+    assert message in error_of(*words)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["evaluate", "data", "--json", "there"],
+        ["submit", "data", "--out", "file/new.zip"],
+        ["simulate", "data", "--bag", "file/bag"],
+        ["simulate", "data", "--bag", "bag", "--topic", "2nd"],
+        ["label-bag", "in", "out", "--labelled-topic", "/a//b"],
+    ],
+)
+def test_what_could_not_be_written_at_the_end_is_refused_at_the_start(line, tmp_path, monkeypatch, error_of):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    (tmp_path / "file").touch()
+    message = error_of(*line)
+    assert any(words in message for words in ("is a folder", "cannot write", "is no topic name"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "there"]
+
+
+@pytest.mark.parametrize("command", ["predict {scan} --out {scan}", "view {scan} --png {scan}"])
+def test_a_file_as_the_output_folder_is_refused_at_once(scan, capsys, command):
+    before = scan.read_bytes()
+    assert run(shlex.split(command.format(scan=scan))) == 2
+    assert "is a file; name a folder" in capsys.readouterr().err
+    assert scan.read_bytes() == before
+
+
+def test_bugs_are_not_dressed_up_as_user_errors(monkeypatch, scan, weights, tmp_path):
+    def broken(*_):
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(Segmenter, "segment", broken)
+    with pytest.raises(KeyError):
+        run(["predict", str(scan), "--weights", str(weights), "--out", str(tmp_path / "out")])
+
+
+def test_missing_optional_package_is_named_with_its_extra(monkeypatch, scan, weights, tmp_path, error_of):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.delitem(sys.modules, "pvd_cli.picture", raising=False)
+    line = ["predict", scan, "--weights", weights, "--out", tmp_path / "out", "--picture"]
+    message = error_of(*line)
+    assert "matplotlib" in message
+    assert "pip install 'pvd_ros[view]'" in message

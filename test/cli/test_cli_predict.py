@@ -1,0 +1,188 @@
+"""`pvd predict` on files, folders and data sets: what it writes, scores, leaves alone and says."""
+
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+from pvd_cli.main import run
+from pvd_core.clouds import read_cloud
+from pvd_core.segmenter import Segmenter
+from pvd_core.taxonomy import RAW_NAMES, class_ids_from_raw, raw_from_class_ids
+
+
+def test_predict_writes_what_the_segmenter_says_as_raw_ids_in_input_order(scan, weights, tmp_path, capsys):
+    out = tmp_path / "deep" / "out"
+    assert run(["predict", str(scan), "--weights", str(weights), "--out", str(out)]) == 0
+    raw = np.fromfile(out / "scan.label", "<u4")
+    expected = Segmenter.from_weights(weights, device="cpu").segment(read_cloud(scan)).labels
+    np.testing.assert_array_equal(raw, raw_from_class_ids(expected))
+    assert set(np.unique(raw)) <= RAW_NAMES.keys()
+    assert raw[5] == raw[7] == 0
+    printed = capsys.readouterr().out
+    assert "1 scan labelled, 0 failed" in printed
+    assert "p99" in printed
+
+
+def test_predict_goes_on_after_a_bad_file_and_says_so_at_the_end(scan, weights, tmp_path, capsys):
+    (tmp_path / "cut.bin").write_bytes(scan.read_bytes()[:-3])
+    out = tmp_path / "out"
+    inputs = [str(tmp_path / "cut.bin"), str(scan)]
+    assert run(["predict", *inputs, "--weights", str(weights), "--out", str(out)]) == 2
+    printed = capsys.readouterr()
+    assert "cut.bin: 47997 bytes found" in printed.err
+    assert "1 scan labelled, 1 failed" in printed.out
+    assert (out / "scan.label").stat().st_size == 4 * 3000
+    assert not (out / "cut.label").exists()
+
+
+def test_predict_does_not_overwrite_unless_told_to(scan, weights, tmp_path, error_of):
+    arguments = ["predict", str(scan), "--weights", str(weights), "--out", str(tmp_path)]
+    (tmp_path / "scan.label").write_text("mine")
+    assert "exists already" in error_of(*arguments)
+    assert (tmp_path / "scan.label").read_text() == "mine"
+    assert run([*arguments, "--overwrite"]) == 0
+    assert (tmp_path / "scan.label").stat().st_size == 4 * 3000
+
+
+def test_predict_goes_on_where_it_stopped_and_scores_everything(scan, weights, tmp_path, capsys, error_of):
+    folder, out = tmp_path / "sequences/08/velodyne", tmp_path / "out"
+    folder.mkdir(parents=True)
+    (tmp_path / "sequences/08/labels").mkdir()
+    for number in range(3):
+        (folder / f"{number:06d}.bin").symlink_to(scan)
+        np.full(3000, 40, "<u4").tofile(tmp_path / f"sequences/08/labels/{number:06d}.label")
+    arguments = ["predict", str(folder), "--weights", str(weights), "--out", str(out)]
+    assert run(arguments) == 0
+    whole = capsys.readouterr().out
+    kept, missing = sorted(out.iterdir())[:2]
+    missing.unlink()
+    before = kept.stat().st_mtime_ns
+
+    assert run([*arguments, "--resume"]) == 0
+
+    printed = capsys.readouterr()
+    assert "3 scans labelled, 0 failed" in printed.out
+    assert "2 scans labelled before" in printed.err
+    (score,) = (line for line in whole.splitlines() if "road" in line.split())
+    assert score in printed.out
+    assert missing.stat().st_size == 4 * 3000
+    assert kept.stat().st_mtime_ns == before
+    assert run([*arguments, "--resume"]) == 0
+    capsys.readouterr()
+    assert "give one of the two" in error_of(*arguments, "--resume", "--overwrite")
+
+    kept.write_bytes(kept.read_bytes()[:-40])
+    assert run([*arguments, "--resume"]) == 0
+    assert "1 scan labelled anew" in capsys.readouterr().err
+    assert kept.stat().st_size == 4 * 3000
+    np.full(3000, 3, "<u4").tofile(kept)
+    assert str(kept) in error_of(*arguments, "--resume")
+    kept.unlink()
+    kept.mkdir()
+    assert "is a folder" in error_of(*arguments, "--resume")
+
+
+def test_predict_refuses_two_scans_that_would_share_a_label_file(scan, weights, tmp_path, error_of):
+    other = tmp_path / "other" / scan.name
+    other.parent.mkdir()
+    other.write_bytes(scan.read_bytes())
+    assert "would both be written" in error_of("predict", scan, other, "--weights", weights, "--out", tmp_path / "o")
+
+
+def test_predict_leaves_no_half_label_file_on_a_full_disk(scan, weights, tmp_path):
+    def limit_file_size():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+    command = [sys.executable, "-m", "pvd_cli", "predict", scan, "--weights", weights, "--out", tmp_path / "out"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, preexec_fn=limit_file_size)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: cannot write")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_interrupted_predict_keeps_what_is_done_and_says_so(scan, weights, tmp_path):
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    for index in range(400):
+        (folder / f"{index:06d}.bin").symlink_to(scan)
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "pvd_cli", "predict", folder, "--weights", weights, "--out", out]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    deadline = time.monotonic() + 60
+    while not (out / "000002.label").exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert errors.startswith("interrupted: ")
+    num_kept = int(errors.split()[1])
+    labels = [path for path in out.iterdir() if path.suffix == ".label"]
+    assert len(labels) - num_kept in (0, 1)
+    assert all(path.stat().st_size == 4 * 3000 for path in labels)
+
+
+def test_predict_labels_real_clouds_of_every_format(shared_data, weights, tmp_path, capsys):
+    clouds = [
+        shared_data / "semantickitti/sequences/08/velodyne/000000.bin",
+        shared_data / "pcd/pandar128_organised_1875x128.pcd",
+        shared_data / "pcd/xt32_xyz_only.pcd",
+        shared_data / "ika_vlp32_range_images/03bag_1565340704534739_labled.npy",
+        shared_data / "rellis3d/000104.bin",
+    ]
+    out = tmp_path / "out"
+    assert run(["predict", *map(str, clouds), "--weights", str(weights), "--out", str(out), "--picture"]) == 0
+    for cloud in clouds:
+        assert (out / f"{cloud.stem}.label").stat().st_size == 4 * len(read_cloud(cloud))
+        assert (out / f"{cloud.stem}.png").read_bytes().startswith(b"\x89PNG")
+    assert "mean of all 19 (official)" in capsys.readouterr().out
+
+
+def test_predict_on_a_data_set_keeps_its_folders_and_scores_it(shared_data, weights, tmp_path, capsys):
+    (tmp_path / "kitti/sequences").mkdir(parents=True)
+    (tmp_path / "kitti/sequences/09").symlink_to(shared_data / "semantickitti/sequences/09")
+    (tmp_path / "kitti/sequences/07/velodyne").mkdir(parents=True)
+    np.zeros((10, 4), "<f4").tofile(tmp_path / "kitti/sequences/07/velodyne/000001.bin")
+    out = tmp_path / "out"
+    assert run(["predict", str(tmp_path / "kitti"), "--weights", str(weights), "--out", str(out)]) == 0
+    assert (out / "sequences/07/predictions/000001.label").read_bytes() == bytes(40)
+    raw = np.fromfile(out / "sequences/09/predictions/000000.label", "<u4")
+    truth = np.fromfile(shared_data / "semantickitti/sequences/09/labels/000000.label", "<u4")
+    assert len(raw) == len(truth)
+    num_cars = int((class_ids_from_raw(truth) == 1).sum())
+    assert f"{num_cars:,}" in capsys.readouterr().out
+
+
+def test_doubtful_scans_are_remarked_on_once_a_kind(weights, tmp_path, capsys):
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    loud = np.random.default_rng(0).uniform((-9, -9, -2, 0), (9, 9, 1, 255), (500, 4)).astype("<f4")
+    clouds = {"empty": loud[:0], "loud": loud, "nothing": np.full_like(loud, np.nan), "zeros": 0 * loud}
+    for name, points in clouds.items():
+        for number in range(2):
+            points.tofile(scans / f"{name}{number}.bin")
+    line = ["predict", str(scans), "--weights", str(weights), "--out"]
+    assert run([*line, str(tmp_path / "out")]) == 0
+    notes = [text for text in capsys.readouterr().err.splitlines() if text.startswith("note: ")]
+    expected = [str(scans / f"{name}0.bin") for name in ("empty", "loud", "nothing")]
+    assert [note.split(": ")[1] for note in notes] == expected
+    assert "there is no point in it; not said" in notes[0]
+    assert f"intensity reaches {loud[:, 3].max():g}, expected 0..1: set --intensity-scale, 0.00392157" in notes[1]
+    assert "all get label 0" in notes[2]
+
+    assert run([*line, str(tmp_path / "scaled"), "--intensity-scale", "0.00392157"]) == 0
+    assert "intensity" not in capsys.readouterr().err
+
+
+def test_labels_of_another_taxonomy_are_named_and_not_scored(shared_data, weights, tmp_path, capsys):
+    scan = shared_data / "nuscenes/scene-1072/velodyne/000000.bin"
+    assert run(["predict", str(scan), "--weights", str(weights), "--out", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr()
+    assert "labels beside the scans not used" in printed.err
+    assert "mean of all 19" not in printed.out
