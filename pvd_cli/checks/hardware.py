@@ -24,8 +24,10 @@ def check_torch() -> list[Finding]:
         import torch
     except (ImportError, OSError) as error:
         return [Finding("torch", False, f"does not import: {error}", "pip install torch", is_needed=True)]
+    from pvd_core.runtime.hardware import cpu_name
+
     num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = f"{counted(torch.get_num_threads(), 'thread')} on {counted(num_cores, 'usable core')} ({_cpu_name()})"
+    threads = f"{counted(torch.get_num_threads(), 'thread')} on {counted(num_cores, 'usable core')} ({cpu_name()})"
     return [
         Finding("torch", True, torch.__version__, is_needed=True),
         Finding("cpu", True, threads),
@@ -94,12 +96,3 @@ def _triton(has_gpu):
         remedy = "comes with torch for CUDA" if has_gpu else "of use with a GPU only"
         return Finding("triton", False, "not installed", remedy)
     return Finding("triton", True, f"{version}{'' if has_gpu else ', idle without a GPU'}")
-
-
-def _cpu_name():
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    named = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.machine())

@@ -14,7 +14,7 @@ def hardware(device: torch.device) -> dict[str, Any]:
     """Facts of the machine: processor, number of cores that this process may use, number of threads that torch uses,
     GPU and its driver (None if `device` is no GPU), operating system."""
     return {
-        "cpu": _cpu_name(),
+        "cpu": cpu_name(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
@@ -35,7 +35,8 @@ def versions() -> dict[str, str | None]:
     }
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
+    """Name of the processor as Linux gives it, elsewhere as Python does."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []
     named = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
