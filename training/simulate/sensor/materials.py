@@ -1,32 +1,33 @@
 """How surfaces answer a laser pulse: how bright, how rough, how often not at all. Applied by `response`.
 
-The numbers were set so that intensities, roughness and lost returns by class and range resemble real HDL-64E scans.
+The numbers were set so that intensity, roughness and lost returns, by class and range, resemble real HDL-64E scans.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 
 @dataclass(frozen=True)
 class Material:
     name: str
     reflectivity: float
-    """Mean intensity near by at steep incidence, in KITTI's scale 0..0.99."""
+    """Mean intensity at short range and steep incidence, in KITTI's scale 0..0.99."""
     texture: float
-    """Standard deviation over patches of the surface."""
+    """Standard deviation of the intensity between patches of the surface."""
     speckle: float
-    """Standard deviation from point to point."""
+    """Standard deviation of the intensity from point to point."""
     grazing: float = 0.2
-    """How fast intensity fades once the beam is nearly parallel to the surface (0: not at all)."""
+    """How fast intensity falls once the beam is nearly parallel to the surface (0: not at all)."""
     zero_share: float = 0.0
-    """Share of the surface whose returns are so weak that they report intensity 0 (shiny, or dark)."""
+    """Share of the surface, 0..1, that reports intensity 0, since it is shiny or dark."""
     drop: float = 0.001
-    """Share of pulses that never come back."""
+    """Share of the pulses, 0..1, that never come back."""
     relief_m: float = 0.0
-    """Depth of what the mesh leaves out, such as blades of grass and leaves: scatter of ranges at 25 m."""
+    """Standard deviation of ranges at 25 m, from detail that the mesh leaves out, such as grass and leaves."""
     is_retro: bool = False
-    """Sends the pulse straight back: bright however far, and blooming over its edges."""
+    """A retro-reflector sends the pulse straight back: it is bright at every range and blooms over its edges."""
 
 
 MATERIALS = (
@@ -58,10 +59,11 @@ MATERIALS = (
 _INDEX = {material.name: index for index, material in enumerate(MATERIALS)}
 
 
-def material_index(name):
+def material_index(name: str) -> int:
+    """Index of the named material in `MATERIALS`; KeyError if there is none."""
     return _INDEX[name]
 
 
-def material_column(attribute, dtype=np.float32):
-    """One number of every material, for indexing with `Mesh.materials`."""
+def material_column(attribute: str, dtype: DTypeLike = np.float32) -> np.ndarray:
+    """(materials,): one attribute of every material, to be indexed with `Mesh.materials`."""
     return np.array([getattr(material, attribute) for material in MATERIALS], dtype=dtype)

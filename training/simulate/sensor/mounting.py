@@ -1,4 +1,4 @@
-"""How a sensor sits on its vehicle: height, tilt, and how far a car's mount differs from the drawing."""
+"""How a sensor is mounted on its vehicle: height, tilt, and small random errors of both."""
 
 import math
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pvd_core.borders.errors import UserError
+from training.simulate.sensor.sensors import SpinningLidar
 
 _HEIGHTS_M = (0.2, 5.0)
 _MOST_TILT_DEG = 30.0
@@ -21,8 +22,14 @@ class Mounting:
     roll_deg: float = 0.0
 
 
-def mounting_of(sensor, seed, height_m=None, tilt_deg=0.0, jitter=False):
-    """The Mounting of one drive. None: the sensor's usual height. `jitter`: up to 0.15 m and 1 degree off, by seed."""
+def mounting_of(
+    sensor: SpinningLidar, seed: int, height_m: float | None = None, tilt_deg: float = 0.0, jitter: bool = False
+) -> Mounting:
+    """The Mounting of one drive; `check_mounting` says which are refused.
+
+    height_m: metres above the road, None for the sensor's usual height. tilt_deg: pitch, positive looks down. jitter:
+    adds an error drawn from the seed, up to 0.15 m in height and 1 degree in pitch and roll.
+    """
     height_m = sensor.height_m if height_m is None else height_m
     check_mounting(height_m, tilt_deg)
     if not jitter:
@@ -32,7 +39,8 @@ def mounting_of(sensor, seed, height_m=None, tilt_deg=0.0, jitter=False):
     return Mounting(height_m, tilt_deg + _JITTER_DEG * pitch, _JITTER_DEG * roll)
 
 
-def check_mounting(height_m, tilt_deg):
+def check_mounting(height_m: float | None, tilt_deg: float) -> None:
+    """UserError unless the height (None: the usual one) is 0.2 to 5 m and the tilt at most 30 degrees either way."""
     if height_m is not None and not (math.isfinite(height_m) and _HEIGHTS_M[0] <= height_m <= _HEIGHTS_M[1]):
         raise UserError(
             f"the sensor's height is {height_m} m; expected {_HEIGHTS_M[0]} to {_HEIGHTS_M[1]} m above the road"

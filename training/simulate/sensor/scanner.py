@@ -1,27 +1,48 @@
-"""Casts a sensor's rays into a world and turns what they hit into labelled points.
+"""Casts a sensor's rays at meshes and turns the hits into labelled points.
 
 Shape suffixes: `R` rings, `A` azimuths of a sweep, `B` = R * A beams ring after ring, `N` points.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from pvd_core.borders.errors import UserError
 from training.simulate.sensor.edges import reported_surfaces
 from training.simulate.sensor.response import Response, Surfaces
+from training.simulate.sensor.sensors import SpinningLidar
 
 _OUTLIER = 1
 _COLUMNS = ("materials", "raw_ids", "instances", "brightness")
 _TEXTURE_PERIOD_M = 4032.0  # a common multiple of both textures' periods, so that a place keeps its texture
 
 
+class LabelledMesh(Protocol):
+    """The part of `shapes.mesh.Mesh` that the scanner uses; shapes and dtypes are given there."""
+
+    @property
+    def vertices(self) -> np.ndarray: ...
+    @property
+    def triangles(self) -> np.ndarray: ...
+    @property
+    def materials(self) -> np.ndarray: ...
+    @property
+    def raw_ids(self) -> np.ndarray: ...
+    @property
+    def instances(self) -> np.ndarray: ...
+    @property
+    def brightness(self) -> np.ndarray: ...
+
+
 @dataclass(frozen=True)
 class Scan:
+    """The measured points of one sweep."""
+
     points: np.ndarray
     """(N, 4) float32: x, y, z in metres in the sensor's frame, intensity in the sensor's scale; ring after ring, top
-    ring first, counter-clockwise but for a step back where near and far points were carried into one frame."""
+    ring first, counter-clockwise. Deskewing may turn a near point back past its far neighbour."""
     labels: np.ndarray
     """(N,) uint32: raw ids in the low 16 bits, instance ids in the high ones."""
     rings: np.ndarray
@@ -30,30 +51,32 @@ class Scan:
 
 @dataclass(frozen=True)
 class Sweep:
-    """How the sensor moves while it turns once."""
+    """The sensor's motion during one turn."""
 
     pose: np.ndarray
-    """(4, 4) sensor to world in the middle of the sweep: the scan's frame."""
+    """(4, 4) float64, sensor to world in the middle of the sweep; this is the scan's frame."""
     column_poses: np.ndarray
-    """(A, 4, 4) sensor to world when each column of beams is measured."""
+    """(A, 4, 4) float64, sensor to world at the time when each column of beams is measured."""
     is_deskewed: bool = True
-    """Points are given in the scan's frame, as KITTI's; else in the sensor's at their time, as drivers send them."""
+    """True: points are in the scan's frame, as in KITTI. False: each point is in the sensor's frame at its own time, as
+    drivers send them."""
 
 
 @dataclass(frozen=True)
 class _Target:
-    """What rays are cast at. The mesh itself is not kept: the ray caster has a copy, and a street's takes 70 MB."""
+    """A mesh in the ray caster. The mesh itself is not kept: the ray caster has a copy, and a street takes 70 MB."""
 
     scene: Any
     columns: dict[str, np.ndarray]
-    """What each triangle is."""
+    """The attributes of the mesh, (triangles,) each."""
 
 
 class Scanner:
-    """Holds the static geometry as a ray casting scene; what moves is handed over scan by scan."""
+    """Scans a static mesh, kept from scan to scan, and the moving meshes that are passed to each scan."""
 
-    def __init__(self, sensor, random=None):
-        """`random` draws this specimen's gains and its drive's brightness."""
+    def __init__(self, sensor: SpinningLidar, random: np.random.Generator | None = None) -> None:
+        """`random` draws the gains of this unit of the sensor and the brightness of the drive's materials. UserError
+        where embreex is not installed."""
         self._make_scene, self._add_mesh = import_ray_caster()
         self.sensor = sensor
         self._response = Response(sensor, np.random.default_rng(0) if random is None else random)
@@ -62,16 +85,21 @@ class Scanner:
         self._heights_R = np.array(sensor.origins_m or (0,) * sensor.num_rings, dtype=np.float32)
         spacing_deg = 360 / sensor.num_azimuths
         self._overlap_share = min(1.0, sensor.beam_width_deg / spacing_deg)
-        self._static = None
+        self._static: _Target | None = None
 
-    def set_static(self, mesh, origin):
-        """`mesh` in world coordinates; `origin` (3,) near it, so that float32 is precise far from the world's zero."""
-        self._static = None  # before the next is built: it is the largest thing in memory
+    def set_static(self, mesh: LabelledMesh, origin: np.ndarray) -> None:
+        """`mesh` is in world coordinates. `origin` (3,) is a place near it, relative to which float32 is precise."""
+        self._static = None  # freed before the next is built: it is the largest object in memory
         self._origin = np.asarray(origin, dtype=np.float64)
         self._static = self._target(mesh)
 
-    def scan(self, movers, sweep, random):
-        """`movers`: meshes in world coordinates, one for each of equal parts of the sweep in time order."""
+    def scan(self, movers: Sequence[LabelledMesh], sweep: Sweep, random: np.random.Generator) -> Scan:
+        """The Scan of one sweep, once a static mesh is set.
+
+        movers: the sweep is divided into as many equal parts as there are meshes; each mesh, in world coordinates, is
+        what moves, at its place during that part of the sweep, in time order.
+        """
+        assert self._static is not None, "set_static comes before the first scan"
         rays_B6 = self._rays(sweep)
         hits = _no_hits(self._static, len(rays_B6))
         _take_nearer(hits, *self._cast(self._static, rays_B6, self._seen))
@@ -82,7 +110,7 @@ class Scanner:
                 _take_nearer(hits, *self._cast(self._target(mesh), rays_B6, beams))
         return self._sense(hits, rays_B6, sweep, random)
 
-    def _rays(self, sweep):
+    def _rays(self, sweep: Sweep) -> np.ndarray:
         """(B, 6) float32: origins relative to the static mesh's, and unit directions."""
         rotations_A33 = sweep.column_poses[:, :3, :3].astype(np.float32)
         starts_A3 = (sweep.column_poses[:, :3, 3] - self._origin).astype(np.float32)
@@ -91,19 +119,21 @@ class Scanner:
         rays[..., :3] = starts_A3 + self._heights_R[:, None, None] * rotations_A33[:, :, 2]
         return rays.reshape(-1, 6)
 
-    def _parts(self, count):
-        """(B,) part of the sweep in which each beam is measured."""
+    def _parts(self, count: int) -> np.ndarray:
+        """Int (B,): in which of `count` equal parts of the sweep each beam is measured."""
         columns = np.minimum(((self.sensor.column_times + 0.5) * count).astype(int), count - 1)
         return np.tile(columns, self.sensor.num_rings)
 
-    def _target(self, mesh):
-        # Robust: a ray that meets an edge between two triangles hits one of them.
+    def _target(self, mesh: LabelledMesh) -> _Target:
+        # Robust: a ray through the edge between two triangles never slips between them.
         scene = self._make_scene(robust=True)
         self._add_mesh(scene, (mesh.vertices - self._origin).astype(np.float32), mesh.triangles)
         return _Target(scene, {name: getattr(mesh, name) for name in _COLUMNS})
 
-    def _cast(self, target, rays_B6, beams):
-        """(beams, what they hit by name) of those of the listed beams that hit something."""
+    def _cast(
+        self, target: _Target, rays_B6: np.ndarray, beams: np.ndarray
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """(beams, {name: attribute of each hit}) of the listed beams that hit something."""
         origins, directions = (np.ascontiguousarray(part) for part in np.hsplit(rays_B6[beams], 2))
         nowhere = np.full(len(beams), np.inf, np.float32)
         result = target.scene.run(origins, directions, dists=nowhere, output=True)
@@ -113,7 +143,9 @@ class Scanner:
         found = {"ranges": result["tfar"][hit], "cosines": np.abs(np.einsum("nc,nc->n", normals, rays_B6[beams, 3:]))}
         return beams, found | {name: column[triangle] for name, column in target.columns.items()}
 
-    def _sense(self, hits, rays_B6, sweep, random):
+    def _sense(
+        self, hits: dict[str, np.ndarray], rays_B6: np.ndarray, sweep: Sweep, random: np.random.Generator
+    ) -> Scan:
         sensor, shape = self.sensor, self._directions_RA3.shape[:2]
         source, blend, is_bloomed, is_stray = reported_surfaces(
             hits["ranges"].reshape(shape), hits["materials"].reshape(shape), self._overlap_share, random
@@ -145,8 +177,8 @@ class Scanner:
         points[:, 3] = intensities
         return Scan(points, labels, rings.astype(np.uint8))
 
-    def _placed(self, beams, measured, sweep):
-        """(N, 3) in the frame that the sweep asks for."""
+    def _placed(self, beams: np.ndarray, measured: np.ndarray, sweep: Sweep) -> np.ndarray:
+        """(N, 3) float32: points in the scan's frame if it is deskewed, else in the sensor's at their time."""
         local = self._directions_RA3.reshape(-1, 3)[beams] * measured[:, None].astype(np.float32)
         local[:, 2] += self._heights_R[beams // self.sensor.num_azimuths]
         if not sweep.is_deskewed:
@@ -156,27 +188,28 @@ class Scanner:
         return np.einsum("nij,nj->ni", to_frame[columns, :3, :3], local) + to_frame[columns, :3, 3]
 
 
-def _no_hits(target, num_beams):
-    """What `_take_nearer` fills, for all beams."""
+def _no_hits(target: _Target, num_beams: int) -> dict[str, np.ndarray]:
+    """Hits of all beams before any is known: `_take_nearer` fills them in."""
     hits = {"ranges": np.full(num_beams, np.inf, np.float32), "cosines": np.zeros(num_beams, np.float32)}
     return hits | {name: np.zeros(num_beams, column.dtype) for name, column in target.columns.items()}
 
 
-def _take_nearer(hits, beams, found):
+def _take_nearer(hits: dict[str, np.ndarray], beams: np.ndarray, found: dict[str, np.ndarray]) -> None:
+    """Writes the hits `found` of `beams` into `hits` where they are nearer."""
     is_nearer = found["ranges"] < hits["ranges"][beams]
     beams = beams[is_nearer]
     for name, column in hits.items():
         column[beams] = found[name][is_nearer]
 
 
-def _unit(normals_N3):
-    """The rows, each of length 1: in the order of operations of the scans whose checksums are kept."""
+def _unit(normals_N3: np.ndarray) -> np.ndarray:
+    """The rows scaled to length 1. The order of operations is fixed: another one changes the last bits of scans."""
     x, y, z = normals_N3.T
     return normals_N3 * (np.float32(1) / np.sqrt(x * x + y * y + z * z))[:, None]
 
 
-def import_ray_caster():
-    """(class of scenes, class that adds a mesh to one) of embreex; UserError where it is not installed."""
+def import_ray_caster() -> tuple[Any, Any]:
+    """Embreex's (EmbreeScene, TriangleMesh), the class of scenes and the one that adds a mesh; UserError without it."""
     try:
         from embreex.mesh_construction import TriangleMesh
         from embreex.rtcore_scene import EmbreeScene

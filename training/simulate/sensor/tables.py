@@ -1,7 +1,8 @@
-"""Where the beams of each sensor point, in degrees of elevation, top ring first.
+"""Elevations of each sensor's beams in degrees, top ring first.
 
-HDL-64E: two blocks whose lasers leave the sensor at different heights; both fitted to SemanticKITTI's scans (height
-over level distance, ring by ring). Pandar64 and XT32: as real clouds of them show. The others: the makers' data sheets.
+HDL-64E: its lasers form two blocks at different heights; elevations and heights were fitted to SemanticKITTI's scans
+(height over horizontal distance, ring by ring). Pandar64 and XT32: measured in real clouds. The others: the makers'
+data sheets.
 """
 
 import numpy as np

@@ -1,32 +1,35 @@
-"""Smooth noise fixed to the world: stains, panels and patches that the same surface shows in every scan.
+"""Smooth noise fixed to the world: stains, panels and patches that a surface shows in every scan.
 
-Neighbouring returns of real scans are alike: white noise alone would make each surface flicker from point to point.
+Neighbouring returns in real scans have similar intensities; white noise would make each surface flicker from point to
+point.
 """
 
 import numpy as np
 
 _SIZE = 64
-_FINE_M, _COARSE_M = 0.07, 0.9  # cells; patches are about four cells wide
+_FINE_M, _COARSE_M = 0.07, 0.9  # size of cells; patches are about four cells wide
 
 
-def smooth_noise(places_N3, offset=0):
-    """Float32 (N,) with mean 0 and standard deviation 1 at float places in metres; another offset is another noise."""
+def smooth_noise(places_N3: np.ndarray, offset: int = 0) -> np.ndarray:
+    """Float32 (N,) with mean 0 and standard deviation about 1. places_N3: float metres, in axes fixed to the world.
+    Different offsets give different noise."""
     return 0.7 * _FIELD[_cells(places_N3, _FINE_M, offset)] + 0.7 * _FIELD[_cells(places_N3, _COARSE_M, offset + 7)]
 
 
-def smooth_rank(places_N3, offset=0):
-    """Like `smooth_noise`, of the finer patches only and uniform in 0..1."""
+def smooth_rank(places_N3: np.ndarray, offset: int = 0) -> np.ndarray:
+    """Float32 (N,), like `smooth_noise` with the fine patches only, and distributed uniformly in 0..1."""
     return _RANKS[_cells(places_N3, _FINE_M, offset)]
 
 
-def _cells(places_N3, cell_m, offset):
+def _cells(places_N3: np.ndarray, cell_m: float, offset: int) -> np.ndarray:
+    """Index (N,) into the flat field, which repeats in all directions."""
     cells = np.floor(places_N3 * np.float32(1 / cell_m)).astype(np.int32) + np.int32(offset)
     cells &= _SIZE - 1
     return (cells[:, 0] * _SIZE + cells[:, 1]) * _SIZE + cells[:, 2]
 
 
-def _smooth_field():
-    """Periodic noise of unit deviation, blurred over about two cells, flattened."""
+def _smooth_field() -> np.ndarray:
+    """Periodic noise with standard deviation 1, blurred over about two cells, flattened."""
     white = np.random.default_rng(64).standard_normal((_SIZE,) * 3)
     frequency = np.fft.fftfreq(_SIZE)
     squared = frequency[:, None, None] ** 2 + frequency[:, None] ** 2 + frequency**2
