@@ -1,7 +1,9 @@
-"""Random changes to a training scan: how strong, how often, in which order (spec 2.6, and changes that no one needs on
-the sensor and the streets of the training data, but that a network needs to work on others)."""
+"""Random changes to a training scan: how strong, how often, in which order. Some are those of spec 2.6; the others
+prepare a network for sensors and streets that differ from those of the training data."""
 
 from dataclasses import dataclass
+
+import numpy as np
 
 from pvd_core.borders.errors import UserError
 from training.data.augmentation.geometry import (
@@ -47,7 +49,7 @@ class AugmentationConfig:
     rotate_degrees: float = 45.0
     """About z, uniform in plus or minus this; 180 for the full circle."""
     flip: bool = True
-    """Mirror x, y, both or none, each as likely."""
+    """Mirror x, y, both or neither, with equal probability."""
     scale: tuple[float, float] = (0.95, 1.05)
     """One factor for x and y; z keeps its scale."""
     scale_z: tuple[float, float] = (1.0, 1.0)
@@ -59,15 +61,15 @@ class AugmentationConfig:
     tilt_degrees: float = 0.0
     """Pitch and roll of the sensor, each uniform in plus or minus this."""
     raise_kerbs_metres: float = 0.0
-    """All that lies or stands beside the road is lifted, uniform from 0 to this."""
+    """All points of classes beside the road are lifted by one height, uniform from 0 to this."""
     range_noise_metres: float = 0.0
-    """Largest standard deviation of noise along the rays; that of a scan is uniform from 0 to this."""
+    """Largest standard deviation of noise along the rays; each scan draws its own, uniform from 0 to this."""
     drop_rings: float = 0.0
     """Share of the scans, 0..1, that keep only some rings: every second, third or fourth one, or a random choice."""
     drop_patches: int = 0
-    """Largest number of patches (a stretch of azimuth times one of distance) that are left out of a scan."""
+    """Largest number of patches (an interval of azimuth times one of distance) that are left out of a scan."""
     drop_points: float = 0.0
-    """Largest share of the points to leave out, 0..1; the share itself is uniform from 0 to this."""
+    """Largest share of the points to leave out, 0..1; each scan draws its own, uniform from 0 to this."""
     intensity_off: float = 0.0
     """Share of the scans, 0..1, whose intensities are all replaced by one value, half of the time 0."""
     intensity_jitter: float = 0.0
@@ -77,9 +79,9 @@ class AugmentationConfig:
     intensity_by_class: float = 0.0
     """Intensities of each class are multiplied by a factor between exp(-this) and exp(this)."""
     intensity_noise: float = 0.0
-    """Largest standard deviation of noise in intensity; that of a scan is uniform from 0 to this."""
+    """Largest standard deviation of noise in intensity; each scan draws its own, uniform from 0 to this."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("scale", "scale_z"):
             low, high = getattr(self, name)
             if not 0 < low <= high:
@@ -95,18 +97,25 @@ class AugmentationConfig:
                 raise UserError(f"augmentation.{name} is {getattr(self, name)}: expected 0 <= value <= 1")
 
 
-def augment(points, labels, generator, config):
-    """(points float32 (M, 4), labels (M,)) after all steps of `config`; M < N only with the `drop_...` steps."""
-    points, labels = _another_sensor(points, labels, generator, config)
-    points = _another_place(points, generator, config)
-    points = _other_intensities(points, labels, generator, config)
+def augment(
+    points: np.ndarray, labels: np.ndarray, generator: np.random.Generator, config: AugmentationConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """(points float32 (M, 4), labels (M,)) after all steps of `config`. M < N only with the `drop_...` steps.
+
+    points float32 (N, 4) in the sensor's frame and in its order, labels (N,): class ids.
+    """
+    points, labels = _change_sensor(points, labels, generator, config)
+    points = _change_scene(points, generator, config)
+    points = _change_intensities(points, labels, generator, config)
     if config.drop_points:
         points, labels = _kept(points, labels, keep_some_points(points, generator, config.drop_points))
     return points, labels
 
 
-def _another_sensor(points, labels, generator, config):
-    """First, while points still lie on the sensor's rays and in its order."""
+def _change_sensor(
+    points: np.ndarray, labels: np.ndarray, generator: np.random.Generator, config: AugmentationConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """Must come first: needs the points on the sensor's rays and in its order."""
     if config.drop_rings and generator.random() < config.drop_rings:
         points, labels = _kept(points, labels, keep_some_rings(points, generator))
     if config.drop_patches:
@@ -122,7 +131,7 @@ def _another_sensor(points, labels, generator, config):
     return points, labels
 
 
-def _another_place(points, generator, config):
+def _change_scene(points: np.ndarray, generator: np.random.Generator, config: AugmentationConfig) -> np.ndarray:
     if config.rotate_degrees:
         points = rotate_about_z(points, generator, config.rotate_degrees)
     if config.flip:
@@ -136,7 +145,9 @@ def _another_place(points, generator, config):
     return points
 
 
-def _other_intensities(points, labels, generator, config):
+def _change_intensities(
+    points: np.ndarray, labels: np.ndarray, generator: np.random.Generator, config: AugmentationConfig
+) -> np.ndarray:
     if config.intensity_off and generator.random() < config.intensity_off:
         return replace_intensity(points, generator)
     if config.intensity_by_class:
@@ -150,5 +161,5 @@ def _other_intensities(points, labels, generator, config):
     return points
 
 
-def _kept(points, labels, keep):
+def _kept(points: np.ndarray, labels: np.ndarray, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return points[keep], labels[keep]

@@ -1,26 +1,33 @@
-"""What a training scan gets from others: objects pasted in, or a second scan woven in; how often, in which order."""
+"""Mixes training scans: objects of other scans pasted in, or half of another scan; how often, in which order."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from pvd_core.borders.errors import UserError
+from training.data.augmentation.objects import ObjectBank
 from training.data.augmentation.paste import paste_objects
 from training.data.augmentation.swap import laser_mix, polar_mix
+from training.data.scan_stream import LabelledScan
 
 
 @dataclass(frozen=True)
 class MixingConfig:
-    """Before the augmentation, while scans are as their sensors saw them. 0 switches a step off."""
+    """Mixing comes before the augmentation, while scans are as their sensors saw them. 0 switches a step off."""
 
     laser_mix: float = 0.0
-    """Share of the scans, 0..1, that get every second band of inclination (and at times sector) from another scan."""
+    """Share of the scans, 0..1, that get every second band of inclination (or cell of band and azimuth sector) from
+    another scan."""
     polar_mix: float = 0.0
-    """Share of the scans, 0..1, that get half a turn and objects of rare classes from another scan."""
+    """Share of the scans, 0..1, that get objects of rare classes, and half of the time 180 degrees of azimuth, from
+    another scan."""
     paste_objects: int = 0
     """Largest number of objects of rare classes, bicycle to motorcyclist, that are pasted onto a scan's ground."""
     bank_scans: int = 200
-    """Training scans, evenly spread, out of which these objects are cut."""
+    """Number of training scans, evenly spread, from which these objects are cut."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         shares = self.laser_mix, self.polar_mix
         if min(shares) < 0 or sum(shares) > 1:
             raise UserError(
@@ -34,10 +41,16 @@ class MixingConfig:
             )
 
 
-def mix(scan, partner, bank, generator, config):
-    """(points float32 (M, 4), labels (M,)) of `scan`, such a pair, after all steps of `config`.
+def mix(
+    scan: LabelledScan,
+    partner: Callable[[np.random.Generator], LabelledScan],
+    bank: ObjectBank | None,
+    generator: np.random.Generator,
+    config: MixingConfig,
+) -> LabelledScan:
+    """`scan` after all steps of `config`.
 
-    `partner(generator)` gives another such pair. `bank`: ObjectBank; None without `paste_objects`.
+    `partner(generator)` gives the scan to mix it with. `bank`: objects to paste; may be None without `paste_objects`.
     """
     choice = generator.random()
     if choice < config.laser_mix:
@@ -45,5 +58,6 @@ def mix(scan, partner, bank, generator, config):
     elif choice < config.laser_mix + config.polar_mix:
         scan = polar_mix(scan, partner(generator), generator)
     if config.paste_objects:
+        assert bank is not None, "mixing.paste_objects needs a bank of objects"
         scan = paste_objects(scan, bank, generator, config.paste_objects)
     return scan

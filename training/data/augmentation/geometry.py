@@ -1,14 +1,16 @@
-"""Where points are: changes to the scene (rotate, flip, scale, translate) and to the sensor's mount and precision."""
+"""Changes of the coordinates: of the scene (rotate, flip, scale, translate) and of the sensor's mounting and range
+noise. Points in and out are float32 (N, 4)."""
 
 import numpy as np
 
 
-def rotate_about_z(points, generator, max_degrees):
+def rotate_about_z(points: np.ndarray, generator: np.random.Generator, max_degrees: float) -> np.ndarray:
+    """The scan turned about z by an angle uniform in plus or minus `max_degrees`."""
     angle = np.deg2rad(generator.uniform(-max_degrees, max_degrees))
     return rotated_about_z(points, angle)
 
 
-def rotated_about_z(points, angle):
+def rotated_about_z(points: np.ndarray, angle: float) -> np.ndarray:
     """`points` turned counter-clockwise by `angle` in radians."""
     cosine, sine = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     result = points.copy()
@@ -17,32 +19,35 @@ def rotated_about_z(points, angle):
     return result
 
 
-def flip(points, generator):
-    """Mirrors x, y, both or none, each as likely."""
+def flip(points: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Mirrors x, y, both or neither, with equal probability."""
     flips_x, flips_y = generator.integers(0, 2, size=2)
     return points * np.array([-1 if flips_x else 1, -1 if flips_y else 1, 1, 1], dtype=np.float32)
 
 
-def scale_xy(points, generator, limits):
+def scale_xy(points: np.ndarray, generator: np.random.Generator, limits: tuple[float, float]) -> np.ndarray:
+    """x and y times one factor for the scan, uniform between the two `limits`."""
     factor = generator.uniform(*limits)
     return points * np.array([factor, factor, 1, 1], dtype=np.float32)
 
 
-def scale_z(points, generator, limits):
+def scale_z(points: np.ndarray, generator: np.random.Generator, limits: tuple[float, float]) -> np.ndarray:
+    """z times one factor for the scan, uniform between the two `limits`."""
     return points * np.array([1, 1, generator.uniform(*limits), 1], dtype=np.float32)
 
 
-def translate(points, generator, standard_deviation):
+def translate(points: np.ndarray, generator: np.random.Generator, standard_deviation: float) -> np.ndarray:
+    """The scan shifted in x, y and z, each by a normal deviate of `standard_deviation` metres."""
     shift = generator.normal(0, standard_deviation, size=3)
     return points + np.array([*shift, 0], dtype=np.float32)
 
 
-def shift_height(points, generator, max_metres):
+def shift_height(points: np.ndarray, generator: np.random.Generator, max_metres: float) -> np.ndarray:
     """As if the sensor were mounted higher or lower by up to `max_metres`."""
     return points + np.array([0, 0, generator.uniform(-max_metres, max_metres), 0], dtype=np.float32)
 
 
-def tilt(points, generator, max_degrees):
+def tilt(points: np.ndarray, generator: np.random.Generator, max_degrees: float) -> np.ndarray:
     """As if the sensor were mounted with a pitch and a roll of up to `max_degrees` each."""
     pitch, roll = np.deg2rad(generator.uniform(-max_degrees, max_degrees, size=2))
     about_y = np.array([[np.cos(pitch), 0, np.sin(pitch)], [0, 1, 0], [-np.sin(pitch), 0, np.cos(pitch)]])
@@ -52,13 +57,13 @@ def tilt(points, generator, max_degrees):
     return result
 
 
-def jitter_ranges(points, generator, max_deviation):
-    """Moves each point along its ray by a normal deviate; one standard deviation a scan, up to `max_deviation` metres,
-    since sensors differ."""
+def jitter_ranges(points: np.ndarray, generator: np.random.Generator, max_deviation: float) -> np.ndarray:
+    """Moves each point along its ray by normal noise. Sensors differ in precision, so each scan draws its own standard
+    deviation, uniform from 0 to `max_deviation` metres."""
     deviation = generator.uniform(0, max_deviation)
     ranges = np.linalg.norm(points[:, :3], axis=1)
     noise = generator.standard_normal(len(points), dtype=np.float32) * np.float32(deviation)
-    # No point crosses the sensor.
+    # The lower bound keeps points very near the sensor from crossing it.
     factors = 1 + noise / np.maximum(ranges, np.float32(1.0))
     result = points.copy()
     result[:, :3] *= factors[:, None]

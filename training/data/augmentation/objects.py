@@ -1,5 +1,6 @@
-"""Objects of rare classes, cut out of labelled scans by their instance ids, ready to be pasted into others."""
+"""Objects of rare classes, cut out of labelled scans by their instance ids, to be pasted into other scans."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,30 +9,33 @@ from training.data.augmentation.rings import rings_of
 from training.data.augmentation.swap import RARE_CLASSES
 
 GROUND_CLASSES = (9, 10, 11, 12, 17)
-"""road, parking, sidewalk, other-ground, terrain."""
+"""Class ids of road, parking, sidewalk, other-ground and terrain."""
 
 _MIN_NUM_POINTS = 20
 _MAX_DISTANCE_M = 40.0
 _GROUND_AROUND_M = 2.0
-# Keeps the bank of a large data set within some tens of megabytes.
-_MAX_OBJECTS_A_CLASS = 300
+# Limits the bank of a large data set to some tens of megabytes.
+_MAX_OBJECTS_PER_CLASS = 300
 
 
 @dataclass(frozen=True)
 class SceneObject:
+    """The points of one object, such as a cyclist, in the scan that it was cut out of."""
+
     points: np.ndarray
-    """float32 (N, 4) where its sensor saw it."""
+    """float32 (N, 4), in the frame of the sensor that saw the object."""
     rings: np.ndarray
-    """int64 (N,)."""
+    """int64 (N,): the ring of each point, as `rings_of` gives it."""
     class_id: int
     ground_z: float
-    """Height of the ground around it."""
+    """Height of the ground around the object, in metres in the sensor's frame."""
 
 
-def objects_in(points, class_ids, instances):
-    """List of the SceneObjects of a scan: points float32 (N, 4), class ids and instance ids (N,), 0 for none.
+def objects_in(points: np.ndarray, class_ids: np.ndarray, instances: np.ndarray) -> list[SceneObject]:
+    """The objects of rare classes in a scan. Objects with too few points, too far away, or without ground around them
+    are left out.
 
-    Too few points, too far away, or no ground around: left out.
+    points float32 (N, 4); class_ids and instances integers (N,), where instance 0 means none.
     """
     candidates = np.flatnonzero((instances > 0) & np.isin(class_ids, RARE_CLASSES))
     if not len(candidates):
@@ -51,28 +55,29 @@ def objects_in(points, class_ids, instances):
     return objects
 
 
-def _half_size(points):
+def _half_size(points: np.ndarray) -> float:
     return np.ptp(points[:, :2], axis=0).max() / 2
 
 
 class ObjectBank:
     """The objects of some scans by class. The same scans in the same order give the same bank."""
 
-    def __init__(self):
-        self._by_class = {class_id: [] for class_id in RARE_CLASSES}
+    def __init__(self) -> None:
+        self._by_class: dict[int, list[SceneObject]] = {class_id: [] for class_id in RARE_CLASSES}
 
-    def add(self, objects):
+    def add(self, objects: Iterable[SceneObject]) -> None:
+        """Keeps `objects`, up to 300 of each class; later ones are ignored."""
         for item in objects:
             kept = self._by_class[item.class_id]
-            if len(kept) < _MAX_OBJECTS_A_CLASS:
+            if len(kept) < _MAX_OBJECTS_PER_CLASS:
                 kept.append(item)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return sum(map(len, self._by_class.values()))
 
-    def draw(self, generator):
-        """A SceneObject: first its class, each that there is as likely, so that the rarest come as often; None from an
-        empty bank."""
+    def draw(self, generator: np.random.Generator) -> SceneObject | None:
+        """A random object; None from an empty bank. The class is drawn first, with equal probability, so that objects
+        of the rarest class come as often as others."""
         classes = [class_id for class_id, kept in self._by_class.items() if kept]
         if not classes:
             return None

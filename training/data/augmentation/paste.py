@@ -1,42 +1,51 @@
-"""Objects of a bank pasted onto the ground of a scan, at the distance from which they were seen (so that their density
-is right), in another direction, where nothing stands, and with the shadow that they cast."""
+"""Pastes objects of a bank onto the ground of a scan. An object keeps its distance from the sensor, so that its point
+density is right, and gets another direction, where nothing stands. It hides the points of the scan behind it.
+
+N points of a scan, M of an object.
+"""
 
 import numpy as np
 
 from training.data.augmentation.geometry import rotated_about_z
-from training.data.augmentation.objects import GROUND_CLASSES
+from training.data.augmentation.objects import GROUND_CLASSES, ObjectBank, SceneObject
 from training.data.augmentation.rings import azimuths_of, in_scan_order, inclinations_of, rings_of
 
 _NUM_TRIES = 15
 _PASTE_ON = (9, 10, 11)  # road, parking, sidewalk
 
-# Map of the ground plan around the sensor.
+# Map of the ground around the sensor, seen from above.
 _MAP_HALF_M = 60.0
 _OBSTACLE_CELL_M = 0.25
 _GROUND_CELL_M = 1.0
 _MIN_GROUND_SHARE = 0.5
 
-# View of the sensor, to find what an object hides.
+# Range image, to find what an object hides.
 _AZIMUTH_STEP = np.deg2rad(0.25)
 _INCLINATION_STEP = np.deg2rad(0.5)
 _NUM_AZIMUTHS, _NUM_INCLINATIONS = 1440, 360
-_MIN_SEEN_SHARE = 0.8
-_IN_FRONT_M = 0.5
+_MIN_VISIBLE_SHARE = 0.8
+_VISIBILITY_MARGIN_M = 0.5
 
 
-def paste_objects(scan, bank, generator, max_objects):
-    """`scan`, (points float32 (N, 4), labels (N,)), with 0 to `max_objects` objects more; in scan order if any."""
+def paste_objects(
+    scan: tuple[np.ndarray, np.ndarray], bank: ObjectBank, generator: np.random.Generator, max_objects: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """`scan` with up to `max_objects` objects of `bank` added; objects for which no place is found are left out.
+
+    A scan is (points float32 (N, 4), labels (N,)). The result is in scan order (see `in_scan_order`), or `scan` itself
+    where no object was drawn.
+    """
     drawn = [bank.draw(generator) for _ in range(generator.integers(0, max_objects + 1))]
     objects = [item for item in drawn if item is not None]
     if not objects:
         return scan
     points, labels = scan
-    ground_plan, view = GroundPlan(points, labels), View(points)
+    ground_map, range_image = _GroundMap(points, labels), _RangeImage(points)
     is_hidden, parts = np.zeros(len(points), dtype=bool), []
     for item in objects:
-        placed = _placed(item, ground_plan, view, generator)
+        placed = _placed(item, ground_map, range_image, generator)
         if placed is not None:
-            is_hidden |= view.cover(placed)
+            is_hidden |= range_image.cover(placed)
             parts.append((placed, np.full(len(placed), item.class_id, labels.dtype), item.rings))
     parts.append((points[~is_hidden], labels[~is_hidden], rings_of(points)[~is_hidden]))
     points, labels, rings = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
@@ -44,75 +53,83 @@ def paste_objects(scan, bank, generator, max_objects):
     return points[order], labels[order]
 
 
-def _placed(item, ground_plan, view, generator):
-    """The object's points where there is room for them; None where no try finds any."""
+def _placed(
+    item: SceneObject, ground_map: "_GroundMap", range_image: "_RangeImage", generator: np.random.Generator
+) -> np.ndarray | None:
+    """The object's points float32 (M, 4), turned to a direction where there is room; None if no try finds one."""
     for angle in generator.uniform(0, 2 * np.pi, _NUM_TRIES):
         points = rotated_about_z(item.points, angle)
-        ground_z = ground_plan.free_ground_z(points)
+        ground_z = ground_map.free_ground_z(points)
         if ground_z is None:
             continue
         points[:, 2] += ground_z - item.ground_z
-        if view.is_free(points):
+        if range_image.is_free(points):
             return points
     return None
 
 
-class GroundPlan:
-    """Where a scan shows ground to paste on, and where something stands."""
+class _GroundMap:
+    """A scan from above: where there is ground to paste on, and where something stands."""
 
-    def __init__(self, points, labels):
-        self._is_obstacle = _table(points[~np.isin(labels, GROUND_CLASSES)], _OBSTACLE_CELL_M) > 0
+    def __init__(self, points: np.ndarray, labels: np.ndarray) -> None:
+        self._is_obstacle = _map_sums(points[~np.isin(labels, GROUND_CLASSES)], _OBSTACLE_CELL_M) > 0
         ground = points[np.isin(labels, _PASTE_ON)]
-        self._num_ground = _table(ground, _GROUND_CELL_M)
-        self._sum_z = _table(ground, _GROUND_CELL_M, weights=ground[:, 2])
+        self._num_ground = _map_sums(ground, _GROUND_CELL_M)
+        self._sum_z = _map_sums(ground, _GROUND_CELL_M, weights=ground[:, 2])
 
-    def free_ground_z(self, placed):
-        """Height of the ground under points float32 (N, 4); None where they meet an obstacle or too little ground."""
-        if self._is_obstacle[_cells(placed, _OBSTACLE_CELL_M)].any():
+    def free_ground_z(self, placed: np.ndarray) -> float | None:
+        """Height in metres of the ground under points float32 (M, 4); None where they meet an obstacle or too little
+        ground."""
+        if self._is_obstacle[_map_cells(placed, _OBSTACLE_CELL_M)].any():
             return None
-        cells = np.unique(_cells(placed, _GROUND_CELL_M))
+        cells = np.unique(_map_cells(placed, _GROUND_CELL_M))
         is_ground = self._num_ground[cells] > 0
         if is_ground.mean() < _MIN_GROUND_SHARE:
             return None
         return float(self._sum_z[cells].sum() / self._num_ground[cells].sum())
 
 
-class View:
-    """A scan as its sensor sees it: directions in cells, and the distance of each point."""
+class _RangeImage:
+    """A scan as its sensor sees it: the range of the nearest point in each cell of azimuth and inclination."""
 
-    def __init__(self, points):
-        self._cells, self._ranges = _directions(points), np.linalg.norm(points[:, :3], axis=1)
+    def __init__(self, points: np.ndarray) -> None:
+        self._cells, self._ranges = _direction_cells(points), np.linalg.norm(points[:, :3], axis=1)
         self._nearest = np.full(_NUM_AZIMUTHS * _NUM_INCLINATIONS, np.inf, dtype=np.float32)
         np.minimum.at(self._nearest, self._cells, self._ranges)
         self._is_covered = np.zeros(len(self._nearest), dtype=bool)
 
-    def is_free(self, placed):
-        """Whether the sensor would see points float32 (N, 4): little stands before them, none are pasted there yet."""
-        cells, ranges = _directions(placed), np.linalg.norm(placed[:, :3], axis=1)
-        is_seen = self._nearest[cells] > ranges - _IN_FRONT_M
-        return is_seen.mean() >= _MIN_SEEN_SHARE and not self._is_covered[cells].any()
+    def is_free(self, placed: np.ndarray) -> bool:
+        """Whether the sensor would see most of the points float32 (M, 4), and no object was pasted in their
+        direction."""
+        cells, ranges = _direction_cells(placed), np.linalg.norm(placed[:, :3], axis=1)
+        is_visible = self._nearest[cells] > ranges - _VISIBILITY_MARGIN_M
+        return bool(is_visible.mean() >= _MIN_VISIBLE_SHARE and not self._is_covered[cells].any())
 
-    def cover(self, placed):
-        """bool: the scan's points that `placed` hides from now on."""
+    def cover(self, placed: np.ndarray) -> np.ndarray:
+        """Marks the directions of points float32 (M, 4) as taken; returns bool (N,), true for the points of the scan
+        that they hide."""
         nearest = np.full(len(self._nearest), np.inf, dtype=np.float32)
-        cells = _directions(placed)
+        cells = _direction_cells(placed)
         np.minimum.at(nearest, cells, np.linalg.norm(placed[:, :3], axis=1))
         self._is_covered[cells] = True
         return self._ranges > nearest[self._cells]
 
 
-def _directions(points):
+def _direction_cells(points: np.ndarray) -> np.ndarray:
+    """int64 (N,): the cell of the range image that each point falls into."""
     azimuths = np.minimum((azimuths_of(points) / _AZIMUTH_STEP).astype(np.int64), _NUM_AZIMUTHS - 1)
     inclinations = ((inclinations_of(points) + np.pi / 2) / _INCLINATION_STEP).astype(np.int64)
     return azimuths * _NUM_INCLINATIONS + np.minimum(inclinations, _NUM_INCLINATIONS - 1)
 
 
-def _cells(points, cell_m):
+def _map_cells(points: np.ndarray, cell_m: float) -> np.ndarray:
+    """int64 (N,): the cell of a map with cells of `cell_m` metres that each point falls into."""
     size = int(2 * _MAP_HALF_M / cell_m)
     xy = np.clip(((points[:, :2] + _MAP_HALF_M) / cell_m).astype(np.int64), 0, size - 1)
     return xy[:, 0] * size + xy[:, 1]
 
 
-def _table(points, cell_m, weights=None):
+def _map_sums(points: np.ndarray, cell_m: float, weights: np.ndarray | None = None) -> np.ndarray:
+    """Number of points in each cell of a map, or the sum of their `weights` (N,)."""
     size = int(2 * _MAP_HALF_M / cell_m)
-    return np.bincount(_cells(points, cell_m), weights=weights, minlength=size * size)
+    return np.bincount(_map_cells(points, cell_m), weights=weights, minlength=size * size)

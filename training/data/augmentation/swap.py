@@ -1,7 +1,7 @@
-"""Two scans woven into one: LaserMix (bands of inclination) and PolarMix (half a turn), spec 2.6.
+"""Mixes two scans into one: LaserMix (bands of inclination) and PolarMix (half of the azimuths), spec 2.6.
 
-A scan is a pair (points float32 (N, 4), labels (N,)), as its sensor saw it, not yet turned or tilted. What comes back
-is in scan order: ring after ring, each by azimuth.
+A scan is a pair (points float32 (N, 4), labels (N,)) in the sensor's frame, not yet rotated or tilted. Results are in
+scan order: by ring, then by azimuth.
 """
 
 import numpy as np
@@ -9,34 +9,43 @@ import numpy as np
 from training.data.augmentation.geometry import rotated_about_z
 from training.data.augmentation.rings import azimuths_of, in_scan_order, inclinations_of, rings_of
 
+_Part = tuple[np.ndarray, np.ndarray, np.ndarray]  # points, labels and rings of some points of a scan
+
 RARE_CLASSES = (2, 3, 4, 5, 6, 7, 8)
-"""Class ids of what stands or moves on streets and is not a car: bicycle to motorcyclist."""
+"""Class ids of vehicles other than cars, and of people: bicycle to motorcyclist."""
 
 _INCLINATIONS_DEG = (-25.0, 3.0)
 _NUMS_BANDS = (3, 4, 5, 6)
-# One sector: bands go all around. An even number: bands and sectors make a chequered pattern that closes.
+# With 1 sector the bands go all around. Otherwise bands and sectors alternate like a chessboard, which closes on itself
+# only with an even number of sectors.
 _NUMS_SECTORS = (1, 1, 2, 4)
 
 
-def laser_mix(scan, other, generator):
-    """Every second cell of inclination bands times azimuth sectors comes from `other`."""
+def laser_mix(
+    scan: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray], generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Splits directions into cells, inclination bands times azimuth sectors, and takes every second cell from
+    `other`."""
     num_bands, num_sectors = generator.choice(_NUMS_BANDS), generator.choice(_NUMS_SECTORS)
     first_azimuth = generator.uniform(0, 2 * np.pi)
 
-    def is_odd(points):
+    def is_odd(points: np.ndarray) -> np.ndarray:
         lowest, highest = np.deg2rad(_INCLINATIONS_DEG)
         share_below_top = (highest - inclinations_of(points)) / (highest - lowest)
         bands = np.clip((share_below_top * num_bands).astype(np.int64), 0, num_bands - 1)
-        turns = (azimuths_of(points) - first_azimuth) / (2 * np.pi) % 1
-        sectors = np.minimum((turns * num_sectors).astype(np.int64), num_sectors - 1)
+        shares_of_turn = (azimuths_of(points) - first_azimuth) / (2 * np.pi) % 1
+        sectors = np.minimum((shares_of_turn * num_sectors).astype(np.int64), num_sectors - 1)
         return (bands + sectors) % 2 == 1
 
-    return _woven([_part(scan, ~is_odd(scan[0])), _part(other, is_odd(other[0]))])
+    return _joined([_part(scan, ~is_odd(scan[0])), _part(other, is_odd(other[0]))])
 
 
-def polar_mix(scan, other, generator):
-    """Half of the time one half turn comes from `other`; then its points of rare classes are added three times: where
-    they are, and turned by one angle up to a third of a turn and one between one and two thirds."""
+def polar_mix(
+    scan: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray], generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Half of the time takes the points in a random 180 degrees of azimuth from `other`. Always adds the points of rare
+    classes of `other` three times: where they are, rotated by a random angle of 0 to 120 degrees, and rotated by
+    another of 120 to 240 degrees."""
     is_rare = np.isin(other[1], RARE_CLASSES)
     if generator.random() < 0.5:
         first_azimuth = generator.uniform(0, 2 * np.pi)
@@ -48,20 +57,20 @@ def polar_mix(scan, other, generator):
     third = 2 * np.pi / 3
     for angle in (generator.uniform(0, third), generator.uniform(third, 2 * third)):
         parts.append((rotated_about_z(points, angle), labels, rings))
-    return _woven(parts)
+    return _joined(parts)
 
 
-def _is_in_half_turn(points, first_azimuth):
+def _is_in_half_turn(points: np.ndarray, first_azimuth: float) -> np.ndarray:
     return (azimuths_of(points) - first_azimuth) % (2 * np.pi) < np.pi
 
 
-def _part(scan, chosen):
-    """(points, labels, rings) of some points of a scan; a turn of them later would hide their rings."""
+def _part(scan: tuple[np.ndarray, np.ndarray], chosen: np.ndarray | slice) -> _Part:
+    """The chosen points of a scan. Their rings are found now, because they cannot be once the points are rotated."""
     points, labels = scan
     return points[chosen], labels[chosen], rings_of(points)[chosen]
 
 
-def _woven(parts):
+def _joined(parts: list[_Part]) -> tuple[np.ndarray, np.ndarray]:
     points, labels, rings = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     order = in_scan_order(points, rings)
     return points[order], labels[order]
