@@ -1,1 +1,1 @@
-"""The `pvd` command line: the one place that knows `pvd_core`, `training` and `pvd_ros` together."""
+"""The `pvd` command line. It alone imports from all of `pvd_core`, `training` and `pvd_ros`."""

@@ -1,4 +1,4 @@
-"""Between data sets and bags: a sequence of scans as a bag, and the truth of a bag's clouds by their stamps."""
+"""Sequences of a data set as bags: the frames of a sequence with their stamps, and a bag of them."""
 
 from pathlib import Path
 
@@ -11,8 +11,9 @@ from pvd_core.clouds import read_cloud
 FIRST_STAMP_NS = 1_700_000_000 * 10**9
 
 
-def sequence_frames(sequence):
-    """[(scan path, label path, stamp in ns)] of a folder in SemanticKITTI's layout."""
+def sequence_frames(sequence: str | Path) -> list[tuple[Path, Path, int]]:
+    """[(path of the scan, path of its labels, stamp in ns)] of a sequence's folder in SemanticKITTI's layout. The label
+    file may be missing. UserError where times.txt does not fit the scans."""
     sequence = Path(sequence)
     scans = sorted((sequence / "velodyne").glob("*.bin"))
     try:
@@ -30,8 +31,8 @@ def sequence_frames(sequence):
     return frames
 
 
-def write_sequence_bag(sequence, bag, topic):
-    """Writes the scans of a sequence as a rosbag2 (MCAP) of PointCloud2; returns how many there were."""
+def write_sequence_bag(sequence: str | Path, bag: str | Path, topic: str) -> int:
+    """Writes the scans of a sequence's folder as a new rosbag2 (MCAP) of PointCloud2; returns the number of scans."""
     from pvd_ros.bags import write_scans
 
     frames = ((read_cloud(scan), stamp_ns) for scan, _, stamp_ns in sequence_frames(sequence))

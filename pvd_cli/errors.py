@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+from collections.abc import Callable, Iterator
 
 import typer
 
@@ -12,14 +13,14 @@ EXIT_INTERRUPTED = 130
 _OWN_PACKAGES = ("pvd_core", "training", "pvd_ros", "pvd_cli")
 
 
-def print_error(message):
-    """One line on stderr, whatever line breaks the message has."""
+def print_error(message: object) -> None:
+    """Prints "error: " and the message on stderr, in one line even if the message has several."""
     print(f"error: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
-def interruptible(note):
-    """Ctrl-C within the block ends the command with exit code 130 and what `note()` says was kept."""
+def interruptible(note: Callable[[], str]) -> Iterator[None]:
+    """On Ctrl-C within the block the command prints `note()`, which says what is kept, and ends with exit code 130."""
     try:
         yield
     except KeyboardInterrupt:
@@ -28,8 +29,9 @@ def interruptible(note):
 
 
 @contextlib.contextmanager
-def optional_packages(extra, purpose):
-    """Around late imports: a package that is not there becomes an error that names the extra to install."""
+def optional_packages(extra: str, purpose: str) -> Iterator[None]:
+    """For a block of late imports. A package that is missing or does not load gives a UserError, which names the extra
+    to install and says that `purpose` needs the package."""
     try:
         yield
     except ImportError as error:

@@ -1,5 +1,6 @@
-"""Where predictions go, how they are written, and the truth that may lie beside the scans."""
+"""Label files: where those of predictions go, writing and reading them, and the truth beside scans."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +10,14 @@ from pvd_core.borders.files import written_atomically
 from pvd_core.taxonomy import UnknownLabelError, class_ids_from_raw, raw_from_class_ids
 
 
-def label_paths(clouds, inputs, out):
-    """{cloud: path of its .label} below `out`.
+def label_paths(clouds: Iterable[Path], inputs: Sequence[Path], out: str | Path) -> dict[Path, Path]:
+    """{cloud: path of its label file} in the folder `out`. UserError where two clouds get the same path.
 
-    A scan goes to `out/NAME.label`. One found in sub-folders of an input keeps them, `velodyne` becoming `predictions`,
-    so that a data set gives `out/sequences/SS/predictions/NAME.label`, as the benchmark wants it.
+    The labels of a scan go to `out/NAME.label`. If the scan is in sub-folders of one of `inputs`, so are the labels,
+    but in `predictions` instead of `velodyne`: `out/sequences/SS/predictions/NAME.label`, as the benchmark wants it.
     """
     paths = {cloud: Path(out) / _relative_label_path(cloud, inputs) for cloud in clouds}
-    cloud_of_path = {}
+    cloud_of_path: dict[Path, Path] = {}
     for cloud, path in paths.items():
         if path in cloud_of_path:
             raise UserError(
@@ -26,22 +27,23 @@ def label_paths(clouds, inputs, out):
     return paths
 
 
-def write_labels(path, class_ids):
-    """Raw SemanticKITTI ids, uint32, one a point in the scan's order."""
+def write_labels(path: Path, class_ids: np.ndarray) -> None:
+    """Writes class ids 0..19 (N,) as raw SemanticKITTI ids, one uint32 for each point in the order of the scan."""
     with written_atomically(path) as temporary:
         raw_from_class_ids(class_ids).astype("<u4").tofile(temporary)
 
 
-def read_labels(path):
-    """Class ids of a .label file, uint8 (N,)."""
+def read_labels(path: Path) -> np.ndarray:
+    """Class ids of a .label file, uint8 (N,). UserError for an unknown raw id."""
     try:
         return class_ids_from_raw(np.fromfile(path, dtype="<u4"))
     except UnknownLabelError as error:
         raise UserError(f"{path}: {error}") from error
 
 
-def true_labels(cloud, num_points):
-    """(class ids (N,) or None, why not or "") from `labels/NAME.label` beside `velodyne/NAME.bin`."""
+def true_labels(cloud: Path, num_points: int) -> tuple[np.ndarray | None, str]:
+    """(class ids uint8 (N,) or None, reason) from `labels/NAME.label` beside `velodyne/NAME.bin`. The reason says what
+    is wrong with the label file; it is "" if nothing is or if there is none."""
     path = cloud.parent.parent / "labels" / f"{cloud.stem}.label"
     if cloud.parent.name != "velodyne" or not path.is_file():
         return None, ""
@@ -54,8 +56,8 @@ def true_labels(cloud, num_points):
         return None, f"{path}: {error}"
 
 
-def _relative_label_path(cloud, inputs):
-    """A cloud found in a folder keeps its place below that folder."""
+def _relative_label_path(cloud: Path, inputs: Sequence[Path]) -> Path:
+    """A cloud in one of the input folders keeps its path relative to that folder."""
     folder = next((given for given in inputs if given.is_dir() and given in cloud.parents), cloud.parent)
     parts = ["predictions" if part == "velodyne" else part for part in cloud.relative_to(folder).parts[:-1]]
     return Path(*parts, f"{cloud.stem}.label")

@@ -1,4 +1,7 @@
-"""Bird's-eye pictures of a cloud: what the sensor saw, what the network says, and the truth where it is known."""
+"""Bird's-eye pictures of a cloud: the input, the predicted labels, and the truth where it is known."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -8,6 +11,8 @@ from pvd_core.taxonomy import CLASS_COLOURS, CLASS_NAMES
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 _BACKGROUND = "#101418"
@@ -19,10 +24,13 @@ _HALF_HEIGHT_M = 40.0
 _PANEL_INCHES = 7.2
 
 
-def save_prediction_picture(path, points, labels, truth=None, title=""):
-    """Writes a PNG with panels `input`, `labels` and, with `truth`, `truth`, and a legend of the classes in it.
+def save_prediction_picture(
+    path: str | Path, points: np.ndarray, labels: np.ndarray, truth: np.ndarray | None = None, title: str = ""
+) -> None:
+    """Writes a PNG with the panels input, labels and, if it is given, truth, and a legend of the classes in them.
 
-    points float32 (N, 4); labels, truth: class ids 0..19 (N,). The vehicle is in the middle and looks up.
+    points: float32 (N, 4), x, y, z in metres in the sensor's frame, intensity. labels, truth: class ids 0..19 (N,).
+    The sensor is in the middle; forward is up.
     """
     panels = {"input (colour: height, brightness: intensity)": input_colours(points), "labels": class_colours(labels)}
     shown = [labels]
@@ -32,12 +40,18 @@ def save_prediction_picture(path, points, labels, truth=None, title=""):
     save_panels(path, points, panels, np.unique(np.concatenate(shown)), title)
 
 
-def save_panels(path, points, panels, class_ids=(), title=""):
+def save_panels(
+    path: str | Path,
+    points: np.ndarray,
+    panels: Mapping[str, np.ndarray],
+    class_ids: Sequence[int] | np.ndarray = (),
+    title: str = "",
+) -> None:
     """Writes a PNG with one bird's-eye panel for each of `panels`, {name: RGB (N, 3) in 0..1}, and a legend of
-    `class_ids`."""
+    `class_ids`. points: float32 (N, 4); those that are not measured or are far away are left out."""
     is_drawn = np.isfinite(points[:, :3]).all(axis=1) & (points[:, :3] != 0).any(axis=1)
     is_drawn &= (np.abs(points[:, 1]) < _HALF_WIDTH_M) & (np.abs(points[:, 0]) < _HALF_HEIGHT_M)
-    # From the ground up, so that what stands hides what lies below it.
+    # Drawn from the lowest to the highest, as seen from above.
     order = np.flatnonzero(is_drawn)
     order = order[np.argsort(points[order, 2], kind="stable")]
     drawn = [(name, colours[order]) for name, colours in panels.items()]
@@ -47,18 +61,18 @@ def save_panels(path, points, panels, class_ids=(), title=""):
     plt.close(figure)
 
 
-def class_colours(class_ids):
-    """RGB (N, 3) in 0..1; "unlabeled" is grey, black would not be seen."""
+def class_colours(class_ids: np.ndarray) -> np.ndarray:
+    """RGB (N, 3) in 0..1 of class ids 0..19 (N,): the official colours, made lighter where they are too dark for a dark
+    background; "unlabeled" is grey instead of black."""
     palette = CLASS_COLOURS.astype(float) / 255
     palette[0] = np.array(_NOT_LABELLED) / 255
-    # The official purples of ground and the blue of vehicles are too dark on a dark background.
     luminance = palette @ (0.299, 0.587, 0.114)
     lift = np.clip((0.28 - luminance) / (1 - luminance), 0, None)[:, None]
     return (palette + lift * (1 - palette))[class_ids]
 
 
-def input_colours(points):
-    """RGB (N, 3) in 0..1: height as colour, intensity as brightness. `points` float32 (N, 4)."""
+def input_colours(points: np.ndarray) -> np.ndarray:
+    """RGB (N, 3) in 0..1 of `points`, float32 (N, 4): height as colour, intensity as brightness."""
     height = np.clip((np.nan_to_num(points[:, 2]) + 2.5) / 6.0, 0, 1)
     colours = matplotlib.colormaps["turbo"](0.1 + 0.8 * height)[:, :3]
     intensity = np.nan_to_num(points[:, 3])
@@ -67,7 +81,9 @@ def input_colours(points):
     return colours * brightness
 
 
-def _draw(points, panels, class_ids, title):
+def _draw(
+    points: np.ndarray, panels: Sequence[tuple[str, np.ndarray]], class_ids: Sequence[int] | np.ndarray, title: str
+) -> Figure:
     figure, axes = plt.subplots(
         1, len(panels), figsize=(_PANEL_INCHES * len(panels), _PANEL_INCHES + 1.3), facecolor=_BACKGROUND, squeeze=False
     )
@@ -90,13 +106,13 @@ def _draw(points, panels, class_ids, title):
     return figure
 
 
-def _draw_rings(axis):
+def _draw_rings(axis: Axes) -> None:
     for radius_m in (10, 20, 30):
         axis.add_patch(plt.Circle((0, 0), radius_m, fill=False, color=_FAINT, linewidth=0.6, zorder=0))
         axis.text(0.6, -radius_m + 0.5, f"{radius_m} m", color="#a4adb6", fontsize=8, zorder=3)
 
 
-def _draw_legend(figure, class_ids, num_columns):
+def _draw_legend(figure: Figure, class_ids: Sequence[int] | np.ndarray, num_columns: int) -> None:
     if not len(class_ids):
         return
     handles = [

@@ -1,26 +1,20 @@
-"""Tables for people: latency by stage, IoU by class."""
+"""Tables in the terminal: latency by stage, IoU by class and by distance, confusions."""
 
-import numpy as np
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
 from rich.console import Console
 from rich.table import Table
 
 from pvd_core.taxonomy import CLASS_COLOURS, CLASS_NAMES
+from pvd_ros.report.latency import PERCENTILES
 
-PERCENTILES = (50, 90, 99)
-
-
-def percentiles(stage_values_ms):
-    """{stage: {"p50", "p90", "p99"}} in milliseconds of {stage: list of measurements}; stages without any are left
-    out."""
-    return {
-        stage: {f"p{p}": float(np.percentile(values, p)) for p in PERCENTILES}
-        for stage, values in stage_values_ms.items()
-        if len(values)
-    }
+if TYPE_CHECKING:
+    from training.judge.metrics import ConfusionMatrix
 
 
-def print_latency(latency_ms, title):
-    """Prints what `percentiles` returns."""
+def print_latency(latency_ms: Mapping[str, Mapping[str, float]], title: str) -> None:
+    """Prints {stage: {"p50", "p90", "p99"}} in milliseconds."""
     table = Table()
     table.add_column("stage")
     for p in PERCENTILES:
@@ -30,8 +24,8 @@ def print_latency(latency_ms, title):
     _print(title, table)
 
 
-def print_class_table(confusion, title):
-    """Prints the IoU of a ConfusionMatrix for each class that occurs in the truth."""
+def print_class_table(confusion: "ConfusionMatrix", title: str) -> None:
+    """Prints the IoU of each class that occurs in the truth."""
     num_points = confusion.points_by_name()
     metrics = {
         "iou": {name: iou for name, iou in confusion.iou_by_name().items() if num_points[name]},
@@ -43,8 +37,9 @@ def print_class_table(confusion, title):
     print_iou(metrics, title)
 
 
-def print_iou(metrics, title):
-    """Prints "iou" {class: 0..1}, "miou_present", "miou", "num_points" and "num_points_by_class"."""
+def print_iou(metrics: Mapping[str, Any], title: str) -> None:
+    """Prints the IoU of each class and the means. `metrics` has "iou" {class: 0..1}, "miou", "miou_present",
+    "num_points" and "num_points_by_class", as `training.judge.evaluate.evaluate` returns them."""
     table = Table()
     table.add_column("", justify="left")
     table.add_column("class")
@@ -60,8 +55,8 @@ def print_iou(metrics, title):
     _print(title, table)
 
 
-def print_iou_by_distance(bands, title):
-    """Prints the mean IoU of each distance band of `pvd evaluate --by-distance`."""
+def print_iou_by_distance(bands: Iterable[Mapping[str, Any]], title: str) -> None:
+    """Prints the mean IoU of each distance band. `bands`: "by_distance" of what `evaluate` returns."""
     table = Table()
     for name in ("distance m", "mean IoU % of those present", "points"):
         table.add_column(name, justify="right")
@@ -71,9 +66,13 @@ def print_iou_by_distance(bands, title):
     _print(title, table)
 
 
-def print_confusions(labels_by_truth, title, most=3):
-    """Prints, of {true class: {label: points}}, what each class is taken for and what is taken for it, in % of its true
-    points and of the points with its label."""
+def print_confusions(labels_by_truth: Mapping[str, Mapping[str, int]], title: str, most: int = 3) -> None:
+    """Prints a row for each class of {true class: {predicted class: points}}.
+
+    "found %" and "taken for": recall, and the classes most often predicted for its points, in % of these points.
+    "right %" and "in truth": precision, and the classes that points predicted as it most often are, in % of these.
+    At most `most` other classes are named.
+    """
     table = Table()
     for name in ("class", "found %", "taken for", "right %", "in truth"):
         table.add_column(name, justify="right" if "%" in name else "left")
@@ -84,8 +83,8 @@ def print_confusions(labels_by_truth, title, most=3):
     _print(title, table)
 
 
-def _own_and_others(name, points_of, most):
-    """Share of class `name` in {class: points}, and the largest of the others."""
+def _own_and_others(name: str, points_of: Mapping[str, int], most: int) -> tuple[str, str]:
+    """The share of class `name` in {class: points}, in %, and those of the `most` largest other classes."""
     total = sum(points_of.values())
     if not total:
         return "-", ""
@@ -95,7 +94,7 @@ def _own_and_others(name, points_of, most):
     return f"{own:.1f}", ", ".join(f"{other} {share:.0f}" for other, share in largest if share >= 1)
 
 
-def _print(title, table):
-    # A title inside the table would be wrapped to the table's width.
+def _print(title: str, table: Table) -> None:
+    # rich would wrap a title inside the table to the width of the table.
     print(title)
     Console(highlight=False).print(table)

@@ -1,4 +1,8 @@
-"""What `pvd train` and `pvd distill` share: a run from its options, and what is said of it at the end."""
+"""What `pvd train` and `pvd distill` share: starting or resuming a run, and the line printed at its end."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -6,9 +10,18 @@ from pvd_cli.errors import EXIT_INTERRUPTED
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.wording import counted
 
+if TYPE_CHECKING:
+    from training.run.config import TrainConfig
 
-def start_or_resume(dataset, out, config, overrides, resume):
-    """Runs a training by the options of a command; `resume`, the folder of a run, stands in for all the others."""
+
+def start_or_resume(
+    dataset: Path | None, out: Path | None, config: Path | None, overrides: Iterable[str], resume: Path | None
+) -> None:
+    """Runs a training by the options of a command and prints how it ended.
+
+    resume: the folder of a run to be continued, instead of `dataset`, `out` and `config`. overrides: KEY=VALUE.
+    typer.Exit where it is interrupted, UserError for options that do not fit together.
+    """
     from training.run.config import load_config
     from training.run.loop import train
     from training.run.progress import ConsoleProgress
@@ -22,17 +35,19 @@ def start_or_resume(dataset, out, config, overrides, resume):
         read_run_config(resume)
         settings, run_dir = load_config(RunFolder(resume).config, overrides), resume
     else:
-        settings, run_dir = settings_of(dataset, config, overrides), out
+        settings = settings_of(dataset, config, overrides)
         if out is None:
             raise UserError("no folder for the run: name one with --out")
+        run_dir = out
     summary = train(settings, run_dir, resume=resume is not None, progress=ConsoleProgress())
-    # Of several processes one reports.
+    # If there are several processes, only one gets the summary.
     if summary is not None:
-        report(summary)
+        _report(summary)
 
 
-def settings_of(dataset, config, overrides):
-    """TrainConfig of a new run on the folder `dataset`, by the file `config` or without one."""
+def settings_of(dataset: Path | None, config: Path | None, overrides: Iterable[str]) -> "TrainConfig":
+    """Settings of a new run on the folder `dataset`: those of the file `config`, or the defaults, with `overrides`.
+    UserError where there is neither a dataset nor a file."""
     from training.run.config import load_config
 
     if dataset is None and config is None:
@@ -40,7 +55,7 @@ def settings_of(dataset, config, overrides):
     return load_config(config, [*overrides, *([f"dataset={dataset}"] if dataset is not None else [])])
 
 
-def report(summary):
+def _report(summary: Mapping[str, Any]) -> None:
     print(
         f"{summary['stopped']} after {counted(summary['steps'], 'step')}, {summary['minutes']:.1f} minutes; "
         + (

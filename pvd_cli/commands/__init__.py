@@ -1,1 +1,1 @@
-"""One file a command; each is a thin layer over the library function that does the work."""
+"""One file for each command: its options, and a call of the library function that does the work."""

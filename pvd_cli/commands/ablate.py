@@ -1,20 +1,24 @@
 """`pvd ablate`: a grid of trainings, several seeds each, and its table beside the paper's."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pvd_cli.comma_lists import names_in
 from pvd_cli.errors import EXIT_INTERRUPTED, optional_packages
-from pvd_cli.lists import names_in
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.wording import counted
+
+if TYPE_CHECKING:
+    from training.ablation.grid import GridConfig
+    from training.ablation.plan import Plan
 
 
 def ablate(
     grid: Annotated[Path, typer.Argument(help="YAML file of a grid, such as those in config/ablations.")],
     data: Annotated[Path, typer.Option(help="Folder that holds `sequences`.")],
-    out: Annotated[Path, typer.Option(help="Folder for the runs and the results; an unfinished one is gone on with.")],
+    out: Annotated[Path, typer.Option(help="Folder for the runs and the results; unfinished runs are continued.")],
     seeds: Annotated[str, typer.Option(help="Such as 0,1,2; those of the file if left out.")] = "",
     only: Annotated[str, typer.Option(help="Rows to run, such as kd,pvd, with what they need; all if left out.")] = "",
     set_: Annotated[
@@ -24,15 +28,15 @@ def ablate(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List the runs, measure some steps, tell the time.")
     ] = False,
-):
+) -> None:
     """Train a grid of networks and write its table.
 
-    Runs go seed by seed, so that an unfinished table compares like with like. Killed at any moment, the same command
-    goes on. Started several times with the same --out, also on several machines, the processes share the runs. Grids
-    with the same --out share the teachers, the students and every row that has the same name.
+    Runs are done seed by seed, so that an unfinished table is a fair comparison too. If it was killed, the same command
+    continues. It may be started several times with the same --out, also on several machines: the processes share the
+    runs. Grids with the same --out share the teachers, the students and every row that has the same name.
 
-    Results are in OUT/NAME, with the NAME in the grid file: results.json, results.md, results.png, and of a table of
-    methods NAME_methods.json.
+    Results are in OUT/NAME, where NAME is the name in the grid file: results.json, results.md, results.png, and for a
+    table of methods NAME_methods.json.
 
     \b
     Examples:
@@ -57,14 +61,14 @@ def ablate(
         _run(settings, plan, data, out)
 
 
-def _whole_numbers(text):
+def _whole_numbers(text: str) -> list[int]:
     try:
         return [int(number) for number in names_in(text)]
     except ValueError:
         raise UserError(f"--seeds is {text!r}: expected whole numbers such as 0,1,2") from None
 
 
-def _run(grid, plan, data, out):
+def _run(grid: "GridConfig", plan: "Plan", data: Path, out: Path) -> None:
     from training.ablation.plan import prepare_data
     from training.ablation.results import write_results
     from training.ablation.worker import RunInterruptedError, work
@@ -77,7 +81,7 @@ def _run(grid, plan, data, out):
     except RunInterruptedError:
         print("interrupted: its state is kept; the same command goes on")
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    # Also where all was done before: the grid file may have other notes now.
+    # Even if all runs were finished before: the notes in the grid file may have changed.
     write_results(grid, plan, data, results)
     print(Path(results, "results.md").read_text(encoding="utf-8"))
     if failed:
@@ -85,7 +89,7 @@ def _run(grid, plan, data, out):
         raise UserError(f"{len(failed)} of {len(plan.runs)} runs have failed: {reasons}")
 
 
-def _print_estimate(plan, data):
+def _print_estimate(plan: "Plan", data: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from pvd_cli.comma_lists import scans_in
 from pvd_cli.errors import interruptible, optional_packages
-from pvd_cli.lists import scans_in
 from pvd_core.borders.wording import counted
 
 
@@ -18,11 +18,12 @@ def balance(
     split: Annotated[str, typer.Option(help="train, or sequences such as 00 or 05,07.")] = "train",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     max_scans: Annotated[int, typer.Option(min=1, help="Use this many scans, evenly spread.")] = 100,
-):
+) -> None:
     """Shift the class scores of weights so that their mean IoU on training scans is highest.
 
-    Weighing rare classes up makes a network learn them, and then find them too often; a number added to each class
-    score takes that back. Use scans of the training, and score the result on others with `pvd evaluate`.
+    With a loss that gives rare classes more weight, a network learns them but predicts them too often. A number added
+    to the score of each class corrects that. Choose it on training scans, and score the result on others with
+    `pvd evaluate`.
 
     \b
     Examples:
@@ -51,7 +52,7 @@ def balance(
     if held_out := set(folder.sequences) & {*SPLITS["valid"], *SPLITS["test"]}:
         names = ", ".join(sorted(held_out))
         print(f"note: {names} are not for training: what is chosen on them cannot be scored on them", file=sys.stderr)
-    segmenter = Segmenter.from_weights(weights, device, backend=None, programs="off")
+    segmenter = Segmenter.from_weights(weights, device, backend="reference", programs="off")
     with interruptible(lambda: "nothing was written"), Steps("labelling", "scans") as steps:
         result = balance_classes(segmenter, folder, max_scans, steps.show)
     shifts = {name: float(shift) for name, shift in zip(CLASS_NAMES, result.shift_C, strict=True) if shift}

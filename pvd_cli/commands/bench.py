@@ -1,16 +1,20 @@
 """`pvd bench`: time a cloud from points to labels on this machine."""
 
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pvd_cli.comma_lists import names_in
 from pvd_cli.errors import interruptible
-from pvd_cli.lists import names_in
 from pvd_core.borders.errors import UserError
 
-# The protocol of the PVD paper; parts and sizes are steadier, and some of them take seconds a run.
+if TYPE_CHECKING:
+    from pvd_core.models import Cylinder3D
+
+# 100 as in the PVD paper. The other tables vary less, and some of their samples take seconds.
 _RUNS, _RUNS_OF_PARTS = 100, 10
 _GROWTH_POINTS = "10000,20000,50000,100000,200000,500000,1000000,2000000"
 
@@ -41,7 +45,7 @@ def bench(
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write everything to this file.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Also write the tables to this file.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace these files if they exist.")] = False,
-):
+) -> None:
     """Time labelling on this machine.
 
     A row for each network, scan, backend, precision and number of threads. Rows for the same network and scan take
@@ -71,13 +75,13 @@ def bench(
     if len(set(files)) < len(files):
         raise UserError(f"--json and --markdown both name {json_file}; name two files")
     clouds = {str(path): read_cloud(path) for path in find_clouds(scans)}
-    engines = {
+    engines: dict[str, Any] = {
         "device": resolve_device(device),
         "backends": _names(backends, "--backends"),
         "precisions": _names(precision, "--precision"),
         "threads": _numbers(threads, "--threads", 0, 256),
     }
-    tables = {}
+    tables: dict[str, Callable[..., dict[str, Any]]] = {}
     if stages:
         tables["stages"] = measure.stage_rows
     if layers:
@@ -96,8 +100,8 @@ def bench(
     runs = runs or (_RUNS_OF_PARTS if tables else _RUNS)
     plan = measure.Plan(_networks(model, weights), clouds, runs=runs, **engines)
     tables = tables or {"rows": partial(measure.benchmark, pool=pool)}
-    result = {"rows": [], "skipped": [], "incomplete": list(tables)}
-    kept = []
+    result: dict[str, Any] = {"rows": [], "skipped": [], "incomplete": list(tables)}
+    kept: list[Path] = []
     with interruptible(lambda: _left_by(result, tables, kept)):
         try:
             for name, table in tables.items():
@@ -107,7 +111,7 @@ def bench(
                 result["skipped"] += timed["skipped"]
                 if timed["ended_by"] is None:
                     result["incomplete"].remove(name)
-                # After every table: what is timed stays, whatever ends the next one.
+                # Written after each table, so that it is kept whatever ends the next one.
                 kept[:] = write_result(with_circumstances(result, plan), json_file, markdown)
                 if timed["ended_by"] is not None:
                     raise timed["ended_by"]
@@ -118,18 +122,19 @@ def bench(
         print(f"wrote {_listed(kept)}")
 
 
-def _left_by(result, tables, kept):
+def _left_by(result: Mapping[str, Any], tables: Iterable[str], kept: list[Path]) -> str:
+    """What is said after Ctrl-C."""
     if kept:
         return f"kept {_listed(kept)}"
     return "what was timed is printed" if any(result.get(name) for name in tables) else "nothing had been timed yet"
 
 
-def _listed(paths):
+def _listed(paths: Iterable[Path]) -> str:
     return ", ".join(map(str, paths))
 
 
-def _networks(model, weights):
-    """{name: network}."""
+def _networks(model: str | None, weights: Path | None) -> dict[str, "Cylinder3D"]:
+    """{name: network} of --model or --weights."""
     import torch
 
     from pvd_core import default_weights
@@ -143,19 +148,19 @@ def _networks(model, weights):
         raise UserError("--model times random weights, --weights those of a file; give one of the two")
     networks = {}
     for name in _names(model, "--model"):
-        torch.manual_seed(0)  # the same weights, so the same labels, in every run
+        torch.manual_seed(0)  # so that every run has the same weights and thus the same labels
         networks[name] = build_model(name)
     return networks
 
 
-def _names(text, option):
+def _names(text: str, option: str) -> tuple[str, ...]:
     names = names_in(text)
     if not names:
         raise UserError(f"{option} is empty: name one or more, separated by commas")
     return tuple(names)
 
 
-def _numbers(text, option, least, most):
+def _numbers(text: str, option: str, least: int, most: int) -> tuple[int, ...]:
     try:
         numbers = tuple(int(name) for name in _names(text, option))
     except ValueError:

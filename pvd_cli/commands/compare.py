@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from pvd_cli.comma_lists import names_in
 from pvd_cli.errors import interruptible, optional_packages
-from pvd_cli.lists import names_in
 from pvd_core.borders.errors import UserError
 
 
@@ -22,7 +22,7 @@ def compare(
     ] = "",
     credit: Annotated[str, typer.Option(help="Whose the real scans are and their licence, for pair.png.")] = "",
     top: Annotated[int, typer.Option(min=1, help="Print this many of the largest gaps.")] = 15,
-):
+) -> None:
     """Compare simulated scans with real ones, in a report with pictures.
 
     Histograms of range, height, intensity, classes, rings, voxels, missing rays and the ground of both folders, their

@@ -11,7 +11,7 @@ def convert(
     output: Annotated[Path, typer.Argument(help="Weights to write (.safetensors).")],
     layout: Annotated[str, typer.Option(help="Axis order of the convolution weights: spconv1 or spconv2.")],
     kernels: Annotated[str, typer.Option(help="as_trained (the official releases) or as_written.")],
-):
+) -> None:
     """Turn an official checkpoint into our weights.
 
     Every key and shape is checked. The file is read without running code from it. Widths are read from its tensors.

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from pvd_cli.comma_lists import names_in
 from pvd_cli.errors import interruptible, optional_packages
-from pvd_cli.lists import names_in
 from pvd_core.borders.wording import counted
 
 
@@ -18,12 +18,12 @@ def dataset(
     refresh: Annotated[
         bool, typer.Option("--refresh", help="Write the scans' fingerprints into config/benchmarks; for maintainers.")
     ] = False,
-):
+) -> None:
     """Make and verify a benchmark's scans.
 
-    What the simulator makes is made where it is missing, continued after an interrupt, and checked against the
-    fingerprints that ship with pvd; recorded scans are only checked. A folder that does not match is named with the
-    first scan that differs. Sequences, seeds and versions: config/benchmarks.
+    Simulated scans that are missing are made, also after an interrupt, and all are checked against the fingerprints
+    that ship with pvd; recorded scans are only checked. If a folder does not match, the first scan that differs is
+    named. Sequences, seeds and versions: config/benchmarks.
 
     \b
     Examples:

@@ -2,13 +2,16 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pvd_cli.errors import optional_packages
 from pvd_cli.training_runs import settings_of, start_or_resume
 from pvd_core.borders.errors import UserError
+
+if TYPE_CHECKING:
+    from training.run.config import TrainConfig
 
 _SMALL_RUN = (
     "epochs=null",
@@ -31,18 +34,18 @@ def distill(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting; may be repeated.")
     ] = None,
-    resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Continue the run in this folder.")] = None,
     time: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Measure what N steps cost, with and without the teacher.")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="The whole line, teacher first, on a small simulated drive.")
+        bool, typer.Option("--dry-run", help="All steps, from a new teacher on, on a small simulated drive.")
     ] = False,
-):
+) -> None:
     """Train a student that learns from a teacher besides the labels.
 
-    The student starts from its own weights (--set initial_weights=FILE), from a slice of the teacher's (the same with
-    --set initial_slice=true) or from random ones. Coefficients are the paper's; each can be set.
+    The student starts from random weights, from a weights file (--set initial_weights=FILE) or from a slice of a wider
+    network's weights (the same with --set initial_slice=true). Coefficients are the paper's; each can be set.
 
     \b
     Examples:
@@ -54,7 +57,7 @@ def distill(
       pvd distill --dry-run
     """
     with optional_packages("train", "distillation"):
-        import training.run.loop  # noqa: F401 - its packages are there or named
+        import training.run.loop  # noqa: F401 - to see whether its packages are installed
 
     overrides = list(set_ or ())
     if dry_run:
@@ -80,8 +83,8 @@ def distill(
         start_or_resume(dataset, out, config, overrides, resume)
 
 
-def _chosen(method, config):
-    """Overrides that choose a method; coefficients that a config file has for another one are left out."""
+def _chosen(method: str | None, config: Path | None) -> list[str]:
+    """Overrides that choose the method; if the config file has settings of another method, they are left out."""
     from pvd_core.borders.settings import read_yaml
 
     in_file = read_yaml(config).get("distillation") if config is not None else None
@@ -94,24 +97,22 @@ def _chosen(method, config):
     return [f"distillation.method={method}", "distillation.settings={}"]
 
 
-def _print_step_cost(settings, num_steps):
+def _print_step_cost(settings: "TrainConfig", num_steps: int) -> None:
     from pvd_cli.bench.step_cost import step_cost
 
     cost = step_cost(settings, num_steps)
+    assert settings.distillation is not None, "step_cost refuses settings without distillation"
     print(
         f"on the labels alone {cost.plain_ms:.0f} ms a step, the teacher's forward pass {cost.teacher_ms:.0f} ms, with "
         f"{settings.distillation.method} {cost.distilling_ms:.0f} ms a step: {cost.ratio:.2f} times the sum of the two"
     )
 
 
-def _dry_run(method, overrides):
+def _dry_run(method: str, overrides: list[str]) -> None:
     """Simulates a drive, trains a teacher and a student for some steps, distils, scores the result."""
     import tempfile
 
     from training.judge.evaluate import evaluate
-    from training.run.config import load_config
-    from training.run.loop import train
-    from training.run.progress import ConsoleProgress
 
     with optional_packages("sim", "--dry-run"):
         from training.simulate.dataset import write_dataset
@@ -119,25 +120,34 @@ def _dry_run(method, overrides):
         data = Path(folder, "data")
         print("1 of 4: simulating a drive", flush=True)
         write_dataset(data, train_sequences=("00",), valid_sequences=("08",), num_scans=2)
-        weights = {}
-        for number, role, settings in (
-            (2, "teacher", ("model.width=16",)),
-            (3, "student", ("model.width=8",)),
-        ):
-            print(f"{number} of 4: training the {role}", flush=True)
-            run_config = load_config(None, [f"dataset={data}", *_SMALL_RUN, *settings])
-            weights[role] = train(run_config, Path(folder, role), progress=ConsoleProgress())["last_weights"]
+        print("2 of 4: training the teacher", flush=True)
+        teacher = _trained(data, Path(folder, "teacher"), ["model.width=16"])
+        print("3 of 4: training the student", flush=True)
+        student = _trained(data, Path(folder, "student"), ["model.width=8"])
         print(f"4 of 4: distilling with {method}", flush=True)
         settings = (
             "model.width=8",
-            f"initial_weights={weights['student']}",
-            f"distillation.teacher={weights['teacher']}",
+            f"initial_weights={student['last_weights']}",
+            f"distillation.teacher={teacher['last_weights']}",
             f"distillation.method={method}",
         )
-        run_config = load_config(None, [f"dataset={data}", *_SMALL_RUN, *settings, *overrides])
-        summary = train(run_config, Path(folder, "distilled"), progress=ConsoleProgress())
+        summary = _trained(data, Path(folder, "distilled"), [*settings, *overrides])
         result = evaluate(data, summary["last_weights"], max_scans=1)
         print(
             f"dry run ended well: {result['num_points']:,} points scored after {summary['steps']} steps of each kind; "
             "nothing was kept"
         )
+
+
+def _trained(data: Path, folder: Path, settings: list[str]) -> dict[str, Any]:
+    """Trains for a few steps in the new folder; returns the summary of the run."""
+    from training.run.config import load_config
+    from training.run.distributed import check_single_process
+    from training.run.loop import train
+    from training.run.progress import ConsoleProgress
+
+    check_single_process("pvd distill --dry-run")
+    config = load_config(None, [f"dataset={data}", *_SMALL_RUN, *settings])
+    summary = train(config, folder, progress=ConsoleProgress())
+    assert summary is not None, "a run of one process returns its summary"
+    return summary

@@ -7,10 +7,10 @@ import typer
 
 def doctor(
     json_file: Annotated[str | None, typer.Option("--json", help="Also write the findings to this file.")] = None,
-):
-    """Say what this machine can do and why not.
+) -> None:
+    """Say what this machine can do, and why it cannot do the rest.
 
-    One line a capability, with what to do for each one missing.
+    One line for each capability; for a missing one also what to do about it.
 
     Ends with exit code 0 when scans can be labelled here, 2 when not.
 

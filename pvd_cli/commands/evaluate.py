@@ -2,13 +2,14 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from pvd_cli.comma_lists import names_in, scans_in
 from pvd_cli.errors import interruptible, optional_packages
-from pvd_cli.lists import names_in, scans_in
 from pvd_core.borders.wording import counted
 
 
@@ -27,7 +28,7 @@ def evaluate(
     by_distance: Annotated[bool, typer.Option("--by-distance", help="Also the IoU of each distance band.")] = False,
     confusions: Annotated[bool, typer.Option("--confusions", help="Also what each class is taken for.")] = False,
     max_scans: Annotated[int | None, typer.Option(min=1, help="Use this many scans, evenly spread.")] = None,
-):
+) -> None:
     """Score weights on labelled scans.
 
     Prints the IoU of each class by the official SemanticKITTI protocol, on the labels that the node would publish.
@@ -51,7 +52,8 @@ def evaluate(
 
     if json_file is not None:
         check_output(json_file)
-    choice, title = scans_in(split), str(dataset)
+    choice: str | Sequence[str] = scans_in(split)
+    title = str(dataset)
     if benchmark is not None:
         chosen = benchmark_named(benchmark)
         splits = names_in(split)

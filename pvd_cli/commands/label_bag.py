@@ -23,8 +23,8 @@ def label_bag(
     intensity_field: Annotated[str, typer.Option(help="Field that holds intensity, where it has another name.")] = "",
     only_labelled: Annotated[bool, typer.Option("--only-labelled", help="Leave the other topics out.")] = False,
     storage: Annotated[str, typer.Option(help="mcap or sqlite3.")] = "mcap",
-):
-    """Label every cloud of a bag, without a ROS.
+) -> None:
+    """Label every cloud of a bag; ROS need not be installed.
 
     Points, order, stamps and frames stay; labels are added on a topic of their own.
 

@@ -17,12 +17,12 @@ def play_bag(
     keep_stamps: Annotated[bool, typer.Option("--keep-stamps", help="Leave stamps as recorded; else now.")] = False,
     reliable: Annotated[bool, typer.Option("--reliable", help="Reliable delivery; else best effort.")] = False,
     wait_for: Annotated[int, typer.Option(min=0, help="Start when this many subscribers are there.")] = 0,
-):
+) -> None:
     """Play the clouds of a bag into ROS 2.
 
-    At the pace they were recorded. Needs rclpy: a sourced ROS 2 or the wheels.
+    At the pace of the recording. Needs rclpy: a sourced ROS 2, or its wheels.
 
-    Header stamps become the time of publishing, so that latencies against them mean something.
+    Header stamps become the time of publishing, so that latencies can be measured against them.
 
     \b
     Examples:
@@ -33,8 +33,8 @@ def play_bag(
 
     with optional_packages("ros", "playing bags"):
         from pvd_ros.bags.reader import cloud_topic, open_bag
-        from pvd_ros.play import play_bag as play
         from pvd_ros.middleware.ros_session import stop_on_signals
+        from pvd_ros.play import play_bag as play
 
     with open_bag(bag) as reader:
         topic = cloud_topic(reader, bag, topic)

@@ -3,14 +3,20 @@
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pvd_cli.errors import EXIT_USER_ERROR, interruptible, optional_packages, print_error
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.wording import counted
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from training.judge.metrics import ConfusionMatrix
 
 
 def predict(
@@ -27,9 +33,9 @@ def predict(
     picture: Annotated[bool, typer.Option("--picture", help="Write a bird's-eye NAME.png beside each .label.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace .label files that exist.")] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on: scans whose .label file fits keep it, whatever made it.")
+        bool, typer.Option("--resume", help="Continue: scans keep a .label file that fits, whichever weights made it.")
     ] = False,
-):
+) -> None:
     """Label scan files.
 
     One .label file a scan: raw SemanticKITTI ids as uint32, in the scan's order.
@@ -69,10 +75,13 @@ def predict(
     segmenter = Segmenter.from_weights(weights or default_weights(), device=device, precision=precision)
     segmenter.warm_up()
 
-    confusion, timings, num_failed, num_done = ConfusionMatrix(), defaultdict(list), 0, 0
-    num_kept, notes, remarks = 0, set(), ScanRemarks()
+    confusion, remarks = ConfusionMatrix(), ScanRemarks()
+    timings_ms: dict[str, list[float]] = defaultdict(list)
+    notes: set[str] = set()
+    num_failed = num_done = num_kept = 0
 
-    def score(cloud, labels):
+    def score(cloud: Path, labels: "np.ndarray") -> "np.ndarray | None":
+        """The truth, if it is known; counts what the labels got right."""
         truth, reason = true_labels(cloud, len(labels))
         if truth is not None:
             confusion.update(labels, truth)
@@ -91,32 +100,33 @@ def predict(
                 continue
             read_ms = (time.perf_counter() - started) * 1e3
             remarks.look_at(cloud, points)
-            # A file of another size was cut short, or is of another scan.
+            # A label file of another size was cut short or belongs to another scan.
             if cloud in earlier and paths[cloud].stat().st_size == 4 * len(points):
                 score(cloud, read_labels(paths[cloud]))
                 num_kept, num_done = num_kept + 1, num_done + 1
                 continue
-            timings["read"].append(read_ms)
+            timings_ms["read"].append(read_ms)
             result = segmenter.segment(points)
             for stage, value in result.timings_ms.items():
-                timings[stage].append(value)
+                timings_ms[stage].append(value)
             truth = score(cloud, result.labels)
             if picture:
                 save_prediction_picture(paths[cloud].with_suffix(".png"), points, result.labels, truth)
-            # Last: --resume takes a scan with labels for done.
+            # Written last, because for --resume a scan with labels is done.
             write_labels(paths[cloud], result.labels)
             num_done += 1
     if num_kept:
         notes.add(f"{counted(num_kept, 'scan')} labelled before; with which weights is not checked")
     if num_kept < len(earlier):
         notes.add(f"{counted(len(earlier) - num_kept, 'scan')} labelled anew: their files did not fit the scans")
-    _report(num_done, num_failed, out, timings, confusion, sorted(notes))
+    _report(num_done, num_failed, out, timings_ms, confusion, sorted(notes))
     if num_failed:
         raise typer.Exit(EXIT_USER_ERROR)
 
 
-def _earlier(paths, overwrite, resume):
-    """The clouds whose labels are there and stay if they fit."""
+def _earlier(paths: Mapping[Path, Path], overwrite: bool, resume: bool) -> dict[Path, Path]:
+    """{cloud: label file} of the clouds whose existing labels are kept if they fit. UserError for labels that may
+    neither be kept nor replaced."""
     if overwrite and resume:
         raise UserError("--overwrite labels all scans anew, --resume only the rest: give one of the two")
     existing = {cloud: path for cloud, path in paths.items() if path.exists()}
@@ -133,11 +143,20 @@ def _earlier(paths, overwrite, resume):
     return existing if resume else {}
 
 
-def _report(num_done, num_failed, out, timings, confusion, notes):
-    from pvd_cli.tables import percentiles, print_class_table, print_latency
+def _report(
+    num_done: int,
+    num_failed: int,
+    out: Path,
+    timings_ms: Mapping[str, Sequence[float]],
+    confusion: "ConfusionMatrix",
+    notes: Sequence[str],
+) -> None:
+    from pvd_cli.tables import print_class_table, print_latency
+    from pvd_ros.report.latency import percentiles_of
 
-    if timings:
-        print_latency(percentiles(timings), f"Time a scan, {counted(len(timings['read']), 'scan')}")
+    if timings_ms:
+        latency_ms = {stage: percentiles_of(values) for stage, values in timings_ms.items()}
+        print_latency(latency_ms, f"Time a scan, {counted(len(timings_ms['read']), 'scan')}")
     if confusion.num_points:
         print_class_table(confusion, "Against the labels beside the scans")
     for note in notes[:3]:

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from pvd_cli.comma_lists import names_in
 from pvd_cli.errors import interruptible, optional_packages
-from pvd_cli.lists import names_in
 from pvd_core.borders.errors import UserError, unknown_name
 from pvd_core.borders.wording import counted
 
@@ -43,7 +43,7 @@ def simulate(
         Path | None, typer.Option(help="Also write the sequence as a rosbag2 (MCAP) of PointCloud2.")
     ] = None,
     topic: Annotated[str, typer.Option(help="Topic in the bag.")] = "/velodyne_points",
-):
+) -> None:
     """Simulate labelled drives, as a data set and as a bag.
 
     Streets with all 19 classes (fewer in a --world of one kind), scanned by a spinning LiDAR, in SemanticKITTI's

@@ -20,7 +20,7 @@ def submit(
         bool, typer.Option("--allow-missing", help="Write it although test sequences are absent.")
     ] = False,
     check: Annotated[bool, typer.Option("--check", help="Only check the .zip that --out names.")] = False,
-):
+) -> None:
     """Label the test sequences into a zip that the SemanticKITTI server takes.
 
     The zip is checked by the official validator's rules after it is written.

@@ -21,22 +21,22 @@ def train(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting; may be repeated.")
     ] = None,
-    resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Continue the run in this folder.")] = None,
     dry_run: Annotated[
         bool,
         typer.Option(
             "--dry-run", help="Three steps by these settings; on a small simulated drive without DATASET and --config."
         ),
     ] = False,
-):
+) -> None:
     """Train a network on labelled scans.
 
     Settings come from --config, single ones from --set; the full settings are kept with the run.
 
-    Several processes, one a GPU: start it with torchrun. batch_size counts the scans of all of them, and the losses
-    are those of one process.
+    For several processes, one for each GPU, start it with torchrun. batch_size counts the scans of all processes
+    together, and the losses are the same as with one process.
 
-    Ctrl-C ends a run with its state kept; --resume goes on to the same losses as without the break.
+    Ctrl-C ends a run and keeps its state; with --resume it continues to the same losses as without the break.
 
     \b
     Examples:
@@ -49,7 +49,7 @@ def train(
       pvd train --dry-run
     """
     with optional_packages("train", "training"):
-        import training.run.loop  # noqa: F401 - its packages are there or named
+        import training.run.loop  # noqa: F401 - to see whether its packages are installed
 
     overrides = list(set_ or ())
     if dry_run:
@@ -60,8 +60,8 @@ def train(
         start_or_resume(dataset, out, config, overrides, resume)
 
 
-def _dry_run(dataset, config, overrides):
-    """What is given decides the data, the network and the batch; only the number of steps and scans is reduced."""
+def _dry_run(dataset: Path | None, config: Path | None, overrides: list[str]) -> None:
+    """Trains for a few steps with the data, network and batch that the options choose, in a temporary folder."""
     import tempfile
 
     from training.run.loop import train as run_training
@@ -72,7 +72,7 @@ def _dry_run(dataset, config, overrides):
             dataset, overrides = _simulated(Path(folder, "data")), [*_SMALL, *overrides]
         settings = settings_of(dataset, config, [*overrides, *_FEW_STEPS])
         summary = run_training(settings, Path(folder, "run"), progress=ConsoleProgress())
-    # Of several processes one reports.
+    # If there are several processes, only one gets the summary.
     if summary is not None:
         if summary["stopped"] == "interrupted":
             raise typer.Exit(EXIT_INTERRUPTED)
@@ -80,7 +80,7 @@ def _dry_run(dataset, config, overrides):
         print(f"dry run ended well: {steps} in {summary['minutes']:.1f} minutes; nothing was kept")
 
 
-def _simulated(folder):
+def _simulated(folder: Path) -> Path:
     with optional_packages("sim", "--dry-run"):
         from training.simulate.dataset import write_dataset
     return write_dataset(folder, train_sequences=("00",), valid_sequences=("08",), num_scans=2)

@@ -17,7 +17,7 @@ def view(
     ] = None,
     png: Annotated[Path | None, typer.Option(help="Write a picture a scan into this folder; no window.")] = None,
     affinity: Annotated[
-        Path | None, typer.Option(help="Write a picture of what the networks take for alike to this file; no window.")
+        Path | None, typer.Option(help="Write the affinity maps of the networks as a picture to this file; no window.")
     ] = None,
     errors: Annotated[
         bool, typer.Option("--errors", help="In pictures only the truth and where each network is wrong.")
@@ -28,8 +28,8 @@ def view(
         float, typer.Option(min=0, max=1e6, help="Factor that brings intensity to 0..1: 0.00392 (1/255) for 0..255.")
     ] = 1.0,
     columns: Annotated[int, typer.Option(min=4, max=16, help="float32 numbers a point in .bin files.")] = 4,
-):
-    """Look at scans: the input, the truth beside it, what networks say and where they are wrong.
+) -> None:
+    """Look at scans: the input, the truth, what networks predict and where they are wrong.
 
     Opens a window; on a machine without a display, --png writes the same layers side by side.
 
@@ -77,7 +77,7 @@ def view(
         show(ViewState(viewed, class_), lambda state: save_sheet(Path(), state.scan, state.class_name))
 
 
-def _check_class(name):
+def _check_class(name: str | None) -> None:
     import difflib
 
     from pvd_core.taxonomy import CLASS_NAMES

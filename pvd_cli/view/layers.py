@@ -1,4 +1,9 @@
-"""Colours of one scan, layer by layer. N points; colours are RGB float64 (N, 3) in 0..1."""
+"""Layers of one scan: the colours of its points by input, truth, predictions and errors.
+
+N points. Colours are RGB float64 (N, 3) in 0..1, labels class ids 0..19, any integer type (N,).
+"""
+
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -9,10 +14,13 @@ _RIGHT, _WRONG, _UNKNOWN = (0.45, 0.50, 0.55), (1.0, 0.16, 0.16), (0.18, 0.20, 0
 _DIMMED = 0.12
 
 
-def layers_of(points, truth, predictions):
-    """{layer: colours} of a scan: input, truth, and each of `predictions`, {name: class ids (N,)}, with its errors.
+def layers_of(
+    points: np.ndarray, truth: np.ndarray | None, predictions: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """{name of the layer: colours} of a scan: input, truth, and for each of `predictions` its labels and its errors.
 
-    `points` float32 (N, 4); `truth` class ids (N,) or None, without which there are no errors to show.
+    points: float32 (N, 4). truth: labels, or None if they are unknown; then there are no layers of truth and errors.
+    predictions: {name of the network: labels}.
     """
     layers = {"input": input_colours(points)}
     if truth is not None:
@@ -24,16 +32,18 @@ def layers_of(points, truth, predictions):
     return layers
 
 
-def error_colours(labels, truth):
-    """Red where a labelled point is labelled wrong, grey where right, dark where the truth says nothing."""
+def error_colours(labels: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Red where the label is wrong, grey where it is right, dark where the truth is class 0 (unlabelled)."""
     colours = np.tile(_RIGHT, (len(labels), 1))
     colours[labels != truth] = _WRONG
     colours[truth == 0] = _UNKNOWN
     return colours
 
 
-def only_class(colours, class_id, truth, predictions):
-    """`colours` with every point dimmed that neither the truth nor a prediction gives the class."""
+def only_class(
+    colours: np.ndarray, class_id: int, truth: np.ndarray | None, predictions: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    """`colours`, but dimmed for points that are of the class neither in the truth nor in any of `predictions`."""
     sources = [labels for labels in (truth, *predictions.values()) if labels is not None]
     if not sources:
         return colours
@@ -41,8 +51,8 @@ def only_class(colours, class_id, truth, predictions):
     return np.where(is_shown[:, None], colours, colours * _DIMMED)
 
 
-def class_names_of(truth, predictions):
-    """Names of the classes that occur, in the order of their ids."""
+def class_names_of(truth: np.ndarray | None, predictions: Mapping[str, np.ndarray]) -> list[str]:
+    """Names of the classes in the truth or in any of `predictions`, in the order of their ids."""
     sources = [labels for labels in (truth, *predictions.values()) if labels is not None]
-    present = np.unique(np.concatenate(sources)) if sources else []
+    present: list[int] = np.unique(np.concatenate(sources)).tolist() if sources else []
     return [CLASS_NAMES[class_id] for class_id in present if class_id]

@@ -1,16 +1,20 @@
-"""Which weights files are looked at, and what pictures call them."""
+"""The weights files to show, and the names of the networks in pictures."""
+
+from collections.abc import Sequence
+from pathlib import Path
 
 from pvd_core.borders.errors import UserError
 
-# Of the files in the folder of a training run.
+# The weights files that a training run writes.
 _STEMS_OF_RUNS = ("best", "last")
 
 
-def named_weights(paths):
-    """{name: weights file} of weights files and folders of training runs, which stand for their best weights.
+def named_weights(paths: Sequence[Path]) -> dict[str, Path]:
+    """{name of the network: weights file}. `paths`: weights files, and folders of training runs, of which the best
+    weights are taken. UserError for a folder without weights and for a file given twice.
 
-    A network is called by its file, or by the folder of its run, and by as much more of the path as it takes to tell
-    all of them apart.
+    The name is that of the file without suffix, or of the run's folder, with as many folders before it as are needed to
+    make all names different.
     """
     files = [_best_weights(path) if path.is_dir() else path for path in paths]
     twice = next((file for file in files if files.count(file) > 1), None)
@@ -21,15 +25,15 @@ def named_weights(paths):
     return dict(zip(_shortest_ends(parts if len(set(of_runs)) < len(files) else of_runs), files, strict=True))
 
 
-def _best_weights(folder):
+def _best_weights(folder: Path) -> Path:
     file = folder / "best.safetensors"
     if not file.is_file():
         raise UserError(f"{folder} holds no weights: expected {file.name}, as a training run writes it")
     return file
 
 
-def _shortest_ends(parts):
-    """The last parts of each of some distinct paths, joined, as many as it takes to tell all apart."""
+def _shortest_ends(parts: Sequence[tuple[str, ...]]) -> list[str]:
+    """The last parts of each path, joined; as few as make all results different. All of `parts` are different."""
     for length in range(1, max(map(len, parts)) + 1):
         names = ["/".join(part[-length:]) for part in parts]
         if len(set(names)) == len(names):

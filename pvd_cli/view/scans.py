@@ -1,7 +1,9 @@
-"""The scans that are looked at, labelled by networks when they are first shown."""
+"""The scans to show, each read and labelled when it is first shown."""
 
 import functools
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -9,34 +11,48 @@ from pvd_cli.label_files import true_labels
 from pvd_cli.scan_remarks import ScanRemarks
 from pvd_cli.view.layers import layers_of
 from pvd_core.clouds import read_cloud
+from pvd_core.segmenter import Segmenter
 
 _KEPT_SCANS = 16
 
 
 @dataclass(frozen=True)
 class ViewedScan:
+    """One scan with everything that can be shown of it."""
+
     name: str
     points: np.ndarray  # float32 (N, 4)
-    truth: np.ndarray | None  # class ids (N,)
-    predictions: dict  # {network: class ids (N,)}
-    layers: dict  # {layer: RGB (N, 3)}
+    truth: np.ndarray | None  # class ids uint8 (N,)
+    predictions: dict[str, np.ndarray]  # {network: class ids uint8 (N,)}
+    layers: dict[str, np.ndarray]  # {layer: RGB (N, 3)}, see layers_of
 
 
 class ViewedScans:
-    """Scans by number; `segmenters` is {name: Segmenter}."""
+    """The scans at `paths`, labelled by `segmenters`, {name: Segmenter}. The rest is for read_cloud."""
 
-    def __init__(self, paths, segmenters, **reading):
-        self._paths, self._segmenters, self._reading = list(paths), segmenters, reading
+    def __init__(
+        self,
+        paths: Iterable[Path],
+        segmenters: Mapping[str, Segmenter],
+        intensity_scale: float = 1.0,
+        num_columns: int = 4,
+    ) -> None:
+        self._paths, self._segmenters = list(paths), segmenters
+        self._intensity_scale, self._num_columns = intensity_scale, num_columns
         self._remarks = ScanRemarks()
-        # A few scans are kept: going back and forth between neighbours is the common way to look.
-        self.scan = functools.lru_cache(maxsize=_KEPT_SCANS)(self._load)
+        # The last few are kept, because people go back and forth between neighbours.
+        self._cached = functools.lru_cache(maxsize=_KEPT_SCANS)(self._load)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._paths)
 
-    def _load(self, number):
+    def scan(self, number: int) -> ViewedScan:
+        """The scan with this number, from 0 on. UserError if it cannot be read."""
+        return self._cached(number)
+
+    def _load(self, number: int) -> ViewedScan:
         path = self._paths[number]
-        points = read_cloud(path, **self._reading)
+        points = read_cloud(path, self._intensity_scale, self._num_columns)
         self._remarks.look_at(path, points)
         truth, _reason = true_labels(path, len(points))
         predictions = {name: segmenter.segment(points).labels for name, segmenter in self._segmenters.items()}

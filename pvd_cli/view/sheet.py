@@ -1,16 +1,22 @@
 """One scan as a picture: its layers side by side, from above."""
 
+from pathlib import Path
+
 import numpy as np
 
 from pvd_cli.picture import save_panels
 from pvd_cli.view.layers import class_names_of, only_class
+from pvd_cli.view.scans import ViewedScan
 from pvd_core.borders.errors import UserError
 from pvd_core.taxonomy import CLASS_NAMES
 
 
-def save_sheet(folder, scan, class_name=None, errors_only=False):
-    """Writes `folder`/NAME.png (NAME_CLASS.png for one class alone) of a ViewedScan; returns its path. `errors_only`:
-    NAME_errors.png, the truth and each network's errors."""
+def save_sheet(folder: Path, scan: ViewedScan, class_name: str | None = None, errors_only: bool = False) -> Path:
+    """Writes the layers of a scan into the folder as NAME.png; returns the path.
+
+    class_name: show this class alone, as NAME_CLASS.png. errors_only: show only the truth and the errors of each
+    network, as NAME_errors.png; UserError if the truth is unknown.
+    """
     class_id = CLASS_NAMES.index(class_name) if class_name else None
     layers = _errors(scan) if errors_only else scan.layers
     panels = {
@@ -24,8 +30,8 @@ def save_sheet(folder, scan, class_name=None, errors_only=False):
     return path
 
 
-def _errors(scan):
-    """{title: colours} of the truth and the errors of each network, with their share of the labelled points."""
+def _errors(scan: ViewedScan) -> dict[str, np.ndarray]:
+    """{title: colours} of the truth and of the errors of each network; titles have the share of wrong points."""
     if scan.truth is None:
         raise UserError(f"{scan.name} has no labels beside it: without the truth there are no errors to show")
     is_labelled = scan.truth != 0

@@ -1,6 +1,9 @@
-"""What is on show: which scan, which layer, which class. Without a window, so that it can be tested."""
+"""What the window shows: which scan, layer and class. It needs no window, so that it can be tested."""
+
+import numpy as np
 
 from pvd_cli.view.layers import class_names_of, only_class
+from pvd_cli.view.scans import ViewedScan, ViewedScans
 from pvd_core.taxonomy import CLASS_NAMES
 
 KEYS = {
@@ -17,32 +20,36 @@ KEYS = {
 
 
 class ViewState:
-    def __init__(self, scans, class_name=None):
+    """The number of the scan, the number of its layer, and the class that is shown alone, or None for all classes."""
+
+    def __init__(self, scans: ViewedScans, class_name: str | None = None) -> None:
         self._scans = scans
         self.number = 0
         self.layer = 0
         self.class_name = class_name
 
     @property
-    def scan(self):
+    def scan(self) -> ViewedScan:
+        """The scan on show."""
         return self._scans.scan(self.number)
 
     @property
-    def title(self):
+    def title(self) -> str:
+        """Names the scan, the layer and the class on show."""
         scan, name = self.scan, list(self.scan.layers)[self.layer]
         alone = f", {self.class_name} alone" if self.class_name else ""
         return f"{scan.name} ({self.number + 1} of {len(self._scans)}): {name}{alone}"
 
-    def colours(self):
-        """RGB (N, 3) in 0..1 of the points on show."""
+    def colours(self) -> np.ndarray:
+        """RGB (N, 3) in 0..1 of the points of the scan."""
         scan = self.scan
         colours = list(scan.layers.values())[self.layer]
         if self.class_name is None:
             return colours
         return only_class(colours, CLASS_NAMES.index(self.class_name), scan.truth, scan.predictions)
 
-    def press(self, key):
-        """Applies one of KEYS; returns whether another scan is on show."""
+    def press(self, key: str) -> bool:
+        """Does what one of KEYS is for, P and Q excepted; returns whether another scan is on show."""
         if key in "NB":
             self.number = (self.number + (1 if key == "N" else -1)) % len(self._scans)
             self.layer = min(self.layer, len(self.scan.layers) - 1)
@@ -55,7 +62,7 @@ class ViewState:
             self.class_name = None
         return False
 
-    def _next_class(self, step):
+    def _next_class(self, step: int) -> str | None:
         names = class_names_of(self.scan.truth, self.scan.predictions)
         if not names:
             return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from threading import Lock
 
 import numpy as np
@@ -43,10 +43,12 @@ class LatencyWindow:
         with self._lock:
             values = {stage: np.array(numbers) for stage, numbers in self._values.items()}
         known = [stage for stage in STAGES if stage in values]
-        return {
-            stage: {f"p{p}": float(np.percentile(values[stage], p)) for p in PERCENTILES}
-            for stage in known + sorted(values.keys() - STAGES.keys())
-        }
+        return {stage: percentiles_of(values[stage]) for stage in known + sorted(values.keys() - STAGES.keys())}
+
+
+def percentiles_of(values_ms: Sequence[float] | np.ndarray) -> dict[str, float]:
+    """{"p50": ms, "p90": ms, "p99": ms} of some measurements, at least one."""
+    return {f"p{p}": float(np.percentile(values_ms, p)) for p in PERCENTILES}
 
 
 def latency_table(percentiles: Mapping[str, Mapping[str, float]]) -> str:
