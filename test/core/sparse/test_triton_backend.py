@@ -46,13 +46,13 @@ def random_operands(kernel_map, channels_in, channels_out, dtype=torch.float32):
 
 
 def small_model(**settings):
-    """In evaluation mode."""
-    widths = {"width": 4, "num_point_features": 16, "point_mlp_widths": (16,), "grid": {"shape": (24, 18, 8)}}
+    """In evaluation mode, on a grid whose levels fit into few blocks: the interpreter is slow."""
+    widths = {"width": 4, "num_point_features": 16, "point_mlp_widths": (16,), "grid": {"shape": (12, 9, 4)}}
     return build_model({**widths, **settings}).eval().to(DEVICE)
 
 
 def small_batch(grid):
-    points = torch.rand(60, 4, generator=torch.Generator().manual_seed(4)) * torch.tensor([40, 40, 5, 1])
+    points = torch.rand(40, 4, generator=torch.Generator().manual_seed(4)) * torch.tensor([40, 40, 5, 1])
     return voxelise([(points - torch.tensor([20, 20, 3.5, 0])).to(DEVICE)], grid)
 
 
@@ -136,8 +136,9 @@ def test_one_voxel_and_no_voxels_equal_the_reference(num_sites):
         assert_same_as_reference(kernel_map, (4, 6))
 
 
-def test_a_weight_gradient_in_several_splits_equals_the_reference_and_repeats_bit_by_bit():
-    kernel_map = random_sites(5000, shape=(40, 30, 5), batch_size=1).submanifold_map((1, 1, 3))
+def test_a_weight_gradient_in_several_splits_equals_the_reference_and_repeats_bit_by_bit(monkeypatch):
+    monkeypatch.setattr(backend, "_PAIRS_A_SPLIT", 128)
+    kernel_map = random_sites(300, shape=(20, 15, 2), batch_size=1).submanifold_map((1, 1, 3))
     assert max(kernel_map.num_pairs_K) > 2 * backend._PAIRS_A_SPLIT
     assert_same_as_reference(kernel_map, (8, 8))
 
@@ -211,18 +212,17 @@ def test_a_crop_of_a_real_scan_equals_the_reference(shared_data):
     scan = shared_data / "semantickitti" / "sequences" / "00" / "velodyne" / "000000.bin"
     points = torch.from_numpy(np.fromfile(scan, dtype="<f4").reshape(-1, 4))
     rho, phi = torch.hypot(points[:, 0], points[:, 1]), torch.atan2(points[:, 1], points[:, 0])
-    batch = voxelise([points[(rho < 11) & (phi.abs() < 0.3)]], CylindricalGrid())
-    assert 300 < batch.num_voxels < 1500
+    batch = voxelise([points[(rho < 11) & (phi.abs() < 0.06)]], CylindricalGrid())
+    assert 100 < batch.num_voxels < 500
     sites = Sites(batch.coords_V4.to(DEVICE), batch.grid.shape, batch.batch_size)
 
     assert_same_as_reference(sites.submanifold_map((3, 3, 3)), (16, 16))
     assert_same_as_reference(sites.downsampled((2, 2, 2))[1], (16, 32))
 
 
-@pytest.mark.parametrize("kernels", ["as_written", "as_trained"])
-def test_the_whole_network_equals_the_reference(kernels):
+def test_the_whole_network_with_kernels_as_trained_equals_the_reference():
     torch.manual_seed(0)
-    model = small_model(kernels=kernels, refinement="none")
+    model = small_model(kernels="as_trained", refinement="none")
     batch = small_batch(model.grid)
 
     with torch.no_grad():
