@@ -1,10 +1,13 @@
-"""What the tests of the commands share: weights, a scan, and the one line of a refusal."""
+"""What the tests of the commands share: weights, a scan, the one line of a refusal, and measuring without processes."""
 
 import numpy as np
 import pytest
+import torch
 from ros_weights import tiny_weights
 
+from pvd_cli.bench import process, turns, worker
 from pvd_cli.main import run
+from pvd_core.borders.errors import UserError
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +37,30 @@ def error_of(capsys):
         return lines[0]
 
     return line_of
+
+
+class MeasuringHere:
+    """What a MeasuringProcess does, in this process: a new one imports torch for seconds."""
+
+    def __init__(self, job):
+        self.job, self.has_room_for_another = job, True
+        try:
+            self._measurement = worker._measurement(job)
+        except UserError as error:
+            raise process.CannotMeasureError(str(error).splitlines()[0]) from None
+        self.facts = {"threads": torch.get_num_threads(), **self._measurement.facts}
+
+    def repeat(self, first, most):
+        return worker._one_turn(self._measurement, first, most)
+
+    def end(self):
+        pass
+
+
+@pytest.fixture
+def no_processes(monkeypatch):
+    """Benchmarks measure in the process of the test."""
+    num_threads = torch.get_num_threads()
+    monkeypatch.setattr(turns, "MeasuringProcess", MeasuringHere)
+    yield
+    torch.set_num_threads(num_threads)

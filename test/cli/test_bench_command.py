@@ -25,6 +25,10 @@ PROMISED = (
 )
 
 
+def marked(lines):
+    return [pytest.param(line, marks=pytest.mark.bf16) if "bf16" in line else line for line in lines]
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """Current folder with the files that the examples name; every network is a tiny one."""
@@ -48,14 +52,19 @@ def run_example(line):
     return run([*words, *([] if "--runs" in words else ["--runs", "3"])])
 
 
-@pytest.mark.parametrize("line", [line for line in EXAMPLES if line in QUICK])
-def test_quick_examples_of_the_help_run(line, folder, capsys):
+@pytest.mark.parametrize("line", marked(line for line in EXAMPLES if line in QUICK))
+def test_quick_examples_of_the_help_run(line, folder, no_processes, capsys):
     assert run_example(line) == 0
     assert "|---" in capsys.readouterr().out
 
 
+def test_layers_and_stages_are_timed_in_one_run(folder, no_processes, capsys):
+    assert run_example("pvd bench scan.bin --layers --stages") == 0
+    assert "|---" in capsys.readouterr().out
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("line", [line for line in EXAMPLES if line not in QUICK])
+@pytest.mark.parametrize("line", marked(line for line in EXAMPLES if line not in QUICK))
 def test_examples_of_the_help_run(line, folder, capsys):
     if "spconv" in line:
         pytest.importorskip("spconv")
@@ -93,7 +102,7 @@ def test_random_networks_are_the_same_every_time(folder):
         assert (one == other).all()
 
 
-def test_tables_timed_before_a_break_are_kept(folder, monkeypatch, capsys):
+def test_tables_timed_before_a_break_are_kept(folder, no_processes, monkeypatch, capsys):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
@@ -118,7 +127,7 @@ main.main()
 """
     environment = {**os.environ, "PYTHONPATH": str(project_root)}
     ended = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, env=environment, cwd=folder
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=300, env=environment, cwd=folder
     )
     assert ended.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[number]
     result = json.loads((folder / "b.json").read_text())

@@ -53,9 +53,14 @@ def plan_of(scans=None, **settings):
                    "threads": (1,), "runs": 5, **settings})  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def measured():
-    return benchmark(plan_of(precisions=("fp32", "bf16")))
+@pytest.fixture(
+    scope="module",
+    params=[{"threads": (1, 2)}, pytest.param({"precisions": ("fp32", "bf16")}, marks=pytest.mark.bf16)],
+    ids=["threads", "precisions"],
+)
+def measured(request):
+    """Two rows, by two engines, each measured in a process of its own."""
+    return benchmark(plan_of(**request.param))
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +71,9 @@ def grown():
 
 
 def test_every_promised_figure_is_measured(measured):
-    row, half = measured["rows"]
-    assert (row["precision"], half["precision"]) == ("fp32", "bf16")
+    row, other = measured["rows"]
+    assert (row["precision"], row["threads"]) == ("fp32", 1)
+    assert (other["precision"], other["threads"]) in (("fp32", 2), ("bf16", 1))
     assert set(row) >= PROMISED
     assert (row["points"], row["threads"], row["samples"]) == (800, 1, 5)
     assert measured["skipped"] == []
@@ -83,14 +89,20 @@ def test_parts_are_smaller_than_what_they_are_part_of(measured):
 
 
 def test_labels_are_compared_with_those_of_the_first_row(measured):
-    row, half = measured["rows"]
+    row, other = measured["rows"]
     network, points = tiny_network(), scan_of(800)
-    labels = {p: Segmenter(network, precision=p).segment(points).labels for p in ("fp32", "bf16")}
+    labels = [Segmenter(network, precision=each["precision"]).segment(points).labels for each in (row, other)]
     assert row["same_labels"] == 1
-    assert half["same_labels"] == pytest.approx(np.mean(labels["fp32"] == labels["bf16"]))
+    assert other["same_labels"] == pytest.approx(np.mean(labels[0] == labels[1]))
 
 
-def test_ratios_of_an_empty_cloud_are_dashes():
+def test_share_of_labels_that_differ_from_the_first_rows_is_told():
+    outcomes = [outcome("reference", "fp32", 1, 10.0), outcome("reference", "bf16", 1, 5.0)]
+    rows = labelling_rows(outcomes, [np.array([1, 2, 3, 4]), np.array([1, 2, 3, 5])])
+    assert [row["same_labels"] for row in rows] == [1, 0.75]
+
+
+def test_ratios_of_an_empty_cloud_are_dashes(no_processes):
     result = benchmark(plan_of({"empty": np.zeros((5, 4), np.float32)}, runs=3))
     (row,) = result["rows"]
     assert (row["points"], row["voxels"], row["macs"], row["ratio_to_floor"]) == (5, 0, 0, None)
@@ -98,7 +110,7 @@ def test_ratios_of_an_empty_cloud_are_dashes():
     assert line.split("|")[10].strip() == "-"
 
 
-def test_pooled_samples_go_round_all_scans():
+def test_pooled_samples_go_round_all_scans(no_processes):
     scans = {"a": scan_of(300), "b": scan_of(700, seed=1)}
     (row,) = benchmark(plan_of(scans, runs=4), pool=True)["rows"]
     assert (row["scan"], row["points"], row["samples"]) == ("2 scans", 500, 4)
@@ -106,7 +118,7 @@ def test_pooled_samples_go_round_all_scans():
     assert row["voxels"] == round(sum(voxels) / 2)
 
 
-def test_a_combination_that_does_not_run_here_is_left_out_with_its_reason():
+def test_a_combination_that_does_not_run_here_is_left_out_with_its_reason(no_processes):
     if torch.cuda.is_available():
         pytest.skip("everything runs where there is a GPU")
     pytest.importorskip("triton")
@@ -258,7 +270,7 @@ def test_the_floor_multiplies_every_pair_once(monkeypatch):
     assert sum(rows) == 70_005
 
 
-def test_layers_add_up_to_the_network():
+def test_layers_add_up_to_the_network(no_processes):
     *layers, maps = layer_rows(plan_of(runs=3))["rows"]
     assert maps["layer"] == MAPS
     assert sum(row["macs"] for row in layers) == ScanInput(Segmenter(tiny_network()), scan_of(800)).macs
@@ -311,7 +323,7 @@ def test_batches_hold_several_clouds_with_voxels_of_their_own():
     assert 1.8 * one["voxels"] < two["voxels"] < 2.2 * one["voxels"]
 
 
-def test_a_training_step_takes_longer_than_inference():
+def test_a_training_step_takes_longer_than_inference(no_processes):
     (row,) = training_rows(plan_of(runs=3))["rows"]
     assert row["ratio"] == pytest.approx(row["step_ms"] / row["inference_ms"])
     assert row["ratio"] > 1

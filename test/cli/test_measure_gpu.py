@@ -28,6 +28,11 @@ def inputs(tmp_path):
     return tmp_path
 
 
+EACH_PRECISION = pytest.mark.parametrize(
+    "precisions", [("fp32",), pytest.param(("fp32", "bf16"), marks=pytest.mark.bf16)], ids=",".join
+)
+
+
 def measure(script, inputs, *options):
     scans = [str(inputs / name) for name in ("a.bin", "b.bin")]
     weights = ["--weights", str(inputs / "tiny.safetensors")]
@@ -35,20 +40,21 @@ def measure(script, inputs, *options):
     return code, json.loads((inputs / "out" / "gpu.json").read_text()), (inputs / "out" / "gpu.md").read_text()
 
 
-def test_latency_and_agreement_with_fp32_are_measured_and_written(script, inputs):
-    options = "--steps", "latency,accuracy", "--precision", "fp32,bf16", "--backends", "reference"
+@EACH_PRECISION
+def test_latency_and_agreement_with_fp32_are_measured_and_written(script, inputs, precisions):
+    options = "--steps", "latency,accuracy", "--precision", ",".join(precisions), "--backends", "reference"
     code, result, text = measure(script, inputs, *options)
 
     assert code == 0
     assert [(row["precision"], row["programs"]) for row in result["latency"]] == [
-        (precision, how) for precision in ("fp32", "bf16") for how in ("off", "eager")
+        (precision, how) for precision in precisions for how in ("off", "eager")
     ]
     for row in result["latency"]:
         assert 0 < row["p50_ms"] <= row["p90_ms"] <= row["p99_ms"]
     assert result["latency"][1]["counters"]["declined"] == 0
-    assert [row["precision"] for row in result["accuracy"]] == ["fp32", "bf16"]
+    assert [row["precision"] for row in result["accuracy"]] == [*precisions]
     assert result["accuracy"][0]["labels_as_fp32"] == 1
-    assert "| reference | bf16 | eager |" in text
+    assert f"| reference | {precisions[-1]} | eager |" in text
     assert result["hardware"]["cpu"]
 
 
@@ -56,16 +62,18 @@ def test_every_test_file_that_it_runs_exists(script, project_root):
     assert [name for name in script.TESTS if not (project_root / "test" / "core" / name).is_file()] == []
 
 
-def test_miou_of_each_precision_is_measured_where_labels_are_given(script, inputs):
+@EACH_PRECISION
+def test_miou_of_each_precision_is_measured_where_labels_are_given(script, inputs, precisions):
     sequence = inputs / "drive" / "sequences" / "08"
     for name in ("velodyne", "labels"):
         (sequence / name).mkdir(parents=True)
     spinning_scan(900).tofile(sequence / "velodyne" / "000000.bin")
     np.full(900, 40, np.uint32).tofile(sequence / "labels" / "000000.label")
-    options = "--steps", "accuracy", "--precision", "fp32,bf16", "--dataset", str(inputs / "drive"), "--split", "08"
+    options = "--steps", "accuracy", "--dataset", str(inputs / "drive"), "--split", "08"
 
-    _, result, _ = measure(script, inputs, *options)
+    _, result, _ = measure(script, inputs, *options, "--precision", ",".join(precisions))
 
+    assert [row["precision"] for row in result["accuracy"]] == [*precisions]
     assert all(0 <= row["miou"] <= row["miou_present"] <= 1 for row in result["accuracy"])
 
 
