@@ -20,14 +20,14 @@ def compare(
     pair: Annotated[
         str, typer.Option(help="Show these two in pair.png: REAL,SIMULATED, such as 08/000000,12/000007.")
     ] = "",
-    credit: Annotated[str, typer.Option(help="Whose the real scans are and their licence, for pair.png.")] = "",
+    credit: Annotated[str, typer.Option(help="Source and licence of the real scans, written on pair.png.")] = "",
     top: Annotated[int, typer.Option(min=1, help="Print this many of the largest gaps.")] = 15,
 ) -> None:
     """Compare simulated scans with real ones, in a report with pictures.
 
-    Histograms of range, height, intensity, classes, rings, voxels, missing rays and the ground of both folders, their
-    distances sorted by size, and scans side by side from above and as range images. Each distance stands beside the
-    one that real scenes have among themselves. Made for 64-beam scans in SemanticKITTI's layout.
+    Histograms of range, height, intensity, classes, rings, voxels, missing rays and the ground of both folders, the
+    distances between them sorted by size, and scans side by side from above and as range images. Beside each distance
+    is the one between real scenes. Made for 64-beam scans in SemanticKITTI's layout.
 
     \b
     Examples:
@@ -43,8 +43,9 @@ def compare(
     names = names_in(pair)
     if names and len(names) != 2:
         raise UserError(f"--pair names {len(names)} scans; expected REAL,SIMULATED, such as 08/000000,12/000007")
+    scans = (names[0], names[1]) if names else None
     with interruptible(lambda: f"{out} holds no finished report"), Steps("comparing", "scans") as steps:
-        result = compare_scans(real, simulated, out, max_scans, steps.show, pair=names or None, credit=credit)
+        result = compare_scans(real, simulated, out, max_scans, steps.show, pair=scans, credit=credit)
     print("largest gaps (0 same, 1 no overlap; in brackets: between real scenes)")
     for gap in result["gaps"][:top]:
         means = ""

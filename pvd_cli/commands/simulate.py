@@ -50,7 +50,7 @@ def simulate(
     format.
 
     Sequence 08 is for validation, the others for training; no two share a street. The same settings give the same
-    bytes. An interrupted simulation goes on when the command is repeated.
+    bytes. An interrupted simulation continues when the command is repeated.
 
     \b
     Examples:
@@ -82,8 +82,10 @@ def simulate(
             from pvd_ros.bags.topic_names import check_bag_topic
         check_output(bag)
         check_bag_topic("--topic", topic)
-    note = lambda: f"the scans so far are kept in {out}; repeat the command to go on"  # noqa: E731
-    with interruptible(note), Steps("simulating", "scans") as steps:
+    with (
+        interruptible(lambda: f"the scans so far are kept in {out}; repeat the command to go on"),
+        Steps("simulating", "scans") as steps,
+    ):
         write_dataset(
             out,
             train_sequences=[name for name in names if name not in VALID_SEQUENCES],
