@@ -63,7 +63,7 @@ def test_promised_forms_parse(line):
 
 
 def test_promised_scripts_find_the_command_in_the_environment():
-    result = subprocess.run([sys.executable, "-m", "pvd_cli", "--help"], capture_output=True, text=True, timeout=60)
+    result = subprocess.run([sys.executable, "-m", "pvd_cli", "--help"], capture_output=True, text=True, timeout=300)
     assert result.returncode == 0
     assert "predict" in result.stdout
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ros_weights import tiny_weights
 
 from pvd_core.clouds import read_cloud
 from pvd_core.segmenter import Segmenter
@@ -20,19 +19,15 @@ from training.judge.metrics import ConfusionMatrix
 pytest.importorskip("rclpy", reason="the demo runs a ROS 2 node: source a ROS 2 or pip install 'pvd_ros[ros]'")
 pytest.importorskip("embreex", reason="simulating needs embreex: pip install 'pvd_ros[sim]'")
 
-TIMEOUT_S = 150
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    return tiny_weights(tmp_path_factory.mktemp("weights"))
+# Only bounds a hang.
+TIMEOUT_S = 300
 
 
 @pytest.fixture(scope="module")
 def finished(weights, tmp_path_factory):
-    """A demo that has run: (its folder, what it printed)."""
+    """A demo that has run, over half a second of driving: (its folder, what it printed)."""
     out = tmp_path_factory.mktemp("demo") / "demo"
-    result = run_demo("--seconds", "1.5", "--weights", weights, "--out", out)
+    result = run_demo("--seconds", "0.5", "--weights", weights, "--out", out)
     assert result.returncode == 0, result.stderr
     return out, result.stdout
 
@@ -47,7 +42,7 @@ def run_demo(*arguments):
 
 def test_every_cloud_is_accounted_for(finished):
     report = json.loads((finished[0] / "report.json").read_text())
-    assert report["clouds_in"] == 15
+    assert report["clouds_in"] == 5
     parts = ("labelled", "dropped", "rejected", "skipped", "lost_in_transport")
     assert sum(report[part] for part in parts) == report["clouds_in"]
     assert report["recorded"] == report["labelled"] > 0
@@ -84,7 +79,7 @@ def test_score_is_that_of_the_offline_segmenter_on_the_recorded_clouds(finished,
 
 def test_tables_and_paths_are_printed(finished):
     out, printed = finished
-    for text in ("stamp to publish", "clouds in 15, labelled", "IoU %", "road", str(out / "picture.png")):
+    for text in ("stamp to publish", "clouds in 5, labelled", "IoU %", "road", str(out / "picture.png")):
         assert text in printed
     assert (out / "picture.png").read_bytes().startswith(b"\x89PNG")
 
@@ -96,7 +91,7 @@ def test_bag_of_the_user_is_labelled_without_a_truth(finished, weights, tmp_path
     )
     assert result.returncode == 0, result.stderr
     report = json.loads((tmp_path / "report.json").read_text())
-    assert report["clouds_in"] == 15
+    assert report["clouds_in"] == 5
     assert report["miou"] is None
     assert "IoU" not in result.stdout
 
@@ -110,7 +105,11 @@ def test_bag_of_the_user_is_labelled_without_a_truth(finished, weights, tmp_path
         (["--rate", "0"], "--rate"),
     ],
 )
-def test_mistakes_end_in_one_line_before_anything_is_started(arguments, message, weights, tmp_path):
+def test_mistakes_end_in_one_line_before_anything_is_started(
+    arguments, message, weights, tmp_path, monkeypatch, error_of
+):
+    monkeypatch.setattr(subprocess, "Popen", None)
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "precious.txt").touch()
     arguments = [word.format(home=tmp_path) for word in arguments]
     defaults = {
@@ -118,11 +117,8 @@ def test_mistakes_end_in_one_line_before_anything_is_started(arguments, message,
         "--out": tmp_path / "out",
         **dict(zip(arguments[::2], arguments[1::2], strict=True)),
     }
-    result = run_demo(*(word for pair in defaults.items() for word in pair))
-    assert result.returncode == 2
-    assert result.stderr.startswith("error: ")
-    assert len(result.stderr.strip().splitlines()) == 1
-    assert message in result.stderr
+    line = error_of("demo", *(word for pair in defaults.items() for word in pair))
+    assert message in line
     assert (tmp_path / "precious.txt").exists()
 
 
@@ -135,7 +131,7 @@ def test_stopped_demo_leaves_no_process_behind(finished, weights, tmp_path, numb
     children = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if parent_of(pid) == demo.pid]
     assert len(children) >= 3
     demo.send_signal(number)
-    _, errors = demo.communicate(timeout=40)
+    _, errors = demo.communicate(timeout=TIMEOUT_S)
     assert demo.returncode in (130, 128 + signal.SIGTERM)
     assert "Traceback" not in errors
     assert [pid for pid in children if Path(f"/proc/{pid}").exists()] == []

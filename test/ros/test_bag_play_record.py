@@ -33,7 +33,7 @@ def write_bag(folder, count=5, gap_ns=200_000_000):
 def play_and_record(ros, bag, count, *play_options, record_options=()):
     """(reports of player and recorder, recorded clouds)"""
     out, reports = ros.folder / "out", (ros.folder / "play.json", ros.folder / "record.json")
-    limits = ["--max-clouds", count, "--timeout", 60, "--report", reports[1]]
+    limits = ["--max-clouds", count, "--timeout", 180, "--report", reports[1]]
     recorder = ros.start("pvd_ros.record", out, "--topic", "/lidar", *limits, *record_options, ready="recording")
     player = ros.start("pvd_ros.play", bag, "--wait-for-subscribers", 1, "--report", reports[0], *play_options)
     assert recorder.wait() == 0, recorder.text()

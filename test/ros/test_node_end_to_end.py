@@ -37,7 +37,7 @@ def run_drive(folder, bag, *player_options, node_options=(), expected=None):
     """(labelled clouds, node's report, player's report) of one bag played through the node."""
     weights = tiny_weights(folder)
     with graph(folder) as ros:
-        record = ["--topic", "/segmenter/points", "--idle", "3", "--timeout", "60"]
+        record = ["--topic", "/segmenter/points", "--idle", "3", "--timeout", "180"]
         record += ["--max-clouds", expected] if expected else []
         recorder = ros.start("pvd_ros.record", folder / "out", *record, ready="recording")
         options = [f"points_in:={TOPIC}", f"weights:={weights}", f"report_path:={folder / 'node.json'}"]
