@@ -7,5 +7,6 @@ mounting    height and tilt of the sensor on its vehicle
 texture     noise that is fixed to the world's surfaces
 edges       effects of a beam's width at edges and around retro-reflectors
 response    lost returns, range noise, intensity
-scanner     ray casting (embreex) and everything above applied to its hits
+ray_caster  the first triangle that each ray hits, by embreex
+scanner     casts a sensor's rays and applies everything above to their hits
 """

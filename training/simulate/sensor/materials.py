@@ -11,6 +11,8 @@ from numpy.typing import DTypeLike
 
 @dataclass(frozen=True)
 class Material:
+    """How one kind of surface answers a laser pulse. Intensities are in KITTI's scale, 0..0.99."""
+
     name: str
     reflectivity: float
     """Mean intensity at short range and steep incidence, in KITTI's scale 0..0.99."""

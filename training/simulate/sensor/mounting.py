@@ -15,6 +15,8 @@ _JITTER_HEIGHT_M, _JITTER_DEG = 0.15, 1.0
 
 @dataclass(frozen=True)
 class Mounting:
+    """Place and tilt of the sensor on its vehicle."""
+
     height_m: float
     """Of the sensor's origin above the road."""
     pitch_deg: float = 0.0

@@ -5,12 +5,12 @@ Shape suffixes: `R` rings, `A` azimuths of a sweep, `B` = R * A beams ring after
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
-from pvd_core.borders.errors import UserError
 from training.simulate.sensor.edges import reported_surfaces
+from training.simulate.sensor.ray_caster import RayCaster, import_ray_caster
 from training.simulate.sensor.response import Response, Surfaces
 from training.simulate.sensor.sensors import SpinningLidar
 
@@ -66,7 +66,7 @@ class Sweep:
 class _Target:
     """A mesh in the ray caster. The mesh itself is not kept: the ray caster has a copy, and a street takes 70 MB."""
 
-    scene: Any
+    caster: RayCaster
     columns: dict[str, np.ndarray]
     """The attributes of the mesh, (triangles,) each."""
 
@@ -77,7 +77,7 @@ class Scanner:
     def __init__(self, sensor: SpinningLidar, random: np.random.Generator | None = None) -> None:
         """`random` draws the gains of this unit of the sensor and the brightness of the drive's materials. UserError
         where embreex is not installed."""
-        self._make_scene, self._add_mesh = import_ray_caster()
+        import_ray_caster()  # a missing package is reported before any street is built
         self.sensor = sensor
         self._response = Response(sensor, np.random.default_rng(0) if random is None else random)
         self._seen = np.flatnonzero(sensor.sees().ravel())
@@ -125,23 +125,18 @@ class Scanner:
         return np.tile(columns, self.sensor.num_rings)
 
     def _target(self, mesh: LabelledMesh) -> _Target:
-        # Robust: a ray through the edge between two triangles never slips between them.
-        scene = self._make_scene(robust=True)
-        self._add_mesh(scene, (mesh.vertices - self._origin).astype(np.float32), mesh.triangles)
-        return _Target(scene, {name: getattr(mesh, name) for name in _COLUMNS})
+        caster = RayCaster((mesh.vertices - self._origin).astype(np.float32), mesh.triangles)
+        return _Target(caster, {name: getattr(mesh, name) for name in _COLUMNS})
 
     def _cast(
         self, target: _Target, rays_B6: np.ndarray, beams: np.ndarray
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """(beams, {name: attribute of each hit}) of the listed beams that hit something."""
-        origins, directions = (np.ascontiguousarray(part) for part in np.hsplit(rays_B6[beams], 2))
-        nowhere = np.full(len(beams), np.inf, np.float32)
-        result = target.scene.run(origins, directions, dists=nowhere, output=True)
-        hit = np.flatnonzero(np.isfinite(result["tfar"]))
-        beams, triangle = beams[hit], result["primID"][hit]
-        normals = _unit(result["Ng"][hit])
-        found = {"ranges": result["tfar"][hit], "cosines": np.abs(np.einsum("nc,nc->n", normals, rays_B6[beams, 3:]))}
-        return beams, found | {name: column[triangle] for name, column in target.columns.items()}
+        hits = target.caster.first_hits(rays_B6[beams, :3], rays_B6[beams, 3:])
+        beams = beams[hits.rays_H]
+        cosines = np.abs(np.einsum("nc,nc->n", hits.normals_H3, rays_B6[beams, 3:]))
+        found = {"ranges": hits.ranges_H, "cosines": cosines}
+        return beams, found | {name: column[hits.triangles_H] for name, column in target.columns.items()}
 
     def _sense(
         self, hits: dict[str, np.ndarray], rays_B6: np.ndarray, sweep: Sweep, random: np.random.Generator
@@ -200,21 +195,3 @@ def _take_nearer(hits: dict[str, np.ndarray], beams: np.ndarray, found: dict[str
     beams = beams[is_nearer]
     for name, column in hits.items():
         column[beams] = found[name][is_nearer]
-
-
-def _unit(normals_N3: np.ndarray) -> np.ndarray:
-    """The rows scaled to length 1. The order of operations is fixed: another one changes the last bits of scans."""
-    x, y, z = normals_N3.T
-    return normals_N3 * (np.float32(1) / np.sqrt(x * x + y * y + z * z))[:, None]
-
-
-def import_ray_caster() -> tuple[Any, Any]:
-    """Embreex's (EmbreeScene, TriangleMesh), the class of scenes and the one that adds a mesh; UserError without it."""
-    try:
-        from embreex.mesh_construction import TriangleMesh
-        from embreex.rtcore_scene import EmbreeScene
-    except ImportError as error:
-        raise UserError(
-            f"simulating needs embreex, the ray caster ({error}): pip install 'pvd_ros[sim]', or pip install embreex"
-        ) from error
-    return EmbreeScene, TriangleMesh
