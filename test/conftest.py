@@ -9,6 +9,8 @@ import pytest
 # A thread a process: tests run side by side, and threads that wait for one another are slow on a busy machine. Before
 # torch is imported; the programs that tests start inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# The few that want several threads: these wait without keeping a core busy.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # A shell starts background jobs with SIGINT ignored, and programs started by tests would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
