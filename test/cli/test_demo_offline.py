@@ -1,0 +1,78 @@
+"""The demo where no ROS 2 is installed: every cloud of a bag is labelled, one after the other."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rosbags", reason="bags need rosbags: pip install 'pvd_ros[bags]'")
+
+from ros_clouds import rosbags_cloud, slow_column, xyzi_cloud
+
+from pvd_cli.demo import offline
+from pvd_cli.main import run
+from pvd_core.segmenter import Segmenter
+from pvd_ros.bags import BagWriter, read_clouds
+from pvd_ros.codec import stamp_of
+
+NOTE = "no ROS 2 in this test"
+GIVEN = 4
+
+
+def points_of(seed):
+    return np.random.default_rng(seed).uniform((-20, -20, -2, 0), (20, 20, 2, 1), (500, 4)).astype(np.float32)
+
+
+@pytest.fixture
+def without_node(monkeypatch):
+    monkeypatch.setattr(offline, "why_no_node", lambda: NOTE)
+
+
+@pytest.fixture
+def bag(tmp_path):
+    """Four sound clouds and one without coordinates."""
+    with BagWriter(tmp_path / "drive") as writer:
+        for index in range(GIVEN):
+            writer.write_cloud("/lidar", xyzi_cloud(points_of(index), stamp_ns=100 + index), 100 + index)
+        writer.write_cloud("/lidar", rosbags_cloud(fields=[("x", 0, 7, 1)], data=bytes(32), stamp_ns=200), 200)
+    return tmp_path / "drive"
+
+
+def test_every_cloud_is_labelled_and_the_report_adds_up(without_node, bag, weights, tmp_path, capsys):
+    out = tmp_path / "demo"
+    assert run(["demo", "--bag", str(bag), "--weights", str(weights), "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    report = json.loads((out / "report.json").read_text())
+    assert f"note: {NOTE}; labelling the bag without a node" in printed
+    assert f"clouds in {GIVEN + 1}, labelled {GIVEN}" in printed
+    assert "Time to label a cloud" in printed
+    assert report["node"] is False
+    assert report["clouds_in"] == GIVEN + 1
+    assert report["labelled"] == report["recorded"] == GIVEN
+    assert report["rejected"] == 1
+    assert report["rejected_by_reason"] == {"missing_xyz": 1}
+    parts = ("labelled", "dropped", "rejected", "skipped", "lost_in_transport")
+    assert sum(report[part] for part in parts) == report["clouds_in"]
+    assert all(Path(path).exists() for name, path in report["paths"].items() if name != "labelled_topic")
+
+    segmenter = Segmenter.from_weights(weights)
+    labelled = [cloud.message for cloud in read_clouds(out / "labelled", report["paths"]["labelled_topic"])]
+    assert len(labelled) == GIVEN
+    for index, message in enumerate(labelled):
+        assert stamp_of(message) == 100 + index
+        np.testing.assert_array_equal(slow_column(message, "label"), segmenter.segment(points_of(index)).labels)
+
+
+@pytest.mark.parametrize("missing", ["rclpy", "sensor_msgs", "diagnostic_msgs", "visualization_msgs"])
+def test_a_package_that_the_node_lacks_is_named_with_its_remedy(missing, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else object())
+    reason = offline.why_no_node()
+    assert reason.startswith(f"{missing} is not installed")
+    assert "pip install 'pvd_ros[ros]'" in reason
+
+
+def test_nothing_is_said_where_the_node_can_run(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    assert offline.why_no_node() == ""
