@@ -7,7 +7,6 @@ import sys
 import numpy as np
 import pytest
 from ros_clouds import STORE, rosbags_cloud, slow_column, xyzi_cloud
-from ros_processes import wait_until
 from ros_weights import tiny_weights
 
 from pvd_cli.main import run
@@ -123,19 +122,25 @@ def test_an_existing_output_stays_as_it_is(tmp_path, segmenter):
     assert (tmp_path / "out/out.mcap").read_bytes() == before
 
 
-def test_a_killed_labelling_leaves_no_bag_and_is_started_anew(tmp_path, caplog):
-    bag_in = write_drive(tmp_path / "in", [xyzi_cloud(points_of(1, 3000))] * 200)
+def test_a_killed_labelling_leaves_no_bag_and_is_started_anew(tmp_path, project_root, caplog):
+    bag_in = write_drive(tmp_path / "in", [xyzi_cloud(points_of(1, 3000))] * 24)
     out, line = tmp_path / "out", ["label-bag", tmp_path / "in", tmp_path / "out", "--weights", tiny_weights(tmp_path)]
-    process = subprocess.Popen([sys.executable, "-m", "pvd_cli", *line], stdout=subprocess.DEVNULL)
-    wait_until(lambda: any(file.stat().st_size for file in tmp_path.glob(".out.unfinished/out/*")))
-    process.send_signal(signal.SIGKILL)
-    assert process.wait(30) == -signal.SIGKILL
+    line = [str(word) for word in line]
+    script = f"""
+import os
+from pvd_cli import main, progress
+progress.Steps.show = lambda self, done, total: done == 20 and os.kill(os.getpid(), {int(signal.SIGKILL)})
+main.run({line})
+"""
+    killed = subprocess.run([sys.executable, "-c", script], cwd=project_root, capture_output=True, timeout=300)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert not out.exists()
     assert (tmp_path / ".out.unfinished").is_dir()
+    assert any(file.stat().st_size for file in tmp_path.glob(".out.unfinished/out/*"))
 
-    assert run([str(word) for word in line]) == 0
+    assert run(line) == 0
 
-    assert len(list(read_clouds(out, "/lidar/labelled"))) == 200
+    assert len(list(read_clouds(out, "/lidar/labelled"))) == 24
     assert not (tmp_path / ".out.unfinished").exists()
     assert "half a bag that a killed process left is replaced" in caplog.text
     assert raw_of(out)[:2] == raw_of(bag_in)[:2]
