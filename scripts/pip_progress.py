@@ -1,5 +1,6 @@
 """Runs pip with its output in a log and one short line of progress on the screen."""
 
+import contextlib
 import os
 import re
 import subprocess
@@ -140,8 +141,6 @@ class _Reporter:
         total = 0
         for folder, _, names in os.walk(self._downloads):
             for name in names:
-                try:
+                with contextlib.suppress(OSError):  # gone meanwhile
                     total += os.stat(os.path.join(folder, name)).st_size
-                except OSError:  # gone meanwhile
-                    continue
         return total / 1e6

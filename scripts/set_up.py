@@ -13,7 +13,7 @@ import sys
 LOWEST, HIGHEST = (3, 10), (3, 13)
 if not LOWEST <= sys.version_info[:2] <= HIGHEST:
     sys.exit(
-        "error: Python %d.%d found, 3.%d to 3.%d expected; name another one: make PYTHON=python3.%d ..."
+        "error: Python %d.%d found, 3.%d to 3.%d expected; name another one: make PYTHON=python3.%d ..."  # noqa: UP031
         % (sys.version_info[0], sys.version_info[1], LOWEST[1], HIGHEST[1], HIGHEST[1])
     )
 

@@ -53,9 +53,9 @@ ROOMS = {
         "shapes": "sensor",
         "street": "shapes sensor",
         "drive": "street shapes sensor",
-        "folder": "",
+        "folder": "sensor",
         "parallel": "",
-        "sequence": "drive folder",
+        "sequence": "drive folder parallel",
         "dataset": "sequence folder parallel street sensor",
     },
 }

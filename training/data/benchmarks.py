@@ -4,6 +4,7 @@ Benchmark NAME is described in config/benchmarks/NAME.yaml; NAME.sums beside it 
 """
 
 import difflib
+import functools
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -117,8 +118,12 @@ def make(
     if is_finished(folder):
         return
     counts = {name: world.num_scans[split] for split in splits or benchmark.splits for name in benchmark.splits[split]}
-    tell = None if progress is None else (lambda done, total, _path: progress(done, total))
+    tell = None if progress is None else functools.partial(_without_path, progress)
     write_sequences(folder, counts, world.seed, world.scan_interval_s, world.sensor, tell, num_workers)
+
+
+def _without_path(progress: Callable[[int, int], object], done: int, total: int, _path: Path) -> None:
+    progress(done, total)
 
 
 def check(

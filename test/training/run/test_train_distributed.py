@@ -141,8 +141,8 @@ def settings(dataset):
         "loss.class_weights=sqrt",
         "mixing.laser_mix=0.3",
         "optimizer.gradient_clip=0.5",
-        # In float32 the order of a sum decides the slope of a value at the kink of leaky ReLU: nothing could be told from
-        # differences below 1e-3.
+        # In float32 the order of a sum decides the slope of a value at the kink of leaky ReLU: nothing could be told
+        # from differences below 1e-3.
         "precision=fp64",
         "optimizer.learning_rate=1e-4",
         "schedule.warmup_steps=0",
