@@ -1,9 +1,16 @@
-"""Charts of the measures: real scans as a grey area with the spread of their scenes, simulated ones as a line."""
+"""Charts of the measures: real scans as a grey area with the spread of their sequences, simulated scans as an orange
+line."""
+
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from pvd_core.taxonomy import CLASS_NAMES, NUM_CLASSES
-from training.realism.gaps import FAMILIES
+from training.realism.families import Family
+from training.realism.gaps import FAMILIES, Gap
 from training.realism.pictures import BACKGROUND, FAINT, TEXT, plt, save_figure
 from training.realism.points import BAND_NAMES
 
@@ -12,22 +19,22 @@ _NUM_COLUMNS = 4
 _SUBJECTS = ("all", *CLASS_NAMES, *BAND_NAMES)
 
 
-def save_charts(folder, gaps):
-    """Writes one PNG for each family of measures with a chart of each subject; returns {title: path}."""
+def save_charts(folder: Path, gaps: Sequence[Gap]) -> dict[str, Path]:
+    """Writes one PNG into `folder` for each family of measures, with a chart of each subject; returns {title: path}."""
     paths = {}
     for family in FAMILIES:
-        members = sorted((gap for gap in gaps if gap.family is family), key=_order)
+        members = sorted((gap for gap in gaps if gap.family is family), key=_subject_order)
         if members:
             name = f"{family.name} {members[0].subject}" if not family.is_distribution else family.name
             paths[family.title] = save_figure(folder / f"chart_{name.replace(' ', '_')}.png", _draw(family, members))
     return paths
 
 
-def _order(gap):
+def _subject_order(gap: Gap) -> int:
     return _SUBJECTS.index(gap.subject) if gap.subject in _SUBJECTS else len(_SUBJECTS)
 
 
-def _draw(family, gaps):
+def _draw(family: Family, gaps: Sequence[Gap]) -> Figure:
     num_columns = min(_NUM_COLUMNS, len(gaps))
     num_rows = -(-len(gaps) // num_columns)
     width = 19 / _NUM_COLUMNS * num_columns if num_columns > 1 else 11
@@ -53,7 +60,7 @@ def _draw(family, gaps):
     return figure
 
 
-def _draw_steps(axis, gap):
+def _draw_steps(axis: Axes, gap: Gap) -> None:
     edges = gap.family.edges
     low, high = np.quantile(gap.real_SB, (0.1, 0.9), axis=0)
     axis.stairs(gap.real, edges, fill=True, color=_REAL, alpha=0.45)
@@ -65,13 +72,13 @@ def _draw_steps(axis, gap):
         axis.set_xscale("log")
 
 
-def _draw_bars(axis, gap):
+def _draw_bars(axis: Axes, gap: Gap) -> None:
     names = gap.family.categories
     positions = np.arange(len(names))[::-1]
     axis.barh(positions + 0.2, 100 * gap.real, 0.38, color=_REAL)
     axis.barh(positions - 0.2, 100 * gap.simulated, 0.38, color=_SIMULATED)
     axis.set_yticks(positions, names)
-    # Rare classes would not be seen on a plain scale.
+    # Rare classes would be invisible on a linear scale.
     if len(names) == NUM_CLASSES - 1:
         axis.set_xscale("symlog", linthresh=0.1)
         axis.set_xticks([0.1, 1, 10, 50], ["0.1 %", "1 %", "10 %", "50 %"])

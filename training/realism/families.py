@@ -1,14 +1,18 @@
-"""What a measure is: a histogram that every scan yields, of all its points or of a part of them."""
+"""What a measure is: a histogram of a scan, of all its points or of those of one class or band of distances."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pvd_core.taxonomy import CLASS_NAMES, NUM_CLASSES
 
+if TYPE_CHECKING:
+    from training.realism.scans import MeasuredScan
+
 MIN_POINTS = 50
-"""A scan with fewer points of a subject says nothing about it."""
+"""A subject with fewer points in a scan is left out of its histograms."""
 
 FREQUENT_CLASSES = tuple(
     CLASS_NAMES.index(name)
@@ -20,34 +24,35 @@ FREQUENT_CLASSES = tuple(
 class Family:
     """Measures of one kind for several subjects ("all", "car", "10-20 m").
 
-    `measure(scan, edges)` gives {subject: float64 (bins,)}. The bins sum to 1 where `is_distribution`, else each is a
-    share of its own. `edges` has bins + 1 ascending numbers in `unit`; where `categories` names the bins instead, it
-    is their index.
+    `measure(scan, edges)` gives {subject: float64 (bins,)}. The bins sum to 1 if `is_distribution`; otherwise each bin
+    holds a share or ratio of its own. `edges`: bins + 1 ascending numbers in `unit`, or the indices of the bins where
+    `categories` names them.
     """
 
     name: str
     title: str
     unit: str
     edges: np.ndarray = field(repr=False)
-    measure: Callable
+    measure: Callable[["MeasuredScan", np.ndarray], dict[str, np.ndarray]]
     categories: tuple[str, ...] = ()
     is_distribution: bool = True
     is_logarithmic: bool = False
 
 
-def shares(counts):
+def shares(counts: np.ndarray) -> np.ndarray:
     """`counts` (bins,) as shares of their sum."""
     return counts / counts.sum()
 
 
-def histogram_by_class(values, class_ids, edges, with_all=True):
-    """{"all" and names of frequent classes: shares (bins,)} of `values` (N,) with `class_ids` (N,); values outside
-    the edges count in the outermost bins. Subjects with fewer than MIN_POINTS values are left out."""
+def histogram_by_class(values: np.ndarray, class_ids: np.ndarray, edges: np.ndarray) -> dict[str, np.ndarray]:
+    """Histograms of `values` (N,) of points with `class_ids` (N,): {"all" or the name of a frequent class: float64
+    (bins,) that sum to 1}. Values outside the edges count in the outermost bins. Subjects with fewer than MIN_POINTS
+    values are left out."""
     num_bins = len(edges) - 1
     bins = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, num_bins - 1)
     flat = np.bincount(class_ids.astype(np.int64) * num_bins + bins, minlength=NUM_CLASSES * num_bins)
     counts = flat.reshape(NUM_CLASSES, num_bins).astype(np.float64)
-    found = {"all": shares(counts.sum(axis=0))} if with_all and len(values) >= MIN_POINTS else {}
+    found = {"all": shares(counts.sum(axis=0))} if len(values) >= MIN_POINTS else {}
     for class_id in FREQUENT_CLASSES:
         if counts[class_id].sum() >= MIN_POINTS:
             found[CLASS_NAMES[class_id]] = shares(counts[class_id])

@@ -1,8 +1,9 @@
-"""The gap between real and simulated histograms, beside the gap that real scenes have among themselves.
+"""The distance between real and simulated histograms, and for comparison the distance of real scenes from each other.
 
 S sequences, B bins.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,10 @@ from training.realism.families import Family
 from training.realism.ground import GROUND_FAMILIES
 from training.realism.points import POINT_FAMILIES
 from training.realism.rays import RAY_FAMILIES
+from training.realism.scans import MeasuredScan
 
+Measures = dict[tuple[int, str], np.ndarray]
+"""{(index of a family in FAMILIES, subject): float64 (S, B)}."""
 FAMILIES = (*POINT_FAMILIES, *RAY_FAMILIES, *GROUND_FAMILIES)
 _NUM_HALVINGS = 40
 MIN_SEQUENCES = 3
@@ -19,7 +23,8 @@ MIN_SEQUENCES = 3
 
 @dataclass(frozen=True)
 class Gap:
-    """A measure of both folders. Every sequence counts the same, however many of its scans were read."""
+    """One measure of the real and of the simulated scans, float64 (S, B) each. Every sequence has the same weight,
+    however many of its scans were read."""
 
     family: Family
     subject: str
@@ -27,26 +32,30 @@ class Gap:
     simulated_SB: np.ndarray
 
     @property
-    def name(self):
+    def name(self) -> str:
+        """Family and subject, such as "intensity: road"; only the family for the subject "all"."""
         return self.family.name if self.subject == "all" else f"{self.family.name}: {self.subject}"
 
     @property
-    def real(self):
+    def real(self) -> np.ndarray:
+        """Mean histogram of the real sequences, float64 (B,)."""
         return self.real_SB.mean(axis=0)
 
     @property
-    def simulated(self):
+    def simulated(self) -> np.ndarray:
+        """Mean histogram of the simulated sequences, float64 (B,)."""
         return self.simulated_SB.mean(axis=0)
 
     @property
-    def distance(self):
-        """Total variation, 0 (same) to 1 (no overlap); for shares that are no distribution their mean difference."""
+    def distance(self) -> float:
+        """Total variation distance of the distributions, 0 (same) to 1 (no overlap); for other families the mean
+        absolute difference of the bins."""
         return float(self._distance(self.real, self.simulated))
 
     @property
-    def floor(self):
-        """The mean distance of two random halves of the real sequences: smaller gaps are not known to be any. NaN
-        where too few sequences have the subject."""
+    def floor(self) -> float:
+        """Mean distance between two random halves of the real sequences. A smaller gap is within what real scenes
+        differ by. NaN if fewer than MIN_SEQUENCES have the subject."""
         if len(self.real_SB) < MIN_SEQUENCES:
             return float("nan")
         random = np.random.default_rng(0)
@@ -58,13 +67,14 @@ class Gap:
         return float(np.mean(distances))
 
     @property
-    def excess(self):
-        """How far the gap is above what real scenes differ by; what the report sorts by."""
+    def excess(self) -> float:
+        """`distance` minus `floor`; the report sorts by it."""
         return self.distance - self.floor
 
     @property
-    def wasserstein(self):
-        """How far mass must move on average, in the family's unit; NaN for categories and plain shares."""
+    def wasserstein(self) -> float:
+        """First Wasserstein distance, in the family's unit; NaN for categories and where the bins are no
+        distribution."""
         if self.family.categories or not self.family.is_distribution:
             return float("nan")
         difference = np.cumsum(self.real - self.simulated)[:-1]
@@ -72,28 +82,30 @@ class Gap:
         return float(np.sum(np.abs(difference) * np.diff(centres)))
 
     @property
-    def centres(self):
+    def centres(self) -> np.ndarray:
+        """Centre of each bin, (B,): geometric mean of its edges if the family is logarithmic, else arithmetic."""
         edges = self.family.edges
         return np.sqrt(edges[1:] * edges[:-1]) if self.family.is_logarithmic else (edges[1:] + edges[:-1]) / 2
 
     @property
-    def means(self):
-        """(real, simulated): means over the histogram, or of the shares; NaN for categories."""
+    def means(self) -> tuple[float, float]:
+        """(real, simulated): mean of each distribution, in the family's unit; mean of the bins where they are no
+        distribution; NaN for categories."""
         if self.family.categories:
             return float("nan"), float("nan")
         if not self.family.is_distribution:
             return float(self.real.mean()), float(self.simulated.mean())
         return float(self.real @ self.centres), float(self.simulated @ self.centres)
 
-    def _distance(self, first, second):
+    def _distance(self, first: np.ndarray, second: np.ndarray) -> float:
         difference = np.abs(first - second)
         return difference.sum() / 2 if self.family.is_distribution else difference.mean()
 
 
-def measure_scans(scans, progress=None):
-    """{(family's index, subject): float64 (S, B)} of an iterable of MeasuredScan: means over the scans of each
-    sequence that have the subject."""
-    sums = {}
+def measure_scans(scans: Iterable[MeasuredScan], progress: Callable[[int], None] | None = None) -> Measures:
+    """The histograms of each sequence: means over those of its scans that have the subject. `progress(done)` is called
+    after each scan."""
+    sums: dict[tuple[int, str], dict[str, tuple[np.ndarray | float, int]]] = {}
     for done, scan in enumerate(scans, start=1):
         for index, family in enumerate(FAMILIES):
             for subject, bins in family.measure(scan, family.edges).items():
@@ -105,9 +117,9 @@ def measure_scans(scans, progress=None):
     return {key: np.stack([total / count for total, count in values.values()]) for key, values in sums.items()}
 
 
-def gaps_between(real, simulated):
-    """Gaps of what `measure_scans` gave for both, largest excess first, and the names of what only one side has or
-    too few real sequences have."""
+def gaps_between(real: Measures, simulated: Measures) -> tuple[list[Gap], list[str]]:
+    """(gaps, left out) of two results of `measure_scans`. Gaps are sorted by excess, largest first; left out are the
+    names of measures that one side lacks, or that fewer than MIN_SEQUENCES real sequences have, with the reason."""
     gaps, left_out = [], []
     for index, subject in dict.fromkeys((*real, *simulated)):
         key = (index, subject)

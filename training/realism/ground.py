@@ -1,9 +1,15 @@
-"""Measures of the ground: its height above the plane of the road, and roughness and slope in cells of a metre."""
+"""Measures of the ground in cells of 1 m: height above the plane of the road, roughness and slope."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pvd_core.taxonomy import CLASS_NAMES
 from training.realism.families import Family, shares
+
+if TYPE_CHECKING:
+    from training.realism.scans import MeasuredScan
 
 _GROUND = tuple(CLASS_NAMES.index(name) for name in ("road", "parking", "sidewalk", "other-ground", "terrain"))
 _ROAD = CLASS_NAMES.index("road")
@@ -15,12 +21,13 @@ _MIN_CELLS = 10
 _NUM_SIDE = 2 * int(_RADIUS_M)
 
 
-def ground_cells(points, class_ids):
-    """{ground class: (heights, roughness, slopes)}, each float64 (cells,), of the cells of 1 m near the sensor with
-    enough points of the class: mean height above the road's plane (m), standard deviation of the points about the
-    cell's own plane (m), gradient of that plane against the road's. Without a road there are none.
+def ground_cells(points: np.ndarray, class_ids: np.ndarray) -> dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """{class id of a ground class: (heights, roughness, slopes)}, each float64 (cells,), of the cells of 1 m near the
+    sensor with enough points of the class. Height: mean above the plane of the road, in m. Roughness: standard
+    deviation of the points about a plane fitted to the cell, in m. Slope: gradient of the cell's plane relative to the
+    plane of the road. Empty if too little road is near.
 
-    points float32 (N, 4), class_ids uint8 (N,).
+    points float32 (N, 4) in the sensor's frame; class_ids uint8 (N,).
     """
     near = np.flatnonzero(np.maximum(np.abs(points[:, 0]), np.abs(points[:, 1])) < _RADIUS_M)
     points, class_ids = points[near, :3].astype(np.float64), class_ids[near]
@@ -31,17 +38,20 @@ def ground_cells(points, class_ids):
     return {class_id: _cells(points[class_ids == class_id]) for class_id in _GROUND}
 
 
-def _cells(points):
+def _cells(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     x, y, z = points.T
     cell = np.floor(x + _RADIUS_M).astype(np.int64) * _NUM_SIDE + np.floor(y + _RADIUS_M).astype(np.int64)
-    total = lambda values: np.bincount(cell, values, minlength=_NUM_SIDE**2)  # noqa: E731
-    number = total(np.ones_like(x))
+
+    def total(values: np.ndarray) -> np.ndarray:
+        return np.bincount(cell, values, minlength=_NUM_SIDE**2)
+
+    number: np.ndarray = total(np.ones_like(x))
     used = number >= _MIN_POINTS_A_CELL
     count = np.maximum(number, 1)
     means = [total(values) / count for values in (x, y, z)]
     x, y, z = (values - mean[cell] for values, mean in zip((x, y, z), means, strict=True))
     xx, xy, yy, xz, yz, zz = (total(product)[used] for product in (x * x, x * y, y * y, x * z, y * z, z * z))
-    # A little weight keeps cells solvable whose points lie on one line, as those of a single ring do.
+    # Regularises cells whose points lie on one line, such as those of a single ring.
     xx, yy = xx + 1e-3, yy + 1e-3
     determinant = xx * yy - xy * xy
     along_x, along_y = (xz * yy - yz * xy) / determinant, (yz * xx - xz * xy) / determinant
@@ -49,8 +59,8 @@ def _cells(points):
     return means[2][used], np.sqrt(residual), np.hypot(along_x, along_y)
 
 
-def _road_plane(road):
-    """(a, b, c) of z = a x + b y + c through the road near the sensor; None with too little of it."""
+def _road_plane(road: np.ndarray) -> np.ndarray | None:
+    """(a, b, c) of z = a x + b y + c through the road near the sensor; None if it has too few points."""
     road = road[np.maximum(np.abs(road[:, 0]), np.abs(road[:, 1])) < _ROAD_RADIUS_M]
     if len(road) < _MIN_ROAD_POINTS:
         return None
@@ -58,8 +68,10 @@ def _road_plane(road):
     return np.linalg.lstsq(matrix, road[:, 2], rcond=None)[0]
 
 
-def _measure(which):
-    def measure(scan, edges):
+def _measure(which: int) -> Callable[["MeasuredScan", np.ndarray], dict[str, np.ndarray]]:
+    """A Family's `measure` of heights (0), roughness (1) or slopes (2)."""
+
+    def measure(scan: "MeasuredScan", edges: np.ndarray) -> dict[str, np.ndarray]:
         found = {}
         for class_id, cells in scan.ground_cells.items():
             if len(cells[which]) >= _MIN_CELLS:

@@ -3,7 +3,10 @@
 import json
 import math
 import os
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,22 +15,33 @@ from pvd_core.borders.files import check_output, written_atomically
 from pvd_core.borders.wording import counted
 from pvd_core.taxonomy import CLASS_NAMES, NUM_CLASSES
 from training.realism.charts import save_charts
-from training.realism.gaps import MIN_SEQUENCES, gaps_between, measure_scans
+from training.realism.gaps import MIN_SEQUENCES, Gap, gaps_between, measure_scans
 from training.realism.pair import save_pair
 from training.realism.pictures import save_range_images, save_views_from_above
 from training.realism.points import voxel_counts
 from training.realism.rays import is_missing
-from training.realism.scans import ScanSample
+from training.realism.scans import MeasuredScan, ScanSample
 
 _NUM_PICTURED = 4
 
 
-def compare_scans(real, simulated, out, max_scans=None, progress=None, *, pair=None, credit=""):
+def compare_scans(
+    real: str | Path,
+    simulated: str | Path,
+    out: str | Path,
+    max_scans: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    pair: Sequence[str] | None = None,
+    credit: str = "",
+) -> dict[str, Any]:
     """Writes report.md, report.json and PNGs to the new folder `out`; returns what report.json holds.
 
     real, simulated: folders in SemanticKITTI's layout; of each at most `max_scans` scans are read, evenly spread.
-    `progress(done, total)` counts the scans of both. `pair`: names SS/NNNNNN of the real and the simulated scan whose
-    range images stand one above the other in pair.png (default: the first ones pictured); `credit` is written on it.
+    `progress(done, total)` counts the scans of both. `pair`: names SS/NNNNNN of the real and the simulated scan that
+    pair.png shows (default: the first scans of the other pictures); `credit`, owner and licence of the real scans, is
+    written on it. UserError: `out` is not empty, a folder or scan is missing, `real` has too few sequences, or the
+    folders have nothing in common to compare.
     """
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -45,11 +59,15 @@ def compare_scans(real, simulated, out, max_scans=None, progress=None, *, pair=N
         paired = [sample.named(name) for sample, name in zip(samples, pair, strict=True)]
     check_output(out / "report.md")
     total = sum(map(len, samples))
-    tell = (lambda done: progress(done, total)) if progress else (lambda done: None)
+
+    def tell(before: int, done: int) -> None:
+        if progress:
+            progress(before + done, total)
+
     facts, measured = [], []
     for sample, before in zip(samples, (0, len(samples[0])), strict=True):
         scans = _CountedScans(sample)
-        measured.append(measure_scans(scans, lambda done, before=before: tell(before + done)))
+        measured.append(measure_scans(scans, partial(tell, before)))
         facts.append(scans.facts())
     gaps, left_out = gaps_between(*measured)
     if not gaps:
@@ -63,7 +81,7 @@ def compare_scans(real, simulated, out, max_scans=None, progress=None, *, pair=N
         "left_out": left_out,
     }
     pictures = [
-        save_pair(out / "pair.png", *paired, credit),
+        save_pair(out / "pair.png", paired[0], paired[1], credit),
         *save_views_from_above(out, *pictured),
         *save_range_images(out, *pictured),
     ]
@@ -76,12 +94,13 @@ def compare_scans(real, simulated, out, max_scans=None, progress=None, *, pair=N
 
 
 class _CountedScans:
-    """Passes scans on and keeps their single numbers; sequences count the same."""
+    """Iterates over the scans of a sample and collects figures of each; in means every sequence has the same weight."""
 
-    def __init__(self, sample):
-        self._sample, self._by_sequence = sample, {}
+    def __init__(self, sample: ScanSample) -> None:
+        self._sample = sample
+        self._by_sequence: dict[str, list[tuple[float, ...]]] = {}
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[MeasuredScan]:
         for scan in self._sample:
             class_shares = np.bincount(scan.class_ids, minlength=NUM_CLASSES) / len(scan.class_ids)
             voxels = voxel_counts(scan)
@@ -89,7 +108,7 @@ class _CountedScans:
             self._by_sequence.setdefault(scan.sequence, []).append(numbers)
             yield scan
 
-    def facts(self):
+    def facts(self) -> dict[str, Any]:
         by_sequence = np.array([np.mean(numbers, axis=0) for numbers in self._by_sequence.values()])
         scans = np.concatenate([np.array(numbers) for numbers in self._by_sequence.values()])
         named = lambda column: {  # noqa: E731
@@ -108,7 +127,7 @@ class _CountedScans:
         }
 
 
-def _gap_facts(gap):
+def _gap_facts(gap: Gap) -> dict[str, Any]:
     real, simulated = gap.means
     values = {
         "distance": gap.distance,
@@ -122,9 +141,9 @@ def _gap_facts(gap):
         "measure": gap.name,
         "family": gap.family.name,
         "subject": gap.subject,
-        # Plain shares have none; the family's is that of what they are plotted over.
+        # Where the bins are no distribution, the unit of the family is that of the edges, not of the values.
         "unit": gap.family.unit if gap.family.is_distribution else "",
-        # JSON knows no NaN.
+        # JSON has no NaN.
         **{name: None if math.isnan(value) else value for name, value in values.items()},
         "bins": list(gap.family.categories) or gap.family.edges.tolist(),
         "real": gap.real.tolist(),
@@ -132,7 +151,7 @@ def _gap_facts(gap):
     }
 
 
-def _markdown(result, pictures, charts):
+def _markdown(result: dict[str, Any], pictures: Sequence[Path], charts: dict[str, Path]) -> str:
     lines = ["# Simulated scans beside real ones", ""]
     for side in ("real", "simulated"):
         facts = result[side]
@@ -189,7 +208,7 @@ _EXPLANATION = (
 )
 
 
-def _gap_line(gap):
+def _gap_line(gap: dict[str, Any]) -> str:
     number = lambda value: "" if value is None else f"{value:.3g}"  # noqa: E731
     unit = f" {gap['unit']}" if gap["unit"] and gap["wasserstein"] is not None else ""
     moved = number(gap["wasserstein"]) + unit if gap["wasserstein"] is not None else ""
