@@ -1,21 +1,25 @@
-"""The folder of a simulated data set: never overwritten, continued after an interrupt, complete or known not to be."""
+"""The folder of a simulated data set. It is never overwritten, can be continued after an interrupt, and records whether
+it is complete."""
 
 import contextlib
 import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 from pvd_core.borders.errors import UserError
+from training.simulate.sensor.sensors import SpinningLidar
 
 SIMULATION_FILE = "simulation.json"
-"""What the folder says about how it was made."""
+"""Holds the settings of the simulation and whether it is complete."""
 
-_LEAST_BYTES_A_BEAM = 8  # 20 a point, and two beams of five find one: less than any scan of a street needs
+_LEAST_BYTES_A_BEAM = 8  # a point takes 20 bytes, and at least two beams of five return one in a street
 
 
-def open_folder(out_dir, facts):
-    """Makes the folder, or accepts one where the simulation with these facts was interrupted."""
+def open_folder(out_dir: Path, facts: dict[str, Any]) -> None:
+    """Makes the folder, or accepts one in which a simulation with the same facts was interrupted. UserError if it holds
+    anything else or cannot be written."""
     facts_path = out_dir / SIMULATION_FILE
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
@@ -45,21 +49,21 @@ def open_folder(out_dir, facts):
         left_over.unlink(missing_ok=True)
 
 
-def close_folder(out_dir, facts):
+def close_folder(out_dir: Path, facts: dict[str, Any]) -> None:
     """Marks the data set as complete."""
     write_bytes(out_dir / SIMULATION_FILE, _facts_bytes({**facts, "complete": True}))
 
 
-def is_finished(out_dir):
-    """Whether `out_dir` holds a simulation that came to its end."""
+def is_finished(out_dir: str | Path) -> bool:
+    """Whether `out_dir` holds a complete simulation."""
     try:
         return json.loads((Path(out_dir) / SIMULATION_FILE).read_text())["complete"] is True
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
-def check_free_space(out_dir, num_scans, sensor):
-    """UserError if so many scans cannot fit on the disk."""
+def check_free_space(out_dir: Path, num_scans: int, sensor: SpinningLidar) -> None:
+    """UserError if the disk has too little free space for so many scans."""
     needed = num_scans * sensor.num_rings * sensor.num_azimuths * _LEAST_BYTES_A_BEAM
     free = shutil.disk_usage(out_dir).free
     if needed > free:
@@ -69,15 +73,16 @@ def check_free_space(out_dir, num_scans, sensor):
         )
 
 
-def make_folder(path):
+def make_folder(path: Path) -> None:
+    """Makes a folder and its parents; UserError where that fails."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot make {path}: {error.strerror}; what is written stays and can be continued") from error
 
 
-def write_bytes(path, content):
-    """All or nothing: an interrupt leaves either no file or a whole one."""
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file atomically: an interrupt leaves either no file or a whole one. UserError where that fails."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         temporary.write_bytes(content)
@@ -88,9 +93,9 @@ def write_bytes(path, content):
         raise UserError(f"cannot write {path}: {error.strerror}; what is written stays and can be continued") from error
 
 
-def _is_part_of(path, name):
+def _is_part_of(path: Path, name: str) -> bool:
     return path.name.startswith(name) and path.suffix == ".part"
 
 
-def _facts_bytes(facts):
+def _facts_bytes(facts: dict[str, Any]) -> bytes:
     return (json.dumps(facts, indent=2) + "\n").encode()

@@ -1,5 +1,5 @@
-"""Spreads the scans of several drives over processes. Every scan depends on its drive's settings and its index alone,
-so any number of processes, and any order, writes the same bytes."""
+"""Divides the scans of several drives among processes. A scan depends only on its drive's settings and its index, so
+any number of processes writes the same bytes, in any order."""
 
 import contextlib
 import multiprocessing
@@ -7,12 +7,20 @@ import os
 import queue
 import signal
 import threading
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, wait
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-_SHORTEST_CHUNK = 50  # entering a street costs as much as some ten scans
+if TYPE_CHECKING:
+    from multiprocessing.queues import Queue
+    from multiprocessing.synchronize import Event
+
+_SHORTEST_CHUNK = 50  # building the first blocks takes as long as about ten scans
 _POLL_S = 0.2
-_worker = None
+_worker: "tuple[Callable[[Chunk], Iterable[Path]], Queue[Path], Event] | None" = None
+"""Set in each worker process by `_enter`."""
 
 
 @dataclass(frozen=True)
@@ -24,16 +32,17 @@ class Chunk:
     stop: int
 
 
-def num_cores():
-    """Cores that this process may use."""
+def num_cores() -> int:
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def split(missing, num_workers):
-    """Chunks of {sequence: indices of its missing scans, increasing}; longer ones the fewer workers there are."""
+def split(missing: Mapping[str, Sequence[int]], num_workers: int) -> list[Chunk]:
+    """Chunks of consecutive missing scans. missing: {sequence: indices of its missing scans, increasing}. Chunks are
+    the longer the fewer workers there are."""
     total = sum(len(indices) for indices in missing.values())
     longest = total if num_workers == 1 else max(_SHORTEST_CHUNK, -(-total // (2 * num_workers)))
-    chunks = []
+    chunks: list[Chunk] = []
     for sequence, indices in missing.items():
         for index in indices:
             last = chunks[-1] if chunks else None
@@ -44,11 +53,13 @@ def split(missing, num_workers):
     return chunks
 
 
-def written_by_processes(write, chunks, num_workers):
-    """Yields what `write(chunk)` yields in any of the processes, as it comes. `write` must pickle.
+def written_by_processes(
+    write: Callable[[Chunk], Iterable[Path]], chunks: Sequence[Chunk], num_workers: int
+) -> Generator[Path, None, None]:
+    """Yields the paths that `write(chunk)` yields in the processes, in the order of their arrival. `write` must pickle.
 
-    An error in a process ends all; so does closing the generator, within the time of one scan. When this process is
-    killed, the others end by themselves.
+    An error in one process ends all, and is raised here. Closing the generator ends them within the time of one scan.
+    They also end when this process is killed.
     """
     context = multiprocessing.get_context("spawn")
     done, stop = context.Queue(), context.Event()
@@ -66,26 +77,30 @@ def written_by_processes(write, chunks, num_workers):
             pool.shutdown(cancel_futures=True)
 
 
-def _arrived(done):
+def _arrived(done: "Queue[Path]") -> Iterator[Path]:
+    """The paths that are in the queue now."""
     with contextlib.suppress(queue.Empty):
         while True:
             yield done.get_nowait()
 
 
-def _enter(write, done, stop):
-    """Ctrl-C reaches every process of a terminal: the parent alone answers it. Nobody outlives the parent."""
+def _enter(write: Callable[[Chunk], Iterable[Path]], done: "Queue[Path]", stop: "Event") -> None:
+    """Prepares a worker process. It ignores Ctrl-C, which only the parent handles, and ends when the parent ends."""
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _worker = (write, done, stop)
 
 
-def _end_with_parent():
-    multiprocessing.parent_process().join()
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # this runs in a child process
+    parent.join()
     os._exit(1)
 
 
-def _write_chunk(chunk):
+def _write_chunk(chunk: Chunk) -> None:
+    assert _worker is not None  # _enter has run
     write, done, stop = _worker
     for path in write(chunk):
         done.put(path)

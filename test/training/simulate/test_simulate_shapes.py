@@ -8,7 +8,7 @@ from training.simulate.shapes import buildings, furniture, people, plants, two_w
 from training.simulate.shapes.mesh import join
 from training.simulate.shapes.primitives import box, grid_triangles, prism, tube
 from training.simulate.street.ground import ground_mesh
-from training.simulate.street.kinds import ROAD, SIDEWALK, TERRAIN, Block, Side, SideStreet, Strip
+from training.simulate.street.layout import ROAD, SIDEWALK, TERRAIN, Block, Side, SideStreet, Strip
 from training.simulate.street.route import Route
 
 # Builder, raw ids it may use, and bounds of (length, width, height) in metres.
@@ -60,7 +60,7 @@ def test_building_has_windows_set_back_into_its_front():
     assert ((front > 0.1) & (front < 0.35)).all()
 
 
-@pytest.mark.parametrize("kind", furniture.FENCE_KINDS)
+@pytest.mark.parametrize("kind", ["picket", "planks", "mesh", "wall", "low_wall", "rail", "bars"])
 def test_fence_panel_is_as_long_as_asked(kind):
     mesh = furniture.fence_panel(np.random.default_rng(1), kind, 2.5, 1.2)
     extent = np.ptp(mesh.vertices, axis=0)
@@ -98,7 +98,7 @@ def test_grid_triangles_cover_each_cell_twice_in_row_major_order():
 
 def test_joined_meshes_keep_their_triangles_apart():
     first = box((1, 1, 1), (0, 0, 0), "stone").labelled(50)
-    second = box((1, 1, 1), (5, 0, 0), "leaf").labelled(70, 9)
+    second = box((1, 1, 1), (5, 0, 0), "leaf").labelled(70).numbered(9)
     both = join([first, second])
     of_second = both.vertices[both.triangles[both.raw_ids == 70]]
     assert of_second[..., 0].min() == 4.5

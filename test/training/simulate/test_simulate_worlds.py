@@ -9,7 +9,7 @@ from pvd_core.borders.errors import UserError
 from pvd_core.taxonomy import CLASS_NAMES, NUM_CLASSES, class_ids_from_raw
 from training.simulate import Drive
 from training.simulate.sensor.materials import material_index
-from training.simulate.street.kinds import PARKING
+from training.simulate.street.layout import PARKING
 from training.simulate.street.world import StreetWorld, build_block
 from training.simulate.street.world_kinds import WORLD_KINDS, world_kind_named
 

@@ -1,16 +1,24 @@
-"""Houses, terraces and halls with recessed windows, doors, balconies and roofs. Front along -y, ground at z = 0."""
+"""Houses, terraces, halls and garages. Their front faces -y; the ground is at z = 0."""
 
 import numpy as np
 
-from training.simulate.shapes.mesh import join, solid
+from training.simulate.shapes.mesh import Mesh, join, solid
 from training.simulate.shapes.primitives import box, boxes, prism
 
 BUILDING = 50
-_SUNK = 1.5  # walls reach below the ground, which may slope
+_SUNK = 1.5  # metres that walls reach below the ground, since it may slope
 
 
-def building(random, width, depth, num_floors, roof="pitched", balconies=False):
-    """A house of `width` along x and `depth` along y, its front wall at y = 0, rooms behind at y > 0."""
+def building(
+    random: np.random.Generator,
+    width: float,
+    depth: float,
+    num_floors: int,
+    roof: str = "pitched",
+    balconies: bool = False,
+) -> Mesh:
+    """A building `width` metres along x and `depth` along y; its front wall is at y = 0, the rest at y > 0. roof:
+    "flat" or "pitched"."""
     floor_height = random.uniform(2.7, 3.3)
     height = num_floors * floor_height + random.uniform(0.3, 0.9)
     bay = random.uniform(2.2, 3.4)
@@ -46,7 +54,7 @@ def building(random, width, depth, num_floors, roof="pitched", balconies=False):
     return join(parts).shaded(random.uniform(0.75, 1.25)).labelled(BUILDING)
 
 
-def garage(random):
+def garage(random: np.random.Generator) -> Mesh:
     """A flat garage whose door faces -y."""
     width, depth, height = random.uniform(2.8, 6.0), random.uniform(5.0, 6.5), random.uniform(2.3, 2.8)
     parts = [
@@ -57,8 +65,10 @@ def garage(random):
     return join(parts).shaded(random.uniform(0.75, 1.2)).labelled(BUILDING)
 
 
-def _annexes(random, width, depth, height, floor_height, material):
-    """What breaks a plain block of a house: a porch, a bay, a lower wing, dormers."""
+def _annexes(
+    random: np.random.Generator, width: float, depth: float, height: float, floor_height: float, material: str
+) -> list[Mesh]:
+    """Parts added to the plain block of a house, each by chance: bay, lower wing, porch, dormers, rainwater pipe."""
     parts = []
     if random.random() < 0.35:  # bay
         x, out = random.uniform(-width / 3, width / 3), random.uniform(0.5, 1.4)
@@ -82,14 +92,22 @@ def _annexes(random, width, depth, height, floor_height, material):
     if random.random() < 0.4:  # dormers
         for x in np.linspace(-width / 4, width / 4, int(random.integers(1, 4))):
             parts.append(box((1.5, 2.0, 1.5), (x, 1.6, height + 0.7), material))
-    if random.random() < 0.6:  # rainwater pipes
+    if random.random() < 0.6:  # rainwater pipe
         x = random.choice((-1, 1)) * (width / 2 - 0.15)
         parts.append(box((0.1, 0.1, height), (x, -0.07, height / 2), "steel"))
     return parts
 
 
-def _wall(random, length, height, floor_height, num_floors, bay, material):
-    """A wall from the origin along x, facing -y, with a window or door sunk into each bay of each floor."""
+def _wall(
+    random: np.random.Generator,
+    length: float,
+    height: float,
+    floor_height: float,
+    num_floors: int,
+    bay: float,
+    material: str,
+) -> Mesh:
+    """A wall from the origin along x, facing -y, with a recessed window in most bays of each floor."""
     num_bays = max(1, int(length / bay))
     step, recess = length / num_bays, random.uniform(0.12, 0.3)
     window_width, window_height = step * random.uniform(0.35, 0.6), floor_height * random.uniform(0.4, 0.58)
@@ -99,7 +117,7 @@ def _wall(random, length, height, floor_height, num_floors, bay, material):
     keep = random.random(len(x0)) < 0.9
     x0, z0 = x0[keep], z0[keep]
     x1, z1 = x0 + window_width, z0 + window_height
-    # The wall is cut into a grid along the window edges; the cells that are windows are left out.
+    # The edges of the windows divide the wall into a grid, of which the cells inside windows are left out.
     xs = np.unique(np.concatenate([[0, length], x0, x1]).round(6))
     zs = np.unique(np.concatenate([[-_SUNK, height], z0, z1]).round(6))
     middle_x, middle_z = np.meshgrid((xs[1:] + xs[:-1]) / 2, (zs[1:] + zs[:-1]) / 2)
@@ -113,13 +131,14 @@ def _wall(random, length, height, floor_height, num_floors, bay, material):
     return join([wall, panes, reveals])
 
 
-def _quads_xz(x0, x1, z0, z1, y, material):
+def _quads_xz(x0: np.ndarray, x1: np.ndarray, z0: np.ndarray, z1: np.ndarray, y: np.ndarray, material: str) -> Mesh:
+    """Upright rectangles in planes of constant y; (N,) each."""
     corners = np.stack([np.stack([x, y, z], axis=1) for x, z in ((x0, z0), (x1, z0), (x1, z1), (x0, z1))], axis=1)
     return _quads(corners, material)
 
 
-def _reveals(x0, x1, z0, z1, recess, material):
-    """The four narrow faces around each window."""
+def _reveals(x0: np.ndarray, x1: np.ndarray, z0: np.ndarray, z1: np.ndarray, recess: float, material: str) -> Mesh:
+    """The four narrow faces that join each recessed window to the wall."""
     near, far = np.zeros(len(x0)), np.full(len(x0), recess)
     faces = []
     for (xa, za), (xb, zb) in (
@@ -136,13 +155,14 @@ def _reveals(x0, x1, z0, z1, recess, material):
     return _quads(np.concatenate(faces), material)
 
 
-def _quads(corners_Q43, material):
+def _quads(corners_Q43: np.ndarray, material: str) -> Mesh:
+    """Quadrilaterals from (Q, 4, 3) corners."""
     count = len(corners_Q43)
     triangles = np.array([(0, 1, 2), (0, 2, 3)])[None] + 4 * np.arange(count)[:, None, None]
     return solid(corners_Q43, triangles, material)
 
 
-def _roof(random, width, depth, height, kind):
+def _roof(random: np.random.Generator, width: float, depth: float, height: float, kind: str) -> list[Mesh]:
     if kind == "flat":
         edge = [
             boxes(

@@ -1,15 +1,14 @@
-"""Poles, lamps, traffic lights and signs, fences and walls, and things without a class of their own."""
+"""Street furniture: poles, lamps, traffic lights and signs, fences and walls, and small objects of no other class."""
 
 import numpy as np
 
-from training.simulate.shapes.mesh import join
+from training.simulate.shapes.mesh import Mesh, join
 from training.simulate.shapes.primitives import box, boxes, ellipsoid, polyline, tube, tubes
 
 POLE, TRAFFIC_SIGN, FENCE, OTHER_OBJECT, OTHER_STRUCTURE = 80, 81, 51, 99, 52
-FENCE_KINDS = ("picket", "planks", "mesh", "wall", "low_wall", "rail", "bars")
 
 
-def lamp(random):
+def lamp(random: np.random.Generator) -> Mesh:
     """A street lamp whose arm reaches towards -y."""
     height, reach = random.uniform(4, 9), random.uniform(0.2, 2.0)
     base = random.uniform(0.06, 0.11)
@@ -21,7 +20,7 @@ def lamp(random):
     return join(parts).labelled(POLE)
 
 
-def utility_pole(random):
+def utility_pole(random: np.random.Generator) -> Mesh:
     """A wooden pole or plain mast."""
     height = random.uniform(5, 8)
     radius = random.uniform(0.08, 0.15)
@@ -31,15 +30,16 @@ def utility_pole(random):
     return join(parts).labelled(POLE)
 
 
-def bollards(random, length):
-    """A row of short posts along x."""
+def bollards(random: np.random.Generator, length: float) -> Mesh:
+    """A row of short posts along x, `length` metres long."""
     count = max(2, int(length / random.uniform(1.2, 2.0)))
     feet = np.stack([np.linspace(-length / 2, length / 2, count), np.zeros(count), np.full(count, -0.1)], axis=1)
     height = random.uniform(0.8, 1.1)
     return tubes(feet, feet + np.array((0, 0, height)), random.uniform(0.04, 0.08), "steel", 8).labelled(POLE)
 
 
-def traffic_light(random):
+def traffic_light(random: np.random.Generator) -> Mesh:
+    """A traffic light on a post; some have an arm with a second one towards -y."""
     height = random.uniform(3.0, 3.6)
     parts = [
         tube((0, 0, -0.3), (0, 0, height), 0.07, "steel", 8),
@@ -54,8 +54,8 @@ def traffic_light(random):
     return join(parts).labelled(POLE)
 
 
-def traffic_sign(random):
-    """A post (pole) with one or two plates (traffic-sign) that face -x."""
+def traffic_sign(random: np.random.Generator) -> Mesh:
+    """One or two posts (class pole) with plates (class traffic-sign) that face -x."""
     kind = random.choice(("round", "triangle", "square", "board"), p=(0.4, 0.2, 0.25, 0.15))
     if kind == "board":
         width, height, low = random.uniform(1.4, 3.2), random.uniform(0.9, 1.8), random.uniform(1.4, 2.4)
@@ -73,8 +73,9 @@ def traffic_sign(random):
     return join([*(post.labelled(POLE) for post in posts), plate])
 
 
-def fence_panel(random, kind, length, height):
-    """A stretch of fence or wall along x; pickets, bars and mesh let beams through."""
+def fence_panel(random: np.random.Generator, kind: str, length: float, height: float) -> Mesh:
+    """A piece of fence or wall along x. kind: wall, low_wall, planks, rail, picket, bars or mesh; the last three let
+    beams through. length, height: metres."""
     if kind == "wall":
         parts = [box((length, 0.25, height + 0.5), (0, 0, height / 2 - 0.25), "stone")]
     elif kind == "low_wall":
@@ -107,22 +108,23 @@ def fence_panel(random, kind, length, height):
     return join(parts).labelled(FENCE)
 
 
-def litter_bin(random):
+def litter_bin(random: np.random.Generator) -> Mesh:
+    """A litter bin."""
     height = random.uniform(0.8, 1.3)
     return box((random.uniform(0.5, 0.8), random.uniform(0.5, 0.7), height), (0, 0, height / 2), "panel").labelled(
         OTHER_OBJECT
     )
 
 
-def cabinet(random):
+def cabinet(random: np.random.Generator) -> Mesh:
     """A grey box of the telephone or power company, or a letterbox on its post."""
     height = random.uniform(0.9, 1.5)
     size = (random.uniform(0.5, 1.3), random.uniform(0.3, 0.45), height)
     return box(size, (0, 0, height / 2), "panel").shaded(random.uniform(0.7, 1.2)).labelled(OTHER_OBJECT)
 
 
-def clutter(random):
-    """What stands about a house: boxes, steps, tubs, a table, a pile of wood, a parasol."""
+def clutter(random: np.random.Generator) -> Mesh:
+    """An object in front of a house: boxes, steps, a tub, a table with chairs, or a parasol."""
     kind = random.choice(("boxes", "steps", "tub", "table", "parasol"), p=(0.4, 0.2, 0.2, 0.12, 0.08))
     if kind == "boxes":
         count = int(random.integers(1, 5))
@@ -142,7 +144,8 @@ def clutter(random):
     return join(parts).shaded(random.uniform(0.7, 1.2)).labelled(OTHER_OBJECT)
 
 
-def bench(random):
+def bench(random: np.random.Generator) -> Mesh:
+    """A bench along x whose seat faces -y."""
     parts = [
         box((1.6, 0.45, 0.06), (0, 0, 0.45), "wood"),
         box((1.6, 0.06, 0.4), (0, 0.25, 0.7), "wood"),
@@ -151,7 +154,8 @@ def bench(random):
     return join(parts).labelled(OTHER_OBJECT)
 
 
-def advertising_column(random):
+def advertising_column(random: np.random.Generator) -> Mesh:
+    """A round column for posters."""
     parts = [
         tube((0, 0, 0), (0, 0, 2.7), 0.6, "plaster", 12),
         ellipsoid((0.7, 0.7, 0.3), (0, 0, 2.8), "steel"),
@@ -159,7 +163,8 @@ def advertising_column(random):
     return join(parts).labelled(OTHER_OBJECT)
 
 
-def bus_shelter(random):
+def bus_shelter(random: np.random.Generator) -> Mesh:
+    """A bus shelter along x, open towards -y."""
     parts = [
         box((3.6, 1.5, 0.1), (0, 0, 2.4), "steel"),
         box((3.6, 0.05, 2.0), (0, 0.7, 1.2), "glass"),
@@ -169,6 +174,6 @@ def bus_shelter(random):
     return join(parts).labelled(OTHER_STRUCTURE)
 
 
-def _posts(length, height, radius):
+def _posts(length: float, height: float, radius: float) -> Mesh:
     feet = np.array([(-length / 2, 0, -0.3), (length / 2, 0, -0.3)])
     return tubes(feet, feet + np.array((0, 0, height + 0.3)), radius, "steel", 6)

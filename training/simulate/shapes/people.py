@@ -1,15 +1,17 @@
-"""People: standing, walking, sitting on a saddle; several sizes, some with a bag or a dress. Facing +x."""
+"""People, facing +x: standing, walking or on a saddle, of several sizes, some with a bag or a skirt."""
+
+from collections.abc import Mapping
 
 import numpy as np
 
-from training.simulate.shapes.mesh import join
-from training.simulate.shapes.primitives import box, ellipsoid, tubes
+from training.simulate.shapes.mesh import Mesh, join
+from training.simulate.shapes.primitives import Vector, box, ellipsoid, tubes
 
 PERSON = 30
 
 
-def person(random, phase=None):
-    """A person on foot; `phase` (radians) is the state of the stride, None stands still."""
+def person(random: np.random.Generator, phase: float | None = None) -> Mesh:
+    """A person on foot. `phase` is the position within the stride, in radians; None: standing."""
     height = random.uniform(1.05, 1.4) if random.random() < 0.12 else random.uniform(1.55, 1.92)
     girth = random.uniform(0.85, 1.25)
     stride = 0.0 if phase is None else 0.42 * np.sin(phase)
@@ -37,8 +39,16 @@ def person(random, phase=None):
     return join(parts).scaled(height, height, height).shaded(random.uniform(0.7, 1.3)).labelled(PERSON)
 
 
-def rider(random, seat_height, seat_x, handle_x, handle_height, pedal_height, lean):
-    """A person in the saddle; all in metres, `lean` radians forward."""
+def rider(
+    random: np.random.Generator,
+    seat_height: float,
+    seat_x: float,
+    handle_x: float,
+    handle_height: float,
+    pedal_height: float,
+    lean: float,
+) -> Mesh:
+    """A person on a saddle; heights and positions along x in metres, `lean` of the trunk forward in radians."""
     girth = random.uniform(0.9, 1.2)
     torso = random.uniform(0.52, 0.62)
     shoulder_x, shoulder_z = seat_x + torso * np.sin(lean), seat_height + torso * np.cos(lean)
@@ -53,7 +63,9 @@ def rider(random, seat_height, seat_x, handle_x, handle_height, pedal_height, le
         hand = (handle_x, side * 0.25, handle_height)
         bones = ((hip, knee, 0.08), (knee, foot, 0.055), (shoulder, elbow, 0.05), (elbow, hand, 0.042))
         for start, end, radius in bones:
-            starts.append(start), ends.append(end), radii.append(radius * girth)
+            starts.append(start)
+            ends.append(end)
+            radii.append(radius * girth)
     body = ellipsoid((0.14 * girth, 0.2 * girth, torso * 0.56), (0, 0, torso / 2), "cloth", 6, 10)
     head = (shoulder_x + 0.06, 0, shoulder_z + 0.2)
     parts = [
@@ -64,7 +76,8 @@ def rider(random, seat_height, seat_x, handle_x, handle_height, pedal_height, le
     return join(parts).shaded(random.uniform(0.7, 1.3))
 
 
-def _limbs(joints, girth):
+def _limbs(joints: Mapping[int, tuple[Vector, ...]], girth: float) -> Mesh:
+    """Legs and arms. joints: {side: (hip, knee, foot, shoulder, elbow, hand)}, in units of the person's height."""
     starts, ends, radii, end_radii = [], [], [], []
     for hip, knee, foot, shoulder, elbow, hand in joints.values():
         for start, end, radius, end_radius in (
@@ -74,12 +87,15 @@ def _limbs(joints, girth):
             (shoulder, elbow, 0.032, 0.027),
             (elbow, hand, 0.027, 0.022),
         ):
-            starts.append(start), ends.append(end)
-            radii.append(radius * girth), end_radii.append(end_radius * girth)
+            starts.append(start)
+            ends.append(end)
+            radii.append(radius * girth)
+            end_radii.append(end_radius * girth)
     return tubes(starts, ends, np.array(radii), "cloth", 6, np.array(end_radii))
 
 
-def _trunk(girth, hip, shoulder):
+def _trunk(girth: float, hip: float, shoulder: float) -> list[Mesh]:
+    """Trunk, head and neck."""
     middle = (hip + shoulder) / 2
     return [
         ellipsoid((0.075 * girth, 0.125 * girth, (shoulder - hip) * 0.66), (0, 0, middle), "cloth", 6, 10),

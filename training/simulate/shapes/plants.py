@@ -1,12 +1,11 @@
-"""Trees, bushes and hedges. Crowns are loose leaf triangles, so beams pass through them as in reality."""
+"""Trees, bushes, hedges and undergrowth. Leaves are loose triangles, so that some beams pass through."""
 
 import numpy as np
 
-from training.simulate.shapes.mesh import join
+from training.simulate.shapes.mesh import Mesh, join
 from training.simulate.shapes.primitives import leaves, lump, tubes
 
 VEGETATION, TRUNK = 70, 71
-
 
 # Ranges in metres: height, radius of the crown, height of the bare trunk, radius of the trunk.
 _HABITS = {
@@ -17,8 +16,9 @@ _HABITS = {
 }
 
 
-def tree(random, scale=1.0, leaf_m=0.26):
-    """A trunk (class trunk) with branches and a porous crown (vegetation): round, tall, conical or young."""
+def tree(random: np.random.Generator, scale: float = 1.0, leaf_m: float = 0.26) -> Mesh:
+    """A tree: its trunk is of class trunk, branches and crown of class vegetation. Drawn as round, tall, conifer or
+    young. scale: factor on its height and crown; leaf_m: mean size of a leaf triangle."""
     habit = random.choice(tuple(_HABITS), p=(0.45, 0.15, 0.25, 0.15))
     height, crown_radius, bare, stem = (random.uniform(low, high) for low, high in _HABITS[habit])
     height, crown_radius = height * scale, crown_radius * scale
@@ -26,7 +26,7 @@ def tree(random, scale=1.0, leaf_m=0.26):
     fork = np.array([lean[0] * bare * 3, lean[1] * bare * 3, bare + 0.25 * (height - bare)])
     middle = fork * 0.5 + random.normal(0, 0.04, 3)
     trunk = tubes(
-        [(0, 0, -0.6), middle], [middle, fork], [stem, stem * 0.85], "bark", 9, [stem * 0.85, stem * 0.6]
+        [np.array((0, 0, -0.6)), middle], [middle, fork], [stem, stem * 0.85], "bark", 9, [stem * 0.85, stem * 0.6]
     ).labelled(TRUNK)
     crown = _crown_points(random, habit, height, crown_radius, bare, leaf_m) + np.array((fork[0], fork[1], 0))
     count = min(9, 3 + int(crown_radius * 2))
@@ -37,15 +37,16 @@ def tree(random, scale=1.0, leaf_m=0.26):
     return join([trunk, branches, foliage]).shaded(random.uniform(0.8, 1.2))
 
 
-def bush(random, radius=None, leaf_m=0.22):
-    """A shrub that reaches the ground: one to three dense lumps under loose leaves."""
+def bush(random: np.random.Generator, radius: float | None = None, leaf_m: float = 0.22) -> Mesh:
+    """A shrub that reaches the ground: loose leaves, in most with one to three dense lumps inside. radius: metres, None
+    draws one; leaf_m: mean size of a leaf triangle."""
     radius = radius or min(0.4 + random.gamma(1.7, 0.55), 2.6)
     radii = np.array((radius, radius * random.uniform(0.7, 1.4), radius * random.uniform(0.7, 1.3)))
     count = int(40 + 10 * (radius / leaf_m) ** 2)
     points = _in_ball(random, count) * radii
     points[:, 2] = np.abs(points[:, 2] + 0.35 * radius)
     parts = [leaves(points, leaf_m * random.uniform(0.6, 1.4, count), random)]
-    density = random.uniform(0.35, 0.85)  # some are open enough to see through
+    density = random.uniform(0.35, 0.85)  # below 0.45 beams pass through the bush
     for _ in range(int(random.integers(1, 4)) if density > 0.45 else 0):
         centre = random.uniform(-0.25, 0.25, 3) * radii + (0, 0, 0.35 * radius)
         core = lump(radii * density * random.uniform(0.8, 1.1, 3), centre, 0.14, random, "leaf")
@@ -54,8 +55,8 @@ def bush(random, radius=None, leaf_m=0.22):
     return join(parts).labelled(VEGETATION).shaded(random.uniform(0.8, 1.2))
 
 
-def hedge(random, length, height, depth):
-    """A hedge along x, clipped or grown out: a dense uneven core under loose leaves."""
+def hedge(random: np.random.Generator, length: float, height: float, depth: float) -> Mesh:
+    """A hedge along x, clipped or grown out: a dense uneven core inside loose leaves. Sizes in metres."""
     count = int(38 * length * (height + depth))
     points = random.uniform(-0.5, 0.5, (count, 3)) * (length, depth + 0.15, height + 0.15) + (0, 0, height / 2)
     outer = leaves(points, random.uniform(0.08, 0.24, count), random)
@@ -67,15 +68,18 @@ def hedge(random, length, height, depth):
     return join([*core, outer]).labelled(VEGETATION)
 
 
-def undergrowth(random, length, depth, height):
-    """Tall grass, brambles and young shoots over an area along x."""
+def undergrowth(random: np.random.Generator, length: float, depth: float, height: float) -> Mesh:
+    """Tall grass, brambles and young shoots on an area of `length` along x and `depth` along y, in metres."""
     count = int(14 * length * depth)
     points = random.uniform(-0.5, 0.5, (count, 3)) * (length, depth, 0)
     points[:, 2] = height * random.random(count) ** 1.6
     return leaves(points, random.uniform(0.15, 0.4, count), random).labelled(VEGETATION)
 
 
-def _crown_points(random, habit, height, radius, bare, leaf_m):
+def _crown_points(
+    random: np.random.Generator, habit: str, height: float, radius: float, bare: float, leaf_m: float
+) -> np.ndarray:
+    """(count, 3) centres of leaves. radius: of the crown, bare: height of the trunk below it, in metres."""
     if habit == "conifer":
         count = int(np.clip(7.5 * radius * (height - bare) / leaf_m**2, 150, 4000))
         level = random.random(count) ** 1.4
@@ -89,8 +93,8 @@ def _crown_points(random, habit, height, radius, bare, leaf_m):
     return points * (radius, radius, half) + (0, 0, bare + half)
 
 
-def _in_ball(random, count):
-    """(count, 3) points in the unit ball, denser towards its skin."""
+def _in_ball(random: np.random.Generator, count: int) -> np.ndarray:
+    """(count, 3) points in the unit ball, denser near its surface."""
     directions = random.standard_normal((count, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     return directions * random.uniform(0.1, 1, (count, 1)) ** 0.4

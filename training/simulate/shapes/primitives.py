@@ -1,10 +1,17 @@
-"""Primitive shapes as meshes; everything in the world is put together from these."""
+"""Primitive shapes as meshes, from which all objects are built. Lengths are in metres; `material` is a name of
+`materials.MATERIALS`."""
 
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from training.simulate.shapes.mesh import solid
+from training.simulate.shapes.mesh import Mesh, solid
+
+Vector = tuple[float, float, float]
+"""x, y, z in metres."""
+Rectangle = tuple[float, float, float, float, float]
+"""A level rectangle: x0, x1, y0, y1, z in metres."""
 
 _BOX_TRIANGLES = np.array(
     [
@@ -14,31 +21,32 @@ _BOX_TRIANGLES = np.array(
 )  # fmt: skip
 
 
-def frustum(bottom, top, material):
-    """A block between two level rectangles, each given as (x0, x1, y0, y1, z)."""
+def frustum(bottom: Rectangle, top: Rectangle, material: str) -> Mesh:
+    """A block between two level rectangles, which may differ in size."""
     corners = []
     for x0, x1, y0, y1, z in (bottom, top):
         corners += [(x0, y0, z), (x1, y0, z), (x1, y1, z), (x0, y1, z)]
     return solid(corners, _BOX_TRIANGLES, material)
 
 
-def box(size, centre, material):
-    """An upright box; `size` and `centre` are (x, y, z)."""
+def box(size: Vector, centre: Vector, material: str) -> Mesh:
+    """An upright box of size (x, y, z) around `centre`."""
     (lx, ly, lz), (x, y, z) = size, centre
     rectangle = (x - lx / 2, x + lx / 2, y - ly / 2, y + ly / 2)
     return frustum((*rectangle, z - lz / 2), (*rectangle, z + lz / 2), material)
 
 
-def boxes(sizes, centres, material):
-    """Many upright boxes as one mesh; (N, 3) each."""
+def boxes(sizes: ArrayLike, centres: ArrayLike, material: str) -> Mesh:
+    """N upright boxes as one mesh; sizes and centres are (N, 3)."""
     sizes, centres = np.asarray(sizes, dtype=np.float64).reshape(-1, 3), np.asarray(centres).reshape(-1, 3)
     unit = np.array([(x, y, z) for z in (-0.5, 0.5) for x, y in ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5))])
     vertices = (unit[None] * sizes[:, None] + centres[:, None]).reshape(-1, 3)
     return solid(vertices, (_BOX_TRIANGLES[None] + 8 * np.arange(len(sizes))[:, None, None]), material)
 
 
-def prism(profile_xz, width, material, top_width=None):
-    """A side view (n, 2) in x and z, star-shaped about its mean, drawn out along y; narrower at the top if asked."""
+def prism(profile_xz: ArrayLike, width: float, material: str, top_width: float | None = None) -> Mesh:
+    """An outline (n, 2) in x and z, star-shaped about its mean, extruded along y to `width`; `top_width` is the width
+    at the outline's top, None for the same."""
     profile = np.asarray(profile_xz, dtype=np.float64)
     count = len(profile)
     low, high = profile[:, 1].min(), profile[:, 1].max()
@@ -56,8 +64,16 @@ def prism(profile_xz, width, material, top_width=None):
     return solid(np.concatenate([*sides, *centres]), np.concatenate(triangles), material)
 
 
-def tubes(starts, ends, radii, material, sides=6, end_radii=None):
-    """Round bars between (N, 3) and (N, 3), closed at both ends, as one mesh; radii scalar or (N,)."""
+def tubes(
+    starts: ArrayLike,
+    ends: ArrayLike,
+    radii: ArrayLike,
+    material: str,
+    sides: int = 6,
+    end_radii: ArrayLike | None = None,
+) -> Mesh:
+    """N round bars, closed at both ends, as one mesh. starts, ends: (N, 3). radii, end_radii: scalar or (N,); end_radii
+    None for the same as radii. sides: of each bar's cross-section."""
     starts, ends = (np.asarray(points, dtype=np.float64).reshape(-1, 3) for points in (starts, ends))
     count = len(starts)
     radii = np.broadcast_to(np.asarray(radii, dtype=np.float64), (count,))
@@ -90,24 +106,28 @@ def tubes(starts, ends, radii, material, sides=6, end_radii=None):
     return solid(vertices, triangles, material)
 
 
-def tube(start, end, radius, material, sides=6, end_radius=None):
+def tube(
+    start: Vector, end: Vector, radius: float, material: str, sides: int = 6, end_radius: float | None = None
+) -> Mesh:
+    """One round bar, see `tubes`."""
     return tubes([start], [end], radius, material, sides, end_radius)
 
 
-def polyline(points, radius, material, sides=4):
-    """Round bars through (N, 3) points."""
+def polyline(points: ArrayLike, radius: float, material: str, sides: int = 4) -> Mesh:
+    """Round bars from each of (N, 3) points to the next."""
     points = np.asarray(points, dtype=np.float64)
     return tubes(points[:-1], points[1:], radius, material, sides)
 
 
-def wheel_ring(centre, radius, thickness, material, segments=14):
-    """An upright tyre, its axle along y, hollow inside."""
+def wheel_ring(centre: ArrayLike, radius: float, thickness: float, material: str, segments: int = 14) -> Mesh:
+    """An upright tyre with its axle along y, as a closed round bar of radius `thickness`."""
     angles = np.arange(segments + 1) * 2 * np.pi / segments
     circle = np.stack([np.cos(angles), np.zeros_like(angles), np.sin(angles)], axis=1) * radius
     return polyline(circle + np.asarray(centre), thickness, material)
 
 
-def ellipsoid(radii, centre, material, num_rings=5, num_sides=8):
+def ellipsoid(radii: ArrayLike, centre: ArrayLike, material: str, num_rings: int = 5, num_sides: int = 8) -> Mesh:
+    """An upright ellipsoid; radii and centre are (x, y, z)."""
     latitudes = np.linspace(-np.pi / 2, np.pi / 2, num_rings + 1)
     longitudes = np.arange(num_sides) * 2 * np.pi / num_sides
     level, height = np.cos(latitudes)[:, None], np.sin(latitudes)[:, None]
@@ -115,20 +135,35 @@ def ellipsoid(radii, centre, material, num_rings=5, num_sides=8):
         [level * np.cos(longitudes), level * np.sin(longitudes), np.broadcast_to(height, (num_rings + 1, num_sides))],
         axis=-1,
     )
-    return solid(directions * radii + centre, grid_triangles(num_rings + 1, num_sides, wraps=True), material)
+    return solid(
+        directions * np.asarray(radii) + np.asarray(centre),
+        grid_triangles(num_rings + 1, num_sides, wraps=True),
+        material,
+    )
 
 
-def lump(radii, centre, roughness, random, material, squareness=2.0, num_rings=7, num_sides=11):
-    """An uneven ellipsoid, the more like a box the larger `squareness` is; its surface strays by `roughness`."""
+def lump(
+    radii: ArrayLike,
+    centre: ArrayLike,
+    roughness: float,
+    random: np.random.Generator,
+    material: str,
+    squareness: float = 2.0,
+    num_rings: int = 7,
+    num_sides: int = 11,
+) -> Mesh:
+    """An uneven ellipsoid. squareness: 2 for an ellipsoid, more for shapes closer to a box. roughness: the radius
+    varies by up to twice this share."""
     mesh = ellipsoid((1.0, 1.0, 1.0), (0.0, 0.0, 0.0), material, num_rings, num_sides)
     directions = mesh.vertices
     reach = (np.abs(directions) ** squareness).sum(axis=1) ** (-1 / squareness)
     reach = reach * (1 + random.uniform(-2, 2, len(directions)) * roughness)
-    return replace(mesh, vertices=directions * reach[:, None] * radii + centre)
+    return replace(mesh, vertices=directions * reach[:, None] * np.asarray(radii) + np.asarray(centre))
 
 
-def grid_triangles(num_rows, num_columns, wraps=False):
-    """(T, 3) triangles over a grid of vertices in row-major order, two a cell: cell by cell, row-major."""
+def grid_triangles(num_rows: int, num_columns: int, wraps: bool = False) -> np.ndarray:
+    """Int (T, 3): two triangles for each cell of a grid of vertices; vertices and cells are in row-major order. wraps:
+    the last column is joined to the first."""
     columns = np.arange(num_columns if wraps else num_columns - 1)
     here = np.arange(num_rows - 1)[:, None] * num_columns + columns
     right = np.arange(num_rows - 1)[:, None] * num_columns + (columns + 1) % num_columns
@@ -137,12 +172,13 @@ def grid_triangles(num_rows, num_columns, wraps=False):
     return np.stack([lower, upper], axis=2).reshape(-1, 3)
 
 
-def leaves(centres, sizes, random, material="leaf"):
-    """Loose triangles (tufts of leaves) of the given edge lengths around (N, 3), in random directions."""
+def leaves(centres: ArrayLike, sizes: ArrayLike, random: np.random.Generator) -> Mesh:
+    """N loose triangles, each a tuft of leaves, in random orientations. centres: (N, 3); sizes: edge length, scalar or
+    (N,)."""
     centres = np.asarray(centres, dtype=np.float64).reshape(-1, 3)
     offsets = random.standard_normal((len(centres), 3, 3))
     offsets -= offsets.mean(axis=1, keepdims=True)
     offsets /= np.linalg.norm(offsets, axis=2, keepdims=True)
     scale = np.broadcast_to(np.asarray(sizes, dtype=np.float64), (len(centres),)) * 0.58
     vertices = centres[:, None] + offsets * scale[:, None, None]
-    return solid(vertices, np.arange(3 * len(centres)).reshape(-1, 3), material)
+    return solid(vertices, np.arange(3 * len(centres)).reshape(-1, 3), "leaf")

@@ -1,38 +1,38 @@
-"""Bicycles and motorcycles, alone or with a rider; wheels on the ground, front along +x."""
+"""Bicycles and motorcycles, parked or with a rider; wheels on the ground, front along +x."""
 
 import numpy as np
 
-from training.simulate.shapes.mesh import join
+from training.simulate.shapes.mesh import Mesh, join
 from training.simulate.shapes.people import rider
 from training.simulate.shapes.primitives import box, ellipsoid, frustum, tube, tubes, wheel_ring
 
 BICYCLE, MOTORCYCLE, BICYCLIST, MOTORCYCLIST = 11, 15, 31, 32
 
 
-def bicycle(random):
-    """A parked bicycle, leaning a little."""
+def bicycle(random: np.random.Generator) -> Mesh:
+    """A parked bicycle, leaning slightly."""
     return _bicycle(random).moved(roll=random.uniform(-0.12, 0.12)).labelled(BICYCLE)
 
 
-def motorcycle(random):
+def motorcycle(random: np.random.Generator) -> Mesh:
     """A parked motorcycle or scooter."""
     return _motorcycle(random).moved(roll=random.uniform(-0.2, 0.0)).labelled(MOTORCYCLE)
 
 
-def bicyclist(random):
-    """A bicycle and its rider, one object of class bicyclist."""
+def bicyclist(random: np.random.Generator) -> Mesh:
+    """A bicycle with its rider, both of class bicyclist."""
     person = rider(random, 0.98, -0.25, 0.42, 1.05, 0.2, random.uniform(0.15, 0.75))
     return join([_bicycle(random), person]).labelled(BICYCLIST)
 
 
-def motorcyclist(random):
-    """A motorcycle and its rider, one object of class motorcyclist."""
+def motorcyclist(random: np.random.Generator) -> Mesh:
+    """A motorcycle with its rider, both of class motorcyclist."""
     person = rider(random, 0.85, -0.25, 0.45, 1.05, 0.3, random.uniform(0.1, 0.45))
     helmet = ellipsoid((0.15, 0.14, 0.16), (0.02, 0, 1.62), "paint")
     return join([_motorcycle(random), person, helmet]).labelled(MOTORCYCLIST)
 
 
-def _bicycle(random):
+def _bicycle(random: np.random.Generator) -> Mesh:
     radius, thickness = random.uniform(0.31, 0.35), random.uniform(0.022, 0.035)
     rear, front, low = (-0.52, 0, radius), (0.55, 0, radius), (-0.05, 0, 0.3)
     saddle, head, bar = (-0.25, 0, 0.82), (0.4, 0, 0.82), (0.36, 0, 1.05)
@@ -57,7 +57,7 @@ def _bicycle(random):
     return join(parts)
 
 
-def _motorcycle(random):
+def _motorcycle(random: np.random.Generator) -> Mesh:
     is_scooter = random.random() < 0.4
     radius = random.uniform(0.22, 0.26) if is_scooter else random.uniform(0.29, 0.33)
     reach = 0.62 if is_scooter else 0.72

@@ -1,14 +1,15 @@
-"""Cars, vans, trucks, buses and trailers, standing on the ground, nose along +x. Raw ids as for parked ones."""
+"""Cars, vans, trucks, buses, trailers and tractors, standing on the ground, front along +x. Raw ids are those of parked
+vehicles."""
 
 import numpy as np
 
-from training.simulate.shapes.mesh import join
-from training.simulate.shapes.primitives import box, frustum, prism, tube
+from training.simulate.shapes.mesh import Mesh, join
+from training.simulate.shapes.primitives import Rectangle, box, frustum, prism, tube
 
 CAR, BUS, TRUCK, OTHER_VEHICLE = 10, 13, 18, 20
 
 
-def car(random):
+def car(random: np.random.Generator) -> Mesh:
     """A hatchback, saloon, estate, off-roader or people carrier."""
     build = random.choice(("hatchback", "saloon", "estate", "tall"), p=(0.35, 0.25, 0.25, 0.15))
     length, width, height = {
@@ -45,7 +46,7 @@ def car(random):
     return join(parts).shaded(random.uniform(0.15, 1.75)).labelled(CAR)
 
 
-def van(random):
+def van(random: np.random.Generator) -> Mesh:
     """A delivery van or minibus; SemanticKITTI counts it as a car."""
     length, width, height = random.uniform(4.7, 5.9), random.uniform(1.85, 2.02), random.uniform(1.9, 2.5)
     half, floor, belt = length / 2, 0.3, 1.15
@@ -68,7 +69,7 @@ def van(random):
     return join(parts).shaded(random.uniform(0.6, 1.6)).labelled(CAR)
 
 
-def truck(random):
+def truck(random: np.random.Generator) -> Mesh:
     """A lorry: a box body, an open load bed or a tanker behind a cab."""
     length, width = random.uniform(6.0, 10.5), random.uniform(2.3, 2.5)
     half, bed, cab_height = length / 2, random.uniform(0.9, 1.1), random.uniform(2.5, 3.1)
@@ -104,7 +105,7 @@ def truck(random):
     return join(parts).shaded(random.uniform(0.7, 1.3)).labelled(TRUCK)
 
 
-def bus(random):
+def bus(random: np.random.Generator) -> Mesh:
     """A city bus."""
     length, width, height = random.uniform(10, 12.5), 2.5, random.uniform(2.9, 3.2)
     half = length / 2
@@ -121,7 +122,7 @@ def bus(random):
     return join(parts).shaded(random.uniform(0.8, 1.3)).labelled(BUS)
 
 
-def trailer(random):
+def trailer(random: np.random.Generator) -> Mesh:
     """A caravan, a box trailer or a small flat trailer."""
     kind = random.choice(("caravan", "box", "flat"), p=(0.5, 0.3, 0.2))
     length, width = {"caravan": (random.uniform(4, 6), 2.2), "box": (3.0, 1.6), "flat": (2.6, 1.5)}[kind]
@@ -152,7 +153,7 @@ def trailer(random):
     return join(parts).shaded(random.uniform(0.8, 1.3)).labelled(OTHER_VEHICLE)
 
 
-def tractor(random):
+def tractor(random: np.random.Generator) -> Mesh:
     """A farm tractor or wheel loader."""
     scale = random.uniform(0.9, 1.15)
     parts = [
@@ -170,11 +171,13 @@ def tractor(random):
     return join(parts).scaled(scale, scale, scale).labelled(OTHER_VEHICLE)
 
 
-def other_vehicle(random):
+def other_vehicle(random: np.random.Generator) -> Mesh:
+    """A trailer, bus or tractor: SemanticKITTI's other-vehicle."""
     return (trailer, bus, tractor)[random.choice(3, p=(0.5, 0.3, 0.2))](random)
 
 
-def _wheels(axles, width, radius):
+def _wheels(axles: tuple[float, ...], width: float, radius: float) -> list[Mesh]:
+    """A wheel at both ends of each axle; `axles` are positions along x."""
     return [
         tube((x, side * (width / 2 - 0.2), radius), (x, side * (width / 2 + 0.01), radius), radius, "rubber", sides=14)
         for x in axles
@@ -182,8 +185,8 @@ def _wheels(axles, width, radius):
     ]
 
 
-def _pillars(bottom, top):
-    """The painted posts between the windows."""
+def _pillars(bottom: Rectangle, top: Rectangle) -> list[Mesh]:
+    """The painted pillars between the windows of a cabin."""
     (x0, x1, y0, y1, z0), (u0, u1, v0, v1, z1) = bottom, top
     middle, upper = (x0 + x1) / 2 - 0.1, (u0 + u1) / 2 - 0.1
     return [
@@ -193,5 +196,6 @@ def _pillars(bottom, top):
     ]
 
 
-def _number_plates(half, height):
+def _number_plates(half: float, height: float) -> list[Mesh]:
+    """Plates at the front and rear, `half` the vehicle's length from its middle."""
     return [box((0.03, 0.5, 0.11), (sign * (half + 0.01), 0, height), "plate") for sign in (-1, 1)]

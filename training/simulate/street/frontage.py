@@ -1,10 +1,11 @@
-"""One side of the main street or of a side street: the strip of land along which things stand in a row."""
+"""A frontage is one side of the main street or of a side street, with coordinates (along, distance) of its own."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from training.simulate.street.kinds import Block, Side, SideStreet
+from training.simulate.street.layout import Block, Side, SideStreet
 
 _SIDE_STREET_REACH_M = 48.0
 _FREE_OF_ROAD_M = 0.25
@@ -12,21 +13,24 @@ _FREE_OF_ROAD_M = 0.25
 
 @dataclass(frozen=True)
 class Frontage:
-    """Places on it are (along, distance): metres along its street, metres outwards from that street's lanes' edge."""
+    """Places on it are (along, distance): metres along its street, and metres outwards from the edge of that street's
+    lanes."""
 
     block: Block
     side: int
-    """Of the block, on which its ground lies."""
+    """The side of the main street on which it lies: +1 left, -1 right."""
     style: Side
     first_m: float
     last_m: float
+    """Range of `along`."""
     street: SideStreet | None = None
+    """The side street; None for the main street."""
     sign: int = 0
-    """Side of the side street: +1 towards greater s."""
+    """The side of the side street: +1 towards greater s, -1 towards smaller."""
 
-    def place(self, along, distance):
-        """(s, u, yaw): where that is in the block, u outwards from the lanes' edge of the main street, and the turn
-        of an object there whose -y points at its street."""
+    def place(self, along: float, distance: float) -> tuple[float, float, float]:
+        """(s, u, yaw): the same place along and beside the main street, and the yaw (radians, against the main street's
+        direction) of an object there whose -y faces the frontage's own street."""
         if self.street is None:
             return along, distance, 0.0 if self.side > 0 else np.pi
         slant = self.street.direction(along)
@@ -36,14 +40,16 @@ class Frontage:
         yaw = float(np.arctan2(-outward_s, outward_d))
         return self.street.centre(along) + across / length, along - across * slant / length, yaw
 
-    def coordinates(self, s, u):
-        """(along, distance) of places in the block; the other side of a side street has distances below 0."""
+    def coordinates(self, s: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(along, distance) of places (s, u) beside the main street, arrays of one shape; distances are negative on the
+        other side of a side street."""
         if self.street is None:
             return s, u
         return u, self.sign * self.street.offset(s, u) - self.street.half_width_m
 
-    def is_clear(self, along, distance, half_length, half_width):
-        """True if an object there keeps off the other streets, and off their pavements if it stands behind its own."""
+    def is_clear(self, along: float, distance: float, half_length: float, half_width: float) -> bool:
+        """Whether an object there stays within the block and off the other streets; behind its own street's pavement it
+        must stay off the other streets' pavements too. half_length along the street, half_width across, in metres."""
         s, u, yaw = self.place(along, distance)
         stands_behind = distance > self.style.outer_start_m() + 0.3
         reach_s = abs(np.cos(yaw)) * half_length + abs(np.sin(yaw)) * half_width
@@ -68,8 +74,8 @@ class Frontage:
         return True
 
 
-def frontages(block):
-    """The block's two sides, then both sides of each side street."""
+def frontages(block: Block) -> Iterator[Frontage]:
+    """Right and left side of the main street in the block, then both sides of each side street."""
     for side in (-1, 1):
         yield Frontage(block, side, block.side(side), block.start_m + 0.5, block.end_m - 0.5)
     for street in block.side_streets:

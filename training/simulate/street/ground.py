@@ -1,5 +1,6 @@
 """The ground of a block: a grid of cells along and across the street, each with its class, material and height."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,36 +9,51 @@ from training.simulate.sensor.materials import material_index
 from training.simulate.shapes.mesh import Mesh
 from training.simulate.shapes.primitives import grid_triangles
 from training.simulate.street.frontage import Frontage
-from training.simulate.street.kinds import BAY_LINE_M, HALF_WIDTH_M, OTHER_GROUND, PARKING, ROAD, SIDEWALK, TERRAIN
+from training.simulate.street.layout import (
+    BAY_LINE_M,
+    HALF_WIDTH_M,
+    OTHER_GROUND,
+    PARKING,
+    ROAD,
+    SIDEWALK,
+    TERRAIN,
+    Block,
+    Side,
+)
+from training.simulate.street.route import Route
 
-_KERB_M = 0.03
-_SKIRT_M = 0.4  # the ends of a block reach down under its neighbours, so that no beam slips between
+_KERB_M = 0.03  # width of the slope of a kerb
+_SKIRT_M = 0.4  # depth to which a block's ends reach below its neighbours, so that no beam passes between them
 _CELL_M = 0.5
 
 
 @dataclass(frozen=True)
 class Patch:
-    """A part of a frontage whose ground is something else (driveway, island, gravel bed). Roads stay roads."""
+    """A rectangle of a frontage with a ground of its own: a driveway, an island, a gravel bed. Roads are not
+    changed."""
 
     front: Frontage
     from_s_m: float
     to_s_m: float
+    """Range along the frontage's street."""
     from_m: float
     to_m: float
+    """Range of distances from the edge of its lanes."""
     raw_id: int
     material: str
     height_m: float = 0.0
 
 
-def ground_height(block, side_sign, s, distance_m):
-    """Height over the street line at a distance outwards from the lanes' edge, without roughness."""
-    s, u = np.atleast_1d(np.asarray(s, float)), np.atleast_1d(np.asarray(distance_m, float))
-    heights = _strips_at(block, side_sign, s, u, 0.0)[2]
-    return float((heights + _rise(block, side_sign, s, u))[0])
+def ground_height(block: Block, side_sign: int, s: float, distance_m: float) -> float:
+    """Metres above the street's line at s, `distance_m` outwards from the edge of the lanes; without roughness.
+    side_sign: +1 left, -1 right."""
+    s_1, u_1 = np.array([s], dtype=float), np.array([distance_m], dtype=float)
+    heights_1 = _strips_at(block, side_sign, s_1, u_1, 0.0)[2]
+    return float((heights_1 + _rise(block, side_sign, s_1, u_1))[0])
 
 
-def ground_mesh(block, route, random, patches=()):
-    """The block's ground as a mesh in world coordinates."""
+def ground_mesh(block: Block, route: Route, random: np.random.Generator, patches: Sequence[Patch] = ()) -> Mesh:
+    """The block's ground as a mesh in world coordinates. `random` draws its roughness and brightness."""
     along, across = _rows(block), _columns(block)
     middle_s, middle_d = (along[1:] + along[:-1]) / 2, (across[1:] + across[:-1]) / 2
     raw = np.full((len(middle_s), len(middle_d)), ROAD)
@@ -53,10 +69,10 @@ def ground_mesh(block, route, random, patches=()):
         height[:, knots] = _strips_at(block, sign, s, u, _KERB_M / 2)[2] + _rise(block, sign, s, u)
     _paint_bays(block, middle_s, middle_d, material)
     for patch in patches:
-        _lay(block, patch, along, across, middle_s, middle_d, height, raw, material)
+        _write_patch(block, patch, along, across, middle_s, middle_d, height, raw, material)
     height += _roughness(block, random, across, raw)
     height[[0, -1]] -= _SKIRT_M
-    brightness = _worn(random, raw)
+    brightness = _patchy_brightness(random, raw)
     vertices = route.to_world(along[:, None], across[None, :], height).reshape(-1, 3)
     count = 2 * raw.size
     return Mesh(
@@ -69,8 +85,8 @@ def ground_mesh(block, route, random, patches=()):
     )
 
 
-def _rows(block):
-    """s of the grid's rows, with a skirt at both ends."""
+def _rows(block: Block) -> np.ndarray:
+    """s of the grid's rows, with one more row at both ends for the skirts."""
     count = int(np.ceil((block.end_m - block.start_m) / _CELL_M))
     regular = np.linspace(block.start_m, block.end_m, count + 1)
     edge = block.start_m + block.crossing_m
@@ -79,8 +95,8 @@ def _rows(block):
     return np.unique(np.concatenate([regular, [edge, edge + _KERB_M], skirts, lines, lines + BAY_LINE_M]))
 
 
-def _columns(block):
-    """d of the grid's columns: strip edges, kerbs, lane markings, and steps that widen outwards."""
+def _columns(block: Block) -> np.ndarray:
+    """d of the grid's columns: edges of strips, kerbs, lane markings, and steps that grow outwards."""
     right, left = block.lane_edge(-1), block.lane_edge(1)
     columns = [right, left, 0.0, block.median_m, *np.linspace(right, left, 13)]
     columns += [0.06, -0.06, right + 0.15, right + 0.27, left - 0.15, left - 0.27, block.median_m + _KERB_M]
@@ -94,10 +110,13 @@ def _columns(block):
     return np.unique(np.round(columns, 4))
 
 
-def _strips_at(block, side_sign, s, u, kerb_m):
-    """Raw ids, materials and heights at places beside the lanes, all of one shape.
+def _strips_at(
+    block: Block, side_sign: int, s: np.ndarray, u: np.ndarray, kerb_m: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Raw ids, materials and heights at places (s, u) beside the lanes, arrays of one shape.
 
-    Strips follow the edge of the roads, whichever is nearest: so pavements bend round the corners of side streets.
+    A place belongs to the strips of the nearest road, so that pavements bend round the corners of side streets.
+    `kerb_m` moves the strips outwards.
     """
     main = block.side(side_sign)
     own = u - main.road_m()
@@ -124,8 +143,8 @@ def _strips_at(block, side_sign, s, u, kerb_m):
     return raw, material, height
 
 
-def _profile(style, distance):
-    """Raw ids, materials and heights by the distance from the lanes' edge; road where that is below 0."""
+def _profile(style: Side, distance: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Raw ids, materials and heights at distances from the edge of the lanes; below 0 there is road."""
     index = np.clip(np.searchsorted(style.edges(), distance, side="right") - 1, -1, len(style.strips) - 1)
     strips = (*style.strips, None)  # -1 is the road itself
     raw = np.array([strip.raw_id if strip else ROAD for strip in strips])
@@ -134,15 +153,15 @@ def _profile(style, distance):
     return raw[index], material[index], height[index]
 
 
-def _rounded_minimum(a, b, radius):
-    """Distance from the union of two roads whose inner corners are rounded."""
+def _rounded_minimum(a: np.ndarray, b: np.ndarray, radius: float) -> np.ndarray:
+    """Distance from the union of two roads whose inner corners are rounded, given the distances from each."""
     is_corner = (a < radius) & (b < radius)
     inner = radius - np.hypot(radius - a, radius - b)
     return np.where(is_corner, inner, np.minimum(a, b))
 
 
-def _rise(block, side_sign, s, u):
-    """How the ground as a whole swells and falls away beside the street, streets and gardens alike."""
+def _rise(block: Block, side_sign: int, s: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """Height of the terrain beside the street, on which strips and patches lie: slope, swells, camber."""
     side = block.side(side_sign)
     beyond = np.maximum(u - side.road_m() - 2.0, 0)
     slope = side.outer_slope * np.minimum(beyond, 25) * np.minimum(beyond / 5, 1)
@@ -151,14 +170,23 @@ def _rise(block, side_sign, s, u):
     return _share(block, s) * (camber + slope + side.unevenness_m * swell * np.minimum(beyond / 8, 1))
 
 
-def _share(block, s):
-    """None at the block's ends, where neighbours join."""
+def _share(block: Block, s: np.ndarray) -> np.ndarray:
+    """How much of the terrain applies at s: 0 at the block's ends, where neighbours join, 1 further inside."""
     share = np.clip((np.minimum(s - block.start_m, block.end_m - s) - 2.5) / 14, 0, 1)
     return share * share * (3 - 2 * share)
 
 
-def _paint_lanes(block, along, across, middle_s, middle_d, height, raw, material):
-    """Markings, crown and median of the lanes; the street line's height is that of the ego vehicle's lane."""
+def _paint_lanes(
+    block: Block,
+    along: np.ndarray,
+    across: np.ndarray,
+    middle_s: np.ndarray,
+    middle_d: np.ndarray,
+    height: np.ndarray,
+    raw: np.ndarray,
+    material: np.ndarray,
+) -> None:
+    """Writes markings, crown and median of the lanes into the arrays. Height 0 is that of the ego vehicle's lane."""
     right, left = block.lane_edge(-1), block.lane_edge(1)
     lanes = (across >= right - 1e-6) & (across <= left + 1e-6)
     middle, half = (right + left) / 2, (left - right) / 2
@@ -178,7 +206,8 @@ def _paint_lanes(block, along, across, middle_s, middle_d, height, raw, material
     material[:, is_marking] = material_index("marking")
 
 
-def _paint_bays(block, middle_s, middle_d, material):
+def _paint_bays(block: Block, middle_s: np.ndarray, middle_d: np.ndarray, material: np.ndarray) -> None:
+    """Writes the lines between the bays of a car park."""
     lines = block.bay_lines()
     if not len(lines):
         return
@@ -190,10 +219,21 @@ def _paint_bays(block, middle_s, middle_d, material):
             material[np.ix_(is_line, (u > start) & (u < end))] = material_index("marking")
 
 
-def _lay(block, patch, along, across, middle_s, middle_d, height, raw, material):
+def _write_patch(
+    block: Block,
+    patch: Patch,
+    along: np.ndarray,
+    across: np.ndarray,
+    middle_s: np.ndarray,
+    middle_d: np.ndarray,
+    height: np.ndarray,
+    raw: np.ndarray,
+    material: np.ndarray,
+) -> None:
+    """Writes a patch into the arrays."""
     side, edge = patch.front.side, block.lane_edge(patch.front.side)
 
-    def inside(s, d, inset):
+    def inside(s: np.ndarray, d: np.ndarray, inset: float) -> np.ndarray:
         u = side * (d - edge)
         place, distance = patch.front.coordinates(s[:, None], u[None])
         return (
@@ -208,15 +248,15 @@ def _lay(block, patch, along, across, middle_s, middle_d, height, raw, material)
     raw[cells], material[cells] = patch.raw_id, material_index(patch.material)
     knots = inside(along, across, 0.02)
     covered = np.zeros(knots.shape, dtype=bool)
-    covered[:-1, :-1] = cells  # so that a road's own knots stay where they are
+    covered[:-1, :-1] = cells  # knots at the edge of a road keep their height
     covered[1:, 1:] &= cells
     knots &= covered
     s, u = np.broadcast_arrays(along[:, None], side * (across - edge)[None])
     height[knots] = patch.height_m + _rise(block, side, s[knots], u[knots])
 
 
-def _roughness(block, random, across, raw):
-    """Bumps of natural ground; roads and pavements are nearly flat."""
+def _roughness(block: Block, random: np.random.Generator, across: np.ndarray, raw: np.ndarray) -> np.ndarray:
+    """Random height of each knot: bumps of natural ground; roads and pavements are nearly flat."""
     shape = (raw.shape[0] + 1, raw.shape[1] + 1)
     noise = random.standard_normal(shape)
     roughness = np.where(across < 0, block.right.roughness_m, block.left.roughness_m)[None, :]
@@ -227,8 +267,8 @@ def _roughness(block, random, across, raw):
     return noise * np.where(is_natural, roughness, np.where(is_walked, 0.006, 0.003))
 
 
-def _worn(random, raw):
-    """Brightness of each cell: patches of repaired asphalt, dry and green grass."""
+def _patchy_brightness(random: np.random.Generator, raw: np.ndarray) -> np.ndarray:
+    """Brightness of each cell, constant over patches, as of repaired asphalt or dry grass."""
     coarse = random.uniform(0.85, 1.15, (raw.shape[0] // 12 + 2, raw.shape[1] // 6 + 2))
     rows = np.arange(raw.shape[0]) // 12
     columns = np.arange(raw.shape[1]) // 6

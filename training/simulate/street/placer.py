@@ -1,28 +1,43 @@
-"""Puts objects into a block: along which street, how far from it, on what ground, without overlaps."""
+"""Puts objects into a block: along its streets, on the ground, without overlaps."""
 
 import numpy as np
 
-from training.simulate.shapes import vehicles
+from training.simulate.shapes.mesh import Mesh
+from training.simulate.street.frontage import Frontage
 from training.simulate.street.ground import ground_height
+from training.simulate.street.layout import Block, Side
+from training.simulate.street.route import Route
 
 WITH_TRAFFIC = np.pi
-"""The yaw for `Placer.put` at which +x is the driving direction of a frontage, whatever its side."""
+"""The yaw for `Placer.put` that turns an object's +x into the driving direction, on both sides of a street."""
 _STATIC_INSTANCES = 30000
 _INSTANCES_A_BLOCK, _INSTANCES_A_CAR_PARK = 250, 1000
 
 
 class Placer:
-    """Puts objects into one block and numbers those that are instances."""
+    """Puts objects into one block; `meshes` are those put so far, in world coordinates."""
 
-    def __init__(self, block, route, random):
+    def __init__(self, block: Block, route: Route, random: np.random.Generator) -> None:
         self.block, self.route, self.random = block, route, random
-        self.meshes = []
-        self._taken = []
+        self.meshes: list[Mesh] = []
+        self._taken: list[tuple[int, float, float, float, float]] = []
         self._num_instances = 0
 
-    def put(self, mesh, front, along, distance_m, yaw=0.0, counts=False, sink_m=0.0):
-        """`distance_m` outwards from the lanes' edge. With yaw 0 the object's -y points at the lanes."""
-        if counts:
+    def put(
+        self,
+        mesh: Mesh,
+        front: Frontage,
+        along: float,
+        distance_m: float,
+        yaw: float = 0.0,
+        is_instance: bool = False,
+        sink_m: float = 0.0,
+    ) -> None:
+        """Puts a mesh `along` a frontage, `distance_m` outwards from the edge of its lanes, `sink_m` below the ground.
+
+        yaw: radians; with 0 the object's -y faces the lanes. is_instance: gives the mesh an instance id of its own.
+        """
+        if is_instance:
             self._num_instances += 1
             first = self.block.index * (_INSTANCES_A_CAR_PARK if self.block.kind == "parking" else _INSTANCES_A_BLOCK)
             number = (first + self._num_instances) % _STATIC_INSTANCES
@@ -32,8 +47,11 @@ class Placer:
         d = self.block.lane_edge(front.side) + front.side * u
         self.meshes.append(self.route.placed(mesh, s, d, height, yaw + turn))
 
-    def claim(self, front, along, distance_m, half_length, half_width):
-        """True, and the place is taken, if it lies on no other street and nothing claimed overlaps it."""
+    def claim(self, front: Frontage, along: float, distance_m: float, half_length: float, half_width: float) -> bool:
+        """Claims a place and returns True, unless it lies on another street or overlaps an earlier claim.
+
+        The place reaches `half_length` along the frontage and `half_width` across, in metres, to either side.
+        """
         if not front.is_clear(along, distance_m, half_length, half_width):
             return False
         s, u, yaw = front.place(along, distance_m)
@@ -47,16 +65,7 @@ class Placer:
         return True
 
 
-def walking_zone(style):
-    """(start, end, height) of where people walk on this side: its sidewalk, or the first metres beside the road."""
+def walking_zone(style: Side) -> tuple[float, float, float]:
+    """(start, end, height) in metres of the sidewalk; without one, of a strip of 2 m beside the road."""
     start = style.outer_start_m()
     return style.span("sidewalk") or (start + 0.2, start + 2.0, style.strips[-1].height_m)
-
-
-def vehicle(random):
-    """A parked vehicle: mostly cars, now and then a rarer kind. Returns (mesh, half length)."""
-    make = (vehicles.car, vehicles.van, vehicles.truck, vehicles.other_vehicle)[
-        random.choice(4, p=(0.86, 0.12, 0.008, 0.012))
-    ]
-    mesh = make(random)
-    return mesh, float(mesh.vertices[:, 0].max())

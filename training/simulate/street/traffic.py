@@ -1,9 +1,10 @@
-"""What moves: lanes of vehicles, riders and walkers around the ego vehicle, each a function of time alone.
+"""Everything that moves: vehicles, riders and walkers around the ego vehicle. Places depend only on the time.
 
-A mover that falls out of the stretch around the ego vehicle enters it again at the other end, out of sight, as a new
-instance; so the traffic stays the same however long the drive.
+A mover that leaves the stretch around the ego vehicle enters it again at the other end, out of sight, as a new
+instance. So the traffic stays equally dense on drives of any length.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,8 +12,9 @@ import numpy as np
 from training.simulate.shapes import people, two_wheelers, vehicles
 from training.simulate.shapes.mesh import Mesh, join
 from training.simulate.street.ground import ground_height
-from training.simulate.street.kinds import LANE_WIDTH_M
-from training.simulate.street.world_kinds import TOWN_SPEED_MPS
+from training.simulate.street.layout import LANE_WIDTH_M, Block
+from training.simulate.street.world import StreetWorld
+from training.simulate.street.world_kinds import TOWN_SPEED_MPS, WorldKind
 
 MOVING_RAW_ID = {10: 252, 13: 257, 18: 258, 20: 259, 30: 254, 31: 253, 32: 255}
 _FIRST_INSTANCE = 30002
@@ -20,40 +22,48 @@ _NUM_INSTANCES = 65535 - _FIRST_INSTANCE
 _REACH_M = 90.0
 _RARE_REACH_M = 180.0
 _NUM_SHAPES = 6
-_UNHURRIED_LANES = ("edge", "oncoming_edge", "left_walk", "right_walk")
+_SLOW_LANES = ("edge", "oncoming_edge", "left_walk", "right_walk")
 
 
 @dataclass(frozen=True)
 class Mover:
-    """Something that travels along the street."""
+    """An object that travels along the street."""
 
     slot: int
+    """Its index among the movers, from which instance ids follow."""
     lane: str
     """Where across the street it travels: "ego", "second" (right of the ego's), "edge", "oncoming", "oncoming_edge",
     "left_walk" or "right_walk"."""
     start_m: float
+    """Metres along the street at time 0."""
     speed_mps: float
     """Along the street; negative for the other direction."""
     follows_ego: bool
+    """Whether it keeps its distance from the ego vehicle, about `start_m` ahead, instead of its speed."""
     offset_m: float
+    """To the left of the middle of its lane."""
     reach_m: float
+    """Half the length of the stretch around the ego vehicle in which it travels."""
     shapes: tuple[Mesh, ...]
-    """One mesh, or the phases of a stride."""
+    """One mesh, or one for each phase of a stride."""
 
 
 class Traffic:
     """The movers of one seed in one kind of world."""
 
-    def __init__(self, seed, kind):
+    def __init__(self, seed: int, kind: WorldKind) -> None:
         pace = kind.speed_mps / TOWN_SPEED_MPS
         self._movers = [
-            replace(mover, speed_mps=mover.speed_mps * (1.0 if mover.lane in _UNHURRIED_LANES else pace))
+            replace(mover, speed_mps=mover.speed_mps * (1.0 if mover.lane in _SLOW_LANES else pace))
             for mover in _draw_movers(np.random.default_rng([seed, 5]))
             if mover.lane not in kind.lanes_without_movers
         ]
 
-    def meshes(self, world, ego_s, time_s):
-        """Meshes in world coordinates, labelled with moving raw ids and instances."""
+    def meshes(self, world: StreetWorld, ego_s: float, time_s: float) -> Mesh:
+        """One mesh of all movers at `time_s`, in world coordinates, with raw ids of moving classes and instance ids.
+
+        ego_s: s of the ego vehicle at that time.
+        """
         placed = []
         for mover in self._movers:
             relative, lap = _position(mover, ego_s, time_s)
@@ -70,16 +80,16 @@ class Traffic:
         return join(placed)
 
 
-def moving(mesh):
-    """The mesh with the raw ids of moving objects."""
+def moving(mesh: Mesh) -> Mesh:
+    """The mesh with each raw id replaced by that of the moving class."""
     raw_ids = mesh.raw_ids.copy()
     for still, moves in MOVING_RAW_ID.items():
         raw_ids[mesh.raw_ids == still] = moves
     return replace(mesh, raw_ids=raw_ids)
 
 
-def _position(mover, ego_s, time_s):
-    """(metres ahead of the ego vehicle, how often it has come round)."""
+def _position(mover: Mover, ego_s: float, time_s: float) -> tuple[float, int]:
+    """(metres ahead of the ego vehicle, how often it has entered the stretch again)."""
     if mover.follows_ego:
         return mover.start_m + 1.5 * np.sin(0.2 * time_s + mover.slot), 0
     travelled = mover.start_m + mover.speed_mps * time_s - ego_s + mover.reach_m
@@ -87,7 +97,7 @@ def _position(mover, ego_s, time_s):
     return travelled - lap * 2 * mover.reach_m - mover.reach_m, lap
 
 
-def _lateral(mover, world, s, block):
+def _lateral(mover: Mover, world: StreetWorld, s: float, block: Block) -> tuple[float, float] | None:
     """(d, height) on the street at s, or None where the block has no such lane."""
     if mover.lane == "ego":
         return -LANE_WIDTH_M / 2 + mover.offset_m, 0.0
@@ -108,32 +118,42 @@ def _lateral(mover, world, s, block):
     return block.lane_edge(side) + side * (distance + mover.offset_m), height
 
 
-def _left_edge(world, s, block):
-    """The far edge of the oncoming carriageway; traffic swings over from one block's to the next's at the crossing."""
+def _left_edge(world: StreetWorld, s: float, block: Block) -> float:
+    """d of the left edge of the oncoming lanes. At a block's start it moves smoothly from that of the block before."""
     before = world.blocks[max(0, block.index - 1)].lane_edge(1)
     share = np.clip((s - block.start_m) / (block.crossing_m + 1), 0, 1)
     return before + (block.lane_edge(1) - before) * share * share * (3 - 2 * share)
 
 
-def _lane_change_angle(mover, world, s, d):
+def _lane_change_angle(mover: Mover, world: StreetWorld, s: float, d: float) -> float:
+    """Radians by which an oncoming vehicle turns left where the left edge moves."""
     if not mover.lane.startswith("oncoming"):
         return 0.0
     further = _lateral(mover, world, s + 1.0, world.block_at(s + 1.0))
+    assert further is not None  # oncoming lanes are in every block
     return float(np.arctan(further[0] - d))
 
 
-def _draw_movers(random):
-    movers = []
+def _draw_movers(random: np.random.Generator) -> list[Mover]:
+    movers: list[Mover] = []
 
-    def add(lane, make, start, speed, follows=False, offset=0.0, reach=_REACH_M):
+    def add(
+        lane: str,
+        make: tuple[Mesh, ...],
+        start: float,
+        speed: float,
+        follows: bool = False,
+        offset: float = 0.0,
+        reach: float = _REACH_M,
+    ) -> None:
         movers.append(Mover(len(movers), lane, float(start), float(speed), follows, float(offset), reach, make))
 
-    def vehicle():
+    def vehicle() -> tuple[Mesh]:
         makers = (vehicles.car, vehicles.van, vehicles.truck, vehicles.other_vehicle)
         make = makers[random.choice(4, p=(0.9, 0.09, 0.005, 0.005))]
         return (moving(make(random)),)
 
-    def one(make):
+    def one(make: Callable[[np.random.Generator], Mesh]) -> tuple[Mesh]:
         return (moving(make(random)),)
 
     add("ego", one(vehicles.car), random.uniform(15, 60), 10, follows=True)
@@ -169,8 +189,8 @@ def _draw_movers(random):
     return movers
 
 
-def _stride(random):
-    """The phases of one person's walk: the same person each time, the legs elsewhere."""
+def _stride(random: np.random.Generator) -> tuple[Mesh, ...]:
+    """The phases of one person's stride: the same person with other positions of the limbs."""
     seed = int(random.integers(1 << 31))
     phases = np.arange(_NUM_SHAPES) * 2 * np.pi / _NUM_SHAPES
     return tuple(moving(people.person(np.random.default_rng(seed), phase)) for phase in phases)

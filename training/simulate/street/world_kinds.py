@@ -1,4 +1,4 @@
-"""The worlds one can ask for: one kind of street throughout, or mixed as on a drive through a town and out of it."""
+"""The worlds that a user can ask for: one kind of street throughout, or a mixture as in and around a town."""
 
 from dataclasses import dataclass, field
 
@@ -10,14 +10,16 @@ _ON_FOOT_OR_BICYCLE = frozenset({"edge", "oncoming_edge", "left_walk", "right_wa
 
 @dataclass(frozen=True)
 class WorldKind:
+    """What distinguishes a world from others."""
+
     shares: dict[str, float] | None = None
-    """How common each kind of street is, see `styles.KINDS`; None: as the seed's flavour has it."""
+    """{kind of `street_kinds.KINDS`: how common it is}; None: a mixture drawn from the seed."""
     speed_mps: float = TOWN_SPEED_MPS
-    """Of the ego vehicle; other vehicles' speeds grow with it."""
+    """Mean speed of the ego vehicle; other vehicles' speeds are in proportion."""
     curvature: float = 1.0
-    """Factor on that of the streets in town."""
+    """Factor on the curvature of streets in town."""
     lanes_without_movers: frozenset[str] = field(default=frozenset())
-    """See `traffic.Mover.lane`."""
+    """Lanes, as of `traffic.Mover.lane`, without traffic."""
 
 
 WORLD_KINDS = {
@@ -30,7 +32,8 @@ WORLD_KINDS = {
 }
 
 
-def world_kind_named(name):
+def world_kind_named(name: str) -> WorldKind:
+    """The world of that name; UserError with the closest and the known names if there is none."""
     if name not in WORLD_KINDS:
         raise unknown_name("world", name, WORLD_KINDS)
     return WORLD_KINDS[name]

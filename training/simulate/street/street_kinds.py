@@ -1,37 +1,31 @@
-"""Kinds of streets: what one side of each looks like, and how they follow one another.
-
-A new kind is a new function in `KINDS`.
-"""
+"""Kinds of streets: a function for each draws what one side looks like. A new kind is a new function in `KINDS`."""
 
 from dataclasses import replace
 
 import numpy as np
 
-from training.simulate.street.kinds import (
+from training.simulate.street.layout import (
     BAY_LENGTH_M,
     HALF_WIDTH_M,
     PARKING,
     ROAD,
     SIDEWALK,
     TERRAIN,
-    Block,
     Side,
-    SideStreet,
     Strip,
 )
 
-_FIRST_HIGHWAY = 4  # a short drive meets streets first, where every class occurs
-_CLOSEST_CAR_M = 1.4  # from the lanes' edge to the middle of a parked car, which must leave the lane free
-_CLEAR_M = 19.0  # side streets keep this far from a block's ends
-_GARDEN_BORDERS = ("hedge", "hedge", "hedge", "picket", "planks", "wall", "wall", "low_wall", "mesh", "bars", "none")
+_CLOSEST_CAR_M = 1.4  # least distance from the lanes' edge to the middle of a parked car: the lane stays free
+_GARDEN_FENCES = ("hedge", "hedge", "hedge", "picket", "planks", "wall", "wall", "low_wall", "mesh", "bars", "none")
 
 
-def _kerb(random):
+def _kerb(random: np.random.Generator) -> float:
+    """Height of the kerb in metres."""
     return random.choice((random.uniform(0.01, 0.04), random.uniform(0.04, 0.09), random.uniform(0.09, 0.15)))
 
 
-def _beside_the_lanes(random, share_parking):
-    """(strips, where cars park): a shoulder of road with or without parked cars, or a parking strip."""
+def _beside_the_lanes(random: np.random.Generator, share_parking: float) -> tuple[list[Strip], float]:
+    """(strips, `Side.parked_at_m`): a margin of road or, for `share_parking` of the streets, a strip for parking."""
     mode = random.random()
     if mode < share_parking:
         width = random.uniform(1.9, 2.4)
@@ -47,17 +41,18 @@ def _beside_the_lanes(random, share_parking):
     return [_margin(width)], max(width + random.uniform(0.2, 0.9), _CLOSEST_CAR_M)
 
 
-def _margin(width):
-    """Road beyond the driven lane, where bicycles ride."""
+def _margin(width: float) -> Strip:
+    """Road beside the driven lane, where bicycles ride."""
     return Strip("margin", width, ROAD, "asphalt")
 
 
-def _pavement(random, kerb, low=1.5, high=4.5):
+def _pavement(random: np.random.Generator, kerb: float, low: float = 1.5, high: float = 4.5) -> Strip:
     material = random.choice(("paving", "asphalt"), p=(0.8, 0.2))
     return Strip("sidewalk", random.uniform(low, high), SIDEWALK, material, kerb)
 
 
-def residential(random):
+def residential(random: np.random.Generator) -> Side:
+    """Houses with gardens behind fences or hedges."""
     kerb = _kerb(random)
     strips, parked_at = _beside_the_lanes(random, 0.14)
     if random.random() < 0.3:
@@ -70,8 +65,8 @@ def residential(random):
         parked_share=random.choice((0.0, random.uniform(0.0, 0.15), random.uniform(0.05, 0.3))),
         parked_at_m=parked_at,
         street_tree_spacing_m=random.choice((0.0, 0.0, 11.0, 17.0)),
-        border=random.choice(_GARDEN_BORDERS),
-        border_height_m=random.uniform(0.6, 2.2),
+        fence=random.choice(_GARDEN_FENCES),
+        fence_height_m=random.uniform(0.6, 2.2),
         building="house",
         setback_m=random.uniform(1.5, 8),
         garden_trees_per_100m=random.uniform(4, 14),
@@ -80,7 +75,8 @@ def residential(random):
     )
 
 
-def city(random):
+def city(random: np.random.Generator) -> Side:
+    """Rows of houses on a wide pavement."""
     kerb = random.uniform(0.06, 0.15)
     strips, parked_at = _beside_the_lanes(random, 0.4)
     strips.append(_pavement(random, kerb, 2.0, 5.0))
@@ -92,8 +88,8 @@ def city(random):
         lamp_spacing_m=25.0,
         sign_spacing_m=25.0,
         street_tree_spacing_m=random.choice((0.0, 9.0, 14.0)),
-        border=random.choice(("none", "none", "bars", "wall", "hedge")),
-        border_height_m=1.1,
+        fence=random.choice(("none", "none", "bars", "wall", "hedge")),
+        fence_height_m=1.1,
         building="row",
         setback_m=random.choice((0.2, 0.2, 3.0)),
         garden_trees_per_100m=4.0,
@@ -104,7 +100,8 @@ def city(random):
     )
 
 
-def country(random):
+def country(random: np.random.Generator) -> Side:
+    """Fields and trees, few houses, often no pavement."""
     strips = [_margin(random.uniform(0.2, 1.2))]
     if random.random() < 0.5:
         strips.append(Strip("verge", random.uniform(0.5, 3.0), TERRAIN, "grass", 0.03))
@@ -115,8 +112,8 @@ def country(random):
         lamp_spacing_m=60.0,
         sign_spacing_m=50.0,
         street_tree_spacing_m=random.choice((0.0, 0.0, 10.0, 20.0)),
-        border=random.choice(("none", "none", "none", "hedge", "mesh", "rail", "picket")),
-        border_height_m=random.uniform(0.9, 1.8),
+        fence=random.choice(("none", "none", "none", "hedge", "mesh", "rail", "picket")),
+        fence_height_m=random.uniform(0.9, 1.8),
         building=random.choice(("none", "none", "house")),
         setback_m=random.uniform(6, 15),
         garden_trees_per_100m=random.uniform(5, 40),
@@ -129,7 +126,8 @@ def country(random):
     )
 
 
-def highway(random):
+def highway(random: np.random.Generator) -> Side:
+    """A shoulder, a guard rail or wall, and slopes with trees and bushes."""
     strips = [
         Strip("shoulder", random.uniform(1.0, 3.5), ROAD, "asphalt"),
         Strip("outer", HALF_WIDTH_M, TERRAIN, "grass", 0.0),
@@ -138,8 +136,8 @@ def highway(random):
         strips=tuple(strips),
         lamp_spacing_m=60.0,
         sign_spacing_m=40.0,
-        border=random.choice(("rail", "rail", "wall", "mesh")),
-        border_height_m=random.uniform(0.9, 2.2),
+        fence=random.choice(("rail", "rail", "wall", "mesh")),
+        fence_height_m=random.uniform(0.9, 2.2),
         garden_trees_per_100m=random.uniform(10, 40),
         bushes_per_100m=random.uniform(40, 130),
         backdrop_distance_m=random.uniform(10, 40),
@@ -150,7 +148,8 @@ def highway(random):
     )
 
 
-def commercial(random):
+def commercial(random: np.random.Generator) -> Side:
+    """Halls behind a lot with parked cars."""
     kerb = _kerb(random)
     strips = [
         _margin(random.uniform(0.2, 1.0)),
@@ -172,8 +171,8 @@ def commercial(random):
     )
 
 
-def green(random):
-    """A street past parks, banks and allotments: grass and plants close to the pavement, no buildings near."""
+def green(random: np.random.Generator) -> Side:
+    """Parks, banks and allotments: grass and plants close to the pavement, no buildings near."""
     kerb = _kerb(random)
     strips, parked_at = _beside_the_lanes(random, 0.1)
     if random.random() < 0.5:
@@ -186,8 +185,8 @@ def green(random):
         parked_share=random.uniform(0.0, 0.2),
         parked_at_m=parked_at,
         street_tree_spacing_m=random.choice((0.0, 0.0, 8.0, 14.0)),
-        border=random.choice(("hedge", "hedge", "mesh", "planks", "none", "none", "none", "none")),
-        border_height_m=random.uniform(1.0, 2.6),
+        fence=random.choice(("hedge", "hedge", "mesh", "planks", "none", "none", "none", "none")),
+        fence_height_m=random.uniform(1.0, 2.6),
         garden_trees_per_100m=random.uniform(6, 45),
         bushes_per_100m=random.uniform(30, 160),
         backdrop_distance_m=random.uniform(8, 40),
@@ -198,8 +197,8 @@ def green(random):
     )
 
 
-def parking(random):
-    """A car park: an aisle to drive on between rows of parked cars, and a shop, trees or a fence at its far end."""
+def parking(random: np.random.Generator) -> Side:
+    """A car park: aisles between rows of bays, and a shop, trees or a fence at its far end."""
     material = random.choice(("asphalt", "paving"))
     bays = Strip("bays", 2 * BAY_LENGTH_M, PARKING, material, 0.0, is_bays=True)
     aisle = Strip("aisle", random.uniform(5.5, 6.5), PARKING, material)
@@ -214,8 +213,8 @@ def parking(random):
         strips=tuple(strips),
         parked_share=random.uniform(0.25, 0.85),
         sign_spacing_m=30.0,
-        border="none" if has_shop else random.choice(("hedge", "mesh", "planks", "wall", "none")),
-        border_height_m=random.uniform(1.0, 2.0),
+        fence="none" if has_shop else random.choice(("hedge", "mesh", "planks", "wall", "none")),
+        fence_height_m=random.uniform(1.0, 2.0),
         building="hall" if has_shop else "none",
         setback_m=0.5,
         garden_trees_per_100m=random.uniform(4, 20),
@@ -235,75 +234,3 @@ KINDS = {
     "green": green,
     "parking": parking,
 }
-_FAVOURED = {
-    "residential": (0.58, 0.09, 0.07, 0.02, 0.06, 0.18),
-    "city": (0.34, 0.30, 0.06, 0.04, 0.10, 0.16),
-    "country": (0.25, 0.04, 0.32, 0.08, 0.05, 0.26),
-    "highway": (0.12, 0.06, 0.20, 0.38, 0.06, 0.18),
-}
-
-
-def draw_block(random, index, start_m, end_m, shares, is_mixed=True):
-    """A block of a random kind; `shares` {kind: how common it is}. In a mixed world highways begin further on."""
-    names, probabilities = tuple(shares), tuple(shares.values())
-    kind = names[random.choice(len(names), p=probabilities)]
-    other = names[random.choice(len(names), p=probabilities)] if random.random() < 0.5 else kind
-    if is_mixed and index < _FIRST_HIGHWAY and "highway" in (kind, other):
-        kind = other = "residential"
-    if "highway" in (kind, other):
-        kind = other = "highway"
-    is_wide = kind == "highway" or (kind in ("city", "commercial") and random.random() < 0.2)
-    return Block(
-        index=index,
-        start_m=start_m,
-        end_m=end_m,
-        kind=kind,
-        right=KINDS[kind](random),
-        left=KINDS[other](random),
-        side_streets=tuple(_side_streets(random, start_m, end_m, (kind, other))),
-        right_lanes=2 if is_wide else 1,
-        left_lanes=2 if is_wide else 1,
-        median_m=_median_m(random, kind, is_wide),
-        crossing_m=float(random.uniform(6, 10)),
-        crown_m=0.0 if kind == "parking" else float(random.uniform(0.0, 0.07)),
-    )
-
-
-def _median_m(random, kind, is_wide):
-    if kind == "parking":
-        return 0.0
-    return float(random.choice((1.2, 2.0, 3.0))) if is_wide or random.random() < 0.08 else 0.0
-
-
-def _side_streets(random, start_m, end_m, kinds):
-    """Crossings and T-junctions: up to two places along the block, each with a street to one side or both."""
-    places = []
-    if not {"highway", "parking"} & set(kinds):
-        places = [random.uniform(start_m + _CLEAR_M, (start_m + end_m) / 2 - 8)] if random.random() < 0.65 else []
-        places += [random.uniform((start_m + end_m) / 2 + 8, end_m - _CLEAR_M)] if random.random() < 0.65 else []
-    for s in places:
-        sides = ((-1,), (1,), (-1, 1))[random.choice(3, p=(0.3, 0.3, 0.4))]
-        slant = random.normal(0, 0.3)
-        for side in sides:
-            kind = kinds[0] if side < 0 else kinds[1]
-            yield SideStreet(
-                side=side,
-                s_m=float(s + random.normal(0, 0.5)),
-                half_width_m=float(random.uniform(1.6, 3.3)),
-                slant=float(np.clip(slant * -side + random.normal(0, 0.05), -0.7, 0.7)),
-                bend=float(random.normal(0, 0.006)),
-                corner_m=float(random.uniform(2, 9)),
-                before=_of_side_street(random, kind),
-                beyond=_of_side_street(random, kind),
-            )
-
-
-def _of_side_street(random, kind):
-    name = kind if kind in ("city", "country", "green") else "residential"
-    return replace(KINDS[name](random), outer_slope=0.0, backdrop="none")
-
-
-def favoured_kinds(seed):
-    """{kind of street: how common it is} in the mixed world of a seed."""
-    flavour = tuple(_FAVOURED)[np.random.default_rng([seed, 2]).choice(4, p=(0.55, 0.15, 0.23, 0.07))]
-    return dict(zip(KINDS, _FAVOURED[flavour], strict=False))  # no car parks but the small ones beside streets

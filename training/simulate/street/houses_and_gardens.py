@@ -1,23 +1,27 @@
-"""What stands behind the pavement: buildings with driveways, gardens, and what closes the view."""
+"""Behind the pavement: buildings with driveways, gardens, and the backdrop that closes the view."""
+
+from collections.abc import Iterator
 
 import numpy as np
 
 from training.simulate.shapes import buildings, furniture, plants
+from training.simulate.street.frontage import Frontage
 from training.simulate.street.ground import Patch
-from training.simulate.street.kinds import PARKING
-from training.simulate.street.placer import vehicle
+from training.simulate.street.layout import PARKING
+from training.simulate.street.parked_vehicles import parked_vehicle
+from training.simulate.street.placer import Placer
 
 
-def place_buildings(placer, front):
-    """Houses along the frontage; returns the ground patches of their driveways."""
+def place_buildings(placer: Placer, front: Frontage) -> list[Patch]:
+    """Buildings along the frontage; returns the ground patches of their driveways."""
     random, style = placer.random, front.style
     if style.building == "none":
         return []
     line = style.outer_start_m() + style.setback_m
-    patches = []
+    patches: list[Patch] = []
     s = front.first_m + random.uniform(0, 6)
     while s < front.last_m - 6:
-        width, depth, floors, gap = _plot(random, style.building)
+        width, depth, floors, gap = _building_size(random, style.building)
         width = min(width, front.last_m - s)
         if width < 5:
             break
@@ -30,15 +34,15 @@ def place_buildings(placer, front):
         house = buildings.building(random, width, depth, floors, roof, balconies)
         placer.put(house, front, s + width / 2, distance, random.normal(0, 0.02))
         if style.building == "house":
-            _steps_and_clutter(placer, front, s, width, distance)
+            _place_clutter(placer, front, s, width, distance)
             if gap > 3.6 and random.random() < 0.5:
                 patches += _driveway(placer, front, s + width + 0.3, distance)
         s += width + gap
     return patches
 
 
-def _plot(random, kind):
-    """(width, depth, floors, gap to the next) of a building."""
+def _building_size(random: np.random.Generator, kind: str) -> tuple[float, float, int, float]:
+    """(width, depth, number of floors, gap to the next building); metres."""
     if kind == "row":
         gap = random.uniform(4, 9) if random.random() < 0.15 else 0.0
         return random.uniform(9, 18), random.uniform(10, 14), int(random.integers(2, 6)), gap
@@ -48,8 +52,8 @@ def _plot(random, kind):
     return random.uniform(7, 14), random.uniform(8, 12), int(random.integers(1, 4)), gap
 
 
-def _driveway(placer, front, start, distance):
-    """A paved way to the house's side, often with a car or a garage at its end."""
+def _driveway(placer: Placer, front: Frontage, start: float, distance: float) -> Iterator[Patch]:
+    """A driveway beside the house, half of them with a garage, half with a vehicle."""
     random = placer.random
     if not placer.claim(front, start + 1.5, distance, 1.6, 3.0):
         return
@@ -61,13 +65,14 @@ def _driveway(placer, front, start, distance):
         garage = buildings.garage(random)
         placer.put(garage, front, start + 1.5, distance + 5.0)
     if random.random() < 0.45:
-        mesh, half = vehicle(random)
+        mesh, half = parked_vehicle(random)
         if half < 2.7:
             yaw = np.pi / 2 * random.choice((-1, 1)) + random.normal(0, 0.04)
-            placer.put(mesh, front, start + 1.5, distance + random.uniform(-0.5, 1.5), yaw, counts=True)
+            placer.put(mesh, front, start + 1.5, distance + random.uniform(-0.5, 1.5), yaw, is_instance=True)
 
 
-def _steps_and_clutter(placer, front, s, width, distance):
+def _place_clutter(placer: Placer, front: Frontage, s: float, width: float, distance: float) -> None:
+    """Small objects in front of a house."""
     random = placer.random
     for _ in range(random.poisson(2.0)):
         place, across = s + random.uniform(0, width), distance - random.uniform(0.5, 2.5)
@@ -75,8 +80,8 @@ def _steps_and_clutter(placer, front, s, width, distance):
             placer.put(furniture.clutter(random), front, place, across, random.uniform(0, 6))
 
 
-def place_garden(placer, front):
-    """Trees, bushes and undergrowth between the pavement and what stands behind."""
+def place_garden(placer: Placer, front: Frontage) -> None:
+    """Trees, bushes and undergrowth behind the pavement."""
     block, random, style = placer.block, placer.random, front.style
     first, last = front.first_m, front.last_m
     start = style.outer_start_m() + 1.2
@@ -98,8 +103,8 @@ def place_garden(placer, front):
                 placer.put(growth, front, s, distance, sink_m=0.1)
 
 
-def place_backdrop(placer, front):
-    """What closes the view: woods, a thicket or the next row of houses."""
+def place_backdrop(placer: Placer, front: Frontage) -> None:
+    """The backdrop: trees and bushes, or buildings, behind the first ones."""
     block, random, style = placer.block, placer.random, front.style
     if style.backdrop == "none":
         return

@@ -1,41 +1,45 @@
-"""Everything that stands in a block: what is parked, furniture, trees, borders, scenery, people standing about."""
+"""Everything that is placed in a block: vehicles, street furniture, trees, fences, houses, gardens, standing people."""
+
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from training.simulate.shapes import furniture, people, plants
-from training.simulate.street.borders import place_border
+from training.simulate.shapes.mesh import Mesh
 from training.simulate.street.car_park import place_car_park
-from training.simulate.street.frontage import frontages
+from training.simulate.street.fences import place_fences
+from training.simulate.street.frontage import Frontage, frontages
 from training.simulate.street.ground import Patch, ground_height
-from training.simulate.street.kinds import OTHER_GROUND, PARKING
-from training.simulate.street.parked import place_parked_vehicles, place_two_wheelers
-from training.simulate.street.placer import Placer, vehicle, walking_zone
-from training.simulate.street.scenery import place_backdrop, place_buildings, place_garden
+from training.simulate.street.houses_and_gardens import place_backdrop, place_buildings, place_garden
+from training.simulate.street.layout import OTHER_GROUND, PARKING, Block
+from training.simulate.street.parked_vehicles import parked_vehicle, place_parked_vehicles, place_two_wheelers
+from training.simulate.street.placer import Placer, walking_zone
+from training.simulate.street.route import Route
 
 
-def populate(block, route, random):
-    """(meshes in world coordinates, ground patches) of the block."""
+def populate(block: Block, route: Route, random: np.random.Generator) -> tuple[list[Mesh], list[Patch]]:
+    """(meshes in world coordinates, ground patches) of everything that stands in the block."""
     placer = Placer(block, route, random)
     fronts = list(frontages(block))
-    patches = [*_islands(placer, fronts), *_car_parks(placer, fronts)]
+    patches = [*_other_ground(placer, fronts), *_small_car_park(placer, fronts)]
     for front in fronts:
         patches += place_car_park(placer, front)
         patches += place_buildings(placer, front)
         place_parked_vehicles(placer, front)
-        _furniture(placer, front)
+        _place_furniture(placer, front)
         place_two_wheelers(placer, front)
-        _street_trees(placer, front)
-        place_border(placer, front, patches)
+        _place_street_trees(placer, front)
+        place_fences(placer, front, patches)
         place_garden(placer, front)
         if front.street is None:
             place_backdrop(placer, front)
-        _standing_people(placer, front)
-    _median(placer, fronts[1])
+        _place_standing_people(placer, front)
+    _place_median(placer, fronts[1])
     return placer.meshes, patches
 
 
-def _islands(placer, fronts):
-    """Other-ground: some blocks without a median have a gravel bed, a paved yard or a track somewhere."""
+def _other_ground(placer: Placer, fronts: Sequence[Frontage]) -> Iterator[Patch]:
+    """Most blocks without a median have a gravel bed, a paved yard or a track somewhere: class other-ground."""
     block, random = placer.block, placer.random
     if block.kind == "parking" or block.median_m > 0 or random.random() < 0.15:
         return
@@ -49,8 +53,8 @@ def _islands(placer, fronts):
     yield Patch(front, s, s + length, start, start + width, OTHER_GROUND, material, height)
 
 
-def _car_parks(placer, fronts):
-    """Parking: a block without buildings on one side may have a small car park there."""
+def _small_car_park(placer: Placer, fronts: Sequence[Frontage]) -> Iterator[Patch]:
+    """Half of the blocks with a side free of buildings have a small car park there: class parking."""
     block, random = placer.block, placer.random
     free = [front for front in fronts if front.style.building == "none"]
     if block.kind in ("highway", "parking") or not free or random.random() < 0.5:
@@ -64,13 +68,14 @@ def _car_parks(placer, fronts):
     height = ground_height(block, front.side, *front.place(s, start)[:2])
     yield Patch(front, s, s + 2.7 * count, start, start + 5.5, PARKING, "paving", height)
     for place in range(count):
-        mesh, half = vehicle(random)
+        mesh, half = parked_vehicle(random)
         if random.random() < 0.45 and half < 2.7:
             yaw = np.pi / 2 * random.choice((-1, 1)) + random.normal(0, 0.05)
-            placer.put(mesh, front, s + 2.7 * (place + 0.5), start + 2.9, yaw, counts=True)
+            placer.put(mesh, front, s + 2.7 * (place + 0.5), start + 2.9, yaw, is_instance=True)
 
 
-def _furniture(placer, front):
+def _place_furniture(placer: Placer, front: Frontage) -> None:
+    """Signs, lamps, poles, bins, benches and the like on the walking zone."""
     block, random, style = placer.block, placer.random, front.style
     first, last = front.first_m, front.last_m
     zone = walking_zone(style)
@@ -107,7 +112,7 @@ def _furniture(placer, front):
             placer.put(furniture.bollards(random, length), front, s, kerb - 0.1)
 
 
-def _street_trees(placer, front):
+def _place_street_trees(placer: Placer, front: Frontage) -> None:
     style, random = front.style, placer.random
     if not style.street_tree_spacing_m:
         return
@@ -119,7 +124,7 @@ def _street_trees(placer, front):
             placer.put(plants.tree(random), front, s, distance, random.uniform(0, 6))
 
 
-def _standing_people(placer, front):
+def _place_standing_people(placer: Placer, front: Frontage) -> None:
     random, zone = placer.random, walking_zone(front.style)
     mean = front.style.num_persons * (0.5 if front.street is None else 0.3)
     for _ in range(random.poisson(mean)):
@@ -129,16 +134,17 @@ def _standing_people(placer, front):
             if placer.claim(front, s + 0.7 * index, distance, 0.3, 0.3):
                 turn = random.uniform(0, 6.28)
                 across = distance + random.normal(0, 0.2)
-                placer.put(people.person(random), front, s + 0.7 * index, across, turn, counts=True)
+                placer.put(people.person(random), front, s + 0.7 * index, across, turn, is_instance=True)
 
 
-def _median(placer, front):
-    """Trees, a rail and signs on the island between the two directions."""
+def _place_median(placer: Placer, front: Frontage) -> None:
+    """A rail, or trees and bushes, and a sign on the median, if there is one. `front`: the left side of the main
+    street."""
     block, random = placer.block, placer.random
     if block.median_m <= 0:
         return
     first, last = block.start_m + block.crossing_m + 2, block.end_m - 2
-    centre = -(block.lane_edge(1) - block.median_m / 2)  # outwards from the left edge is positive, so this is inwards
+    centre = -(block.lane_edge(1) - block.median_m / 2)  # inwards from the edge of the left lanes
     if block.kind == "highway" or random.random() < 0.3:
         for s in np.arange(first, last - 2.5, 2.5):
             panel = furniture.fence_panel(random, "rail", 2.5, 0.8)
