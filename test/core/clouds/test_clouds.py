@@ -14,6 +14,12 @@ from pvd_core.clouds import CloudFileError, find_clouds, read_cloud
 _COORDINATES = st.integers(-3200, 3200).map(lambda sixteenths: sixteenths / 16)
 
 
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory):
+    """A folder whose files each example of a property test writes anew."""
+    return tmp_path_factory.mktemp("scratch")
+
+
 def saved(path, array):
     """A .bin or .npy file with the array."""
     array.astype("<f4").tofile(path) if path.suffix == ".bin" else np.save(path, array)
@@ -136,8 +142,8 @@ def test_empty_and_one_point_files_are_clouds(tmp_path):
 
 @settings(max_examples=60, deadline=None)
 @given(points=arrays(np.float32, st.tuples(st.integers(0, 400), st.just(4)), elements=_COORDINATES))
-def test_any_four_column_cloud_is_accepted(tmp_path_factory, points):
-    path = tmp_path_factory.mktemp("any") / "cloud.bin"
+def test_any_four_column_cloud_is_accepted(scratch, points):
+    path = scratch / "cloud.bin"
     assert read_cloud(saved(path, points)).tobytes() == points.tobytes()
 
 
@@ -219,12 +225,12 @@ def test_broken_pcd_files_are_refused(tmp_path, content, message):
 
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
-def test_damaged_real_files_never_raise_anything_but_the_clear_error(shared_data, tmp_path_factory, data):
+def test_damaged_real_files_never_raise_anything_but_the_clear_error(shared_data, scratch, data):
     source = shared_data / data.draw(st.sampled_from(["pcd/vlp16_xyz_irade_t.pcd", "pcd/xt32_xyz_only.pcd"]))
     content = bytearray(source.read_bytes()[:20000])
     for _ in range(data.draw(st.integers(1, 5))):
         content[data.draw(st.integers(0, 600))] = data.draw(st.integers(0, 255))
-    path = tmp_path_factory.mktemp("damaged") / source.name
+    path = scratch / source.name
     path.write_bytes(content)
     with contextlib.suppress(CloudFileError):
         assert read_cloud(path).shape[1] == 4

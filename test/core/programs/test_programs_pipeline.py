@@ -204,12 +204,12 @@ class Operations(TorchDispatchMode):
 @pytest.mark.parametrize("refinement", ["R3", "none"])
 def test_on_triton_it_gives_the_same_labels_without_an_operation_that_waits_for_the_device(refinement):
     torch.manual_seed(0)
-    model = build_model({**SETTINGS, "grid": {"shape": (24, 18, 8)}, "refinement": refinement}).eval()
-    cloud = random_cloud(60)
+    model = build_model({**SETTINGS, "grid": {"shape": (12, 9, 4)}, "refinement": refinement}).eval()
+    cloud = random_cloud(40)
     expected = Segmenter(model).segment(cloud)
     model.backend = triton_backend()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    pipeline = FixedPipeline(frozen(model).to(device), Bucket(64, (80, 200, 64, 32, 24)), XYZI)
+    pipeline = FixedPipeline(frozen(model).to(device), Bucket(48, (48, 64, 16, 16, 16)), XYZI)
     input_B = input_of(pipeline, cloud).to(device)
     pipeline(input_B)  # constants of the grid are copied to the device once
 

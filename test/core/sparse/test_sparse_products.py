@@ -18,7 +18,7 @@ def test_products_of_the_cuts_are_those_of_the_whole_whatever_fills_up_their_row
     generator = torch.Generator().manual_seed(0)
     in_channels, out_channels = channels
     if dtype == torch.bfloat16 and not onednn.has_bfloat16() and num_rows * in_channels * out_channels > 1 << 30:
-        pytest.skip("takes a quarter of a minute where bfloat16 is emulated")
+        num_rows = 300  # such a product takes a quarter of a minute there
     rows = torch.randn(num_rows, in_channels, generator=generator).to(dtype)
     matrix = torch.randn(channels, generator=generator).to(dtype)
     result = torch.full((num_rows, out_channels), torch.nan, dtype=dtype)
