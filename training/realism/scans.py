@@ -60,7 +60,7 @@ class ScanSample:
         count = len(self._folder)
         chosen = count if max_scans is None else min(count, max_scans)
         self._indices = np.linspace(0, count - 1, chosen).round().astype(int)
-        self.root, self.sequences, self.num_available = self._folder.root, self._folder.sequences, count
+        self.root, self.sequences = self._folder.root, self._folder.sequences
 
     def __len__(self) -> int:
         return len(self._indices)
