@@ -118,7 +118,9 @@ def test_pooled_samples_go_round_all_scans(no_processes):
     assert row["voxels"] == round(sum(voxels) / 2)
 
 
-def test_a_combination_that_does_not_run_here_is_left_out_with_its_reason(no_processes):
+def test_a_combination_that_does_not_run_here_is_left_out_with_its_reason(monkeypatch):
+    # In processes of their own: here the kernels may have been imported for the interpreter, which takes minutes.
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     if torch.cuda.is_available():
         pytest.skip("everything runs where there is a GPU")
     pytest.importorskip("triton")

@@ -22,7 +22,9 @@ from training.distil.config import DistillationConfig
 from training.distil.distillation import DistillationObjective, build_method, load_teacher
 from training.distil.slicing import sliced_state
 from training.run.config import LossConfig, load_config
+from training.run.loop import train
 from training.run.objective import SegmentationObjective
+from training.run.progress import NoProgress
 
 pytestmark = pytest.mark.usefixtures("without_curves")
 
@@ -163,10 +165,11 @@ def test_slice_of_a_narrower_teacher_is_refused(teacher_path):
         sliced_state(load_model(teacher_path)[0], build_model({**TINY_MODEL, "width": 8}))
 
 
-def test_distillation_killed_and_resumed_gives_the_same_losses(dataset, teacher_path, tmp_path, project_root):
-    # KA has it all: parts that learn beside the student, a step counter, random draws. The killed run goes on after
-    # step 3, before the counter ends the training of the autoencoder.
-    overrides = [
+@pytest.fixture
+def ka_overrides(dataset, teacher_path):
+    """KA has it all: parts that learn beside the student, a step counter, random draws. A run that ends in step 5 goes
+    on after step 3, before the counter ends the training of the autoencoder."""
+    return [
         f"dataset={dataset}",
         f"model={json.dumps(TINY_MODEL)}",
         "max_steps=8",
@@ -179,6 +182,25 @@ def test_distillation_killed_and_resumed_gives_the_same_losses(dataset, teacher_
         f"initial_weights={teacher_path}",
         "initial_slice=true",
     ]
+
+
+def test_distillation_that_fails_and_is_resumed_gives_the_same_losses(ka_overrides, tmp_path):
+    class FailingInStep5(NoProgress):
+        def step(self, step, record, step_s):
+            if step == 5:
+                raise RuntimeError("as if killed")
+
+    config, broken = load_config(None, ka_overrides), tmp_path / "broken"
+    train(config, tmp_path / "unbroken")
+    with pytest.raises(RuntimeError, match="as if killed"):
+        train(config, broken, progress=FailingInStep5())
+    train(config, broken, resume=True)
+    assert results(broken) == results(tmp_path / "unbroken")
+
+
+@pytest.mark.slow
+def test_distillation_killed_and_resumed_gives_the_same_losses(ka_overrides, tmp_path, project_root):
+    overrides = ka_overrides
     finish(start(tmp_path / "unbroken", overrides, project_root))
     kill_after_step(5, tmp_path / "killed", overrides, project_root)
     finish(start(tmp_path / "killed", overrides, project_root, resume=True))
