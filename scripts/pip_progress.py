@@ -115,7 +115,7 @@ class _Reporter:
             return
         step, name = match.groups()
         if step == "Installing" and name == "collected":
-            self._is_unpacking = True
+            self._is_unpacking, self._num_packages = True, line.count(",") + 1
             return
         self._num_packages += step == "Collecting"
         name = re.split(r"[<>=!~;\[]|-\d", name.rsplit("/", 1)[-1])[0]

@@ -144,3 +144,17 @@ def test_stamp_names_what_was_installed(set_up, monkeypatch):
     monkeypatch.setattr(set_up, "install_packages", lambda _extras, _ros: None)
     set_up.main("test")
     assert "dev" in json.loads(set_up.STAMP.read_text())["extras"]
+
+
+def test_progress_counts_the_packages_that_pip_says_it_unpacks(set_up, tmp_path):
+    from pip_progress import _Reporter
+
+    packages = tmp_path / ".venv/lib/python3.11/site-packages"
+    (packages / "pip-25.dist-info").mkdir(parents=True)
+    reporter = _Reporter(tmp_path / ".venv/bin/python", tmp_path)
+    (tmp_path / "torch.whl").write_bytes(bytes(3_000_000))
+    reporter.take("Collecting torch (from pvd_ros==0.1.0)")
+    assert reporter._now() == "1 packages, 3 MB fetched, collecting torch"
+    reporter.take("Installing collected packages: mpmath, sympy, torch")
+    (packages / "mpmath-1.dist-info").mkdir()
+    assert reporter._now() == "unpacking: 1 of 3 packages"
