@@ -7,75 +7,43 @@ import time
 import numpy as np
 import pytest
 from ros_clouds import rclpy_cloud, xyzi_cloud
-from ros_processes import graph, wait_until
+from ros_processes import graph
 from ros_weights import tiny_weights
 
 pytest.importorskip("rclpy", reason="needs rclpy: pip install 'pvd_ros[ros]' or source a ROS 2")
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.srv import DescribeParameters, SetParameters
 from rclpy.parameter import Parameter
+from ros_peer import peer_of
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Float64MultiArray, String
 from visualization_msgs.msg import MarkerArray
 
 from pvd_core.taxonomy import CLASS_COLOURS, CLASS_NAMES
-from pvd_ros.middleware.ros_session import qos_profile, ros_context
+from pvd_ros.middleware.ros_session import qos_profile
 from pvd_ros.node.parameters import SPECS
 from pvd_ros.report.latency import STAGES
 
 
-class Peer:
-    """A node in the test's own process, on the domain of a graph."""
-
-    def __init__(self, context):
-        self.node = rclpy.create_node("peer", context=context, use_global_arguments=False)
-        self.executor = rclpy.executors.SingleThreadedExecutor(context=context)
-        self.executor.add_node(self.node)
-
-    def hear(self, message_type, topic, latched=False):
-        """A list that fills with what arrives."""
-        heard = []
-        self.node.create_subscription(message_type, topic, heard.append, qos_profile(True, 10, latched))
-        return heard
-
-    def spin_until(self, condition):
-        def spun():
-            self.executor.spin_once(timeout_sec=0.05)
-            return condition()
-
-        wait_until(spun)
-
-    def call(self, service_type, name, request):
-        client = self.node.create_client(service_type, name)
-        self.spin_until(client.service_is_ready)
-        future = client.call_async(request)
-        self.spin_until(future.done)
-        return future.result()
-
-
 @pytest.fixture
-def ros(tmp_path, monkeypatch):
+def ros(tmp_path):
     with graph(tmp_path) as found:
-        for name in ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE"):
-            monkeypatch.setenv(name, found.environment[name])
         yield found
 
 
 @pytest.fixture
 def peer(ros):
-    with ros_context() as context:
-        peer = Peer(context)
-        yield peer
-        peer.executor.shutdown()
-        peer.node.destroy_node()
+    with peer_of(ros) as found:
+        yield found
 
 
-def start_node(ros, *options, ready="labelling"):
+def start_node(ros, *options, ready="labelling", is_forked=True):
     options = [f"weights:={tiny_weights(ros.folder)}", "device:=cpu", "points_in:=/lidar", *options]
     words = [word for option in options for word in ("-p", option)]
+    if is_forked:
+        return ros.fork_node("--ros-args", *words, ready=ready)
     return ros.start("pvd_ros.node", "--ros-args", *words, ready=ready)
 
 
@@ -114,7 +82,7 @@ def values_of(message, name):
     ],
 )
 def test_a_mistake_at_start_is_one_clear_message_and_exit_code_2(ros, arguments, words):
-    node = ros.start("pvd_ros.node", "--ros-args", "-p", f"report_path:={ros.folder / 'r'}", *arguments)
+    node = ros.fork_node("--ros-args", "-p", f"report_path:={ros.folder / 'r'}", *arguments)
     assert node.wait() == 2
     assert words in node.text()
     assert "Traceback" not in node.text()
@@ -123,7 +91,7 @@ def test_a_mistake_at_start_is_one_clear_message_and_exit_code_2(ros, arguments,
 
 def test_weights_that_are_no_weights_are_refused_by_name(ros):
     (ros.folder / "bad.safetensors").write_bytes(b"not weights")
-    node = ros.start("pvd_ros.node", "--ros-args", "-p", f"weights:={ros.folder / 'bad.safetensors'}")
+    node = ros.fork_node("--ros-args", "-p", f"weights:={ros.folder / 'bad.safetensors'}")
     assert node.wait() == 2
     assert "bad.safetensors" in node.text()
     assert "Traceback" not in node.text()
@@ -139,7 +107,7 @@ def test_the_shipped_parameter_file_starts_the_node(ros, project_root):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_node_in_order_with_its_report(ros, number):
-    node = start_node(ros, f"report_path:={ros.folder / 'report.json'}")
+    node = start_node(ros, f"report_path:={ros.folder / 'report.json'}", is_forked=False)
     assert node.stop(number) == 0
     assert "Traceback" not in node.text()
     assert json.loads((ros.folder / "report.json").read_text())["clouds"]["received"] == 0
@@ -254,7 +222,7 @@ def test_a_lifecycle_manager_can_configure_activate_stop_and_start_again(ros, pe
 
 
 def test_weights_that_fail_under_a_lifecycle_manager_leave_the_node_up_and_say_why(ros, peer):
-    node = ros.start("pvd_ros.node", "--ros-args", "-p", "autostart:=false", "-p", "weights:=/nowhere.safetensors")
+    node = ros.fork_node("--ros-args", "-p", "autostart:=false", "-p", "weights:=/nowhere.safetensors")
     request = ChangeState.Request()
     request.transition.label = "configure"
     assert not peer.call(ChangeState, "/segmenter/change_state", request).success

@@ -8,9 +8,10 @@ import tempfile
 import time
 from pathlib import Path
 
-# A server process imports these once and forks for each call. It ends with the process of the tests.
+# A server process imports those of these that are installed once, and forks for each call. It ends with the process of
+# the tests.
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["pytest", "training.run.loop"])
+_CONTEXT.set_forkserver_preload(["pytest", "training.run.loop", "pvd_ros.node.segmenter_node"])
 # Only bounds a hang.
 _DEADLINE_S = 300
 _started = []
