@@ -52,7 +52,7 @@ def test_clouds_arrive_as_recorded_at_the_pace_asked_for(ros):
     arrivals = [arrival for _, arrival in recorded["arrivals"]]
     assert [cloud.log_time_ns for cloud in clouds] == arrivals
     # Four gaps of 200 ms at twice the speed; a busy machine may only be slower.
-    assert 0.35e9 < arrivals[-1] - arrivals[0] < 5e9
+    assert arrivals[-1] - arrivals[0] > 0.35e9
     assert (played["clouds"], played["unreadable"]) == (5, 0)
 
 
