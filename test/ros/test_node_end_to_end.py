@@ -18,7 +18,7 @@ from pvd_ros.bags import BagWriter, read_clouds
 from pvd_ros.codec import decode, stamp_of
 
 TOPIC = "/lidar"
-GAP_NS = 300_000_000
+GAP_NS = 1_000_000_000  # longer than a busy machine takes for one cloud of the tiny network
 
 
 def street(seed, count=2000):
