@@ -50,7 +50,7 @@ def main(purpose: str) -> None:
     wanted = {"facts": fingerprint(ros_distro), "extras": sorted(wanted_extras(purpose, ros_distro))}
     before = read_stamp()
     if before.get("facts") == wanted["facts"]:
-        if set(wanted["extras"]) <= set(before["extras"]):
+        if set(wanted["extras"]) <= set(before["extras"]) and is_whole():
             return
         wanted["extras"] = sorted({*wanted["extras"], *before["extras"]})
     started = time.monotonic()
@@ -73,6 +73,11 @@ def wanted_extras(purpose: str, ros_distro: "str | None") -> "set[str]":
     if purpose == "test":
         extras.add("gpu" if NVIDIA_DRIVER.exists() else "spconv")
     return extras
+
+
+def is_whole() -> bool:
+    """Whether the interpreter and the command that set-up made are still there."""
+    return PYTHON.exists() and (VENV / "bin" / "pvd").exists()
 
 
 def read_stamp() -> dict:

@@ -66,6 +66,7 @@ def test_what_is_installed_is_not_installed_again(set_up, monkeypatch):
     monkeypatch.delenv("ROS_DISTRO", raising=False)
     monkeypatch.setattr(set_up, "make_venv", lambda _ros: set_up.STAMP.parent.mkdir(exist_ok=True))
     monkeypatch.setattr(set_up, "install_packages", lambda extras, _ros: calls.append(extras))
+    monkeypatch.setattr(set_up, "is_whole", lambda: True)
 
     for purpose in ("demo", "demo", "test", "demo", "test"):
         set_up.main(purpose)
