@@ -1,6 +1,6 @@
 """The demo where no ROS 2 is installed: every cloud of the bag is labelled, one after the other."""
 
-import importlib.util
+import importlib
 from pathlib import Path
 
 from pvd_cli.demo.drive import Drive
@@ -8,15 +8,20 @@ from pvd_cli.demo.run import LabelledDrive
 from pvd_cli.progress import Steps
 
 _LABELLED_TOPIC = "/segmenter/points"
-_NODE_PACKAGES = ("rclpy", "sensor_msgs", "diagnostic_msgs", "visualization_msgs")
+_NODE_MODULES = ("rclpy", "sensor_msgs.msg", "diagnostic_msgs.msg", "visualization_msgs.msg")
 
 
 def why_no_node() -> str:
     """What the node lacks here, with what brings it; "" where it can run."""
-    missing = [name for name in _NODE_PACKAGES if importlib.util.find_spec(name) is None]
-    if not missing:
-        return ""
-    return f"{missing[0]} is not installed (source a ROS 2, or pip install 'pvd_ros[ros]' on x86-64 Linux)"
+    remedy = "(source a ROS 2 built for this Python, or pip install 'pvd_ros[ros]' on x86-64 Linux; see `pvd doctor`)"
+    name = ""
+    try:
+        for name in _NODE_MODULES:
+            importlib.import_module(name)
+    # Also a ROS of another Python, whose compiled parts are missing, and libraries that do not load.
+    except (ImportError, OSError) as error:
+        return f"{name.split('.')[0]} does not import: {error} {remedy}"
+    return ""
 
 
 def label_offline(drive: Drive, weights: Path, intensity_scale: float, out: Path) -> LabelledDrive:

@@ -1,7 +1,8 @@
 """The demo where no ROS 2 is installed: every cloud of a bag is labelled, one after the other."""
 
-import importlib.util
 import json
+import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -66,13 +67,32 @@ def test_every_cloud_is_labelled_and_the_report_adds_up(without_node, bag, weigh
 
 
 @pytest.mark.parametrize("missing", ["rclpy", "sensor_msgs", "diagnostic_msgs", "visualization_msgs"])
-def test_a_package_that_the_node_lacks_is_named_with_its_remedy(missing, monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else object())
+def test_what_the_node_lacks_is_named_with_what_brings_it(missing, monkeypatch):
+    importable(monkeypatch, but=missing)
     reason = offline.why_no_node()
-    assert reason.startswith(f"{missing} is not installed")
+    assert reason.startswith(f"{missing} does not import: ")
     assert "pip install 'pvd_ros[ros]'" in reason
 
 
+def test_ros_of_another_python_is_no_node(monkeypatch, tmp_path):
+    (tmp_path / "rclpy").mkdir()
+    (tmp_path / "rclpy" / "__init__.py").write_text("import _rclpy_pybind11_of_another_python")
+    monkeypatch.delitem(sys.modules, "rclpy", raising=False)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    reason = offline.why_no_node()
+    monkeypatch.delitem(sys.modules, "rclpy", raising=False)
+    assert "_rclpy_pybind11_of_another_python" in reason
+    assert "source a ROS 2 built for this Python" in reason
+
+
 def test_nothing_is_said_where_the_node_can_run(monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    importable(monkeypatch)
     assert offline.why_no_node() == ""
+
+
+def importable(monkeypatch, but=None):
+    """The node's packages import, except one of them, whatever is installed here."""
+    for name in offline._NODE_MODULES:
+        package = name.split(".")[0]
+        for each in {package, name}:
+            monkeypatch.setitem(sys.modules, each, None if package == but else types.ModuleType(each))
