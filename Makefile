@@ -40,9 +40,10 @@ demo:
 		$(if $(RATE),--rate $(RATE)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
 		$(if $(OUT),--out "$(OUT)")
 
-# A process a core, four at most; the tests of one file stay together, for they share data.
+# A process more than there are cores, for some tests wait; the tests of one file stay together, for they share data.
+TEST_PROCESSES := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 PYTEST = $(if $(ROS_DISTRO),PYTEST_DISABLE_PLUGIN_AUTOLOAD=1) $(BIN)/python -m pytest test \
-	-p xdist -n auto --maxprocesses 4 --dist loadfile
+	-p xdist -n $(TEST_PROCESSES) --dist loadfile
 
 test: setup
 	@$(PYTEST)

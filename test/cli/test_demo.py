@@ -84,6 +84,7 @@ def test_tables_and_paths_are_printed(finished):
     assert (out / "picture.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_bag_of_the_user_is_labelled_without_a_truth(finished, weights, tmp_path):
     bag = finished[0] / "drive"
     result = run_demo(

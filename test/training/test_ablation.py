@@ -105,6 +105,7 @@ def test_folder_with_runs_of_other_settings_is_refused(finished, dataset, capsys
     assert "differs from the grid in max_steps" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_killed_grid_goes_on_to_the_same_scores(finished, dataset, tmp_path):
     path, whole = finished
     out = tmp_path / "out"

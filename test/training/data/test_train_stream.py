@@ -48,11 +48,12 @@ def is_same(first, second):
     return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-def test_scans_are_those_of_the_simulator():
-    with contextlib.closing(SimulatedStream(_CONFIG, seed=3)) as stream:
+@pytest.mark.parametrize("streets", [bare_streets, pytest.param(contextlib.nullcontext, marks=pytest.mark.slow)])
+def test_scans_are_those_of_the_simulator(streets):
+    with streets(), contextlib.closing(SimulatedStream(_CONFIG, seed=3)) as stream:
         (seed, number), (points, class_ids) = stream.identity(0), stream.scan(0)
-    assert seed == 500
-    frame = list(Drive(500, 2, "vlp16", _CONFIG.interval_s, jitter=True).frames())[number // 2]
+        assert seed == 500
+        frame = list(Drive(500, 2, "vlp16", _CONFIG.interval_s, jitter=True).frames())[number // 2]
     assert points[:, :3] == pytest.approx(frame.points[:, :3])
     # VLP-16 reports a byte.
     assert points[:, 3] * 255 == pytest.approx(frame.points[:, 3], abs=1e-3)

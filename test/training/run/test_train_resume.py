@@ -53,6 +53,7 @@ def test_run_killed_again_and_again_gives_the_same_losses(overrides, unbroken, t
         assert _tensors(run_dir / name) == _tensors(unbroken / name)
 
 
+@pytest.mark.slow
 def test_interrupted_run_stops_with_its_state_and_goes_on_the_same(overrides, unbroken, tmp_path, project_root):
     run_dir = tmp_path / "interrupted"
     finish(start(run_dir, overrides, project_root, signal_at=(3, signal.SIGINT)), "interrupted")

@@ -144,6 +144,7 @@ def test_another_seed_is_another_street(frames):
     assert other.points.tobytes() != frames[0].points.tobytes()
 
 
+@pytest.mark.slow
 def test_a_validation_drive_of_a_few_dozen_scans_meets_every_class():
     counts = np.zeros(NUM_CLASSES, dtype=int)
     for frame in simulate_sequence(8, 24, scan_interval_s=1.0):

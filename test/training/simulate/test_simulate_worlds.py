@@ -28,6 +28,7 @@ def class_shares(world):
     return dict(zip(CLASS_NAMES, counts / counts.sum(), strict=True))
 
 
+@pytest.mark.slow
 def test_town_has_buildings_beside_its_streets(shares):
     assert shares["city"]["building"] > 0.1
     assert shares["residential"]["building"] > 0.03
@@ -35,12 +36,14 @@ def test_town_has_buildings_beside_its_streets(shares):
     assert shares["residential"]["vegetation"] > shares["city"]["vegetation"]
 
 
+@pytest.mark.slow
 def test_country_road_lies_between_fields_and_trees(shares):
     country = shares["country"]
     assert country["terrain"] + country["vegetation"] > 0.4
     assert country["terrain"] + country["vegetation"] > 5 * country["building"]
 
 
+@pytest.mark.slow
 def test_highway_is_wide_and_has_nobody_on_foot_or_bicycle(shares):
     highway = shares["highway"]
     assert highway["road"] > 0.2
@@ -51,6 +54,7 @@ def test_highway_is_wide_and_has_nobody_on_foot_or_bicycle(shares):
     assert highway["person"] == highway["bicyclist"] == highway["building"] == 0
 
 
+@pytest.mark.slow
 def test_car_park_is_full_of_cars_on_ground_of_class_parking(shares):
     assert shares["parking"]["parking"] > 0.1
     assert shares["parking"]["car"] > 2 * shares["residential"]["car"]
