@@ -36,6 +36,7 @@ def with_circumstances(result: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
             "backends": plan.backends,
             "precisions": plan.precisions,
             "threads": plan.threads,
+            "beside": plan.beside,
             "models": tuple(plan.networks),
             "scans": tuple(plan.scans),
         },

@@ -24,7 +24,8 @@ _LEAST_PART_SAMPLES = 20
 
 @dataclass(frozen=True)
 class BenchmarkRow:
-    """One network, scan, backend, precision and number of threads; times are medians unless they say otherwise.
+    """One network, scan, backend, precision, number of threads and of busy processes beside. Times are medians unless
+    they say otherwise.
 
     `network_ms` is the sparse U-Net with its kernel maps, as it runs within the total; `maps_ms` the maps alone;
     `floor_ms` the U-Net's matrix products alone, with their operands in place. Ratios are None where there is nothing
@@ -35,6 +36,7 @@ class BenchmarkRow:
     scan: str
     backend: str
     precision: str
+    beside: int
     threads: int
     programs: bool  # whether clouds were labelled by programs of fixed shapes, on a GPU as CUDA graphs
     points: int
@@ -50,7 +52,7 @@ class BenchmarkRow:
     ratio_to_floor: float | None
     ratio_to_spconv: float | None  # network_ms of a row of spconv's over that of this row
     ratio_to_spconv_of: str | None  # precision and threads of that row of spconv's
-    ratios_to_spconv: dict[str, float | None]  # to each of spconv's rows for this network and scan
+    ratios_to_spconv: dict[str, float | None]  # to each of spconv's rows for this network, scan and `beside`
     same_labels: float  # share of the labels that are those of the first row for this network and scan
     peak_mb: float
     known_fault: str | None  # why results of this row are wrong, where the backend knows
@@ -171,7 +173,8 @@ def _is_same_task(outcome: Outcome, other: Outcome) -> bool:
 
 def _row(outcome: Outcome, labels: np.ndarray, first_labels: np.ndarray, same_task: Sequence[Outcome]) -> BenchmarkRow:
     network_ms, floor_ms = outcome.median("network"), outcome.median("floor")
-    of_spconv = [other for other in same_task if other.job.names["backend"] == "spconv"]
+    names = {"backend": "spconv", "beside": outcome.job.names["beside"]}
+    of_spconv = [other for other in same_task if names.items() <= other.job.names.items()]
     ratios = {_engine(other): _ratio(other.median("network"), network_ms) for other in of_spconv}
     nearest = min(of_spconv, key=lambda other: _unfairness(other, outcome), default=None)
     return BenchmarkRow(

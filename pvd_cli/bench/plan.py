@@ -1,4 +1,5 @@
-"""What to time: every combination of networks, scans, backends, precisions and thread counts, and the jobs of it."""
+"""What to time: every combination of networks, scans and engines (backend, precision, threads, busy processes beside),
+and the jobs of it."""
 
 import contextlib
 import itertools
@@ -19,6 +20,7 @@ from pvd_core.weights import save_weights
 
 Row = dict[str, Any]  # of a table, as JSON has it
 Progress = Callable[[int, int], object]  # samples done, all samples
+Engine = tuple[str, str, int, int]  # backend, precision, threads, busy processes beside
 
 
 @dataclass(frozen=True)
@@ -31,21 +33,22 @@ class Plan:
     backends: tuple[str, ...] = ("reference",)
     precisions: tuple[str, ...] = ("fp32",)
     threads: tuple[int, ...] = (0,)  # 0 leaves it to torch
+    beside: tuple[int, ...] = (0,)  # busy processes while samples are taken
     runs: int = 100  # samples of each measurement, after warm-up
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "precisions", tuple(resolve_precision(each, self.device) for each in self.precisions))
-        for name in ("backends", "precisions", "threads"):
+        for name in ("backends", "precisions", "threads", "beside"):
             object.__setattr__(self, name, tuple(dict.fromkeys(getattr(self, name))))
-        for name in ("networks", "scans", "backends", "precisions", "threads"):
+        for name in ("networks", "scans", "backends", "precisions", "threads", "beside"):
             if not getattr(self, name):
                 raise UserError(f"nothing to time: {name} is empty; name one or more")
         for backend in self.backends:
             load_backend(backend)
 
-    def engines(self) -> Iterator[tuple[str, str, int]]:
-        """(backend, precision, threads) of each row for a network and a scan."""
-        return itertools.product(self.backends, self.precisions, self.threads)
+    def engines(self) -> Iterator[Engine]:
+        """The engine of each row for a network and a scan."""
+        return itertools.product(self.backends, self.precisions, self.threads, self.beside)
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Job:
     """One row to measure, as it is sent to the process that measures it."""
 
     kind: str  # which measurement, a key of the worker's table of them
-    names: dict[str, Any]  # what identifies the row: model, scan, backend, precision and more for some kinds
+    names: dict[str, Any]  # what identifies the row: model, scan, backend, precision, beside and more for some kinds
     weights: str
     clouds: tuple[str, ...]  # .npy files
     device: str
@@ -65,6 +68,10 @@ class Job:
     def title(self) -> str:
         threads = f"{self.threads} threads" if self.threads else "torch's threads"
         return ", ".join([*(str(name) for name in self.names.values()), threads])
+
+    @property
+    def beside(self) -> int:
+        return self.names["beside"]
 
 
 class JobFiles:
@@ -84,12 +91,12 @@ class JobFiles:
         np.save(path, points)
         return path
 
-    def job(self, kind: str, network: str, engine: tuple[str, str, int], clouds: Iterable[str], **names: object) -> Job:
+    def job(self, kind: str, network: str, engine: Engine, clouds: Iterable[str], **names: object) -> Job:
         """The job of a network, an engine of the plan and the files of clouds. `names` identify the row further."""
-        backend, precision, threads = engine
+        backend, precision, threads, beside = engine
         return Job(
             kind=kind,
-            names={"model": network, **names, "backend": backend, "precision": precision},
+            names={"model": network, **names, "backend": backend, "precision": precision, "beside": beside},
             weights=self._weights[network],
             clouds=tuple(clouds),
             device=str(self._plan.device),

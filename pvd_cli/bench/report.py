@@ -29,7 +29,12 @@ class _Column:
         return _number(value * self.factor)
 
 
-_ENGINE = (_Column("backend", "backend"), _Column("format", "precision"), _Column("thr", "threads"))
+_ENGINE = (
+    _Column("backend", "backend"),
+    _Column("format", "precision"),
+    _Column("thr", "threads"),
+    _Column("beside", "beside"),
+)
 
 _LABELLING = (
     *_ENGINE,
@@ -74,7 +79,7 @@ _TRAINING = (
 
 # Fields that are the same in all rows of a table, and stand in its title.
 _TASK = ("model", "scan")
-_TASK_AND_ENGINE = (*_TASK, "backend", "precision", "threads")
+_TASK_AND_ENGINE = (*_TASK, "backend", "precision", "threads", "beside")
 
 # Tables of a result: title, columns, fields that are the same in all rows of a table.
 _SECTIONS = {
@@ -121,16 +126,22 @@ def _incomplete(result: Mapping[str, Any]) -> str:
 
 def _legend(name: str, rows: Sequence[Row]) -> str:
     if name == "rows":
+        totals, busy = ("median, p90", " beside: busy processes.") if _has_busy(rows) else ("median, p90, p99", "")
         return (
-            "Times in ms. median, p90, p99: from points to labels. network: the sparse U-Net in it, with its kernel "
+            f"Times in ms. {totals}: from points to labels. network: the sparse U-Net in it, with its kernel "
             "maps; maps: those alone; floor: the U-Net's bare matrix products; /floor: network over floor. spconv/: "
             f"{_spconv_legend(rows)}. same %: share of the labels that are those of the first row. MB: peak memory."
+            f"{busy}"
         )
     if name == "layers":
         return "pairs: multiplied rows. GFLOP/s: two a multiply-accumulate. /floor: time over that of bare products."
     if name == "training":
         return "step: forward, losses and backward, no optimiser. inference: the network as labelling runs it."
     return ""
+
+
+def _has_busy(rows: Sequence[Row]) -> bool:
+    return any(row.get("beside") for row in rows)
 
 
 def _spconv_legend(rows: Sequence[Row]) -> str:
@@ -155,7 +166,7 @@ def _faults(rows: Sequence[Row]) -> Iterable[str]:
 def _tables(rows: Sequence[Row], columns: Sequence[_Column], common: Sequence[str]) -> str:
     """A table for each group of successive rows whose fields `common` are the same."""
     tables = []
-    for values, grouped in itertools.groupby(rows, key=lambda row: [row[name] for name in common]):
+    for values, grouped in itertools.groupby(rows, key=lambda row: [row.get(name) for name in common]):
         group = list(grouped)
         tables.append(f"{_title(dict(zip(common, values, strict=True)), group)}\n\n{_table(group, columns)}")
     return "\n\n".join(tables)
@@ -166,6 +177,8 @@ def _title(common: Mapping[str, Any], rows: Sequence[Row]) -> str:
     if "backend" in common:
         threads = common["threads"]
         words += [common["backend"], common["precision"], counted(threads, "thread")]
+        if common["beside"]:
+            words.append(f"{common['beside']} busy beside")
     sizes: dict[str, set[Any]] = {name: {row.get(name) for row in rows} for name in ("points", "voxels", "macs")}
     words += [f"{_number(sizes[name].pop())} {name}" for name in ("points", "voxels") if _is_one_number(sizes[name])]
     if _is_one_number(sizes["macs"]):
@@ -178,6 +191,8 @@ def _is_one_number(values: Collection[Any]) -> bool:
 
 
 def _table(rows: Sequence[Row], columns: Sequence[_Column]) -> str:
+    left_out = "p99_ms" if _has_busy(rows) else "beside"  # there is no room for both
+    columns = [column for column in columns if column.field != left_out]
     cells = [[column.header for column in columns], *([column.cell(row) for column in columns] for row in rows)]
     is_text = [all(isinstance(row.get(column.field, ""), str) for row in rows) for column in columns]
     widths = [max(len(line[number]) for line in cells) for number in range(len(columns))]

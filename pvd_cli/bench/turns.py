@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from pvd_cli.bench.busy import busy_processes
 from pvd_cli.bench.plan import Job, Plan, Progress, Row, job_files
 from pvd_cli.bench.process import CannotMeasureError, MeasuringProcess
 from pvd_core.borders.errors import UserError
@@ -114,6 +115,7 @@ def _in_turns(processes: _Processes, outcomes: list[Outcome]) -> Iterator[int]:
     while turns:
         for process, outcome in turns:
             num_before = len(outcome.samples)
-            outcome.samples += process.repeat(num_before, outcome.job.runs - num_before)
+            with busy_processes(outcome.job.beside):
+                outcome.samples += process.repeat(num_before, outcome.job.runs - num_before)
             yield len(outcome.samples) - num_before
         turns = [(process, outcome) for process, outcome in turns if len(outcome.samples) < outcome.job.runs]

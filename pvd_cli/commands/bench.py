@@ -29,6 +29,9 @@ def bench(
     backends: Annotated[str, typer.Option(help="Sparse engines to time, separated by commas.")] = "reference",
     precision: Annotated[str, typer.Option(help="Number formats to time, separated by commas.")] = "fp32",
     threads: Annotated[str, typer.Option(help="Numbers of threads, separated by commas; 0 leaves it to torch.")] = "0",
+    beside: Annotated[
+        str, typer.Option(help="Numbers of busy processes that run beside, separated by commas: 0,2")
+    ] = "0",
     runs: Annotated[
         int | None,
         typer.Option(min=3, help=f"Samples of each row. {_RUNS}; {_RUNS_OF_PARTS} for the tables below."),
@@ -48,13 +51,14 @@ def bench(
 ) -> None:
     """Time labelling on this machine.
 
-    A row for each network, scan, backend, precision and number of threads. Rows for the same network and scan take
-    turns, each in a process of its own. benchmarks/README.md explains every column. Ctrl-C keeps what was timed until
-    then, marked as incomplete.
+    A row for each network, scan, backend, precision, number of threads and of busy processes beside. Rows for the same
+    network and scan take turns, each in a process of its own. benchmarks/README.md explains every column. Ctrl-C keeps
+    what was timed until then, marked as incomplete.
 
     \b
     Examples:
       pvd bench scan.bin
+      pvd bench scan.bin --threads 2 --beside 0,2
       pvd bench scan.bin --weights runs/first/best.safetensors --threads 1,2 --runs 50
       pvd bench scan.bin --model cylinder3d-0.5x --device cpu --backends reference,spconv --precision fp32,bf16
       pvd bench sequences/08/velodyne --pool --json bench.json --markdown bench.md
@@ -80,6 +84,7 @@ def bench(
         "backends": _names(backends, "--backends"),
         "precisions": _names(precision, "--precision"),
         "threads": _numbers(threads, "--threads", 0, 256),
+        "beside": _numbers(beside, "--beside", 0, 256),
     }
     tables: dict[str, Callable[..., dict[str, Any]]] = {}
     if stages:

@@ -96,6 +96,11 @@ def test_files_hold_the_promised_columns_and_how_to_repeat_them(folder, capsys, 
     assert (folder / "new/b.json").read_text() == before
 
 
+@pytest.mark.parametrize("number", ["-1", "two", "0,-2", "", "1.5"])
+def test_numbers_of_busy_processes_that_make_no_sense_are_refused(folder, error_of, number):
+    assert "--beside" in error_of("bench", "scan.bin", "--beside", number)
+
+
 def test_random_networks_are_the_same_every_time(folder):
     first, second = (bench_module._networks("cylinder3d-0.5x", None)["cylinder3d-0.5x"] for _ in range(2))
     for one, other in zip(first.parameters(), second.parameters(), strict=True):

@@ -1,14 +1,20 @@
 """The benchmark measures what it says: relations between figures that hold on any machine, on a tiny network."""
 
+import contextlib
 import json
+import os
 import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pvd_cli.bench import Plan, as_markdown, benchmark, growth_rows, layer_rows, training_rows
+from pvd_cli.bench import Plan, as_markdown, benchmark, growth_rows, layer_rows, training_rows, turns
+from pvd_cli.bench.busy import busy_processes
 from pvd_cli.bench.fixed_network import FixedNetwork
 from pvd_cli.bench.floor import BareProducts
 from pvd_cli.bench.growth import BatchTimes, cloud_of_size, turned
@@ -167,8 +173,8 @@ def test_settings_that_cannot_work_are_refused_before_anything_is_timed(settings
         Plan(**{"networks": {"tiny": None}, "scans": {"a": None}, "device": CPU, **settings})
 
 
-def outcome(backend, precision, threads, network_ms):
-    names = {"model": "tiny", "scan": "a", "backend": backend, "precision": precision}
+def outcome(backend, precision, threads, network_ms, beside=0):
+    names = {"model": "tiny", "scan": "a", "backend": backend, "precision": precision, "beside": beside}
     fault = "two threads" if backend == "spconv" and threads > 1 else None
     facts = {"threads": threads, "points": 1, "voxels": 1, "macs": 1, "peak_mb": 1.0,
              "programs": False, "known_fault": fault}  # fmt: skip
@@ -187,6 +193,100 @@ def test_rows_are_compared_with_spconv_on_one_thread_where_its_results_are_right
     assert [row["ratio_to_spconv"] for row in rows] == [3, 6, 1, 1.5]
     assert {row["ratio_to_spconv_of"] for row in rows} == {"fp32, 1 thread"}
     assert rows[1]["ratios_to_spconv"] == {"fp32, 1 thread": 6, "fp32, 2 threads": 4}
+
+
+def test_rows_are_compared_with_spconv_beside_as_many_busy_processes():
+    outcomes = [
+        outcome(backend, "fp32", 1, network_ms, beside)
+        for backend, network_ms, beside in (("spconv", 20.0, 0), ("spconv", 60.0, 2), ("reference", 10.0, 2))
+    ]
+    rows = labelling_rows(outcomes, [np.zeros(4)] * 3)
+    assert [row["ratio_to_spconv"] for row in rows] == [1, 1, 6]
+    assert rows[2]["ratios_to_spconv"] == {"fp32, 1 thread": 6}
+
+
+def test_samples_are_taken_beside_as_many_busy_processes_as_the_row_says(no_processes, monkeypatch):
+    beside_now, taken_beside = [], []
+    repeat = turns.MeasuringProcess.repeat
+
+    @contextlib.contextmanager
+    def busy_processes(number):
+        beside_now.append(number)
+        yield
+        beside_now.pop()
+
+    def recorded(process, first, most):
+        taken_beside.append((process.job.beside, list(beside_now)))
+        return repeat(process, first, 1)
+
+    monkeypatch.setattr("pvd_cli.bench.turns.busy_processes", busy_processes)
+    monkeypatch.setattr(turns.MeasuringProcess, "repeat", recorded)
+    rows = benchmark(plan_of(beside=(0, 2), runs=3))["rows"]
+    assert taken_beside == [(0, [0]), (2, [2])] * 3  # in turns
+    assert [row["beside"] for row in rows] == [0, 2]
+
+
+def test_busy_processes_run_within_the_block_and_not_after_it():
+    before, started = children(), []
+
+    @busy_processes(2)
+    def interrupted():
+        started.extend(children() - before)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert len(started) == 2
+    assert not children() & set(started)
+
+
+def test_busy_processes_end_when_the_one_that_started_them_is_killed(project_root):
+    script = "from pvd_cli.bench.busy import busy_processes\nwith busy_processes(2): print(flush=True); input()"
+    environment = {**os.environ, "PYTHONPATH": str(project_root)}
+    command = [sys.executable, "-c", script]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, env=environment) as process:
+        process.stdout.readline()
+        busy = children(process.pid)
+        process.kill()
+    assert len(busy) == 2
+    deadline = time.monotonic() + 60
+    while any(is_running(pid) for pid in busy):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def children(parent="self"):
+    """Process ids of the children of a process; Linux has them in /proc."""
+    return {int(pid) for file in Path(f"/proc/{parent}/task").glob("*/children") for pid in file.read_text().split()}
+
+
+def is_running(pid):
+    stat = Path(f"/proc/{pid}/stat")
+    try:
+        return stat.read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+def test_only_tables_with_busy_processes_have_a_column_for_them():
+    def lines(besides):
+        rows = [outcome("reference", "fp32", 1, 10.0, beside) for beside in besides]
+        table = {"rows": labelling_rows(rows, [np.zeros(4)] * len(rows)), "skipped": []}
+        return as_markdown(with_circumstances(table))
+
+    assert "beside" in lines((0, 2))
+    assert "beside" not in lines((0,))
+
+
+def test_files_from_before_busy_processes_are_still_rendered():
+    (row,) = labelling_rows([outcome("reference", "fp32", 1, 10.0)], [np.zeros(4)])
+    layer = {"model": "tiny", "scan": "a", "backend": "reference", "precision": "fp32", "threads": 1, "layer": "conv"}
+    of_old = {name: value for name, value in row.items() if name != "beside"}
+    text = as_markdown(with_circumstances({"rows": [of_old], "layers": [layer], "skipped": []}))
+    assert "| reference |" in text
+    assert "| conv " in text
+    assert "beside" not in text
 
 
 @pytest.mark.parametrize("kernels", ["as_written", "as_trained"])
@@ -332,7 +432,8 @@ def test_a_training_step_takes_longer_than_inference(no_processes):
 
 
 def test_reports_fit_120_columns_even_for_the_largest_network():
-    names = {"model": "cylinder3d-0.25x", "scan": "x" * 200, "backend": "reference", "precision": "bf16", "threads": 16}
+    names = {"model": "cylinder3d-0.25x", "scan": "x" * 200, "backend": "reference", "precision": "bf16", "threads": 16,
+             "beside": 16}  # fmt: skip
     times = dict.fromkeys(("median_ms", "p90_ms", "p99_ms", "network_ms", "maps_ms", "floor_ms"), 12345.6)
     ratios = {"ratio_to_floor": 1.5, "ratio_to_spconv": 12.3, "ratio_to_spconv_of": "fp32, 1 thread"}
     sizes = {"points": 2_000_000, "voxels": 900_000, "macs": 10**12, "peak_mb": 12345.0}
