@@ -20,6 +20,7 @@ if not LOWEST <= sys.version_info[:2] <= HIGHEST:
 import hashlib  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
+import re  # noqa: E402
 import shutil  # noqa: E402
 import subprocess  # noqa: E402
 import time  # noqa: E402
@@ -34,6 +35,8 @@ PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "set_up.json"
 LOG = ROOT / "build" / "set_up.log"
 NVIDIA_DRIVER = Path("/dev/nvidiactl")
+# The project's folder in the first lines of .venv's pip: after #!, or quoted where the path is long or has spaces.
+HOME_OF_PIP = re.compile(r"""^(?:#!|'''exec' )"?(/.*?)/\.venv/bin/python""", re.MULTILINE)
 INPUTS = ("constraints.txt", "setup.py", "setup.cfg", "pyproject.toml")
 EXTRAS = {"demo": set(), "test": {"train", "dev"}}
 # Measured, with the CPU build of torch and what pip unpacks on the way; CUDA's libraries take more.
@@ -50,7 +53,7 @@ def main(purpose: str) -> None:
     wanted = {"facts": fingerprint(ros_distro), "extras": sorted(wanted_extras(purpose, ros_distro))}
     before = read_stamp()
     if before.get("facts") == wanted["facts"]:
-        if set(wanted["extras"]) <= set(before["extras"]) and is_whole():
+        if set(wanted["extras"]) <= set(before["extras"]) and is_whole(before):
             return
         wanted["extras"] = sorted({*wanted["extras"], *before["extras"]})
     started = time.monotonic()
@@ -61,7 +64,7 @@ def main(purpose: str) -> None:
     check_free_space(purpose)
     make_venv(ros_distro)
     install_packages(wanted["extras"], ros_distro)
-    STAMP.write_text(json.dumps(wanted))
+    STAMP.write_text(json.dumps({**wanted, "packages": package_folders()}))
     say(f"set up in {time.monotonic() - started:.0f} s")
 
 
@@ -75,9 +78,25 @@ def wanted_extras(purpose: str, ros_distro: "str | None") -> "set[str]":
     return extras
 
 
-def is_whole() -> bool:
-    """Whether the interpreter and the command that set-up made are still there."""
-    return PYTHON.exists() and (VENV / "bin" / "pvd").exists()
+def is_whole(stamp: dict) -> bool:
+    """Whether all that the stamp names is still there, and the command too, which alone is quickly made again."""
+    return (VENV / "bin" / "pvd").exists() and not lost_parts(stamp)
+
+
+def package_folders() -> "list[str]":
+    """Paths in .venv of the packages that are installed. Without their metadata, which change with the versions."""
+    folders = (path for path in VENV.glob("lib/python*/site-packages/*") if path.is_dir())
+    return sorted(
+        str(path.relative_to(VENV))
+        for path in folders
+        if path.suffix != ".dist-info" and path.name != "__pycache__" and not path.name.startswith("~")
+    )
+
+
+def lost_parts(stamp: dict) -> "list[str]":
+    """Paths that .venv had when the stamp was written, and has no more."""
+    parts = ["pyvenv.cfg", "bin/python", "bin/pip", *stamp.get("packages", [])]
+    return [part for part in parts if not (VENV / part).exists()]
 
 
 def read_stamp() -> dict:
@@ -124,13 +143,12 @@ def check_free_space(purpose: str) -> None:
 
 
 def make_venv(ros_distro: "str | None") -> None:
-    """A new .venv where none stands, or where the one there is for another Python, ROS or folder."""
-    wanted = f"{sys.version_info[0]}.{sys.version_info[1]} {'system' if ros_distro else 'own'} packages"
-    found = venv_kind()
-    if found == wanted:
-        return
+    """A new .venv where none stands, or where the one there is damaged or for another Python, ROS or folder."""
     if VENV.exists():
-        say(f"{VENV.name} is for other conditions ({found or 'unfinished'}; wanted: {wanted}): making it anew")
+        flaw = flaw_of_venv(ros_distro)
+        if not flaw:
+            return
+        say(f"{VENV.name} {flaw}: making it anew")
         shutil.rmtree(VENV)
     say("making the virtual environment")
     command = [sys.executable, "-m", "venv", "--without-pip", *(["--system-site-packages"] if ros_distro else [])]
@@ -144,15 +162,24 @@ def make_venv(ros_distro: "str | None") -> None:
         raise
 
 
-def venv_kind() -> "str | None":
-    """Python version and kind of site-packages of the .venv there; None where it is not whole or was moved here."""
-    config = VENV / "pyvenv.cfg"
-    pip = VENV / "bin" / "pip"
-    if not (config.is_file() and PYTHON.exists() and pip.is_file()):
-        return None
-    if not pip.read_text(errors="replace").startswith(f"#!{PYTHON}") and len(str(PYTHON)) < 100:
-        return None
-    facts = dict(line.split(" = ", 1) for line in config.read_text().splitlines() if " = " in line)
+def flaw_of_venv(ros_distro: "str | None") -> str:
+    """Why the .venv that stands there cannot be used; "" where it can."""
+    lost = lost_parts(read_stamp())
+    if lost:
+        others = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+        return f"is {'damaged' if STAMP.exists() else 'unfinished'} ({lost[0]}{others} missing)"
+    made_in = HOME_OF_PIP.search((VENV / "bin" / "pip").read_text(errors="replace"))
+    if made_in and made_in[1] != str(VENV.parent):
+        return f"was moved here from {made_in[1]}, to which its programs still point"
+    wanted = f"{sys.version_info[0]}.{sys.version_info[1]} {'system' if ros_distro else 'own'} packages"
+    found = venv_kind()
+    return "" if found == wanted else f"is for other conditions ({found}; wanted: {wanted})"
+
+
+def venv_kind() -> str:
+    """Python version and kind of site-packages of the .venv there."""
+    config = (VENV / "pyvenv.cfg").read_text()
+    facts = dict(line.split(" = ", 1) for line in config.splitlines() if " = " in line)
     version = ".".join(facts.get("version", "").split(".")[:2])
     return f"{version} {'system' if facts.get('include-system-site-packages') == 'true' else 'own'} packages"
 

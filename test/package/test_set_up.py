@@ -66,7 +66,7 @@ def test_what_is_installed_is_not_installed_again(set_up, monkeypatch):
     monkeypatch.delenv("ROS_DISTRO", raising=False)
     monkeypatch.setattr(set_up, "make_venv", lambda _ros: set_up.STAMP.parent.mkdir(exist_ok=True))
     monkeypatch.setattr(set_up, "install_packages", lambda extras, _ros: calls.append(extras))
-    monkeypatch.setattr(set_up, "is_whole", lambda: True)
+    monkeypatch.setattr(set_up, "is_whole", lambda _stamp: True)
 
     for purpose in ("demo", "demo", "test", "demo", "test"):
         set_up.main(purpose)
@@ -110,8 +110,34 @@ def test_venv_stays_where_it_fits_and_is_made_anew_for_another_python_or_folder(
     assert not marker.exists()
     assert any("3.4 own packages" in line and "making it anew" in line for line in said)
 
-    pip.write_text("#!/elsewhere/.venv/bin/python\n")
-    assert set_up.venv_kind() is None
+    pip.write_text('#!/bin/sh\n\'\'\'exec\' "/else where/.venv/bin/python" "$0" "$@"\n')
+    assert "was moved here from /else where," in set_up.flaw_of_venv(None)
+
+
+def test_venv_that_lost_a_package_is_made_anew_and_one_that_lost_the_command_is_not(set_up, monkeypatch):
+    said, package = [], set_up.VENV / f"lib/python3.{sys.version_info[1]}/site-packages/torch"
+
+    def install(_extras, _ros):
+        package.mkdir(exist_ok=True)
+        (set_up.VENV / "bin/pvd").touch()
+
+    monkeypatch.setattr(set_up, "add_pip", lambda python, _say: (python.parent / "pip").write_text(f"#!{python}\n"))
+    monkeypatch.setattr(set_up, "install_packages", install)
+    monkeypatch.setattr(set_up, "say", said.append)
+    set_up.main("demo")
+    num_said = len(said)
+    set_up.main("demo")
+    assert len(said) == num_said
+    (set_up.VENV / "bin/pvd").unlink()
+    set_up.main("demo")
+    assert not any("making it anew" in line for line in said)
+    package.rmdir()
+    set_up.main("demo")
+    assert package.is_dir()
+    assert any("is damaged (lib/python3" in line and "torch missing): making it anew" in line for line in said)
+    set_up.shutil.rmtree(package.parent)
+    set_up.main("demo")
+    assert package.is_dir()
 
 
 @pytest.mark.parametrize(
