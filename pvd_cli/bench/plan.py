@@ -14,8 +14,8 @@ import torch
 
 from pvd_core.borders.errors import UserError
 from pvd_core.models import Cylinder3D
-from pvd_core.runtime.precision import resolve_precision
-from pvd_core.sparse.backends import load_backend
+from pvd_core.runtime.precision import PRECISIONS, resolve_precision
+from pvd_core.sparse.backends import BACKENDS, load_backend
 from pvd_core.weights import save_weights
 
 Row = dict[str, Any]  # of a table, as JSON has it
@@ -25,7 +25,8 @@ Engine = tuple[str, str, int, int]  # backend, precision, threads, busy processe
 
 @dataclass(frozen=True)
 class Plan:
-    """Settings that cannot work raise UserError at once, before anything is timed."""
+    """Settings with unknown names, and those of which nothing runs here, raise UserError at once, before anything is
+    timed."""
 
     networks: Mapping[str, Cylinder3D]
     scans: Mapping[str, np.ndarray]  # float32 (N, 4) each: x, y, z in metres, intensity in 0..1
@@ -37,18 +38,33 @@ class Plan:
     runs: int = 100  # samples of each measurement, after warm-up
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "precisions", tuple(resolve_precision(each, self.device) for each in self.precisions))
         for name in ("backends", "precisions", "threads", "beside"):
             object.__setattr__(self, name, tuple(dict.fromkeys(getattr(self, name))))
         for name in ("networks", "scans", "backends", "precisions", "threads", "beside"):
             if not getattr(self, name):
                 raise UserError(f"nothing to time: {name} is empty; name one or more")
         for backend in self.backends:
-            load_backend(backend)
+            if backend not in BACKENDS:
+                load_backend(backend)  # says which there are
+        precisions = (each if each in PRECISIONS else resolve_precision(each, self.device) for each in self.precisions)
+        object.__setattr__(self, "precisions", tuple(dict.fromkeys(precisions)))
+        reasons = [reason_against(*engine[:2], self.device) for engine in self.engines()]
+        if all(reasons):
+            raise UserError("; ".join(dict.fromkeys(filter(None, reasons))))
 
     def engines(self) -> Iterator[Engine]:
         """The engine of each row for a network and a scan."""
         return itertools.product(self.backends, self.precisions, self.threads, self.beside)
+
+
+def reason_against(backend: str, precision: str, device: torch.device) -> str | None:
+    """Why these do not run here, as far as that is known without trying; None if nothing is known against them."""
+    try:
+        load_backend(backend)
+        resolve_precision(precision, device)
+    except (UserError, ImportError, OSError) as error:  # a package may be there and its library not load
+        return str(error).partition("\n")[0]
+    return None
 
 
 @dataclass(frozen=True)

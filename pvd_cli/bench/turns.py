@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 
 from pvd_cli.bench.busy import busy_processes
-from pvd_cli.bench.plan import Job, Plan, Progress, Row, job_files
+from pvd_cli.bench.plan import Job, Plan, Progress, Row, job_files, reason_against
 from pvd_cli.bench.process import CannotMeasureError, MeasuringProcess
 from pvd_core.borders.errors import UserError
 
@@ -103,6 +104,9 @@ def _start(processes: _Processes, waiting: list[Job], skipped: list[Row]) -> Non
     while waiting and (not processes or processes[-1].has_room_for_another):
         job = waiting.pop(0)
         try:
+            reason = reason_against(job.names["backend"], job.names["precision"], torch.device(job.device))
+            if reason is not None:
+                raise CannotMeasureError(reason)
             processes.append(MeasuringProcess(job))
         except CannotMeasureError as error:
             skipped.append({**job.names, "threads": job.threads, "reason": str(error), "runs": job.runs})

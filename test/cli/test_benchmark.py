@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pvd_cli.bench import Plan, as_markdown, benchmark, growth_rows, layer_rows, training_rows, turns
+from pvd_cli.bench import Plan, as_markdown, benchmark, growth_rows, layer_rows, plan, training_rows, turns
 from pvd_cli.bench.busy import busy_processes
 from pvd_cli.bench.fixed_network import FixedNetwork
 from pvd_cli.bench.floor import BareProducts
@@ -136,6 +136,35 @@ def test_a_combination_that_does_not_run_here_is_left_out_with_its_reason(monkey
     assert skipped["backend"] == "triton"
     assert "GPU" in skipped["reason"]
     assert "Not timed: tiny, triton, fp32: " in as_markdown(with_circumstances(result))
+
+
+@pytest.mark.parametrize("missing", ["backend", "precision"])
+def test_what_does_not_load_here_is_left_out_with_its_reason_before_a_process_starts(
+    missing, no_processes, monkeypatch
+):
+    def missing_here(*_):
+        raise UserError("not on this machine")
+
+    load = plan.load_backend
+    if missing == "backend":
+        monkeypatch.setattr(plan, "load_backend", lambda name: load(name) if name == "reference" else missing_here())
+        both = plan_of(backends=("spconv", "reference"), runs=3)
+    else:
+        monkeypatch.setattr("pvd_core.runtime.onednn.has_bfloat16", lambda: False)
+        both = plan_of(precisions=("bf16", "fp32"), runs=3)
+    result = benchmark(both)
+    assert [(row["backend"], row["precision"]) for row in result["rows"]] == [("reference", "fp32")]
+    (skipped,) = result["skipped"]
+    expected = {"backend": ("spconv", "fp32", "not on this"), "precision": ("reference", "bf16", "no bfloat16")}
+    backend, precision, reason = expected[missing]
+    assert (skipped["backend"], skipped["precision"]) == (backend, precision)
+    assert reason in skipped["reason"]
+
+
+def test_nothing_is_timed_where_nothing_remains(monkeypatch):
+    monkeypatch.setattr("pvd_core.runtime.onednn.has_bfloat16", lambda: False)
+    with pytest.raises(UserError, match=r"no bfloat16 products.*; precision 'fp16'"):
+        plan_of(precisions=("bf16", "fp16"))
 
 
 def test_an_interruption_leaves_no_process_behind(monkeypatch):
