@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -69,6 +70,13 @@ def install(python: Path, arguments: "list[str]", title: str, say: Callable[[str
 
 def _what_went_wrong(title: str, return_code: int, lines: "list[str]", log_path: Path) -> str:
     text = "\n".join(lines)
+    if return_code < 0:
+        number = -return_code
+        why = ", probably because memory ran out: close other programs" if number == signal.SIGKILL else ""
+        return (
+            f"pip was killed by signal {number} ({signal.strsignal(number)}) while it installed {title}{why}; "
+            f"run the same command again; pip's output is in {log_path}"
+        )
     if _NO_SPACE.search(text):
         return f"the disk is full: pip could not install {title}; free some GB, then run the same command again"
     if _NO_NETWORK.search(text):

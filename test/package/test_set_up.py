@@ -17,10 +17,11 @@ sys.version_info = ({major}, {minor}, 0, "final", 0)
 sys.path.insert(0, {scripts!r})
 runpy.run_path({scripts!r} + "/set_up.py", run_name="__main__")
 """
-# A pip that says what it is told and ends with an error.
+# A pip that says what it is told and ends with an error, or by a signal.
 _FAKE_PIP = """#!/bin/sh
 echo "Collecting torch"
 cat "$0.says"
+grep -q Killed "$0.says" && kill -9 $$
 exit 1
 """
 
@@ -148,6 +149,7 @@ def test_venv_that_lost_a_package_is_made_anew_and_one_that_lost_the_command_is_
             "no network: pip reached no package index for all",
         ),
         ("ERROR: [Errno 28] No space left on device", "the disk is full: pip could not install all"),
+        ("Killed after a ReadTimeout", r"killed by signal 9 \(Killed\) while it installed all, probably"),
         ("ERROR: something else", "ERROR: something else"),
     ],
 )
