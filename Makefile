@@ -29,7 +29,7 @@ help:
 	@echo "make clean       remove .venv and what the targets wrote"
 	@echo "settings: PYTHON= TORCH_INDEX= BAG= TOPIC= RATE= SECONDS= WEIGHTS= OUT= SCAN="
 
-SET_UP = TORCH_INDEX="$(TORCH_INDEX)" $(PYTHON) scripts/set_up.py
+SET_UP = TORCH_INDEX="$(TORCH_INDEX)" "$(PYTHON)" scripts/start_set_up.py
 
 setup:
 	@$(SET_UP) test

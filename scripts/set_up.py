@@ -1,33 +1,20 @@
-#!/usr/bin/env python3
 """Sets up .venv for `make`: standard library only, does nothing when nothing changed since the last time.
 
-    set_up.py demo     what labelling and simulating need
-    set_up.py test     that, and what training and the tests need
-
-Environment: TORCH_INDEX (index that torch comes from), ROS_DISTRO (set by a sourced ROS 2).
+start_set_up.py starts it. Environment: TORCH_INDEX (index that torch comes from), ROS_DISTRO (set by a sourced ROS 2).
 """
 
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
 import sys
+import time
+from pathlib import Path
 
-# Before anything that an older Python could not even read.
-LOWEST, HIGHEST = (3, 10), (3, 13)
-if not LOWEST <= sys.version_info[:2] <= HIGHEST:
-    sys.exit(
-        "error: Python %d.%d found, 3.%d to 3.%d expected; name another one: make PYTHON=python3.%d ..."  # noqa: UP031
-        % (sys.version_info[0], sys.version_info[1], LOWEST[1], HIGHEST[1], HIGHEST[1])
-    )
-
-import hashlib  # noqa: E402
-import json  # noqa: E402
-import os  # noqa: E402
-import re  # noqa: E402
-import shutil  # noqa: E402
-import subprocess  # noqa: E402
-import time  # noqa: E402
-from pathlib import Path  # noqa: E402
-
-from bare_pip import add_pip  # noqa: E402
-from pip_progress import PipError, install  # noqa: E402
+from bare_pip import add_pip
+from pip_progress import PipError, install
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -217,9 +204,10 @@ def say(text: str) -> None:
     print(f"[set-up] {text}", flush=True)
 
 
-if __name__ == "__main__":
+def run(purpose: str) -> None:
+    """`main`; an error ends the program with one line."""
     try:
-        main(sys.argv[1] if len(sys.argv) > 1 else "test")
+        main(purpose)
     except (SetUpError, PipError) as error:
         sys.exit(f"error: {error}")
     except OSError as error:

@@ -77,7 +77,7 @@ def test_manifest_and_setup_state_the_same_facts(setup_arguments, manifest):
 
 
 def test_python_range_is_the_one_that_set_up_checks(setup_arguments):
-    source = (ROOT / "scripts/set_up.py").read_text()
+    source = (ROOT / "scripts/start_set_up.py").read_text()
     lowest, highest = ast.literal_eval(re.search(r"LOWEST, HIGHEST = (.+)", source)[1])
     assert setup_arguments["python_requires"] == f">=3.{lowest[1]},<3.{highest[1] + 1}"
 

@@ -1,5 +1,6 @@
 """Set-up: what it refuses, what it says when the network or the disk fails, and what it makes anew."""
 
+import ast
 import json
 import subprocess
 import sys
@@ -15,7 +16,7 @@ _OTHER_PYTHON = """
 import runpy, sys
 sys.version_info = ({major}, {minor}, 0, "final", 0)
 sys.path.insert(0, {scripts!r})
-runpy.run_path({scripts!r} + "/set_up.py", run_name="__main__")
+runpy.run_path({scripts!r} + "/start_set_up.py", run_name="__main__")
 """
 # A pip that says what it is told and ends with an error, or by a signal.
 _FAKE_PIP = """#!/bin/sh
@@ -54,12 +55,21 @@ def test_python_that_is_too_old_or_too_new_is_refused_with_the_one_to_name(major
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("minor", range(6, 10))
-def test_first_lines_are_read_by_older_pythons(minor):
-    import ast
+def test_the_check_of_the_version_is_read_by_python_2():
+    source = (SCRIPTS / "start_set_up.py").read_bytes()
+    newer = (ast.JoinedStr, ast.AnnAssign, ast.NamedExpr, ast.FunctionDef, ast.Starred)
+    assert source.isascii()
+    assert [node for node in ast.walk(ast.parse(source)) if isinstance(node, newer)] == []
 
-    source = (SCRIPTS / "set_up.py").read_text()
-    ast.parse(source, feature_version=(3, minor))
+
+def test_python_in_a_folder_with_spaces_is_called(tmp_path):
+    python = tmp_path / "my tools" / "python"
+    python.parent.mkdir()
+    python.write_text('#!/bin/sh\necho "called with $@"\n')
+    python.chmod(0o755)
+    command = ["make", "--no-print-directory", "setup", f"PYTHON={python}"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.stdout == "called with scripts/start_set_up.py test\n"
 
 
 def test_what_is_installed_is_not_installed_again(set_up, monkeypatch):
