@@ -80,6 +80,13 @@ class KernelMap:
         return self.cached("runs", lambda: runs_of_rows(self._rows, self._row_length))
 
     @property
+    def tap_rows(self) -> tuple[torch.Tensor, int]:
+        """(tap rows, taps of a row), int32 (J, V_out). Those of a transposed map are in reverse order of its taps."""
+        if self._is_symmetric and self.is_transposed:
+            return self.transposed.tap_rows
+        return self._rows, self._row_length
+
+    @property
     def transposed(self) -> "KernelMap":
         """The map with the same pairs, inputs and outputs swapped."""
         result = KernelMap(

@@ -15,7 +15,7 @@ from types import ModuleType
 
 from pvd_core.borders.errors import UserError
 
-BACKENDS = ("reference", "spconv", "triton")
+BACKENDS = ("reference", "native", "spconv", "triton")
 
 # How to install the package that a backend needs.
 _REMEDIES = {

@@ -1,0 +1,605 @@
+// Products of gathered rows in registers. Included once for each level of instructions, inside a namespace of its own,
+// with PVD_TARGET (function attribute), PVD_VECTOR (bytes of a vector), PVD_NAME, and PVD_HAS_DOT where the processor
+// multiplies pairs of bfloat16.
+//
+// A block of output rows at a time: its sums stay in the cache. For each row of taps the outputs are sorted by which
+// taps meet a site; a run of taps that meet successive sites is one longer row of the product. A product takes up to
+// ROWS rows by two vectors of columns in registers. An output's sums are added in the same order whatever the block,
+// so results do not depend on the number of threads.
+//
+// A tile is one or two vectors of output channels. Packed weights, sums and blocks of gradients lie tile by tile.
+
+typedef float Vec __attribute__((vector_size(PVD_VECTOR)));
+typedef float VecInMemory __attribute__((vector_size(PVD_VECTOR), aligned(4), may_alias));
+constexpr int LANES = PVD_VECTOR / 4;
+constexpr int TILE = 2 * LANES;
+constexpr int ROWS = PVD_VECTOR == 64 ? 8 : 6;  // of a product with two vectors: sums fill the registers
+constexpr int MOST_ROWS = 8;                    // of a product with one vector
+constexpr int64_t BLOCK_BYTES = 1 << 18;        // of a block's sums
+
+#define PVD_INLINE PVD_TARGET static inline __attribute__((always_inline))
+
+PVD_INLINE Vec load(const void *from) {
+    return *static_cast<const VecInMemory *>(from);
+}
+
+PVD_INLINE void store(float *to, Vec value) { *reinterpret_cast<VecInMemory *>(to) = value; }
+
+PVD_INLINE float widened(uint16_t half) {
+    const uint32_t bits = static_cast<uint32_t>(half) << 16;
+    float result;
+    __builtin_memcpy(&result, &bits, 4);
+    return result;
+}
+
+// To nearest, ties to even; NaN stays NaN.
+PVD_INLINE uint16_t rounded(float value) {
+    uint32_t bits;
+    __builtin_memcpy(&bits, &value, 4);
+    if (value != value) return static_cast<uint16_t>(bits >> 16 | 0x40);
+    return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+// 1 / (1 + exp(-x)) to about 1e-7, in steps that compilers vectorise; NaN stays NaN.
+PVD_INLINE float sigmoid(float x) {
+    float y = -x;
+    y = y < -87.0f ? -87.0f : y;
+    y = y > 87.0f ? 87.0f : y;
+    constexpr float magic = 12582912.0f;  // 1.5 * 2^23: its last bits are the integer that was added
+    const float shifted = y * 1.44269504f + magic;
+    const float whole = shifted - magic;
+    float rest = y - whole * 0.693359375f;
+    rest = rest - whole * -2.12194440e-4f;
+    float power = 1.9875691500e-4f;
+    power = power * rest + 1.3981999507e-3f;
+    power = power * rest + 8.3334519073e-3f;
+    power = power * rest + 4.1665795894e-2f;
+    power = power * rest + 1.6666665459e-1f;
+    power = power * rest + 5.0000001201e-1f;
+    power = power * rest * rest + rest + 1.0f;
+    int32_t bits, magic_bits;
+    __builtin_memcpy(&bits, &shifted, 4);
+    __builtin_memcpy(&magic_bits, &magic, 4);
+    // Unsigned, for a NaN leaves bits of any size here; its power is NaN.
+    const uint32_t exponent = (static_cast<uint32_t>(bits) - static_cast<uint32_t>(magic_bits) + 127u) << 23;
+    float scale;
+    __builtin_memcpy(&scale, &exponent, 4);
+    return 1.0f / (1.0f + power * scale);
+}
+
+// Operands in float32, one channel a step.
+struct Single {
+    using Unit = float;
+    static constexpr int32_t type = FLOAT32;
+    static constexpr int channels = 1;
+    PVD_INLINE Vec add_product(Vec sums, Unit value, const Unit *column) { return sums + value * load(column); }
+};
+
+#ifdef PVD_HAS_DOT
+// Operands in bfloat16, two channels a step, sums in float32.
+struct Pair {
+    using Unit = uint32_t;
+    static constexpr int32_t type = BFLOAT16;
+    static constexpr int channels = 2;
+    PVD_INLINE Vec add_product(Vec sums, Unit value, const Unit *column) {
+        return reinterpret_cast<Vec>(_mm512_dpbf16_ps(reinterpret_cast<__m512>(sums),
+                                                      reinterpret_cast<__m512bh>(_mm512_set1_epi32(value)),
+                                                      reinterpret_cast<__m512bh>(_mm512_loadu_si512(column))));
+    }
+};
+#endif
+
+template <class Ops>
+PVD_INLINE int64_t units(int64_t channels) {
+    return (channels + Ops::channels - 1) / Ops::channels;
+}
+
+// ---------------------------------------------------------------------------------------------- tiles of channels
+
+PVD_INLINE int64_t num_tiles(int64_t channels) { return (channels + TILE - 1) / TILE; }
+
+// Width of a tile, in lanes: the last one has a single vector where that is enough.
+PVD_INLINE int64_t tile_width(int64_t tile, int64_t channels) {
+    return channels - tile * TILE <= LANES ? LANES : TILE;
+}
+
+// Channels of all tiles, with the padding of the last.
+PVD_INLINE int64_t padded(int64_t channels) {
+    const int64_t last = num_tiles(channels) - 1;
+    return last * TILE + tile_width(last, channels);
+}
+
+// ------------------------------------------------------------------------------------------- products in registers
+
+template <class Ops>
+using Multiply = void (*)(const typename Ops::Unit *const *rows, const typename Ops::Unit *panel, int64_t depth,
+                          float *const *sums);
+
+// sums[r] += rows[r] @ panel, for R rows of `depth` units and a panel of W vectors of columns.
+template <class Ops, int R, int W>
+PVD_TARGET static void multiply(const typename Ops::Unit *const *rows, const typename Ops::Unit *panel, int64_t depth,
+                                float *const *sums) {
+    Vec sum[R][W];
+    const typename Ops::Unit *row[R];
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+        row[r] = rows[r];
+#pragma GCC unroll 2
+        for (int w = 0; w < W; ++w) sum[r][w] = load(sums[r] + w * LANES);
+    }
+    for (int64_t step = 0; step < depth; ++step, panel += W * LANES) {
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r) {
+            const typename Ops::Unit value = row[r][step];
+#pragma GCC unroll 2
+            for (int w = 0; w < W; ++w) sum[r][w] = Ops::add_product(sum[r][w], value, panel + w * LANES);
+        }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 2
+        for (int w = 0; w < W; ++w) store(sums[r] + w * LANES, sum[r][w]);
+    }
+}
+
+template <class Ops, int W>
+PVD_INLINE Multiply<Ops> multiply_of(int rows) {
+    static constexpr Multiply<Ops> all[MOST_ROWS + 1] = {
+        nullptr,           multiply<Ops, 1, W>, multiply<Ops, 2, W>, multiply<Ops, 3, W>, multiply<Ops, 4, W>,
+        multiply<Ops, 5, W>, multiply<Ops, 6, W>, multiply<Ops, 7, W>, multiply<Ops, 8, W>};
+    return all[rows];
+}
+
+// Adds the products of `count` rows to the sums of their outputs. `panels`: the packed weight from the first tap of
+// these rows on; `tap_units`: units from one tile of all taps to the next, over the width of a tile.
+template <class Ops>
+PVD_TARGET static void multiply_rows(const typename Ops::Unit *const *rows, const int32_t *locals, int64_t count,
+                                     int64_t depth, const typename Ops::Unit *packed, int64_t first_unit,
+                                     int64_t all_units, int64_t out_channels, float *sums, int64_t block_rows) {
+    for (int64_t tile = 0, tiles = num_tiles(out_channels); tile < tiles; ++tile) {
+        const int64_t width = tile_width(tile, out_channels);
+        const typename Ops::Unit *panel = packed + tile * TILE * all_units + first_unit * width;
+        float *tile_sums = sums + tile * TILE * block_rows;
+        const int most = width == TILE ? ROWS : MOST_ROWS;
+        for (int64_t start = 0; start < count; start += most) {
+            const int some = static_cast<int>(count - start < most ? count - start : most);
+            float *targets[MOST_ROWS];
+            for (int r = 0; r < some; ++r) targets[r] = tile_sums + locals[start + r] * width;
+            (width == TILE ? multiply_of<Ops, 2>(some) : multiply_of<Ops, 1>(some))(rows + start, panel, depth, targets);
+        }
+    }
+}
+
+// ------------------------------------------------------------------------------------------------- packed weights
+
+template <class Ops>
+PVD_TARGET static void pack_as(const float *weight, const int64_t *strides, int32_t taps, int32_t in_channels,
+                               int32_t out_channels, int32_t reverses_taps, typename Ops::Unit *packed) {
+    const int64_t steps = units<Ops>(in_channels);
+    for (int64_t tile = 0; tile < num_tiles(out_channels); ++tile) {
+        const int64_t width = tile_width(tile, out_channels);
+        for (int64_t tap = 0; tap < taps; ++tap) {
+            const float *matrix = weight + (reverses_taps ? taps - 1 - tap : tap) * strides[0];
+            for (int64_t step = 0; step < steps; ++step) {
+                for (int64_t column = 0; column < width; ++column, ++packed) {
+                    const int64_t out = tile * TILE + column;
+                    float values[2] = {0, 0};
+                    for (int64_t part = 0; part < Ops::channels; ++part) {
+                        const int64_t in = step * Ops::channels + part;
+                        if (in < in_channels && out < out_channels)
+                            values[part] = matrix[in * strides[1] + out * strides[2]];
+                    }
+                    if constexpr (Ops::channels == 1)
+                        *packed = values[0];
+                    else
+                        *packed = rounded(values[0]) | static_cast<uint32_t>(rounded(values[1])) << 16;
+                }
+            }
+        }
+    }
+}
+
+// ------------------------------------------------------------------------------------------ rows that enter products
+
+// Channels of one row as units.
+template <class Ops>
+PVD_INLINE void convert(const void *source, int32_t type, int64_t channels, typename Ops::Unit *to) {
+    const float *singles = static_cast<const float *>(source);
+    const uint16_t *halves = static_cast<const uint16_t *>(source);
+    if constexpr (Ops::channels == 1) {
+        for (int64_t i = 0; i < channels; ++i) to[i] = type == FLOAT32 ? singles[i] : widened(halves[i]);
+    } else {
+        for (int64_t i = 0; i < channels; i += 2) {
+            const uint32_t low = type == FLOAT32 ? rounded(singles[i]) : halves[i];
+            const uint32_t high = i + 1 == channels ? 0 : type == FLOAT32 ? rounded(singles[i + 1]) : halves[i + 1];
+            to[i / 2] = low | high << 16;
+        }
+    }
+}
+
+// Whether rows of this type lie in memory as the product reads them.
+template <class Ops>
+PVD_INLINE bool is_direct(int32_t type, int64_t channels) {
+    return type == Ops::type && channels % Ops::channels == 0;
+}
+
+// Pointers to runs of `taps` successive rows, converted into `space` where they do not lie there as they are read.
+template <class Ops>
+PVD_TARGET static void find_rows(const void *features, int32_t type, int64_t channels, const int32_t *first,
+                                 int64_t count, int64_t taps, typename Ops::Unit *space,
+                                 const typename Ops::Unit **rows) {
+    const int64_t bytes = channels * (type == FLOAT32 ? 4 : 2), depth = units<Ops>(channels);
+    for (int64_t n = 0; n < count; ++n) {
+        const char *source = static_cast<const char *>(features) + first[n] * bytes;
+        if (is_direct<Ops>(type, channels)) {
+            rows[n] = reinterpret_cast<const typename Ops::Unit *>(source);
+            continue;
+        }
+        rows[n] = space;
+        for (int64_t tap = 0; tap < taps; ++tap, space += depth)
+            convert<Ops>(source + tap * bytes, type, channels, space);
+    }
+}
+
+// ------------------------------------------------------------------------------------------------------ convolution
+
+// Which taps of a row of three make a run, by the bits of those that meet a site; bits 101 make two runs.
+struct Run {
+    int first, taps;
+};
+constexpr Run RUNS[6] = {{0, 1}, {1, 1}, {2, 1}, {0, 2}, {1, 2}, {0, 3}};
+
+// Output rows of a block, at most `LARGEST`.
+constexpr int64_t LARGEST = 1024;
+
+PVD_INLINE int64_t rows_of_block(int64_t out_channels) {
+    const int64_t rows = BLOCK_BYTES / 4 / padded(out_channels) / 8 * 8;
+    return rows < 64 ? 64 : rows > LARGEST ? LARGEST : rows;
+}
+
+// The runs of a block under one row of taps: first input row and output row within the block, by kind of run.
+struct Runs {
+    int32_t count[6];
+    int32_t first[6][LARGEST + 1], local[6][LARGEST + 1];
+
+    PVD_TARGET void find(const int32_t *cells, int64_t num_cells) {
+        // Kind of run for the bits of a cell; 0 meets nothing and is overwritten by the next.
+        static constexpr int8_t kinds[8] = {0, 0, 1, 3, 2, 0, 4, 5};
+        for (int kind = 0; kind < 6; ++kind) count[kind] = 0;
+        for (int64_t n = 0; n < num_cells; ++n) {
+            const int32_t cell = cells[n], bits = cell & 7;
+            const int kind = kinds[bits];
+            first[kind][count[kind]] = cell >> 3;
+            local[kind][count[kind]] = static_cast<int32_t>(n);
+            count[kind] += bits != 0;
+            first[2][count[2]] = (cell >> 3) + 1;
+            local[2][count[2]] = static_cast<int32_t>(n);
+            count[2] += bits == 5;
+        }
+    }
+};
+
+PVD_INLINE float finished(float value, const Epilogue &epilogue, int64_t channel) {
+    if (epilogue.bias) value += epilogue.bias[channel];
+    if (epilogue.has_slope) value = value >= 0 ? value : value * epilogue.negative_slope;
+    if (epilogue.scale) value *= epilogue.scale[channel];
+    if (epilogue.shift) value += epilogue.shift[channel];
+    return value;
+}
+
+// Writes the sums of `count` rows, from `row` on, to the result.
+PVD_TARGET static void finish(const float *sums, int64_t block_rows, int64_t row, int64_t count, int64_t channels,
+                              const Epilogue &epilogue, int32_t type, void *result) {
+    for (int64_t n = 0; n < count; ++n) {
+        for (int64_t tile = 0; tile < num_tiles(channels); ++tile) {
+            const int64_t width = tile_width(tile, channels), start = tile * TILE;
+            const int64_t some = channels - start < width ? channels - start : width;
+            const float *from = sums + start * block_rows + n * width;
+            const int64_t place = (row + n) * channels + start;
+            float values[TILE];
+            for (int64_t c = 0; c < some; ++c) values[c] = finished(from[c], epilogue, start + c);
+            if (epilogue.has_sigmoid)
+                for (int64_t c = 0; c < some; ++c) values[c] = sigmoid(values[c]);
+            if (type == FLOAT32) {
+                if (epilogue.added) {
+                    const float *added = static_cast<const float *>(epilogue.added) + place;
+                    for (int64_t c = 0; c < some; ++c) values[c] += added[c];
+                }
+                float *to = static_cast<float *>(result) + place;
+                for (int64_t c = 0; c < some; ++c) to[c] = values[c];
+            } else {
+                if (epilogue.added) {
+                    const uint16_t *added = static_cast<const uint16_t *>(epilogue.added) + place;
+                    for (int64_t c = 0; c < some; ++c) values[c] += widened(added[c]);
+                }
+                uint16_t *to = static_cast<uint16_t *>(result) + place;
+                for (int64_t c = 0; c < some; ++c) to[c] = rounded(values[c]);
+            }
+        }
+    }
+}
+
+template <class Ops>
+PVD_TARGET static void convolve_block(const Convolution &call, int64_t block_rows, int64_t block) {
+    using Unit = typename Ops::Unit;
+    const int64_t start = block * block_rows;
+    const int64_t count = call.num_out - start < block_rows ? call.num_out - start : block_rows;
+    const int64_t depth = units<Ops>(call.in_channels), all_units = depth * call.num_rows * call.row_length;
+    const int64_t num_sums = padded(call.out_channels) * block_rows;
+    thread_local Scratch sums_space, runs_space, pointers_space, rows_space;
+    float *sums = sums_space.get<float>(num_sums);
+    Runs &runs = *runs_space.get<Runs>(1);
+    const Unit **rows = pointers_space.get<const Unit *>(block_rows);
+    const bool converts = !is_direct<Ops>(call.type, call.in_channels);
+    Unit *space = converts ? rows_space.get<Unit>(block_rows * 3 * depth) : nullptr;
+    __builtin_memset(sums, 0, num_sums * sizeof(float));
+    for (int64_t number = 0; number < call.num_rows; ++number) {
+        runs.find(call.tap_rows + number * call.num_out + start, count);
+        for (int kind = 0; kind < (call.row_length == 1 ? 1 : 6); ++kind) {
+            if (runs.count[kind] == 0) continue;
+            const int64_t taps = RUNS[kind].taps;
+            find_rows<Ops>(call.features, call.type, call.in_channels, runs.first[kind], runs.count[kind], taps, space,
+                           rows);
+            multiply_rows<Ops>(rows, runs.local[kind], runs.count[kind], taps * depth,
+                               static_cast<const Unit *>(call.packed),
+                               (number * call.row_length + RUNS[kind].first) * depth, all_units, call.out_channels,
+                               sums, block_rows);
+        }
+    }
+    finish(sums, block_rows, start, count, call.out_channels, call.epilogue, call.type, call.result);
+}
+
+template <class Ops>
+PVD_TARGET static void convolve_as(const Convolution &call) {
+    const int64_t block_rows = rows_of_block(call.out_channels);
+    auto work = [&](int64_t block) { convolve_block<Ops>(call, block_rows, block); };
+    parallel((call.num_out + block_rows - 1) / block_rows, call.threads, work);
+}
+
+// -------------------------------------------------------------------------------------------- gradient of the weight
+
+// sums (R, W vectors) += outer products of R channels of each pair's input row and a tile of its output's gradient.
+template <int R, int W>
+PVD_TARGET static void add_outer(const float *const *rows, int64_t first_channel, const float *tile,
+                                 const int32_t *locals, int64_t count, float *sums, int64_t stride) {
+    Vec sum[R][W];
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 2
+        for (int w = 0; w < W; ++w) sum[r][w] = load(sums + r * stride + w * LANES);
+    }
+    for (int64_t n = 0; n < count; ++n) {
+        const float *row = rows[n] + first_channel;
+        const float *column = tile + static_cast<int64_t>(locals[n]) * W * LANES;
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 2
+            for (int w = 0; w < W; ++w) sum[r][w] = Single::add_product(sum[r][w], row[r], column + w * LANES);
+        }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 2
+        for (int w = 0; w < W; ++w) store(sums + r * stride + w * LANES, sum[r][w]);
+    }
+}
+
+using AddOuter = void (*)(const float *const *, int64_t, const float *, const int32_t *, int64_t, float *, int64_t);
+
+template <int W>
+PVD_INLINE AddOuter add_outer_of(int rows) {
+    static constexpr AddOuter all[MOST_ROWS + 1] = {nullptr,         add_outer<1, W>, add_outer<2, W>,
+                                                    add_outer<3, W>, add_outer<4, W>, add_outer<5, W>,
+                                                    add_outer<6, W>, add_outer<7, W>, add_outer<8, W>};
+    return all[rows];
+}
+
+// The pairs of a block under the taps of one row of taps.
+struct Pairs {
+    int32_t count[3];
+    int32_t first[3][LARGEST], local[3][LARGEST];
+
+    PVD_TARGET void find(const int32_t *cells, int64_t num_cells, int taps) {
+        for (int tap = 0; tap < taps; ++tap) {
+            int32_t found = 0;
+            for (int64_t n = 0; n < num_cells; ++n) {
+                const int32_t cell = cells[n], before = tap == 0 ? 0 : tap == 1 ? cell & 1 : (cell & 1) + (cell >> 1 & 1);
+                first[tap][found] = (cell >> 3) + before;
+                local[tap][found] = static_cast<int32_t>(n);
+                found += cell >> tap & 1;
+            }
+            count[tap] = found;
+        }
+    }
+};
+
+// Output rows are cut into parts and input channels into ranges. A task adds up one range over one part, in order of
+// the rows; the parts are added in their order afterwards. Neither depends on the number of threads.
+constexpr int64_t MOST_PARTS = 8, PART_ROWS = 4 * LARGEST, RANGE = 48;
+
+PVD_TARGET static void weight_gradient_task(const WeightGradient &call, float *partials, int64_t num_parts,
+                                            int64_t num_ranges, int64_t task) {
+    const int64_t part = task / num_ranges, first_channel = task % num_ranges * RANGE;
+    const int64_t ins = call.in_channels, outs = padded(call.out_channels), taps = call.row_length;
+    const int64_t last_channel = first_channel + RANGE < ins ? first_channel + RANGE : ins;
+    const int64_t num_blocks = (call.num_out + LARGEST - 1) / LARGEST;
+    const int64_t blocks_a_part = (num_blocks + num_parts - 1) / num_parts;
+    float *partial = partials + part * taps * call.num_rows * ins * outs;
+    thread_local Scratch pairs_space, pointers_space, rows_space, tiles_space;
+    Pairs &pairs = *pairs_space.get<Pairs>(1);
+    const float **rows = pointers_space.get<const float *>(LARGEST);
+    float *space = call.type == FLOAT32 ? nullptr : rows_space.get<float>(LARGEST * ins);
+    float *tiles = tiles_space.get<float>(LARGEST * outs);
+    for (int64_t tap = 0; tap < taps * call.num_rows; ++tap)
+        __builtin_memset(partial + (tap * ins + first_channel) * outs, 0,
+                         (last_channel - first_channel) * outs * sizeof(float));
+    for (int64_t block = part * blocks_a_part; block < (part + 1) * blocks_a_part && block < num_blocks; ++block) {
+        const int64_t start = block * LARGEST;
+        const int64_t count = call.num_out - start < LARGEST ? call.num_out - start : LARGEST;
+        const char *gradient = static_cast<const char *>(call.gradient);
+        for (int64_t tile = 0; tile < num_tiles(call.out_channels); ++tile) {
+            const int64_t width = tile_width(tile, call.out_channels), first = tile * TILE;
+            const int64_t some = call.out_channels - first < width ? call.out_channels - first : width;
+            for (int64_t n = 0; n < count; ++n) {
+                float *to = tiles + first * LARGEST + n * width;
+                const int64_t place = (start + n) * call.out_channels + first;
+                convert<Single>(gradient + place * (call.type == FLOAT32 ? 4 : 2), call.type, some, to);
+                for (int64_t c = some; c < width; ++c) to[c] = 0;
+            }
+        }
+        for (int64_t number = 0; number < call.num_rows; ++number) {
+            pairs.find(call.tap_rows + number * call.num_out + start, count, call.row_length);
+            for (int64_t tap = 0; tap < taps; ++tap) {
+                if (pairs.count[tap] == 0) continue;
+                find_rows<Single>(call.features, call.type, ins, pairs.first[tap], pairs.count[tap], 1, space, rows);
+                float *matrix = partial + (number * taps + tap) * ins * outs;
+                for (int64_t tile = 0; tile < num_tiles(call.out_channels); ++tile) {
+                    const int64_t width = tile_width(tile, call.out_channels);
+                    const int most = width == TILE ? ROWS : MOST_ROWS;
+                    for (int64_t channel = first_channel; channel < last_channel; channel += most) {
+                        const int some = static_cast<int>(last_channel - channel < most ? last_channel - channel : most);
+                        (width == TILE ? add_outer_of<2>(some) : add_outer_of<1>(some))(
+                            rows, channel, tiles + tile * TILE * LARGEST, pairs.local[tap], pairs.count[tap],
+                            matrix + channel * outs + tile * TILE, outs);
+                    }
+                }
+            }
+        }
+    }
+}
+
+PVD_TARGET static void weight_gradient(const WeightGradient &call) {
+    const int64_t ins = call.in_channels, outs = padded(call.out_channels);
+    const int64_t taps = static_cast<int64_t>(call.row_length) * call.num_rows;
+    int64_t num_parts = (call.num_out + PART_ROWS - 1) / PART_ROWS;
+    num_parts = num_parts < 1 ? 1 : num_parts > MOST_PARTS ? MOST_PARTS : num_parts;
+    const int64_t num_ranges = (ins + RANGE - 1) / RANGE;
+    Scratch space;
+    float *partials = space.get<float>(num_parts * taps * ins * outs);
+    auto work = [&](int64_t task) { weight_gradient_task(call, partials, num_parts, num_ranges, task); };
+    parallel(num_parts * num_ranges, call.threads, work);
+    auto add = [&](int64_t tap) {
+        for (int64_t channel = tap * ins; channel < (tap + 1) * ins; ++channel) {
+            float *to = call.result + channel * call.out_channels;
+            for (int64_t c = 0; c < call.out_channels; ++c) {
+                float sum = partials[channel * outs + c];
+                for (int64_t part = 1; part < num_parts; ++part)
+                    sum += partials[(part * taps * ins + channel) * outs + c];
+                to[c] = sum;
+            }
+        }
+    };
+    parallel(taps, call.threads, add);
+}
+
+// ------------------------------------------------------------------------------------------- chains of linear layers
+
+constexpr int64_t CHAIN_ROWS = 240;  // a multiple of the rows of any product
+
+template <class Ops>
+PVD_TARGET static void chain_block(const Chain &call, int64_t block) {
+    using Unit = typename Ops::Unit;
+    const int64_t start = block * CHAIN_ROWS;
+    const int64_t count = call.num_rows - start < CHAIN_ROWS ? call.num_rows - start : CHAIN_ROWS;
+    const int64_t element = call.type == FLOAT32 ? 4 : 2;
+    int64_t widest = call.layers[0].in_channels;
+    for (int layer = 0; layer < call.num_layers; ++layer) {
+        const int64_t channels = call.layers[layer].out_channels;
+        widest = channels > widest ? channels : widest;
+    }
+    thread_local Scratch sums_space, rows_space, values_space;
+    float *sums = sums_space.get<float>(CHAIN_ROWS * padded(widest));
+    Unit *inputs = rows_space.get<Unit>(CHAIN_ROWS * units<Ops>(widest));
+    float *values = values_space.get<float>(CHAIN_ROWS * widest);
+    const Unit *rows[CHAIN_ROWS];
+    int32_t locals[CHAIN_ROWS];
+    for (int64_t n = 0; n < count; ++n) locals[n] = static_cast<int32_t>(n);
+    for (int number = 0; number < call.num_layers; ++number) {
+        const Linear &layer = call.layers[number];
+        const int64_t ins = layer.in_channels, outs = layer.out_channels, depth = units<Ops>(ins);
+        for (int64_t n = 0; n < count; ++n) {
+            rows[n] = inputs + n * depth;
+            if (number > 0)
+                convert<Ops>(values + n * ins, FLOAT32, ins, inputs + n * depth);
+            else
+                convert<Ops>(static_cast<const char *>(call.rows) + (start + n) * ins * element, call.type, ins,
+                             inputs + n * depth);
+        }
+        __builtin_memset(sums, 0, CHAIN_ROWS * padded(outs) * sizeof(float));
+        multiply_rows<Ops>(rows, locals, count, depth, static_cast<const Unit *>(layer.packed), 0, depth, outs, sums,
+                           CHAIN_ROWS);
+        const bool is_last = number + 1 == call.num_layers;
+        Epilogue epilogue = {layer.bias, nullptr, nullptr, nullptr, 0, layer.has_relu, 0};
+        if (number == 0 && call.added) {
+            epilogue.has_slope = 0;
+            finish(sums, CHAIN_ROWS, 0, count, outs, epilogue, FLOAT32, values);
+            for (int64_t n = 0; n < count; ++n) {
+                const float *added = call.added + call.index[start + n] * outs;
+                for (int64_t c = 0; c < outs; ++c) {
+                    const float value = values[n * outs + c] + added[c];
+                    values[n * outs + c] = layer.has_relu && !(value >= 0) && value == value ? 0 : value;
+                }
+            }
+        } else if (!is_last) {
+            finish(sums, CHAIN_ROWS, 0, count, outs, epilogue, FLOAT32, values);
+        } else {
+            finish(sums, CHAIN_ROWS, start, count, outs, epilogue, call.type, call.result);
+        }
+        if (call.hidden && number + 2 == call.num_layers) {
+            for (int64_t n = 0; n < count * outs; ++n) {
+                if (call.type == FLOAT32)
+                    static_cast<float *>(call.hidden)[start * outs + n] = values[n];
+                else
+                    static_cast<uint16_t *>(call.hidden)[start * outs + n] = rounded(values[n]);
+            }
+        }
+    }
+}
+
+template <class Ops>
+PVD_TARGET static void chain_as(const Chain &call) {
+    auto work = [&](int64_t block) { chain_block<Ops>(call, block); };
+    parallel((call.num_rows + CHAIN_ROWS - 1) / CHAIN_ROWS, call.threads, work);
+}
+
+// ------------------------------------------------------------------------------------------------- by element type
+
+PVD_TARGET static void convolve(const Convolution &call) {
+#ifdef PVD_HAS_DOT
+    if (call.type == BFLOAT16) return convolve_as<Pair>(call);
+#endif
+    convolve_as<Single>(call);
+}
+
+PVD_TARGET static void chain(const Chain &call) {
+#ifdef PVD_HAS_DOT
+    if (call.type == BFLOAT16) return chain_as<Pair>(call);
+#endif
+    chain_as<Single>(call);
+}
+
+PVD_TARGET static void pack(int32_t type, const float *weight, const int64_t *strides, int32_t taps,
+                            int32_t in_channels, int32_t out_channels, int32_t reverses_taps, void *packed) {
+#ifdef PVD_HAS_DOT
+    if (type == BFLOAT16)
+        return pack_as<Pair>(weight, strides, taps, in_channels, out_channels, reverses_taps,
+                             static_cast<uint32_t *>(packed));
+#endif
+    (void)type;
+    pack_as<Single>(weight, strides, taps, in_channels, out_channels, reverses_taps, static_cast<float *>(packed));
+}
+
+static int64_t packed_bytes(int32_t type, int32_t taps, int32_t in_channels, int32_t out_channels) {
+    int64_t depth = in_channels;
+#ifdef PVD_HAS_DOT
+    if (type == BFLOAT16) depth = (depth + 1) / 2;
+#endif
+    (void)type;
+    const int64_t tiles = (out_channels + TILE - 1) / TILE;
+    const int64_t last = out_channels - (tiles - 1) * TILE <= LANES ? LANES : TILE;
+    return 4 * taps * depth * ((tiles - 1) * TILE + last);
+}
+
+static constexpr Level LEVEL = {PVD_NAME, packed_bytes, pack, convolve, weight_gradient, chain};
+
+#undef PVD_INLINE

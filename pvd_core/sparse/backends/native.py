@@ -1,0 +1,93 @@
+"""The native backend: the C++ engine of pvd_core/native, on CPUs in float32 and bfloat16. Other operands go to the
+reference. V sites, I input channels, O output channels, K taps."""
+
+from typing import Any
+
+import torch
+
+from pvd_core.native import calls
+from pvd_core.native.calls import PackedWeight, Steps, TapRows
+from pvd_core.native.library import load
+from pvd_core.sparse.backends import reference
+from pvd_core.sparse.derived import derived
+from pvd_core.sparse.kernel_map import KernelMap
+
+load()  # UserError at once where there is no library
+
+
+def convolve(features_VI: torch.Tensor, weight_KIO: torch.Tensor, kernel_map: KernelMap) -> torch.Tensor:
+    """As the reference's; results do not depend on the number of threads."""
+    if not calls.is_usable_for(features_VI):
+        return reference.convolve(features_VI, weight_KIO, kernel_map)
+    return _Convolve.apply(features_VI, weight_KIO, kernel_map)
+
+
+def convolve_fused(
+    features_VI: torch.Tensor,
+    weight_KIO: torch.Tensor,
+    kernel_map: KernelMap,
+    bias: torch.Tensor | None = None,
+    negative_slope: float | None = None,
+    scale: torch.Tensor | None = None,
+    shift: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """As `convolve`, with an Epilogue (pvd_core/sparse/epilogue.py) and without gradients."""
+    if not calls.is_usable_for(features_VI):
+        return _stepwise(reference.convolve(features_VI, weight_KIO, kernel_map), bias, negative_slope, scale, shift)
+    steps = Steps(bias, negative_slope, scale, shift)
+    weight = _packed(weight_KIO, features_VI.dtype, kernel_map)
+    return calls.convolve(features_VI, weight, _taps(kernel_map), steps)
+
+
+def _stepwise(
+    sums_VO: torch.Tensor,
+    bias: torch.Tensor | None,
+    negative_slope: float | None,
+    scale: torch.Tensor | None,
+    shift: torch.Tensor | None,
+) -> torch.Tensor:
+    result_VO = sums_VO if bias is None else sums_VO + bias
+    if negative_slope is not None:
+        result_VO = torch.nn.functional.leaky_relu(result_VO, negative_slope)
+    result_VO = result_VO if scale is None else result_VO * scale
+    return result_VO if shift is None else result_VO + shift
+
+
+class _Convolve(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, features_VI: torch.Tensor, weight_KIO: torch.Tensor, kernel_map: KernelMap) -> torch.Tensor:
+        ctx.save_for_backward(features_VI, weight_KIO)
+        ctx.kernel_map = kernel_map
+        # Grad mode is off in here. A weight that is being trained changes with every step: nothing of it is kept.
+        weight = (_pack if any(ctx.needs_input_grad) else _packed)(weight_KIO, features_VI.dtype, kernel_map)
+        return calls.convolve(features_VI, weight, _taps(kernel_map))
+
+    @staticmethod
+    def backward(ctx: Any, grad_VO: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None, None]:
+        features_VI, weight_KIO = ctx.saved_tensors
+        grad_VO, kernel_map = grad_VO.to(features_VI.dtype), ctx.kernel_map
+        grad_features_VI = grad_weight_KIO = None
+        if ctx.needs_input_grad[0]:
+            transposed = kernel_map.transposed
+            weight = _pack(weight_KIO.transpose(1, 2), grad_VO.dtype, transposed)
+            grad_features_VI = calls.convolve(grad_VO, weight, _taps(transposed))
+        if ctx.needs_input_grad[1]:
+            sums_KIO = calls.weight_gradient(features_VI, grad_VO, _taps(kernel_map))
+            grad_weight_KIO = (sums_KIO.flip(0) if kernel_map.is_transposed else sums_KIO).to(weight_KIO.dtype)
+        return grad_features_VI, grad_weight_KIO, None
+
+
+def _taps(kernel_map: KernelMap) -> TapRows:
+    return TapRows(*kernel_map.tap_rows)
+
+
+def _pack(weight_KIO: torch.Tensor, dtype: torch.dtype, kernel_map: KernelMap) -> PackedWeight:
+    """A transposed map has its tap rows in reverse order of the taps."""
+    return calls.pack(weight_KIO, dtype, kernel_map.is_transposed)
+
+
+def _packed(weight_KIO: torch.Tensor, dtype: torch.dtype, kernel_map: KernelMap) -> PackedWeight:
+    """As `_pack`, kept until the weight changes."""
+    name = "packed", dtype, kernel_map.is_transposed
+    data = derived(weight_KIO, name, lambda weight: _pack(weight, dtype, kernel_map).data)
+    return PackedWeight(data, dtype, *weight_KIO.shape)
