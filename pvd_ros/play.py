@@ -14,7 +14,7 @@ from threading import Event
 from typing import Any
 
 from pvd_core.borders.errors import UserError
-from pvd_core.borders.files import check_output
+from pvd_core.borders.files import check_output, write_atomically
 from pvd_core.borders.wording import counted
 from pvd_ros.bags.reader import cloud_topic, open_bag, raw_messages
 from pvd_ros.bags.types import cloud_from_bytes
@@ -194,11 +194,11 @@ def main(arguments: list[str] | None = None) -> int:
                 wait_timeout_s=chosen.wait_timeout,
                 stop=stop,
             )
+        if chosen.report:
+            write_atomically(chosen.report, json.dumps(asdict(report)).encode())
     except UserError as error:
         print(f"play: {error}", file=sys.stderr)
         return 2
-    if chosen.report:
-        chosen.report.write_text(json.dumps(asdict(report)))
     print(report.text())
     return 0
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Event
 
 from pvd_core.borders.errors import UserError
-from pvd_core.borders.files import check_output
+from pvd_core.borders.files import check_output, write_atomically
 from pvd_core.borders.wording import counted
 from pvd_ros.bags.types import cloud_from_bytes
 from pvd_ros.bags.writer import BagWriter
@@ -136,11 +136,11 @@ def main(arguments: list[str] | None = None) -> int:
                 started=lambda: print(f"recording {chosen.topic} into {chosen.bag}", flush=True),
                 matched=lambda: print(f"hearing a publisher of {chosen.topic}", flush=True),
             )
+        if chosen.report:
+            write_atomically(chosen.report, json.dumps(asdict(report)).encode())
     except UserError as error:
         print(f"record: {error}", file=sys.stderr)
         return 2
-    if chosen.report:
-        chosen.report.write_text(json.dumps(asdict(report)))
     print(f"recorded {counted(report.clouds, 'cloud')} of {report.topic} into {chosen.bag}")
     return 0
 

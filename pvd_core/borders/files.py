@@ -41,8 +41,8 @@ def write_atomically(path: str | Path, content: bytes | memoryview) -> None:
 
 
 def check_output(path: str | Path) -> None:
-    """Raises UserError if the file `path` could not be written; meant to be called before long work starts. Creates
-    the file's folder. A file that already exists is no error."""
+    """Raises UserError if the file `path` could not be written; meant to be called before long work starts. Leaves
+    nothing behind: folders are made when there is something to write. A file that already exists is no error."""
     path = Path(path)
     if path.is_dir():
         raise UserError(f"{path} is a folder; name a file in it")
@@ -50,7 +50,7 @@ def check_output(path: str | Path) -> None:
 
 
 def check_output_folder(folder: str | Path) -> None:
-    """Creates `folder`; raises UserError if files could not be written into it."""
+    """As `check_output`, for files in `folder`, which need not exist."""
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; name a folder")
@@ -59,9 +59,8 @@ def check_output_folder(folder: str | Path) -> None:
 
 def _check_writable(folder: Path, what: str | Path) -> None:
     try:
-        if not folder.exists():
-            folder.mkdir(parents=True)
-        with tempfile.TemporaryFile(dir=folder):
+        standing = next(each for each in (folder, *folder.parents) if each.exists())
+        with tempfile.TemporaryFile(dir=standing):
             pass
     except OSError as error:
         raise UserError(f"cannot write {what}: {error.strerror or error}; choose another folder") from error

@@ -86,6 +86,14 @@ def test_predict_goes_on_where_it_stopped_and_scores_everything(scan, weights, t
     assert "is a folder" in error_of(*arguments, "--resume")
 
 
+def test_predict_that_cannot_start_leaves_no_folder(scan, weights, tmp_path, error_of):
+    out = tmp_path / "new" / "out"
+    assert "precision" in error_of("predict", scan, "--weights", weights, "--out", out, "--precision", "fp8")
+    (tmp_path / "cut.bin").write_bytes(scan.read_bytes()[:-3])
+    assert run(["predict", str(tmp_path / "cut.bin"), "--weights", str(weights), "--out", str(out)]) == 2
+    assert not out.parent.exists()
+
+
 def test_predict_refuses_two_scans_that_would_share_a_label_file(scan, weights, tmp_path, error_of):
     other = tmp_path / "other" / scan.name
     other.parent.mkdir()

@@ -9,7 +9,7 @@ import pytest
 from pvd_cli.demo.domain import free_domain
 from pvd_cli.demo.drive import given_drive
 from pvd_core.borders.errors import UserError
-from pvd_core.borders.files import check_output, held_alone
+from pvd_core.borders.files import check_output, check_output_folder, held_alone
 from pvd_core.clouds import CloudFileError, read_cloud
 from pvd_ros.bags import BagError, BagWriter, write_scans
 
@@ -84,10 +84,13 @@ def test_a_file_that_could_not_be_written_is_refused_beforehand(tmp_path):
     check_output(tmp_path / "file")
     check_output(tmp_path / "new/folders/result.json")
     assert (tmp_path / "file").read_text() == "kept"
-    assert list((tmp_path / "new/folders").iterdir()) == []
+    check_output_folder(tmp_path / "other/new/folders")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
     with pytest.raises(UserError, match="is a folder; name a file in it"):
         check_output(tmp_path)
     with pytest.raises(UserError, match=r"cannot write .*Not a directory"):
         check_output(tmp_path / "file/result.json")
     with pytest.raises(UserError, match=r"cannot write /proc/result\.json"):
         check_output("/proc/result.json")
+    with pytest.raises(UserError, match=r"cannot write into .*Not a directory"):
+        check_output_folder(tmp_path / "file/new")
