@@ -25,7 +25,7 @@ def demo(
       pvd demo --seconds 5 --out demo_short
       pvd demo --bag drive.mcap --topic /points --rate 0.5
     """
-    from pvd_cli.demo.drive import given_drive, prepare_folder, simulated_drive
+    from pvd_cli.demo.drive import check_simulation, given_drive, prepare_folder, simulated_drive
     from pvd_cli.demo.live import label_live
     from pvd_cli.demo.offline import label_offline, why_no_node
     from pvd_cli.demo.results import judge, print_results, write_picture, write_report
@@ -38,6 +38,8 @@ def demo(
     read_facts(weights)
     # Before an earlier demo's results are removed.
     given = given_drive(bag, topic, out) if bag else None
+    if given is None:
+        check_simulation(topic)
     no_node = why_no_node()
     with (
         interruptible(lambda: "player, node and recorder are stopped"),

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pvd_cli.bags import sequence_frames, write_sequence_bag
-from pvd_cli.errors import optional_packages
 from pvd_cli.progress import Steps
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.wording import counted
@@ -58,11 +57,23 @@ def given_drive(bag: Path, topic: str | None, out: Path) -> Drive:
     return Drive(bag, topic, num_clouds)
 
 
+def check_simulation(topic: str | None) -> None:
+    """UserError where `simulated_drive` would end in one."""
+    from pvd_ros.bags.topic_names import check_bag_topic
+    from training.simulate.sensor.ray_caster import import_ray_caster
+
+    check_bag_topic("--topic", topic or _TOPIC)
+    try:
+        import_ray_caster()
+    except UserError as error:
+        raise UserError(f"{error}; or label a bag with --bag") from None
+
+
 def simulated_drive(out: Path, seconds: float, topic: str | None) -> Drive:
     """A new drive at 10 Hz, as a bag and with its truth, below `out`."""
-    with optional_packages("sim", "simulating a drive (or give one with --bag)"):
-        from training.simulate.dataset import write_dataset
-        from training.simulate.parallel import num_cores
+    from training.simulate.dataset import write_dataset
+    from training.simulate.parallel import num_cores
+
     topic = topic or _TOPIC
     num_scans = max(1, round(seconds * _SCANS_A_SECOND))
     print(f"simulating {seconds:g} s of driving, {counted(num_scans, 'scan')} of a 64-beam LiDAR at 10 Hz", flush=True)

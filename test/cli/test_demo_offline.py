@@ -66,6 +66,25 @@ def test_every_cloud_is_labelled_and_the_report_adds_up(without_node, bag, weigh
         np.testing.assert_array_equal(slow_column(message, "label"), segmenter.segment(points_of(index)).labels)
 
 
+@pytest.mark.parametrize(
+    "command", ["demo --weights {weights} --out {out}", "simulate {out}", "dataset simulated {out}"]
+)
+def test_without_the_ray_caster_nothing_is_written_and_an_earlier_demo_stays(
+    command, weights, tmp_path, monkeypatch, error_of
+):
+    monkeypatch.setitem(sys.modules, "embreex.rtcore_scene", None)
+    out = tmp_path / "out"
+    arguments = command.format(weights=weights, out=out).split()
+    assert "pip install 'pvd_ros[sim]'" in error_of(*arguments)
+    assert not out.exists()
+    if arguments[0] == "demo":
+        out.mkdir()
+        for name in (".pvd_demo", "report.json"):
+            (out / name).touch()
+        assert "or label a bag with --bag" in error_of(*arguments)
+        assert len(list(out.iterdir())) == 2
+
+
 @pytest.mark.parametrize("missing", ["rclpy", "sensor_msgs", "diagnostic_msgs", "visualization_msgs"])
 def test_what_the_node_lacks_is_named_with_what_brings_it(missing, monkeypatch):
     importable(monkeypatch, but=missing)

@@ -9,6 +9,7 @@ from pvd_core.borders.errors import UserError, unknown_name
 from training.simulate.folder import check_free_space, close_folder, is_finished, open_folder
 from training.simulate.parallel import Chunk, split, written_by_processes
 from training.simulate.sensor.mounting import check_mounting
+from training.simulate.sensor.ray_caster import import_ray_caster
 from training.simulate.sensor.sensors import sensor_named
 from training.simulate.sequence import SequenceWriter, sequence_seed
 from training.simulate.street.world_kinds import world_kind_named
@@ -49,7 +50,7 @@ def write_dataset(
 
     An interrupted run continues when called again with the same arguments, and the finished files have the same bytes
     as those of an uninterrupted run. A folder with any other content is refused with UserError, as are unknown names
-    and values out of range.
+    and values out of range, and any work without embreex.
 
     num_scans: of each training sequence; num_valid_scans: of each validation sequence, None for the same number.
     progress: called as `progress(done, total, path)` after each scan. num_workers: processes that share the work; the
@@ -83,6 +84,7 @@ def write_sequences(
         **settings,
     }
     _check_settings(facts, num_workers)
+    import_ray_caster()
     facts["intensity_max"] = sensor_named(sensor).intensity_max
     open_folder(out_dir, facts)
     writer = SequenceWriter(out_dir, facts)
