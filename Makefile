@@ -1,7 +1,8 @@
 # `make demo` and `make test` do all the set-up they need. Settings, each optional:
 #   PYTHON=python3.12        the interpreter to build .venv from (3.10 to 3.13)
 #   TORCH_INDEX=URL          the index torch comes from; CPU only: https://download.pytorch.org/whl/cpu
-#   BAG=file TOPIC=name RATE=1.0 SECONDS=12 WEIGHTS=file OUT=folder   what the demo plays, how fast, results
+#   BAG=file TOPIC=name RATE=1.0 WEIGHTS=file OUT=folder   what the demo plays, how fast, results
+#   SECONDS=12               how long a drive the demo simulates; a BAG is played whole
 #   SCAN=file                the scan that `make bench` times
 #   RUNS=20 THREADS=1,2 BACKENDS=reference,spconv MODELS=cylinder3d-0.5x   of `make bench-cpu`: samples a row, numbers of
 #                            threads, sparse engines, networks

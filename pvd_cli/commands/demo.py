@@ -10,7 +10,9 @@ def demo(
     bag: Annotated[Path | None, typer.Option(help="Bag to label; a simulated drive if left out.")] = None,
     topic: Annotated[str | None, typer.Option(help="PointCloud2 topic in the bag; its only one if left out.")] = None,
     rate: Annotated[float, typer.Option(min=0.01, help="2 plays twice as fast as recorded.")] = 1.0,
-    seconds: Annotated[float, typer.Option(min=0.5, max=600, help="Length of the simulated drive.")] = 12.0,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.5, max=600, help="Length of the simulated drive; 12 if left out.")
+    ] = None,
     weights: Annotated[Path | None, typer.Option(help="Weights; those that ship with pvd if left out.")] = None,
     intensity_scale: Annotated[float, typer.Option(help="Factor that brings intensity to 0..1.")] = 1.0,
     out: Annotated[Path, typer.Option(help="Folder for results; an earlier demo's are replaced.")] = Path("demo"),
@@ -40,13 +42,15 @@ def demo(
     given = given_drive(bag, topic, out) if bag else None
     if given is None:
         check_simulation(topic)
+    elif seconds is not None:
+        print(f"note: --seconds is the length of a simulated drive; all of {bag} is labelled", flush=True)
     no_node = why_no_node()
     with (
         interruptible(lambda: "player, node and recorder are stopped"),
         held_alone(out, "running a demo"),
     ):
         out = prepare_folder(out)
-        drive = given or simulated_drive(out, seconds, topic)
+        drive = given or simulated_drive(out, seconds or 12.0, topic)
         if no_node:
             print(f"note: {no_node}; labelling the bag without a node", flush=True)
             run = label_offline(drive, weights, intensity_scale, out)

@@ -43,10 +43,11 @@ def bag(tmp_path):
 
 def test_every_cloud_is_labelled_and_the_report_adds_up(without_node, bag, weights, tmp_path, capsys):
     out = tmp_path / "demo"
-    assert run(["demo", "--bag", str(bag), "--weights", str(weights), "--out", str(out)]) == 0
+    assert run(["demo", "--bag", str(bag), "--seconds", "2", "--weights", str(weights), "--out", str(out)]) == 0
     printed = capsys.readouterr().out
     report = json.loads((out / "report.json").read_text())
     assert f"note: {NOTE}; labelling the bag without a node" in printed
+    assert f"note: --seconds is the length of a simulated drive; all of {bag} is labelled" in printed
     assert f"clouds in {GIVEN + 1}, labelled {GIVEN}" in printed
     assert "Time to label a cloud" in printed
     assert report["node"] is False
