@@ -1,5 +1,6 @@
 """Writes what `pvd bench` timed, with the circumstances that belong to every figure."""
 
+import functools
 import json
 import shlex
 import sys
@@ -13,6 +14,9 @@ from pvd_core.borders.errors import UserError
 from pvd_core.borders.files import check_output, written_atomically
 from pvd_core.runtime.hardware import hardware, versions
 from training.run.run_folder import source_commit
+
+# It goes through all packages that are installed, and a command writes its result after each table.
+_versions = functools.cache(versions)
 
 
 def check_new_output(path: Path, force: bool) -> None:
@@ -29,7 +33,7 @@ def with_circumstances(result: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
         "command": shlex.join(["pvd", *sys.argv[1:]]),
         "commit": source_commit(),
         "hardware": hardware(plan.device),
-        "versions": versions(),
+        "versions": _versions(),
         "runs": plan.runs,
         "settings": {
             "device": str(plan.device),

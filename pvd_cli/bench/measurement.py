@@ -28,7 +28,7 @@ class Measurement(Protocol):
         ...
 
 
-def warm_up(run: Callable[[int], object], least_runs: int = _LEAST_RUNS) -> None:
+def warm_up(run: Callable[[int], object], least_runs: int = 0) -> None:
     """Calls `run(number)` three times, two when calls take long, or `least_runs` times if that is more."""
     number, last_seconds = 0, 0.0
     while number < max(least_runs, _LEAST_RUNS) or (number < _RUNS and last_seconds < _LONG_SECONDS):

@@ -1,11 +1,8 @@
 """`pvd bench` as people type it: what it prints and writes, and every example of its help."""
 
 import json
-import os
 import shlex
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -13,7 +10,7 @@ from ros_weights import TINY, tiny_weights
 
 from pvd_cli.commands import bench as bench_module
 from pvd_cli.commands.bench import bench
-from pvd_cli.main import run
+from pvd_cli.main import main, run
 from pvd_core.models import build
 
 EXAMPLES = [line.strip() for line in bench.__doc__.splitlines() if line.strip().startswith("pvd bench")]
@@ -37,11 +34,13 @@ def folder(tmp_path, monkeypatch):
     scans.mkdir(parents=True)
     for number, path in enumerate((tmp_path / "scan.bin", scans / "000000.bin", scans / "000001.bin")):
         generator = np.random.default_rng(number)
-        points = generator.uniform((-30, -30, -2, 0), (30, 30, 1, 1), (1000, 4)).astype(np.float32)
+        points = generator.uniform((-30, -30, -2, 0), (30, 30, 1, 1), (300, 4)).astype(np.float32)
         points.tofile(path)
     (tmp_path / "runs/first").mkdir(parents=True)
     weights = tiny_weights(tmp_path).rename(tmp_path / "runs/first/best.safetensors")
     monkeypatch.setattr("pvd_core.default_weights", lambda: weights)
+    monkeypatch.setattr("pvd_cli.bench.measurement._RUNS", 1)
+    monkeypatch.setattr("pvd_cli.bench.measurement._LEAST_RUNS", 1)
     for name in build.PRESETS:
         monkeypatch.setitem(build.PRESETS, name, TINY)
     return tmp_path
@@ -74,7 +73,7 @@ def test_quick_examples_are_examples():
     assert set(QUICK) <= set(EXAMPLES)
 
 
-def test_files_hold_the_promised_columns_and_how_to_repeat_them(folder, capsys, monkeypatch):
+def test_files_hold_the_promised_columns_and_how_to_repeat_them(folder, no_processes, capsys, monkeypatch):
     words = ["bench", "scan.bin", "--threads", "1", "--runs", "3", "--json", "new/b.json", "--markdown", "new/b.md"]
     monkeypatch.setattr("sys.argv", ["pvd", *words])
     assert run(words) == 0
@@ -118,26 +117,29 @@ def test_tables_timed_before_a_break_are_kept(folder, no_processes, monkeypatch,
     assert result["incomplete"] == ["layers"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_rows_timed_before_a_signal_are_printed_and_kept_and_marked(folder, project_root, number):
+@pytest.fixture
+def sigterm():
+    """Puts back what SIGTERM does, which the command changes."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_rows_timed_before_a_signal_are_printed_and_kept_and_marked(
+    number, code, folder, no_processes, sigterm, monkeypatch, capsys
+):
     words = ["bench", "scan.bin", "sequences/08/velodyne/000000.bin", "--threads", "1", "--runs", "100000"]
-    script = f"""
-import os, sys
-from pvd_cli import main, progress
-progress.Steps.show = lambda self, done, total: os.kill(os.getpid(), {int(number)})
-sys.argv = ["pvd", *{[*words, "--weights", "runs/first/best.safetensors", "--json", "b.json", "--markdown", "b.md"]}]
-main.main()
-"""
-    environment = {**os.environ, "PYTHONPATH": str(project_root)}
-    ended = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=300, env=environment, cwd=folder
-    )
-    assert ended.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[number]
+    monkeypatch.setattr("sys.argv", ["pvd", *words, "--json", "b.json", "--markdown", "b.md"])
+    monkeypatch.setattr("pvd_cli.progress.Steps.show", lambda *_: signal.raise_signal(number))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == code
     result = json.loads((folder / "b.json").read_text())
     (row,) = result["rows"]
     assert row["scan"] == "scan.bin"
     assert 0 < row["samples"] < 100_000
     assert result["incomplete"] == ["rows"]
-    assert "**Incomplete**" in ended.stdout
-    assert (folder / "b.md").read_text() == ended.stdout
-    assert "Traceback" not in ended.stderr
+    printed = capsys.readouterr().out
+    assert "**Incomplete**" in printed
+    assert (folder / "b.md").read_text() == printed
