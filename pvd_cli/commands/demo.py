@@ -59,4 +59,4 @@ def demo(
         scores = judge(drive, run)
         picture = write_picture(drive, run, out)
         report = write_report(run, scores, picture, out)
-        print_results(report, scores)
+        print_results(report, scores, rate)

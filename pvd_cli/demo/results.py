@@ -76,14 +76,22 @@ def write_report(run: LabelledDrive, scores: ConfusionMatrix | None, picture: Pa
     return report
 
 
-def print_results(report: dict[str, Any], scores: ConfusionMatrix | None) -> None:
-    """Tables and paths; UserError where not one cloud was labelled."""
+def print_results(report: dict[str, Any], scores: ConfusionMatrix | None, rate: float) -> None:
+    """Tables, paths, and what to do where clouds that were played at `rate` came too fast; UserError where not one
+    cloud was labelled."""
     print()
     print_latency(report["latency_ms"], "Latency of the node" if report["node"] else "Time to label a cloud")
     print(
         f"clouds in {report['clouds_in']}, labelled {report['labelled']}, dropped {report['dropped']} "
         f"(a newer one had come), rejected {report['rejected']}, lost in transport {report['lost_in_transport']}"
     )
+    num_missed = report["dropped"] + report["lost_in_transport"]
+    if num_missed:
+        slower = max(0.01, float(f"{0.8 * rate * report['labelled'] / report['clouds_in']:.1g}"))
+        print(
+            f"note: {counted(num_missed, 'cloud')} came while this machine was busy with others: it is too slow for "
+            f"this pace; --rate {slower:g} (make demo RATE={slower:g}) plays slower, so that all can be labelled"
+        )
     if report["skipped"]:
         print(f"  skipped {report['skipped']}: the recorder had not been found yet")
     for reason, count in report["rejected_by_reason"].items():

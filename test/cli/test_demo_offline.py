@@ -13,6 +13,7 @@ pytest.importorskip("rosbags", reason="bags need rosbags: pip install 'pvd_ros[b
 from ros_clouds import rosbags_cloud, slow_column, xyzi_cloud
 
 from pvd_cli.demo import offline
+from pvd_cli.demo.results import print_results
 from pvd_cli.main import run
 from pvd_core.segmenter import Segmenter
 from pvd_ros.bags import BagWriter, read_clouds
@@ -84,6 +85,18 @@ def test_without_the_ray_caster_nothing_is_written_and_an_earlier_demo_stays(
             (out / name).touch()
         assert "or label a bag with --bag" in error_of(*arguments)
         assert len(list(out.iterdir())) == 2
+
+
+def test_clouds_that_came_too_fast_are_explained_with_the_rate_that_suits(capsys):
+    counts = {"clouds_in": 120, "labelled": 30, "dropped": 80, "lost_in_transport": 10, "rejected": 0, "skipped": 0}
+    paths = dict.fromkeys(("labelled_bag", "picture", "report", "logs"))
+    report = {**counts, "recorded": 30, "rejected_by_reason": {}, "latency_ms": {}, "node": True, "paths": paths}
+    print_results(report, None, rate=1.0)
+    printed = capsys.readouterr().out
+    assert "note: 90 clouds came while this machine was busy" in printed
+    assert "--rate 0.2 (make demo RATE=0.2)" in printed
+    print_results({**report, "labelled": 120, "recorded": 120, "dropped": 0, "lost_in_transport": 0}, None, rate=1.0)
+    assert "note" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("missing", ["rclpy", "sensor_msgs", "diagnostic_msgs", "visualization_msgs"])
