@@ -58,6 +58,11 @@ def view(
     if affinity is not None:
         check_output(affinity)
     elif png is not None:
+        if png.suffix.lower() in (".png", ".jpg", ".jpeg") and not png.is_dir():
+            raise UserError(
+                f"--png {png} is named like a picture; expected a folder, which gets a picture NAME.png of each scan: "
+                f"--png {png.with_suffix('')}"
+            )
         check_output_folder(png)
     if errors and png is None:
         raise UserError("--errors is for pictures: name their folder with --png; in the window, L shows the errors")

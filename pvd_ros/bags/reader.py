@@ -11,6 +11,7 @@ from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader
 
 from pvd_core.borders.errors import UserError
+from pvd_core.clouds import SUFFIXES
 from pvd_ros.bags.types import cloud_from_bytes
 from pvd_ros.codec import CLOUD_TYPE
 
@@ -50,6 +51,10 @@ def open_bag(path: Path | str) -> Iterator[Reader]:
     path = Path(path)
     if not path.exists():
         raise BagError(f"no bag at {path}; expected a rosbag2 folder or an .mcap or .db3 file")
+    if path.suffix.lower() in SUFFIXES and path.is_file():
+        raise BagError(
+            f"{path} is a scan, not a bag; expected a rosbag2 folder or an .mcap or .db3 file (scans: `pvd predict`)"
+        )
     if path.is_dir() and not (path / "metadata.yaml").is_file():
         raise BagError(f"{path} is no rosbag2: it has no metadata.yaml; give the folder that ros2 bag record made")
     with bag_errors(path):

@@ -98,6 +98,15 @@ def test_png_writes_a_picture_a_scan_with_every_layer(velodyne, weights, tmp_pat
     assert image[..., :3].std() > 0.02
 
 
+def test_png_with_the_name_of_a_picture_is_refused_with_a_folder_to_name(velodyne, weights, tmp_path, capsys):
+    picture = tmp_path / "v.png"
+    assert run(["view", str(velodyne), "--weights", str(weights), "--png", str(picture)]) == 2
+    assert f"expected a folder, which gets a picture NAME.png of each scan: --png {tmp_path / 'v'}" in (
+        capsys.readouterr().err
+    )
+    assert not picture.exists()
+
+
 def test_png_of_one_class_is_darker(velodyne, weights, tmp_path):
     scan = str(velodyne / "000000.bin")
     for arguments in ([], ["--class", "car"]):

@@ -73,6 +73,14 @@ def test_a_missing_bag_is_a_clear_error(tmp_path):
         list(read_clouds(tmp_path / "nothing"))
 
 
+@pytest.mark.parametrize("suffix", [".bin", ".PCD"])
+def test_a_scan_is_no_bag_and_goes_to_predict(tmp_path, suffix):
+    scan = tmp_path / f"scan{suffix}"
+    scan.write_bytes(bytes(160))
+    with pytest.raises(BagError, match=r"is a scan, not a bag; .*pvd predict"):
+        topics_of(scan)
+
+
 def test_a_folder_without_metadata_is_a_clear_error(tmp_path):
     with pytest.raises(BagError, match=r"no metadata\.yaml"):
         list(read_clouds(tmp_path))
