@@ -111,13 +111,15 @@ class Cylinder3D(nn.Module):
         """`batch`: a VoxelBatch, or with `sites` any other PointsInVoxels. `with_points=False` skips the refinement.
         `sites`: what `sites_of(batch)` returns, if the caller has it already."""
         point_features_PF = batch.point_features_PF.to(self.point_mlp.out.weight.dtype)
-        point_features_PD = self.point_mlp(point_features_PF)
-        voxel_features_VE = self.voxel_compress(point_features_PD, batch)
+        point_features_PD = self.point_mlp(point_features_PF, self.backend)
+        voxel_features_VE = self.voxel_compress(point_features_PD, batch, self.backend)
         if sites is None:
             sites = self.sites_of(cast(VoxelBatch, batch))
         fused = self.backbone(SparseTensor(voxel_features_VE, sites))
         voxel_logits_VC = self.head["conv"](fused).features_VC
         if self.refinement is None or not with_points:
             return SegmentationOutput(voxel_logits_VC, fused.features_VC)
-        point_logits_PC, refined_PD = self.refinement(fused.features_VC, point_features_PD, batch.point_to_voxel_P)
+        point_logits_PC, refined_PD = self.refinement(
+            fused.features_VC, point_features_PD, batch.point_to_voxel_P, self.backend
+        )
         return SegmentationOutput(voxel_logits_VC, fused.features_VC, point_logits_PC, refined_PD)

@@ -10,8 +10,10 @@ from typing import cast
 import torch
 from torch import nn
 
-from pvd_core.models.fused_linear import folded, in_chunks, linear
+from pvd_core.models.fused_linear import Layer, folded, run_layers
 from pvd_core.models.norm import Norm
+from pvd_core.sparse.backends import reference
+from pvd_core.sparse.interfaces import Backend
 from pvd_core.voxels import PointsInVoxels, max_of_points
 
 
@@ -25,24 +27,19 @@ class PointMLP(nn.Module):
         self.layers = linear_layers(sizes)
         self.out = nn.Linear(sizes[-1], out_features)
 
-    def forward(self, features_PF: torch.Tensor) -> torch.Tensor:
+    def forward(self, features_PF: torch.Tensor, backend: Backend = reference) -> torch.Tensor:
+        """`backend` computes the layers where no gradients are needed."""
         if not (self.training or torch.is_grad_enabled()):
-            return self._fused(features_PF)
+            return run_layers(features_PF, self._folded(), backend)[0]
         features = self.in_norm(features_PF)
         for layer in self.layers:
             features = layer(features)
         return self.out(features)
 
-    def _fused(self, features_PF: torch.Tensor) -> torch.Tensor:
+    def _folded(self) -> list[Layer]:
         layers = [folded(layer.linear, after=layer.norm) for layer in self.layers]
         layers[0] = folded(self.layers[0].linear, before=self.in_norm, after=self.layers[0].norm)
-
-        def run(features: torch.Tensor) -> torch.Tensor:
-            for weight, bias in layers:
-                features = linear(features, weight, bias, relu=True)
-            return linear(features, self.out.weight, self.out.bias)
-
-        return in_chunks(run, features_PF)
+        return [*(Layer(*layer, relu=True) for layer in layers), Layer(self.out.weight, self.out.bias)]
 
 
 class LinearNormReLU(nn.Module):
@@ -71,8 +68,11 @@ class VoxelCompression(nn.Module):
         super().__init__()
         self.linear = nn.Linear(in_features, out_features)
 
-    def forward(self, features_PD: torch.Tensor, batch: PointsInVoxels) -> torch.Tensor:
+    def forward(
+        self, features_PD: torch.Tensor, batch: PointsInVoxels, backend: Backend = reference
+    ) -> torch.Tensor:
+        """`backend` computes the layer where no gradients are needed."""
         features_VD = max_of_points(features_PD, batch)
         if not (self.training or torch.is_grad_enabled()):
-            return in_chunks(lambda rows: linear(rows, self.linear.weight, self.linear.bias, relu=True), features_VD)
+            return run_layers(features_VD, [Layer(self.linear.weight, self.linear.bias, relu=True)], backend)[0]
         return nn.functional.relu(self.linear(features_VD), inplace=True)

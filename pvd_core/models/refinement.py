@@ -11,9 +11,11 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from pvd_core.models.fused_linear import folded, in_chunks, linear
+from pvd_core.models.fused_linear import Joined, Layer, folded, run_layers
 from pvd_core.models.norm import Norm
 from pvd_core.models.point_mlp import linear_layers
+from pvd_core.sparse.backends import reference
+from pvd_core.sparse.interfaces import Backend
 
 
 class MirrorRefinement(nn.Module):
@@ -31,11 +33,16 @@ class MirrorRefinement(nn.Module):
         self.out = nn.Linear(widths[-1], num_classes)
 
     def forward(
-        self, voxel_features_VE: torch.Tensor, point_features_PD: torch.Tensor, point_to_voxel_P: torch.Tensor
+        self,
+        voxel_features_VE: torch.Tensor,
+        point_features_PD: torch.Tensor,
+        point_to_voxel_P: torch.Tensor,
+        backend: Backend = reference,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(class scores (P, C), last hidden activation (P, widths[-1])). `point_to_voxel_P` int64."""
+        """(class scores (P, C), last hidden activation (P, widths[-1])). `point_to_voxel_P` int64. `backend` computes
+        the layers where no gradients are needed."""
         if not (self.training or torch.is_grad_enabled()):
-            return self._fused(voxel_features_VE, point_features_PD, point_to_voxel_P)
+            return self._fused(voxel_features_VE, point_features_PD, point_to_voxel_P, backend)
         gathered = self.from_voxel(voxel_features_VE).index_select(0, point_to_voxel_P)
         hidden = nn.functional.relu(self.norm(gathered + self.from_point(point_features_PD)), inplace=True)
         for layer in self.layers:
@@ -43,21 +50,20 @@ class MirrorRefinement(nn.Module):
         return self.out(hidden), hidden
 
     def _fused(
-        self, voxel_features_VE: torch.Tensor, point_features_PD: torch.Tensor, point_to_voxel_P: torch.Tensor
+        self,
+        voxel_features_VE: torch.Tensor,
+        point_features_PD: torch.Tensor,
+        point_to_voxel_P: torch.Tensor,
+        backend: Backend,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        voxel_weight, _ = folded(self.from_voxel, after=self.norm)
-        point_weight, point_bias = folded(self.from_point, after=self.norm)
-        layers = [folded(layer.linear, after=layer.norm) for layer in self.layers]
-        from_voxels = in_chunks(lambda features: linear(features, voxel_weight, None), voxel_features_VE)
-
-        def run(point_features: torch.Tensor, voxel_numbers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            hidden = linear(point_features, point_weight, point_bias)
-            hidden = hidden.add_(from_voxels.index_select(0, voxel_numbers.squeeze(1))).relu_()
-            for weight, bias in layers:
-                hidden = linear(hidden, weight, bias, relu=True)
-            return linear(hidden, self.out.weight, self.out.bias), hidden
-
-        return in_chunks(run, point_features_PD, point_to_voxel_P[:, None])
+        voxel_layer = Layer(folded(self.from_voxel, after=self.norm)[0], None)
+        from_voxels_VH, _ = run_layers(voxel_features_VE, [voxel_layer], backend)
+        layers = [
+            Layer(*folded(self.from_point, after=self.norm), relu=True),
+            *(Layer(*folded(layer.linear, after=layer.norm), relu=True) for layer in self.layers),
+            Layer(self.out.weight, self.out.bias),
+        ]
+        return run_layers(point_features_PD, layers, backend, Joined(from_voxels_VH, point_to_voxel_P))
 
 
 class AddRefinement(nn.Module):
@@ -70,9 +76,13 @@ class AddRefinement(nn.Module):
         self.out = nn.Linear(point_features, num_classes)
 
     def forward(
-        self, voxel_features_VE: torch.Tensor, point_features_PD: torch.Tensor, point_to_voxel_P: torch.Tensor
+        self,
+        voxel_features_VE: torch.Tensor,
+        point_features_PD: torch.Tensor,
+        point_to_voxel_P: torch.Tensor,
+        backend: Backend = reference,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(class scores (P, C), fused features (P, D))."""
+        """(class scores (P, C), fused features (P, D)). `backend` is not used: it serves training alone."""
         gathered = self.linear(voxel_features_VE).index_select(0, point_to_voxel_P)
         fused = nn.functional.leaky_relu(self.norm(gathered)) + point_features_PD
         return self.out(fused), fused

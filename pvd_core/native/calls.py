@@ -168,13 +168,12 @@ def chain(
     layers: Sequence[Layer],
     added: torch.Tensor | None = None,
     index_N: torch.Tensor | None = None,
-    with_hidden: bool = False,
-) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Layers one after the other. `added[index]`, float32, joins the first layer's sums before its ReLU. Returns
-    (result (N, O), what entered the last layer or None), of the rows' dtype. Without gradient."""
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Layers one after the other. `added[index]` joins the first layer's sums before its ReLU. Returns (result (N, O),
+    what entered the last layer (N, H)), of the rows' dtype. Without gradient."""
     rows_NI, num_rows, last = rows_NI.contiguous(), len(rows_NI), layers[-1].weight
     result_NO = rows_NI.new_empty(num_rows, last.out_channels)
-    hidden_NH = rows_NI.new_empty(num_rows, last.in_channels) if with_hidden else None
+    hidden_NH = rows_NI if len(layers) == 1 else rows_NI.new_empty(num_rows, last.in_channels)
     biases = [_vector(layer.bias_O, layer.weight.out_channels) for layer in layers]
     if added is not None and index_N is not None:
         added, index_N = added.detach().float().contiguous(), index_N.contiguous()

@@ -207,7 +207,10 @@ PVD_INLINE void convert(const void *source, int32_t type, int64_t channels, type
     const float *singles = static_cast<const float *>(source);
     const uint16_t *halves = static_cast<const uint16_t *>(source);
     if constexpr (Ops::channels == 1) {
-        for (int64_t i = 0; i < channels; ++i) to[i] = type == FLOAT32 ? singles[i] : widened(halves[i]);
+        if (type == FLOAT32)
+            for (int64_t i = 0; i < channels; ++i) to[i] = singles[i];
+        else
+            for (int64_t i = 0; i < channels; ++i) to[i] = widened(halves[i]);
     } else {
         for (int64_t i = 0; i < channels; i += 2) {
             const uint32_t low = type == FLOAT32 ? rounded(singles[i]) : halves[i];
@@ -279,41 +282,58 @@ struct Runs {
     }
 };
 
-PVD_INLINE float finished(float value, const Epilogue &epilogue, int64_t channel) {
-    if (epilogue.bias) value += epilogue.bias[channel];
-    if (epilogue.has_slope) value = value >= 0 ? value : value * epilogue.negative_slope;
-    if (epilogue.scale) value *= epilogue.scale[channel];
-    if (epilogue.shift) value += epilogue.shift[channel];
-    return value;
-}
+// The steps of an epilogue with a value for every channel of every tile, so that none has to be asked for.
+struct Finish {
+    float *bias, *scale, *shift;
+    float slope;
+    bool has_sigmoid;
+
+    PVD_TARGET Finish(const Epilogue &epilogue, int64_t channels, float *space) {
+        const int64_t size = padded(channels);
+        bias = space, scale = space + size, shift = space + 2 * size;
+        for (int64_t c = 0; c < size; ++c) {
+            bias[c] = epilogue.bias && c < channels ? epilogue.bias[c] : 0;
+            scale[c] = epilogue.scale && c < channels ? epilogue.scale[c] : 1;
+            shift[c] = epilogue.shift && c < channels ? epilogue.shift[c] : 0;
+        }
+        slope = epilogue.has_slope ? epilogue.negative_slope : 1;
+        has_sigmoid = epilogue.has_sigmoid;
+    }
+
+    // One vector of sums, from channel `c` on.
+    PVD_INLINE Vec of(Vec sums, int64_t c, const Finish &f) {
+        sums += load(f.bias + c);
+        const Vec scaled = sums * f.slope;
+        sums = sums >= 0 ? sums : scaled;
+        return sums * load(f.scale + c) + load(f.shift + c);
+    }
+};
 
 // Writes the sums of `count` rows, from `row` on, to the result.
 PVD_TARGET static void finish(const float *sums, int64_t block_rows, int64_t row, int64_t count, int64_t channels,
-                              const Epilogue &epilogue, int32_t type, void *result) {
-    for (int64_t n = 0; n < count; ++n) {
-        for (int64_t tile = 0; tile < num_tiles(channels); ++tile) {
-            const int64_t width = tile_width(tile, channels), start = tile * TILE;
-            const int64_t some = channels - start < width ? channels - start : width;
+                              const Finish &steps, const void *added, int32_t type, void *result) {
+    for (int64_t tile = 0; tile < num_tiles(channels); ++tile) {
+        const int64_t width = tile_width(tile, channels), start = tile * TILE;
+        const int64_t some = channels - start < width ? channels - start : width;
+        for (int64_t n = 0; n < count; ++n) {
             const float *from = sums + start * block_rows + n * width;
             const int64_t place = (row + n) * channels + start;
             float values[TILE];
-            for (int64_t c = 0; c < some; ++c) values[c] = finished(from[c], epilogue, start + c);
-            if (epilogue.has_sigmoid)
-                for (int64_t c = 0; c < some; ++c) values[c] = sigmoid(values[c]);
+            const bool is_direct = type == FLOAT32 && some == width && !steps.has_sigmoid && !added;
+            float *to = is_direct ? static_cast<float *>(result) + place : values;
+            for (int64_t c = 0; c < width; c += LANES) store(to + c, Finish::of(load(from + c), start + c, steps));
+            if (is_direct) continue;
+            if (steps.has_sigmoid)
+                for (int64_t c = 0; c < width; ++c) values[c] = sigmoid(values[c]);
             if (type == FLOAT32) {
-                if (epilogue.added) {
-                    const float *added = static_cast<const float *>(epilogue.added) + place;
-                    for (int64_t c = 0; c < some; ++c) values[c] += added[c];
-                }
-                float *to = static_cast<float *>(result) + place;
-                for (int64_t c = 0; c < some; ++c) to[c] = values[c];
+                const float *other = added ? static_cast<const float *>(added) + place : nullptr;
+                float *target = static_cast<float *>(result) + place;
+                for (int64_t c = 0; c < some; ++c) target[c] = other ? values[c] + other[c] : values[c];
             } else {
-                if (epilogue.added) {
-                    const uint16_t *added = static_cast<const uint16_t *>(epilogue.added) + place;
-                    for (int64_t c = 0; c < some; ++c) values[c] += widened(added[c]);
-                }
-                uint16_t *to = static_cast<uint16_t *>(result) + place;
-                for (int64_t c = 0; c < some; ++c) to[c] = rounded(values[c]);
+                const uint16_t *other = added ? static_cast<const uint16_t *>(added) + place : nullptr;
+                uint16_t *target = static_cast<uint16_t *>(result) + place;
+                for (int64_t c = 0; c < some; ++c)
+                    target[c] = rounded(other ? values[c] + widened(other[c]) : values[c]);
             }
         }
     }
@@ -326,7 +346,7 @@ PVD_TARGET static void convolve_block(const Convolution &call, int64_t block_row
     const int64_t count = call.num_out - start < block_rows ? call.num_out - start : block_rows;
     const int64_t depth = units<Ops>(call.in_channels), all_units = depth * call.num_rows * call.row_length;
     const int64_t num_sums = padded(call.out_channels) * block_rows;
-    thread_local Scratch sums_space, runs_space, pointers_space, rows_space;
+    thread_local Scratch sums_space, runs_space, pointers_space, rows_space, steps_space;
     float *sums = sums_space.get<float>(num_sums);
     Runs &runs = *runs_space.get<Runs>(1);
     const Unit **rows = pointers_space.get<const Unit *>(block_rows);
@@ -346,7 +366,8 @@ PVD_TARGET static void convolve_block(const Convolution &call, int64_t block_row
                                sums, block_rows);
         }
     }
-    finish(sums, block_rows, start, count, call.out_channels, call.epilogue, call.type, call.result);
+    const Finish steps(call.epilogue, call.out_channels, steps_space.get<float>(3 * padded(call.out_channels)));
+    finish(sums, block_rows, start, count, call.out_channels, steps, call.epilogue.added, call.type, call.result);
 }
 
 template <class Ops>
@@ -507,7 +528,7 @@ PVD_TARGET static void chain_block(const Chain &call, int64_t block) {
         const int64_t channels = call.layers[layer].out_channels;
         widest = channels > widest ? channels : widest;
     }
-    thread_local Scratch sums_space, rows_space, values_space;
+    thread_local Scratch sums_space, rows_space, values_space, steps_space;
     float *sums = sums_space.get<float>(CHAIN_ROWS * padded(widest));
     Unit *inputs = rows_space.get<Unit>(CHAIN_ROWS * units<Ops>(widest));
     float *values = values_space.get<float>(CHAIN_ROWS * widest);
@@ -517,33 +538,29 @@ PVD_TARGET static void chain_block(const Chain &call, int64_t block) {
     for (int number = 0; number < call.num_layers; ++number) {
         const Linear &layer = call.layers[number];
         const int64_t ins = layer.in_channels, outs = layer.out_channels, depth = units<Ops>(ins);
-        for (int64_t n = 0; n < count; ++n) {
-            rows[n] = inputs + n * depth;
-            if (number > 0)
-                convert<Ops>(values + n * ins, FLOAT32, ins, inputs + n * depth);
-            else
-                convert<Ops>(static_cast<const char *>(call.rows) + (start + n) * ins * element, call.type, ins,
-                             inputs + n * depth);
-        }
+        const int32_t type = number > 0 ? static_cast<int32_t>(FLOAT32) : call.type;
+        const char *before = reinterpret_cast<const char *>(values);
+        const void *source = number > 0 ? before : static_cast<const char *>(call.rows) + start * ins * element;
+        find_rows<Ops>(source, type, ins, locals, count, 1, inputs, rows);
         __builtin_memset(sums, 0, CHAIN_ROWS * padded(outs) * sizeof(float));
         multiply_rows<Ops>(rows, locals, count, depth, static_cast<const Unit *>(layer.packed), 0, depth, outs, sums,
                            CHAIN_ROWS);
-        const bool is_last = number + 1 == call.num_layers;
-        Epilogue epilogue = {layer.bias, nullptr, nullptr, nullptr, 0, layer.has_relu, 0};
-        if (number == 0 && call.added) {
-            epilogue.has_slope = 0;
-            finish(sums, CHAIN_ROWS, 0, count, outs, epilogue, FLOAT32, values);
+        const bool is_last = number + 1 == call.num_layers, is_joined = number == 0 && call.added;
+        const Epilogue epilogue = {layer.bias, nullptr, nullptr, nullptr, 0, layer.has_relu && !is_joined, 0};
+        const Finish steps(epilogue, outs, steps_space.get<float>(3 * padded(outs)));
+        if (is_last && !is_joined) {
+            finish(sums, CHAIN_ROWS, start, count, outs, steps, nullptr, call.type, call.result);
+        } else {
+            finish(sums, CHAIN_ROWS, 0, count, outs, steps, nullptr, FLOAT32, values);
+        }
+        if (is_joined) {
             for (int64_t n = 0; n < count; ++n) {
                 const float *added = call.added + call.index[start + n] * outs;
                 for (int64_t c = 0; c < outs; ++c) {
                     const float value = values[n * outs + c] + added[c];
-                    values[n * outs + c] = layer.has_relu && !(value >= 0) && value == value ? 0 : value;
+                    values[n * outs + c] = layer.has_relu && value < 0 ? 0 : value;
                 }
             }
-        } else if (!is_last) {
-            finish(sums, CHAIN_ROWS, 0, count, outs, epilogue, FLOAT32, values);
-        } else {
-            finish(sums, CHAIN_ROWS, start, count, outs, epilogue, call.type, call.result);
         }
         if (call.hidden && number + 2 == call.num_layers) {
             for (int64_t n = 0; n < count * outs; ++n) {

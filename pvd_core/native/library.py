@@ -30,6 +30,13 @@ def status() -> tuple[bool, str]:
     return library is not None, text
 
 
+def use_level(name: str) -> None:
+    """Computes with another level of instructions from now on; "" is the best that works here. UserError for one that
+    this processor does not have."""
+    if load().pvd_use_level(name.encode()) is None:
+        raise UserError(f"level {name!r}: this processor does not have it")
+
+
 @functools.cache
 def _load(path: Path) -> tuple[ctypes.CDLL | None, str]:
     try:

@@ -39,6 +39,14 @@ def convolve_fused(
     return calls.convolve(features_VI, weight, _taps(kernel_map), steps)
 
 
+def run_layers(rows_NI: torch.Tensor, layers: Any, joined: Any = None) -> tuple[torch.Tensor, torch.Tensor]:
+    """As that of pvd_core/models/fused_linear.py, without autocast."""
+    packed = [
+        calls.Layer(calls.pack(layer.weight_OI.t()[None], rows_NI.dtype), layer.bias_O, layer.relu) for layer in layers
+    ]
+    return calls.chain(rows_NI, packed, *(joined or (None, None)))
+
+
 def _stepwise(
     sums_VO: torch.Tensor,
     bias: torch.Tensor | None,
