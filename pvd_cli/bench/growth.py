@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from pvd_cli.bench.measurement import peak_mb, warm_up
-from pvd_cli.bench.plan import Job, Plan, Progress, Row, job_files
+from pvd_cli.bench.plan import Job, Plan, Progress, Row
 from pvd_cli.bench.scan_input import ScanInput
 from pvd_cli.bench.spans import SpanClock
 from pvd_cli.bench.turns import Outcome, measure
@@ -24,35 +24,23 @@ _JITTER_M = 0.05
 def growth_rows(plan: Plan, sizes: Sequence[int] = DEFAULT_SIZES, progress: Progress | None = None) -> dict[str, Any]:
     """{"rows", ...}: for each combination and each number of points a dictionary with `points`, `voxels`,
     `median_ms`, `p90_ms`, `us_a_point`, `peak_mb`. The clouds are the plan's scans, thinned or multiplied."""
-    with job_files(plan) as files:
-        clouds = {
-            (scan, size): files.keep_cloud(cloud_of_size(points, size))
-            for scan, points in plan.scans.items()
-            for size in sizes
-        }
-        jobs = [
-            files.job("batch", network, engine, [cloud], scan=scan, batch=1)
-            for network in plan.networks
-            for engine in plan.engines()
-            for (scan, _size), cloud in clouds.items()
-        ]
-        measured = measure([[job] for job in jobs], progress)
+    tasks = [
+        ({"scan": scan, "batch": 1}, [cloud_of_size(points, size)])
+        for scan, points in plan.scans.items()
+        for size in sizes
+    ]
+    measured = measure("batch", plan, tasks, progress, in_turns=False)
     return measured.table([_row(outcome) for outcome in measured.outcomes])
 
 
 def batch_rows(plan: Plan, batch_sizes: Sequence[int], progress: Progress | None = None) -> dict[str, Any]:
     """As `growth_rows`, for batches of `batch_sizes` copies of the plan's scans, each turned by another angle."""
-    with job_files(plan) as files:
-        jobs: list[Job] = []
-        for scan, points in plan.scans.items():
-            copies = [files.keep_cloud(turned(points, number)) for number in range(max(batch_sizes))]
-            jobs += [
-                files.job("batch", network, engine, copies[:size], scan=scan, batch=size)
-                for network in plan.networks
-                for engine in plan.engines()
-                for size in batch_sizes
-            ]
-        measured = measure([[job] for job in jobs], progress)
+    tasks = [
+        ({"scan": scan, "batch": size}, [turned(points, number) for number in range(size)])
+        for scan, points in plan.scans.items()
+        for size in batch_sizes
+    ]
+    measured = measure("batch", plan, tasks, progress, in_turns=False)
     return measured.table([_row(outcome) for outcome in measured.outcomes])
 
 

@@ -3,7 +3,6 @@
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -11,10 +10,10 @@ import numpy as np
 from pvd_cli.bench.fixed_network import FixedNetwork
 from pvd_cli.bench.floor import BareProducts
 from pvd_cli.bench.measurement import peak_mb, warm_up
-from pvd_cli.bench.plan import Job, Plan, Progress, Row, job_files
+from pvd_cli.bench.plan import Job, Plan, Progress, Row
 from pvd_cli.bench.scan_input import ScanInput, timed_network
 from pvd_cli.bench.spans import MAPS, SpanClock, timed_maps, timed_modules
-from pvd_cli.bench.turns import Outcome, measure
+from pvd_cli.bench.turns import Outcome, Task, by_scan, measure
 from pvd_core.borders.wording import counted
 from pvd_core.segmenter import Segmentation, Segmenter
 
@@ -22,68 +21,18 @@ from pvd_core.segmenter import Segmentation, Segmenter
 _LEAST_PART_SAMPLES = 20
 
 
-@dataclass(frozen=True)
-class BenchmarkRow:
-    """One network, scan, backend, precision, number of threads and of busy processes beside. Times are medians unless
-    they say otherwise.
-
-    `network_ms` is the sparse U-Net with its kernel maps, as it runs within the total; `maps_ms` the maps alone;
-    `floor_ms` the U-Net's matrix products alone, with their operands in place. Ratios are None where there is nothing
-    to divide by.
-    """
-
-    model: str
-    scan: str
-    backend: str
-    precision: str
-    beside: int
-    threads: int
-    programs: bool  # whether clouds were labelled by programs of fixed shapes, on a GPU as CUDA graphs
-    points: int
-    voxels: int
-    macs: int
-    samples: int
-    median_ms: float
-    p90_ms: float
-    p99_ms: float
-    network_ms: float
-    maps_ms: float
-    floor_ms: float
-    ratio_to_floor: float | None
-    ratio_to_spconv: float | None  # network_ms of a row of spconv's over that of this row
-    ratio_to_spconv_of: str | None  # precision and threads of that row of spconv's
-    ratios_to_spconv: dict[str, float | None]  # to each of spconv's rows for this network, scan and `beside`
-    same_labels: float  # share of the labels that are those of the first row for this network and scan
-    peak_mb: float
-    known_fault: str | None  # why results of this row are wrong, where the backend knows
-
-
 def benchmark(plan: Plan, progress: Progress | None = None, pool: bool = False) -> dict[str, Any]:
-    """{"rows": BenchmarkRows as dictionaries, "skipped": combinations that do not run here, with their reason,
-    "ended_by": None, or the interrupt that ended the measuring early}. With `pool` the samples go round all scans, and
-    a row stands for all of them."""
-    with job_files(plan) as files:
-        paths = {name: files.keep_cloud(points) for name, points in plan.scans.items()}
-        clouds: dict[str, list[str]] = {name: [path] for name, path in paths.items()}
-        if pool:
-            clouds = {counted(len(paths), "scan"): list(paths.values())}
-        groups = [
-            [files.job("labelling", network, engine, clouds[scan], scan=scan) for engine in plan.engines()]
-            for network in plan.networks
-            for scan in clouds
-        ]
-        measured = measure(groups, progress)
-        labels = [np.load(outcome.job.labels_file) for outcome in measured.outcomes]
-    return measured.table(labelling_rows(measured.outcomes, labels))
+    """{"rows", "skipped": combinations that do not run here, with their reason, "ended_by": None, or the interrupt that
+    ended the measuring early}. benchmarks/README.md explains the fields of a row. With `pool` the samples go round all
+    scans, and a row stands for all of them."""
+    pooled: list[Task] = [({"scan": counted(len(plan.scans), "scan")}, list(plan.scans.values()))]
+    measured = measure("labelling", plan, pooled if pool else by_scan(plan), progress)
+    return measured.table(labelling_rows(measured.outcomes))
 
 
-def labelling_rows(outcomes: Sequence[Outcome], labels: Sequence[np.ndarray]) -> list[Row]:
-    """BenchmarkRows as dictionaries; `labels` are those of each Outcome's clouds, uint8."""
-    rows = []
-    for outcome, own_labels in zip(outcomes, labels, strict=True):
-        same = [(other, of) for other, of in zip(outcomes, labels, strict=True) if _is_same_task(other, outcome)]
-        rows.append(asdict(_row(outcome, own_labels, same[0][1], [other for other, _ in same])))
-    return rows
+def labelling_rows(outcomes: Sequence[Outcome]) -> list[Row]:
+    """A row for each Outcome, compared with the others for its network and scan."""
+    return [_row(outcome, [other for other in outcomes if _is_same_task(other, outcome)]) for outcome in outcomes]
 
 
 class LabellingTimes:
@@ -171,28 +120,28 @@ def _is_same_task(outcome: Outcome, other: Outcome) -> bool:
     return all(outcome.job.names[name] == other.job.names[name] for name in ("model", "scan"))
 
 
-def _row(outcome: Outcome, labels: np.ndarray, first_labels: np.ndarray, same_task: Sequence[Outcome]) -> BenchmarkRow:
+def _row(outcome: Outcome, same_task: Sequence[Outcome]) -> Row:
     network_ms, floor_ms = outcome.median("network"), outcome.median("floor")
     names = {"backend": "spconv", "beside": outcome.job.names["beside"]}
     of_spconv = [other for other in same_task if names.items() <= other.job.names.items()]
     ratios = {_engine(other): _ratio(other.median("network"), network_ms) for other in of_spconv}
     nearest = min(of_spconv, key=lambda other: _unfairness(other, outcome), default=None)
-    return BenchmarkRow(
+    return {
         **outcome.job.names,
         **outcome.facts,
-        samples=len(outcome.samples),
-        median_ms=outcome.median("total"),
-        p90_ms=outcome.percentile("total", 90),
-        p99_ms=outcome.percentile("total", 99),
-        network_ms=network_ms,
-        maps_ms=outcome.median("maps"),
-        floor_ms=floor_ms,
-        ratio_to_floor=_ratio(network_ms, floor_ms),
-        ratio_to_spconv=None if nearest is None else ratios[_engine(nearest)],
-        ratio_to_spconv_of=None if nearest is None else _engine(nearest),
-        ratios_to_spconv=ratios,
-        same_labels=float(np.mean(labels == first_labels)) if len(labels) else 1.0,
-    )
+        "samples": len(outcome.samples),
+        "median_ms": outcome.median("total"),
+        "p90_ms": outcome.percentile("total", 90),
+        "p99_ms": outcome.percentile("total", 99),
+        "network_ms": network_ms,
+        "maps_ms": outcome.median("maps"),
+        "floor_ms": floor_ms,
+        "ratio_to_floor": _ratio(network_ms, floor_ms),
+        "ratio_to_spconv": None if nearest is None else ratios[_engine(nearest)],
+        "ratio_to_spconv_of": None if nearest is None else _engine(nearest),
+        "ratios_to_spconv": ratios,
+        "same_labels": float(np.mean(outcome.labels == same_task[0].labels)) if len(outcome.labels) else 1.0,
+    }
 
 
 def _unfairness(of_spconv: Outcome, outcome: Outcome) -> tuple[bool, ...]:

@@ -12,7 +12,7 @@ from pvd_cli.bench.measurement import warm_up
 from pvd_cli.bench.plan import Job, Plan, Progress, Row
 from pvd_cli.bench.scan_input import ScanInput
 from pvd_cli.bench.spans import MAPS, SpanClock, timed_maps, timed_modules
-from pvd_cli.bench.turns import Outcome, measure_by_scan
+from pvd_cli.bench.turns import Outcome, by_scan, measure
 from pvd_core.segmenter import Segmenter
 
 _FLOOR = "floor of "
@@ -22,7 +22,7 @@ def layer_rows(plan: Plan, progress: Progress | None = None) -> dict[str, Any]:
     """{"rows", ...}: for each layer of each combination a dictionary with `layer`, `kernel`, `channels`, `pairs`,
     `macs`, `ms`, `gflops` (a second), `floor_ms` and `ratio_to_floor`; times are medians. Layers that run fused share a
     row. The last row of each combination has the time for kernel maps."""
-    measured = measure_by_scan("layers", plan, progress)
+    measured = measure("layers", plan, by_scan(plan), progress)
     return measured.table([row for outcome in measured.outcomes for row in _rows(outcome)])
 
 

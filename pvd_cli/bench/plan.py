@@ -1,12 +1,9 @@
 """What to time: every combination of networks, scans and engines (backend, precision, threads, busy processes beside),
-and the jobs of it."""
+and a job of it."""
 
-import contextlib
 import itertools
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +13,6 @@ from pvd_core.borders.errors import UserError
 from pvd_core.models import Cylinder3D
 from pvd_core.runtime.precision import PRECISIONS, resolve_precision
 from pvd_core.sparse.backends import BACKENDS, load_backend
-from pvd_core.weights import save_weights
 
 Row = dict[str, Any]  # of a table, as JSON has it
 Progress = Callable[[int, int], object]  # samples done, all samples
@@ -84,50 +80,3 @@ class Job:
     def title(self) -> str:
         threads = f"{self.threads} threads" if self.threads else "torch's threads"
         return ", ".join([*(str(name) for name in self.names.values()), threads])
-
-    @property
-    def beside(self) -> int:
-        return self.names["beside"]
-
-
-class JobFiles:
-    """Makes jobs, with the files through which the measuring processes get networks and clouds."""
-
-    def __init__(self, folder: Path, plan: Plan) -> None:
-        self._folder, self._plan = folder, plan
-        self._num_files = 0
-        self._weights: dict[str, str] = {}
-        for name, network in plan.networks.items():
-            self._weights[name] = self._new_file(".safetensors")
-            save_weights(self._weights[name], network)
-
-    def keep_cloud(self, points: np.ndarray) -> str:
-        """Path of a file with `points`, for jobs."""
-        path = self._new_file(".npy")
-        np.save(path, points)
-        return path
-
-    def job(self, kind: str, network: str, engine: Engine, clouds: Iterable[str], **names: object) -> Job:
-        """The job of a network, an engine of the plan and the files of clouds. `names` identify the row further."""
-        backend, precision, threads, beside = engine
-        return Job(
-            kind=kind,
-            names={"model": network, **names, "backend": backend, "precision": precision, "beside": beside},
-            weights=self._weights[network],
-            clouds=tuple(clouds),
-            device=str(self._plan.device),
-            threads=threads,
-            runs=self._plan.runs,
-            labels_file=self._new_file(".labels.npy"),
-        )
-
-    def _new_file(self, suffix: str) -> str:
-        self._num_files += 1
-        return str(self._folder / f"{self._num_files}{suffix}")
-
-
-@contextlib.contextmanager
-def job_files(plan: Plan) -> Iterator[JobFiles]:
-    """JobFiles in a temporary folder, which is removed at the end of the block."""
-    with tempfile.TemporaryDirectory(prefix="pvd_bench_") as folder:
-        yield JobFiles(Path(folder), plan)

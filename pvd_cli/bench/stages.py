@@ -9,7 +9,7 @@ from torch import nn
 from pvd_cli.bench.measurement import warm_up
 from pvd_cli.bench.plan import Job, Plan, Progress, Row
 from pvd_cli.bench.spans import MAPS, SpanClock, timed_maps, timed_modules
-from pvd_cli.bench.turns import Outcome, measure_by_scan
+from pvd_cli.bench.turns import Outcome, by_scan, measure
 from pvd_core.models import Cylinder3D
 from pvd_core.segmenter import Segmenter
 
@@ -19,7 +19,7 @@ _REST = "rest of the network"
 def stage_rows(plan: Plan, progress: Progress | None = None) -> dict[str, Any]:
     """{"rows", ...}: for each stage of each combination, in order of execution, a dictionary with `stage`, its median
     `ms` and its `share` of the total."""
-    measured = measure_by_scan("stages", plan, progress)
+    measured = measure("stages", plan, by_scan(plan), progress)
     return measured.table([row for outcome in measured.outcomes for row in _rows(outcome)])
 
 

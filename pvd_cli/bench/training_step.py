@@ -10,7 +10,7 @@ from pvd_cli.bench.measurement import peak_mb, warm_up
 from pvd_cli.bench.plan import Job, Plan, Progress, Row
 from pvd_cli.bench.scan_input import ScanInput
 from pvd_cli.bench.spans import SpanClock
-from pvd_cli.bench.turns import Outcome, measure_by_scan
+from pvd_cli.bench.turns import Outcome, by_scan, measure
 from pvd_core.losses import cross_entropy, lovasz_softmax
 from pvd_core.runtime.precision import computing_in
 from pvd_core.segmenter import Segmenter
@@ -20,7 +20,7 @@ from pvd_core.voxels import majority_labels
 def training_rows(plan: Plan, progress: Progress | None = None) -> dict[str, Any]:
     """{"rows", ...}: for each combination a dictionary with `inference_ms` (the network alone, as labelling runs it),
     `step_ms` (forward, losses, backward; no optimiser), both medians, `ratio` of the two and `peak_mb`."""
-    measured = measure_by_scan("training", plan, progress)
+    measured = measure("training", plan, by_scan(plan), progress)
     return measured.table([_row(outcome) for outcome in measured.outcomes])
 
 

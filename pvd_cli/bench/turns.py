@@ -1,16 +1,22 @@
 """Measures several jobs in turns, so that disturbances of the machine affect all of them alike."""
 
-from collections.abc import Iterator
+import itertools
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from pvd_cli.bench.busy import busy_processes
-from pvd_cli.bench.plan import Job, Plan, Progress, Row, job_files, reason_against
+from pvd_cli.bench.plan import Job, Plan, Progress, Row, reason_against
 from pvd_cli.bench.process import CannotMeasureError, MeasuringProcess
 from pvd_core.borders.errors import UserError
+from pvd_core.weights import save_weights
+
+Task = tuple[dict[str, Any], Sequence[np.ndarray]]  # what names it in its rows; its clouds
 
 
 @dataclass
@@ -20,6 +26,7 @@ class Outcome:
     job: Job
     facts: dict[str, Any]
     samples: list[dict[str, float]] = field(default_factory=list)
+    labels: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8))  # of its clouds, if it labels them
 
     def values(self, what: str) -> np.ndarray:
         """Milliseconds of all samples that have `what`."""
@@ -44,32 +51,65 @@ class Measured:
         return {"rows": rows, "skipped": self.skipped, "ended_by": self.ended_by}
 
 
-def measure_by_scan(kind: str, plan: Plan, progress: Progress | None) -> Measured:
-    """Makes measurement `kind` for every combination of the plan. The engines for a network and a scan take turns."""
-    with job_files(plan) as files:
-        clouds = {name: files.keep_cloud(points) for name, points in plan.scans.items()}
-        groups = [
-            [files.job(kind, network, engine, [cloud], scan=scan) for engine in plan.engines()]
-            for network in plan.networks
-            for scan, cloud in clouds.items()
-        ]
-        return measure(groups, progress)
+def by_scan(plan: Plan) -> list[Task]:
+    return [({"scan": name}, [points]) for name, points in plan.scans.items()]
 
 
-def measure(groups: list[list[Job]], progress: Progress | None = None) -> Measured:
-    """Measured, with outcomes in the order of the jobs. The jobs of a group take turns, as many at once as memory
-    allows. UserError when no job could be measured; an interrupt before the first sample is raised again."""
+def measure(
+    kind: str, plan: Plan, tasks: Sequence[Task], progress: Progress | None = None, in_turns: bool = True
+) -> Measured:
+    """Makes measurement `kind` of every task with every network and engine of the plan; outcomes in this order. The
+    engines for a network and a task take turns, as many at once as memory allows; or, with `in_turns` False, an engine
+    measures all tasks, then the next one does. UserError when nothing could be measured; an interrupt before the first
+    sample is raised again."""
     outcomes: list[Outcome] = []
     skipped: list[Row] = []
     ended_by: BaseException | None = None
-    try:
-        _measure(groups, progress, outcomes, skipped)
-    except (KeyboardInterrupt, SystemExit) as error:
-        ended_by = error
-    outcomes = [outcome for outcome in outcomes if outcome.samples]
+    with tempfile.TemporaryDirectory(prefix="pvd_bench_") as folder:
+        try:
+            _measure(_groups(kind, plan, tasks, in_turns, Path(folder)), progress, outcomes, skipped)
+        except (KeyboardInterrupt, SystemExit) as error:
+            ended_by = error
+        outcomes = [outcome for outcome in outcomes if outcome.samples]
+        for outcome in outcomes:
+            if Path(outcome.job.labels_file).exists():
+                outcome.labels = np.load(outcome.job.labels_file)
     if not outcomes:
         raise ended_by or UserError(f"nothing could be timed: {'; '.join(entry['reason'] for entry in skipped)}")
     return Measured(outcomes, skipped, ended_by)
+
+
+def _groups(kind: str, plan: Plan, tasks: Sequence[Task], in_turns: bool, folder: Path) -> list[list[Job]]:
+    """Groups of jobs that take turns, with their files in `folder`."""
+    numbers = itertools.count()
+    clouds = [[str(folder / f"{next(numbers)}.npy") for _ in of_task] for _, of_task in tasks]
+    for files, (_, of_task) in zip(clouds, tasks, strict=True):
+        for file, points in zip(files, of_task, strict=True):
+            np.save(file, points)
+    groups: list[list[Job]] = []
+    for model, network in plan.networks.items():
+        weights = str(folder / f"{next(numbers)}.safetensors")
+        save_weights(weights, network)
+        of_network = [
+            [
+                Job(
+                    kind=kind,
+                    names={"model": model, **names, "backend": backend, "precision": precision, "beside": beside},
+                    weights=weights,
+                    clouds=tuple(files),
+                    device=str(plan.device),
+                    threads=threads,
+                    runs=plan.runs,
+                    labels_file=str(folder / f"{next(numbers)}.labels.npy"),
+                )
+                for backend, precision, threads, beside in plan.engines()
+            ]
+            for (names, _), files in zip(tasks, clouds, strict=True)
+        ]
+        groups += (
+            of_network if in_turns else [[job] for of_engine in zip(*of_network, strict=True) for job in of_engine]
+        )
+    return groups
 
 
 def _measure(groups: list[list[Job]], progress: Progress | None, outcomes: list[Outcome], skipped: list[Row]) -> None:
@@ -119,7 +159,7 @@ def _in_turns(processes: _Processes, outcomes: list[Outcome]) -> Iterator[int]:
     while turns:
         for process, outcome in turns:
             num_before = len(outcome.samples)
-            with busy_processes(outcome.job.beside):
+            with busy_processes(outcome.job.names["beside"]):
                 outcome.samples += process.repeat(num_before, outcome.job.runs - num_before)
             yield len(outcome.samples) - num_before
         turns = [(process, outcome) for process, outcome in turns if len(outcome.samples) < outcome.job.runs]

@@ -117,7 +117,8 @@ def test_labels_are_compared_with_those_of_the_first_row(measured):
 
 def test_share_of_labels_that_differ_from_the_first_rows_is_told():
     outcomes = [outcome("reference", "fp32", 1, 10.0), outcome("reference", "bf16", 1, 5.0)]
-    rows = labelling_rows(outcomes, [np.array([1, 2, 3, 4]), np.array([1, 2, 3, 5])])
+    outcomes[0].labels, outcomes[1].labels = np.array([1, 2, 3, 4]), np.array([1, 2, 3, 5])
+    rows = labelling_rows(outcomes)
     assert [row["same_labels"] for row in rows] == [1, 0.75]
 
 
@@ -229,7 +230,7 @@ def test_rows_are_compared_with_spconv_on_one_thread_where_its_results_are_right
         outcome("spconv", "fp32", 1, 30.0),
         outcome("spconv", "fp32", 2, 20.0),
     ]
-    rows = labelling_rows(outcomes, [np.zeros(4)] * 4)
+    rows = labelling_rows(outcomes)
     assert [row["ratio_to_spconv"] for row in rows] == [3, 6, 1, 1.5]
     assert {row["ratio_to_spconv_of"] for row in rows} == {"fp32, 1 thread"}
     assert rows[1]["ratios_to_spconv"] == {"fp32, 1 thread": 6, "fp32, 2 threads": 4}
@@ -240,7 +241,7 @@ def test_rows_are_compared_with_spconv_beside_as_many_busy_processes():
         outcome(backend, "fp32", 1, network_ms, beside)
         for backend, network_ms, beside in (("spconv", 20.0, 0), ("spconv", 60.0, 2), ("reference", 10.0, 2))
     ]
-    rows = labelling_rows(outcomes, [np.zeros(4)] * 3)
+    rows = labelling_rows(outcomes)
     assert [row["ratio_to_spconv"] for row in rows] == [1, 1, 6]
     assert rows[2]["ratios_to_spconv"] == {"fp32, 1 thread": 6}
 
@@ -256,7 +257,7 @@ def test_samples_are_taken_beside_as_many_busy_processes_as_the_row_says(no_proc
         beside_now.pop()
 
     def recorded(process, first, most):
-        taken_beside.append((process.job.beside, list(beside_now)))
+        taken_beside.append((process.job.names["beside"], list(beside_now)))
         return repeat(process, first, 1)
 
     monkeypatch.setattr("pvd_cli.bench.turns.busy_processes", busy_processes)
@@ -312,7 +313,7 @@ def is_running(pid):
 def test_only_tables_with_busy_processes_have_a_column_for_them():
     def lines(besides):
         rows = [outcome("reference", "fp32", 1, 10.0, beside) for beside in besides]
-        table = {"rows": labelling_rows(rows, [np.zeros(4)] * len(rows)), "skipped": []}
+        table = {"rows": labelling_rows(rows), "skipped": []}
         return as_markdown(with_circumstances(table))
 
     assert "beside" in lines((0, 2))
@@ -320,7 +321,7 @@ def test_only_tables_with_busy_processes_have_a_column_for_them():
 
 
 def test_files_from_before_busy_processes_are_still_rendered():
-    (row,) = labelling_rows([outcome("reference", "fp32", 1, 10.0)], [np.zeros(4)])
+    (row,) = labelling_rows([outcome("reference", "fp32", 1, 10.0)])
     layer = {"model": "tiny", "scan": "a", "backend": "reference", "precision": "fp32", "threads": 1, "layer": "conv"}
     of_old = {name: value for name, value in row.items() if name != "beside"}
     text = as_markdown(with_circumstances({"rows": [of_old], "layers": [layer], "skipped": []}))
