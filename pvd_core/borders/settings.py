@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import yaml
 
 from pvd_core.borders.errors import UserError
+from pvd_core.borders.shipped_config import config_path
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -21,9 +22,12 @@ _Config = TypeVar("_Config", bound="DataclassInstance")
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """The mapping in a YAML file; {} for an empty file. UserError if it cannot be read or holds something else."""
+    """The mapping in a YAML file; {} for an empty file. UserError if it cannot be read or holds something else.
+
+    A path such as config/train.yaml where no file is means the shipped file of this name.
+    """
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        values = yaml.safe_load(config_path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"there is no config file {path}") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from pvd_ros.middleware.shipped_files import config_file
+from pvd_core.borders.shipped_config import shipped_config
 
 # Fast DDS 2 (Humble, Jazzy) reads the first name, Fast DDS 3 (Kilted) the second.
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
@@ -36,7 +36,7 @@ def use_shipped_profile() -> None:
 
 def _fitting_profile() -> Path:
     if not SHARED_MEMORY.is_dir():
-        return config_file("fastdds.xml")
+        return shipped_config("fastdds.xml")
     free_mb = shutil.disk_usage(SHARED_MEMORY).free / 2**20
     if free_mb < LEAST_MB:
         print(
@@ -44,4 +44,4 @@ def _fitting_profile() -> Path:
             "give a container more, --shm-size=512m",
             file=sys.stderr,
         )
-    return config_file("fastdds.xml" if free_mb >= ENOUGH_MB else "fastdds_small.xml")
+    return shipped_config("fastdds.xml" if free_mb >= ENOUGH_MB else "fastdds_small.xml")

@@ -5,7 +5,6 @@ Benchmark NAME is described in config/benchmarks/NAME.yaml; NAME.sums beside it 
 
 import difflib
 import functools
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +12,9 @@ from pathlib import Path
 import yaml
 
 from pvd_core.borders.errors import UserError
+from pvd_core.borders.shipped_config import config_folders, config_path
 from training.data.benchmark_sums import Sum, Verdict, folder_sums, read_sums, verify, write_sums
 
-_FOLDERS = (
-    Path(__file__).resolve().parents[2] / "config" / "benchmarks",
-    Path(sys.prefix) / "share" / "pvd_ros" / "config" / "benchmarks",
-)
 _SPLITS = ("train", "valid", "test")
 
 
@@ -59,18 +55,23 @@ class Benchmark:
 
 def benchmark_names() -> list[str]:
     """Names of the benchmarks that come with the package, sorted."""
-    return sorted({path.stem for folder in _FOLDERS for path in folder.glob("*.yaml")})
+    return sorted({path.stem for folder in config_folders() for path in folder.glob("benchmarks/*.yaml")})
 
 
 def benchmark_named(name: str) -> Benchmark:
-    """The Benchmark of a name; an unknown one is a UserError with the closest match."""
-    for folder in _FOLDERS:
-        if (folder / f"{name}.yaml").is_file():
-            return read_benchmark(folder / f"{name}.yaml")
+    """The Benchmark of a name, or of a YAML file; an unknown name is a UserError with the closest match."""
+    if name.endswith(".yaml"):
+        return read_benchmark(config_path(name))
+    for folder in config_folders():
+        if (folder / "benchmarks" / f"{name}.yaml").is_file():
+            return read_benchmark(folder / "benchmarks" / f"{name}.yaml")
     known = benchmark_names()
     close = difflib.get_close_matches(name, known, 1)
     hint = f"; did you mean {close[0]}?" if close else ""
-    raise UserError(f"unknown benchmark {name!r}; known are {', '.join(known) or 'none, reinstall the package'}{hint}")
+    if not known:
+        looked_in = ", ".join(str(folder / "benchmarks") for folder in config_folders())
+        raise UserError(f"no benchmarks in {looked_in}; reinstall the package")
+    raise UserError(f"unknown benchmark {name!r}; known are {', '.join(known)}{hint}")
 
 
 def read_benchmark(path: Path) -> Benchmark:
