@@ -31,7 +31,8 @@ class MeasuringProcess:
     def __init__(self, job: Job) -> None:
         """CannotMeasureError for a job that does not run here."""
         self.job = job
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(_PACKAGES), *_python_path()])}
+        python_path = filter(None, [str(_PACKAGES), os.environ.get("PYTHONPATH")])
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(python_path)}
         if job.threads:
             environment["OMP_NUM_THREADS"] = str(job.threads)
         self._process = subprocess.Popen(
@@ -80,7 +81,3 @@ class MeasuringProcess:
         if code == -signal.SIGKILL:
             raise CannotMeasureError("the system killed the measuring process, most likely for its memory")
         raise RuntimeError(f"the process that measured {self.job.title} ended with code {code}; its error is above")
-
-
-def _python_path() -> list[str]:
-    return [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]

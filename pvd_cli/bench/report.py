@@ -1,81 +1,61 @@
-"""What was timed as Markdown for people: where it was measured, tables, and what their columns mean.
+"""What was timed with the circumstances that belong to every figure, as JSON, and as Markdown for people: where it was
+measured, tables, and what their columns mean.
 
 Tables are readable as they stand: padded, and at most 120 columns wide.
 """
 
+import functools
 import itertools
+import json
+import shlex
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from pvd_cli.bench.plan import Row
+from pvd_cli.bench.plan import Plan, Row
+from pvd_core.borders.errors import UserError
+from pvd_core.borders.files import check_output, written_atomically
 from pvd_core.borders.wording import counted
+from pvd_core.runtime.hardware import hardware, versions
+from training.run.run_folder import source_commit
 
 _WIDEST_NAME = 60
 
 
-@dataclass(frozen=True)
-class _Column:
-    header: str
-    field: str
-    factor: float = 1
+# It goes through all packages that are installed, and a command writes its result after each table.
+_versions = functools.cache(versions)
 
-    def cell(self, row: Row) -> str:
-        value = row.get(self.field)
-        if isinstance(value, str):
-            return value
-        if value is None:
-            return "-"
-        return _number(value * self.factor)
-
-
-_ENGINE = (
-    _Column("backend", "backend"),
-    _Column("format", "precision"),
-    _Column("thr", "threads"),
-    _Column("beside", "beside"),
-)
-
-_LABELLING = (
-    *_ENGINE,
-    _Column("median", "median_ms"),
-    _Column("p90", "p90_ms"),
-    _Column("p99", "p99_ms"),
-    _Column("network", "network_ms"),
-    _Column("maps", "maps_ms"),
-    _Column("floor", "floor_ms"),
-    _Column("/floor", "ratio_to_floor"),
-    _Column("spconv/", "ratio_to_spconv"),
-    _Column("same %", "same_labels", 100),
-    _Column("MB", "peak_mb"),
-)
-_LAYERS = (
-    _Column("layer", "layer"),
-    _Column("kernel", "kernel"),
-    _Column("channels", "channels"),
-    _Column("pairs", "pairs"),
-    _Column("MMAC", "macs", 1e-6),
-    _Column("ms", "ms"),
-    _Column("GFLOP/s", "gflops"),
-    _Column("/floor", "ratio_to_floor"),
-)
-_STAGES = (_Column("stage", "stage"), _Column("ms", "ms"), _Column("%", "share", 100))
-_GROWTH = (
-    _Column("clouds", "batch"),
-    _Column("points", "points"),
-    _Column("voxels", "voxels"),
-    _Column("median ms", "median_ms"),
-    _Column("p90 ms", "p90_ms"),
-    _Column("us a point", "us_a_point"),
-    _Column("peak MB", "peak_mb"),
-)
-_TRAINING = (
-    *_ENGINE,
-    _Column("inference ms", "inference_ms"),
-    _Column("step ms", "step_ms"),
-    _Column("step/inference", "ratio"),
-    _Column("peak MB", "peak_mb"),
-)
+# Columns: {field: header}.
+_ENGINE = {"backend": "backend", "precision": "format", "threads": "thr", "beside": "beside"}
+_LABELLING = _ENGINE | {
+    "median_ms": "median",
+    "p90_ms": "p90",
+    "p99_ms": "p99",
+    "network_ms": "network",
+    "maps_ms": "maps",
+    "floor_ms": "floor",
+    "ratio_to_floor": "/floor",
+    "ratio_to_spconv": "spconv/",
+    "same_labels": "same %",
+    "peak_mb": "MB",
+}
+_LAYERS = {
+    **{name: name for name in ("layer", "kernel", "channels", "pairs")},
+    **{"macs": "MMAC", "ms": "ms", "gflops": "GFLOP/s", "ratio_to_floor": "/floor"},
+}
+_STAGES = {"stage": "stage", "ms": "ms", "share": "%"}
+_GROWTH = {
+    **{"batch": "clouds", "points": "points", "voxels": "voxels"},
+    **{"median_ms": "median ms", "p90_ms": "p90 ms", "us_a_point": "us a point", "peak_mb": "peak MB"},
+}
+_TRAINING = _ENGINE | {
+    "inference_ms": "inference ms",
+    "step_ms": "step ms",
+    "ratio": "step/inference",
+    "peak_mb": "peak MB",
+}
+_FACTORS = {"MMAC": 1e-6, "%": 100, "same %": 100}  # of columns in another unit than their field
 
 # Fields that are the same in all rows of a table, and stand in its title.
 _TASK = ("model", "scan")
@@ -102,6 +82,45 @@ def as_markdown(result: Mapping[str, Any]) -> str:
     parts += [f"Wrong results: {name}" for name in _faults(result.get("rows", []))]
     parts += dict.fromkeys(f"Not timed: {_skipped(entry)}" for entry in result["skipped"])
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def check_new_output(path: Path, force: bool) -> None:
+    """To be called before anything is timed. UserError for a file that cannot be written, or that exists, unless
+    `force` is set."""
+    check_output(path)
+    if path.exists() and not force:
+        raise UserError(f"{path} exists already; name another file, or add --force")
+
+
+def with_circumstances(result: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
+    """`result`, tables by name, with the command line, commit, machine, versions and the settings of the plan."""
+    return {
+        "command": shlex.join(["pvd", *sys.argv[1:]]),
+        "commit": source_commit(),
+        "hardware": hardware(plan.device),
+        "versions": _versions(),
+        "runs": plan.runs,
+        "settings": {
+            "device": str(plan.device),
+            "backends": plan.backends,
+            "precisions": plan.precisions,
+            "threads": plan.threads,
+            "beside": plan.beside,
+            "models": tuple(plan.networks),
+            "scans": tuple(plan.scans),
+        },
+        **result,
+    }
+
+
+def write_result(result: Mapping[str, Any], json_file: Path | None, markdown: Path | None) -> list[Path]:
+    """Writes the files whose paths are given; returns these paths."""
+    contents = {json_file: json.dumps(result, indent=2) + "\n", markdown: as_markdown(result)}
+    paths = [path for path in contents if path is not None]
+    for path in paths:
+        with written_atomically(path) as temporary:
+            temporary.write_text(contents[path])
+    return paths
 
 
 def _where(result: Mapping[str, Any]) -> str:
@@ -163,7 +182,7 @@ def _faults(rows: Sequence[Row]) -> Iterable[str]:
     return dict.fromkeys(f"{row['backend']}: {row['known_fault']}" for row in rows if row.get("known_fault"))
 
 
-def _tables(rows: Sequence[Row], columns: Sequence[_Column], common: Sequence[str]) -> str:
+def _tables(rows: Sequence[Row], columns: Mapping[str, str], common: Sequence[str]) -> str:
     """A table for each group of successive rows whose fields `common` are the same."""
     tables = []
     for values, grouped in itertools.groupby(rows, key=lambda row: [row.get(name) for name in common]):
@@ -190,23 +209,24 @@ def _is_one_number(values: Collection[Any]) -> bool:
     return len(values) == 1 and None not in values
 
 
-def _table(rows: Sequence[Row], columns: Sequence[_Column]) -> str:
+def _table(rows: Sequence[Row], columns: Mapping[str, str]) -> str:
     left_out = "p99_ms" if _has_busy(rows) else "beside"  # there is no room for both
-    columns = [column for column in columns if column.field != left_out]
-    cells = [[column.header for column in columns], *([column.cell(row) for column in columns] for row in rows)]
-    is_text = [all(isinstance(row.get(column.field, ""), str) for row in rows) for column in columns]
-    widths = [max(len(line[number]) for line in cells) for number in range(len(columns))]
-    lines = [
-        " | ".join(
-            text.ljust(width) if left else text.rjust(width)
-            for text, width, left in zip(line, widths, is_text, strict=True)
-        )
-        for line in cells
-    ]
-    rule = "|".join(
-        "-" * (width + 2) if left else "-" * (width + 1) + ":" for width, left in zip(widths, is_text, strict=True)
-    )
-    return "\n".join([f"| {lines[0]} |", f"|{rule}|", *(f"| {line} |" for line in lines[1:])])
+    lines, rule = [""] * (len(rows) + 1), ""
+    for field, header in columns.items():
+        if field == left_out:
+            continue
+        cells = [header, *(_cell(row.get(field), _FACTORS.get(header, 1)) for row in rows)]
+        width = max(map(len, cells))
+        is_text = all(isinstance(row.get(field, ""), str) for row in rows)
+        lines = [f"{line}| {cell:{'<' if is_text else '>'}{width}} " for line, cell in zip(lines, cells, strict=True)]
+        rule += f"|{'-' * (width + 1)}{'-' if is_text else ':'}"
+    return "\n".join(f"{line}|" for line in (lines[0], rule, *lines[1:]))
+
+
+def _cell(value: str | float | None, factor: float) -> str:
+    if value is None or isinstance(value, str):
+        return value or "-"
+    return _number(value * factor)
 
 
 def _number(value: float) -> str:

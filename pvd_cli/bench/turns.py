@@ -1,8 +1,9 @@
 """Measures several jobs in turns, so that disturbances of the machine affect all of them alike."""
 
+import contextlib
 import itertools
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -114,52 +115,36 @@ def _groups(kind: str, plan: Plan, tasks: Sequence[Task], in_turns: bool, folder
 
 def _measure(groups: list[list[Job]], progress: Progress | None, outcomes: list[Outcome], skipped: list[Row]) -> None:
     """Adds to `outcomes` and `skipped`, which keep what was measured when an interrupt ends this."""
-    total, num_done = sum(job.runs for group in groups for job in group), 0
+    total = sum(job.runs for group in groups for job in group)
     for group in groups:
         waiting = list(group)
         while waiting:
-            with _Processes() as processes:
-                num_before = len(skipped)
-                _start(processes, waiting, skipped)
-                num_done += sum(entry.pop("runs") for entry in skipped[num_before:])
-                for taken in _in_turns(processes, outcomes):
-                    num_done += taken
-                    if progress is not None:
-                        progress(num_done, total)
+            with contextlib.ExitStack() as processes:
+                turns = [(each, Outcome(each.job, each.facts)) for each in _started(processes, waiting, skipped)]
+                outcomes += [outcome for _, outcome in turns]
+                while turns:
+                    for process, outcome in turns:
+                        num_before = len(outcome.samples)
+                        with busy_processes(outcome.job.names["beside"]):
+                            outcome.samples += process.repeat(num_before, outcome.job.runs - num_before)
+                        if progress is not None:
+                            num_done = sum(len(each.samples) for each in outcomes) + len(skipped) * outcome.job.runs
+                            progress(num_done, total)
+                    turns = [(each, outcome) for each, outcome in turns if len(outcome.samples) < outcome.job.runs]
 
 
-class _Processes(list[MeasuringProcess]):
-    """Ends the processes in it at the end of a `with` block, whatever happens."""
-
-    def __enter__(self) -> "_Processes":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        for process in self:
-            process.end()
-
-
-def _start(processes: _Processes, waiting: list[Job], skipped: list[Row]) -> None:
-    """Starts processes for the first jobs of `waiting` while memory lasts, and removes these jobs from it."""
-    while waiting and (not processes or processes[-1].has_room_for_another):
+def _started(processes: contextlib.ExitStack, waiting: list[Job], skipped: list[Row]) -> list[MeasuringProcess]:
+    """Processes for the first jobs of `waiting`, as many as memory allows; these jobs are removed from it. `processes`
+    ends them."""
+    started: list[MeasuringProcess] = []
+    while waiting and (not started or started[-1].has_room_for_another):
         job = waiting.pop(0)
         try:
             reason = reason_against(job.names["backend"], job.names["precision"], torch.device(job.device))
             if reason is not None:
                 raise CannotMeasureError(reason)
-            processes.append(MeasuringProcess(job))
+            started.append(MeasuringProcess(job))
+            processes.callback(started[-1].end)
         except CannotMeasureError as error:
-            skipped.append({**job.names, "threads": job.threads, "reason": str(error), "runs": job.runs})
-
-
-def _in_turns(processes: _Processes, outcomes: list[Outcome]) -> Iterator[int]:
-    """Adds an Outcome for each process, and yields how many repeats each turn took."""
-    turns = [(process, Outcome(process.job, process.facts)) for process in processes]
-    outcomes.extend(outcome for _, outcome in turns)
-    while turns:
-        for process, outcome in turns:
-            num_before = len(outcome.samples)
-            with busy_processes(outcome.job.names["beside"]):
-                outcome.samples += process.repeat(num_before, outcome.job.runs - num_before)
-            yield len(outcome.samples) - num_before
-        turns = [(process, outcome) for process, outcome in turns if len(outcome.samples) < outcome.job.runs]
+            skipped.append({**job.names, "threads": job.threads, "reason": str(error)})
+    return started

@@ -68,7 +68,7 @@ def bench(
       pvd bench scan.bin --model cylinder3d-0.25x,cylinder3d-0.5x --train
     """
     from pvd_cli import bench as measure
-    from pvd_cli.bench.files import check_new_output, with_circumstances, write_result
+    from pvd_cli.bench.report import check_new_output, with_circumstances, write_result
     from pvd_cli.progress import Steps
     from pvd_core.clouds import find_clouds, read_cloud
     from pvd_core.segmenter import resolve_device
