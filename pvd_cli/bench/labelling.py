@@ -2,17 +2,16 @@
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from pvd_cli.bench.fixed_network import FixedNetwork
-from pvd_cli.bench.floor import BareProducts
 from pvd_cli.bench.measurement import peak_mb, warm_up
+from pvd_cli.bench.parts import ProgramParts, StepwiseParts
 from pvd_cli.bench.plan import Job, Plan, Progress, Row
 from pvd_cli.bench.scan_input import ScanInput, timed_network
-from pvd_cli.bench.spans import MAPS, SpanClock, timed_maps, timed_modules
+from pvd_cli.bench.spans import SpanClock, timed_modules
 from pvd_cli.bench.turns import Outcome, Task, by_scan, measure
 from pvd_core.borders.wording import counted
 from pvd_core.segmenter import Segmentation, Segmenter
@@ -74,41 +73,6 @@ class LabellingTimes:
 
     def _segment(self, number: int) -> Segmentation:
         return self._segmenter.segment(self._clouds[number % len(self._clouds)])
-
-
-class StepwiseParts:
-    """Maps and floor where clouds are labelled step by step; the network is timed within the total."""
-
-    def __init__(self, segmenter: Segmenter, scan: ScanInput, clock: SpanClock) -> None:
-        self._segmenter, self._batch, self._clock = segmenter, scan.batch, clock
-        self._floor = BareProducts(scan.sparse_costs, segmenter.precision, segmenter.device)
-
-    def times_ms(self) -> dict[str, float]:
-        with timed_maps(self._clock):
-            self._segmenter.run_network(self._batch)
-        maps_ms = self._clock.own_times_ms()[MAPS]
-        return {"maps": maps_ms, "floor": _time_ms(self._clock, self._floor.run)}
-
-
-class ProgramParts:
-    """Network, maps and floor where clouds are labelled by programs, inside which nothing can be timed. The time for
-    maps is the time of the network that builds them less that of the network on maps that exist already."""
-
-    def __init__(self, segmenter: Segmenter, scan: ScanInput, clock: SpanClock) -> None:
-        self._network, self._clock = FixedNetwork(segmenter, scan), clock
-        self._floor = BareProducts(scan.sparse_costs, segmenter.precision, segmenter.device)
-
-    def times_ms(self) -> dict[str, float]:
-        network_ms = _time_ms(self._clock, self._network.run)
-        maps_ms = max(network_ms - _time_ms(self._clock, self._network.run_on_kept_maps), 0.0)
-        return {"network": network_ms, "maps": maps_ms, "floor": _time_ms(self._clock, self._floor.run)}
-
-
-def _time_ms(clock: SpanClock, function: Callable[[], object]) -> float:
-    clock.start("function")
-    function()
-    clock.stop()
-    return clock.own_times_ms()["function"]
 
 
 def _known_fault(segmenter: Segmenter) -> str | None:

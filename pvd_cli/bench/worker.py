@@ -12,12 +12,11 @@ from typing import Any, TextIO
 import numpy as np
 import torch
 
+from pvd_cli.bench.breakdown import LayerTimes, StageTimes
 from pvd_cli.bench.growth import BatchTimes
 from pvd_cli.bench.labelling import LabellingTimes
-from pvd_cli.bench.layers import LayerTimes
 from pvd_cli.bench.measurement import Measurement, has_room_for_another
 from pvd_cli.bench.plan import Job
-from pvd_cli.bench.stages import StageTimes
 from pvd_cli.bench.training_step import TrainingTimes
 from pvd_core.borders.errors import UserError
 from pvd_core.segmenter import Segmenter

@@ -16,15 +16,15 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pvd_cli.bench import Plan, as_markdown, benchmark, growth_rows, layer_rows, plan, training_rows, turns
+from pvd_cli.bench.breakdown import StageTimes
 from pvd_cli.bench.busy import busy_processes
-from pvd_cli.bench.fixed_network import FixedNetwork
 from pvd_cli.bench.floor import BareProducts
 from pvd_cli.bench.growth import BatchTimes, cloud_of_size, turned
-from pvd_cli.bench.labelling import ProgramParts, labelling_rows
+from pvd_cli.bench.labelling import labelling_rows
 from pvd_cli.bench.measurement import peak_mb
+from pvd_cli.bench.parts import FixedNetwork, ProgramParts
 from pvd_cli.bench.scan_input import NETWORK, LayerCost, ScanInput
 from pvd_cli.bench.spans import MAPS, SpanClock, timed_maps, timed_modules
-from pvd_cli.bench.stages import StageTimes
 from pvd_cli.bench.training_step import TrainingTimes
 from pvd_cli.bench.turns import Outcome
 from pvd_core.borders.errors import UserError

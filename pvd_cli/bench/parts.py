@@ -1,10 +1,12 @@
-"""The U-Net alone as a Segmenter's programs run it: in fixed shapes, on a GPU as a CUDA graph. V rows, E channels."""
+"""The parts of a cloud's time: network, maps and floor. V rows, E channels."""
 
 from collections.abc import Callable, Sequence
 
 import torch
 
+from pvd_cli.bench.floor import BareProducts
 from pvd_cli.bench.scan_input import ScanInput
+from pvd_cli.bench.spans import MAPS, SpanClock, timed_maps
 from pvd_core.models.backbone import STRIDES
 from pvd_core.programs.buckets import BucketChooser
 from pvd_core.programs.cells import PaddedGrid
@@ -16,9 +18,45 @@ from pvd_core.segmenter import Segmenter
 from pvd_core.sparse import SparseTensor
 
 
+class StepwiseParts:
+    """Maps and floor where clouds are labelled step by step; the network is timed within the total."""
+
+    def __init__(self, segmenter: Segmenter, scan: ScanInput, clock: SpanClock) -> None:
+        self._segmenter, self._batch, self._clock = segmenter, scan.batch, clock
+        self._floor = BareProducts(scan.sparse_costs, segmenter.precision, segmenter.device)
+
+    def times_ms(self) -> dict[str, float]:
+        with timed_maps(self._clock):
+            self._segmenter.run_network(self._batch)
+        maps_ms = self._clock.own_times_ms()[MAPS]
+        return {"maps": maps_ms, "floor": _time_ms(self._clock, self._floor.run)}
+
+
+class ProgramParts:
+    """Network, maps and floor where clouds are labelled by programs, inside which nothing can be timed. The time for
+    maps is the time of the network that builds them less that of the network on maps that exist already."""
+
+    def __init__(self, segmenter: Segmenter, scan: ScanInput, clock: SpanClock) -> None:
+        self._network, self._clock = FixedNetwork(segmenter, scan), clock
+        self._floor = BareProducts(scan.sparse_costs, segmenter.precision, segmenter.device)
+
+    def times_ms(self) -> dict[str, float]:
+        network_ms = _time_ms(self._clock, self._network.run)
+        maps_ms = max(network_ms - _time_ms(self._clock, self._network.run_on_kept_maps), 0.0)
+        return {"network": network_ms, "maps": maps_ms, "floor": _time_ms(self._clock, self._floor.run)}
+
+
+def _time_ms(clock: SpanClock, function: Callable[[], object]) -> float:
+    clock.start("function")
+    function()
+    clock.stop()
+    return clock.own_times_ms()["function"]
+
+
 class FixedNetwork:
-    """The network of a Segmenter on one scan. `run()` builds the kernel maps anew, `run_on_kept_maps()` does not. Both
-    return voxel logits (V, number of classes), whose first rows are those of the scan's voxels."""
+    """The U-Net alone as a Segmenter's programs run it, on one scan: in fixed shapes, on a GPU as a CUDA graph. `run()`
+    builds the kernel maps anew, `run_on_kept_maps()` does not. Both return voxel logits (V, number of classes), whose
+    first rows are those of the scan's voxels."""
 
     def __init__(self, segmenter: Segmenter, scan: ScanInput) -> None:
         self._precision, self._device = segmenter.precision, segmenter.device
