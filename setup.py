@@ -1,8 +1,10 @@
 """The ament_python package pvd_ros: four Python packages, their data, launch and config files, console scripts."""
 
+import runpy
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
 
 NAME = "pvd_ros"
 TRITON = 'triton>=3.3; platform_system == "Linux"'
@@ -44,6 +46,28 @@ EXTRAS = {
 }
 
 
+ENGINE = Path("pvd_core", "native", "engine.so")
+
+
+class BuildEngine(build_ext):
+    """Compiles the native engine where there is a C++ compiler. Without one the package installs all the same."""
+
+    def run(self):
+        build = runpy.run_path(str(ENGINE.with_name("build.py")))["try_to_build"]
+        build(ENGINE.resolve() if self._is_in_place else Path(self.build_lib, ENGINE).resolve())
+
+    def get_outputs(self):
+        path = Path(self.build_lib, ENGINE)
+        return [str(path)] if path.is_file() else []
+
+    def get_output_mapping(self):
+        return {}
+
+    @property
+    def _is_in_place(self):
+        return bool(self.inplace or getattr(self, "editable_mode", False))
+
+
 def shared_files(top):
     """(folder below share/, its files) of a folder of the source and each folder in it."""
     folders = [
@@ -64,7 +88,9 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=["pvd_core*", "training*", "pvd_ros*", "pvd_cli*"]),
-    package_data={"pvd_core": ["shipped/*.safetensors", "sparse/backends/*.json"]},
+    package_data={"pvd_core": ["shipped/*.safetensors", "sparse/backends/*.json", "native/*.cpp", "native/*.h"]},
+    ext_modules=[Extension("pvd_core.native.engine", [str(ENGINE.with_suffix(".cpp"))], optional=True)],
+    cmdclass={"build_ext": BuildEngine},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),

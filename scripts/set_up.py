@@ -25,6 +25,9 @@ NVIDIA_DRIVER = Path("/dev/nvidiactl")
 # The project's folder in the first lines of .venv's pip: after #!, or quoted where the path is long or has spaces.
 HOME_OF_PIP = re.compile(r"""^(?:#!|'''exec' )"?(/.*?)/\.venv/bin/python""", re.MULTILINE)
 INPUTS = ("constraints.txt", "setup.py", "setup.cfg", "pyproject.toml")
+# The native engine, which installing the package compiles.
+ENGINE = "pvd_core/native"
+SOURCES = (".py", ".cpp", ".h")
 EXTRAS = {"demo": set(), "test": {"train", "dev"}}
 # Measured, with the CPU build of torch and what pip unpacks on the way; CUDA's libraries take more.
 NEEDED_GB = {"demo": 3, "test": 5}
@@ -114,7 +117,8 @@ def sourced_ros() -> "str | None":
 def fingerprint(ros_distro: "str | None") -> str:
     """Changes whenever set-up has to run again."""
     digest = hashlib.sha256()
-    for path in [*(ROOT / name for name in INPUTS), *sorted(Path(__file__).parent.glob("*.py"))]:
+    sources = [*Path(__file__).parent.glob("*.py"), *(ROOT / ENGINE).glob("*.*")]
+    for path in [*(ROOT / name for name in INPUTS), *sorted(path for path in sources if path.suffix in SOURCES)]:
         digest.update(path.read_bytes())
     facts = (sys.version, ros_distro, os.environ.get("TORCH_INDEX", ""), str(ROOT))
     return f"{digest.hexdigest()} {facts!r}"

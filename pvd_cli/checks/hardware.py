@@ -31,6 +31,7 @@ def check_torch() -> list[Finding]:
     return [
         Finding("torch", True, torch.__version__, is_needed=True),
         Finding("cpu", True, threads),
+        _native_engine(),
         _bf16_on_cpu(),
     ]
 
@@ -57,6 +58,14 @@ def check_disk() -> list[Finding]:
     is_enough = free_gb >= _LEAST_FREE_GB
     remedy = "" if is_enough else f"free some: simulated drives and bags want {_LEAST_FREE_GB} GB"
     return [Finding("disk", is_enough, f"{free_gb:.0f} GB free in {Path.cwd()}", remedy)]
+
+
+def _native_engine():
+    from pvd_core.native import library
+
+    is_usable, found = library.status()
+    remedy = "" if is_usable else "apt install g++, then python -m pvd_core.native.build; until then plain torch serves"
+    return Finding("native engine", is_usable, f"built, {found} instructions" if is_usable else found, remedy)
 
 
 def _bf16_on_cpu():

@@ -436,33 +436,34 @@ struct Pairs {
 
 // Output rows are cut into parts and input channels into ranges. A task adds up one range over one part, in order of
 // the rows; the parts are added in their order afterwards. Neither depends on the number of threads.
-constexpr int64_t MOST_PARTS = 8, PART_ROWS = 4 * LARGEST, RANGE = 48;
+// A block's rows of a tile and of six channels fit the first cache together.
+constexpr int64_t GRADIENT_ROWS = 256, MOST_PARTS = 8, PART_ROWS = 4096, RANGE = 48;
 
 PVD_TARGET static void weight_gradient_task(const WeightGradient &call, float *partials, int64_t num_parts,
                                             int64_t num_ranges, int64_t task) {
     const int64_t part = task / num_ranges, first_channel = task % num_ranges * RANGE;
     const int64_t ins = call.in_channels, outs = padded(call.out_channels), taps = call.row_length;
     const int64_t last_channel = first_channel + RANGE < ins ? first_channel + RANGE : ins;
-    const int64_t num_blocks = (call.num_out + LARGEST - 1) / LARGEST;
+    const int64_t num_blocks = (call.num_out + GRADIENT_ROWS - 1) / GRADIENT_ROWS;
     const int64_t blocks_a_part = (num_blocks + num_parts - 1) / num_parts;
     float *partial = partials + part * taps * call.num_rows * ins * outs;
     thread_local Scratch pairs_space, pointers_space, rows_space, tiles_space;
     Pairs &pairs = *pairs_space.get<Pairs>(1);
-    const float **rows = pointers_space.get<const float *>(LARGEST);
-    float *space = call.type == FLOAT32 ? nullptr : rows_space.get<float>(LARGEST * ins);
-    float *tiles = tiles_space.get<float>(LARGEST * outs);
+    const float **rows = pointers_space.get<const float *>(GRADIENT_ROWS);
+    float *space = call.type == FLOAT32 ? nullptr : rows_space.get<float>(GRADIENT_ROWS * ins);
+    float *tiles = tiles_space.get<float>(GRADIENT_ROWS * outs);
     for (int64_t tap = 0; tap < taps * call.num_rows; ++tap)
         __builtin_memset(partial + (tap * ins + first_channel) * outs, 0,
                          (last_channel - first_channel) * outs * sizeof(float));
     for (int64_t block = part * blocks_a_part; block < (part + 1) * blocks_a_part && block < num_blocks; ++block) {
-        const int64_t start = block * LARGEST;
-        const int64_t count = call.num_out - start < LARGEST ? call.num_out - start : LARGEST;
+        const int64_t start = block * GRADIENT_ROWS;
+        const int64_t count = call.num_out - start < GRADIENT_ROWS ? call.num_out - start : GRADIENT_ROWS;
         const char *gradient = static_cast<const char *>(call.gradient);
         for (int64_t tile = 0; tile < num_tiles(call.out_channels); ++tile) {
             const int64_t width = tile_width(tile, call.out_channels), first = tile * TILE;
             const int64_t some = call.out_channels - first < width ? call.out_channels - first : width;
             for (int64_t n = 0; n < count; ++n) {
-                float *to = tiles + first * LARGEST + n * width;
+                float *to = tiles + first * GRADIENT_ROWS + n * width;
                 const int64_t place = (start + n) * call.out_channels + first;
                 convert<Single>(gradient + place * (call.type == FLOAT32 ? 4 : 2), call.type, some, to);
                 for (int64_t c = some; c < width; ++c) to[c] = 0;
@@ -480,7 +481,7 @@ PVD_TARGET static void weight_gradient_task(const WeightGradient &call, float *p
                     for (int64_t channel = first_channel; channel < last_channel; channel += most) {
                         const int some = static_cast<int>(last_channel - channel < most ? last_channel - channel : most);
                         (width == TILE ? add_outer_of<2>(some) : add_outer_of<1>(some))(
-                            rows, channel, tiles + tile * TILE * LARGEST, pairs.local[tap], pairs.count[tap],
+                            rows, channel, tiles + tile * TILE * GRADIENT_ROWS, pairs.local[tap], pairs.count[tap],
                             matrix + channel * outs + tile * TILE, outs);
                     }
                 }

@@ -73,6 +73,8 @@ def load_teacher(path: str | Path, student: Cylinder3D, device: torch.device | s
                 f"teacher {path} has {what} {of_teacher}, the student {of_student}: both must see the same; change the "
                 f"student's model settings or take another teacher"
             )
+    # With the student's engine the teacher shares its sites and kernel maps.
+    teacher.backend = student.backend
     return teacher.requires_grad_(False)
 
 

@@ -10,6 +10,7 @@ from lightning.fabric.wrappers import _FabricModule
 from pvd_core.borders.errors import UserError
 from pvd_core.models import Cylinder3D, build_model
 from pvd_core.runtime.memory import keep_freed_memory
+from pvd_core.sparse.backends.choose import backend_for
 from pvd_core.taxonomy import NUM_CLASSES
 from pvd_core.weights import load_model, load_state, read_facts
 from training.data.batches import BatchStream, Share
@@ -89,6 +90,7 @@ def build_session(config: TrainConfig, data: Data, run: RunFolder, progress: NoP
         torch.set_num_threads(config.num_threads)
     torch.manual_seed(config.seed)
     model = _initial_network(config)
+    model.backend = backend_for("auto", fabric.device)
     teacher, method = _teacher_and_method(config, model, fabric)
     supervised = SegmentationObjective(model, config.loss, _class_weights(config, data, progress))
     objective: torch.nn.Module = supervised

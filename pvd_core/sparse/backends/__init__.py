@@ -4,6 +4,7 @@ A backend is a module with `convolve(features_VI, weight_KIO, kernel_map) -> fea
 features and weight. It may also have:
 
 - `convolve_fused`, which applies an Epilogue (pvd_core/sparse/epilogue.py) to the sums.
+- `run_layers`, which computes chains of linear layers for inference (pvd_core/models/fused_linear.py).
 - `submanifold_map(sites, kernel) -> map` and `downsampled(sites, stride) -> (coords_V4, shape, map)` of the coarse
   sites, if it needs kernel maps of its own kind. Sites then calls these, and keeps the coarse sites in their order.
 - `known_fault(device) -> reason or None`, if its results may be wrong.
@@ -26,7 +27,7 @@ _REMEDIES = {
 
 
 def load_backend(name: str) -> ModuleType:
-    """The backend's module. UserError for an unknown name, and where the backend's package is not installed."""
+    """The backend's module. UserError for an unknown name, and where what the backend needs is not there."""
     if name not in BACKENDS:
         raise UserError(f"backend {name!r}: this version has {', '.join(BACKENDS)}")
     try:

@@ -6,6 +6,7 @@ from types import ModuleType
 import torch
 
 from pvd_core.borders.errors import UserError
+from pvd_core.native import library
 from pvd_core.sparse.backends import load_backend, reference
 from pvd_core.sparse.backends.triton_table import is_tuned
 
@@ -13,10 +14,12 @@ _log = logging.getLogger(__name__)
 
 
 def backend_for(name: str, device: torch.device) -> ModuleType:
-    """The backend's module. `auto` is triton on a GPU whose kind it has been measured on, reference everywhere else.
-    UserError as from `load_backend`."""
+    """The backend's module. `auto` is native on a CPU where it is built, triton on a GPU whose kind it has been measured
+    on, reference everywhere else. UserError as from `load_backend`."""
     if name != "auto":
         return load_backend(name)
+    if device.type == "cpu" and library.status()[0]:
+        return load_backend("native")
     if device.type != "cuda" or not _is_measured_on(device):
         return reference
     try:
