@@ -41,6 +41,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr("pvd_core.default_weights", lambda: weights)
     monkeypatch.setattr("pvd_cli.bench.measurement._RUNS", 1)
     monkeypatch.setattr("pvd_cli.bench.measurement._LEAST_RUNS", 1)
+    monkeypatch.setattr("pvd_cli.bench.worker._TURN_SECONDS", 0.0)
     for name in build.PRESETS:
         monkeypatch.setitem(build.PRESETS, name, TINY)
     return tmp_path

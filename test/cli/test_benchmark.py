@@ -67,6 +67,7 @@ def plan_of(scans=None, **settings):
 def short_warm_up(monkeypatch):
     monkeypatch.setattr("pvd_cli.bench.measurement._RUNS", 1)
     monkeypatch.setattr("pvd_cli.bench.measurement._LEAST_RUNS", 1)
+    monkeypatch.setattr("pvd_cli.bench.worker._TURN_SECONDS", 0.0)
 
 
 @pytest.fixture(
