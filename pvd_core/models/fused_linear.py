@@ -56,17 +56,21 @@ class Joined(NamedTuple):
 
 
 def run_layers(
-    rows_NI: torch.Tensor, layers: Sequence[Layer], backend: Backend, joined: Joined | None = None
+    rows_NI: torch.Tensor,
+    layers: Sequence[Layer],
+    backend: Backend,
+    joined: Joined | None = None,
+    with_hidden: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Layers one after the other, in autocast's dtype if autocast is on, by `backend` where it has `run_layers` of its
-    own: (result (N, O), what enters the last layer (N, H)). Without gradient."""
+    own: (result (N, O), what enters the last layer (N, H) if `with_hidden`). Without gradient."""
     if torch.is_autocast_enabled(rows_NI.device.type):
         dtype = torch.get_autocast_dtype(rows_NI.device.type)
         rows_NI = rows_NI.to(dtype)
         layers = [Layer(weight.to(dtype), _cast(bias, dtype), relu) for weight, bias, relu in layers]
         joined = None if joined is None else Joined(joined.rows.to(dtype), joined.index_N)
-    if hasattr(backend, "run_layers"):
-        return backend.run_layers(rows_NI, layers, joined)
+    if hasattr(backend, "run_layers") and rows_NI.dtype in (torch.float32, torch.bfloat16):
+        return backend.run_layers(rows_NI, layers, joined, with_hidden)
     inputs = (rows_NI,) if joined is None else (rows_NI, joined.index_N[:, None])
 
     def run(hidden: torch.Tensor, *index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

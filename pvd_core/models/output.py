@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
+from pvd_core.native import cells, library
+
 
 @dataclass(frozen=True)
 class SegmentationOutput:
@@ -32,6 +34,9 @@ class SegmentationOutput:
 
 
 def _labels(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    is_plain = logits.device.type == "cpu" and not logits.requires_grad
+    if is_plain and 2 <= logits.shape[1] <= cells.MOST_CLASSES and library.status()[0]:
+        return cells.labels(logits.float())
     # Without channel 0, "unlabeled": every measured point gets a class.
     confidence, labels = torch.softmax(logits[:, 1:].float(), dim=1).max(dim=1)
     return (labels + 1).to(torch.uint8), confidence

@@ -68,9 +68,7 @@ class VoxelCompression(nn.Module):
         super().__init__()
         self.linear = nn.Linear(in_features, out_features)
 
-    def forward(
-        self, features_PD: torch.Tensor, batch: PointsInVoxels, backend: Backend = reference
-    ) -> torch.Tensor:
+    def forward(self, features_PD: torch.Tensor, batch: PointsInVoxels, backend: Backend = reference) -> torch.Tensor:
         """`backend` computes the layer where no gradients are needed."""
         features_VD = max_of_points(features_PD, batch)
         if not (self.training or torch.is_grad_enabled()):

@@ -63,7 +63,7 @@ class MirrorRefinement(nn.Module):
             *(Layer(*folded(layer.linear, after=layer.norm), relu=True) for layer in self.layers),
             Layer(self.out.weight, self.out.bias),
         ]
-        return run_layers(point_features_PD, layers, backend, Joined(from_voxels_VH, point_to_voxel_P))
+        return run_layers(point_features_PD, layers, backend, Joined(from_voxels_VH, point_to_voxel_P), True)
 
 
 class AddRefinement(nn.Module):

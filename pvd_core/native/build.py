@@ -17,7 +17,16 @@ LIBRARY = HERE / "engine.so"
 # What the last attempt to build here said, where it failed.
 LOG = HERE / "build.log"
 
-_FLAGS = ("-std=c++17", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fPIC", "-shared", "-pthread")
+_FLAGS = (
+    "-std=c++17",
+    "-O3",
+    "-ffp-contract=fast",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-fPIC",
+    "-shared",
+    "-pthread",
+)
 _TIMEOUT_S = 600
 
 

@@ -99,9 +99,7 @@ def is_usable_for(tensor: torch.Tensor) -> bool:
     return tensor.device.type == "cpu" and tensor.dtype in _TYPES
 
 
-def pack(
-    weight_KIO: torch.Tensor, dtype: torch.dtype = torch.float32, reverses_taps: bool = False
-) -> PackedWeight:
+def pack(weight_KIO: torch.Tensor, dtype: torch.dtype = torch.float32, reverses_taps: bool = False) -> PackedWeight:
     """A weight for features of `dtype`. It may be a transposed view; `reverses_taps` packs the last tap first."""
     weight_KIO = weight_KIO.detach().float()
     num_taps, in_channels, out_channels = weight_KIO.shape
@@ -114,14 +112,13 @@ def pack(
     return PackedWeight(data, dtype, num_taps, in_channels, out_channels)
 
 
-def convolve(
-    features_VI: torch.Tensor, weight: PackedWeight, taps: TapRows, steps: Steps = Steps()
-) -> torch.Tensor:
+def convolve(features_VI: torch.Tensor, weight: PackedWeight, taps: TapRows, steps: Steps = Steps()) -> torch.Tensor:
     """out[v] = steps(sum over pairs (i, v, k) of features[i] @ weight[k]), (V, O) of the features' dtype. Without
     gradient."""
     features_VI, rows_JV = features_VI.contiguous(), taps.rows_JV.contiguous()
     num_rows, num_out = rows_JV.shape
-    assert features_VI.dtype == weight.dtype and rows_JV.dtype == torch.int32
+    assert features_VI.dtype == weight.dtype
+    assert rows_JV.dtype == torch.int32
     assert (features_VI.shape[1], num_rows * taps.length) == (weight.in_channels, weight.num_taps)
     result_VO = features_VI.new_empty(num_out, weight.out_channels)
     # The converted copies must live until the call has returned.
@@ -152,7 +149,8 @@ def weight_gradient(features_VI: torch.Tensor, grad_VO: torch.Tensor, taps: TapR
     features_VI, grad_VO, rows_JV = features_VI.contiguous(), grad_VO.contiguous(), taps.rows_JV.contiguous()
     num_rows, num_out = rows_JV.shape
     in_channels, out_channels = features_VI.shape[1], grad_VO.shape[1]
-    assert features_VI.dtype == grad_VO.dtype and len(grad_VO) == num_out
+    assert features_VI.dtype == grad_VO.dtype
+    assert len(grad_VO) == num_out
     result_KIO = torch.empty(num_rows * taps.length, in_channels, out_channels)
     call = _WeightGradient(
         *map(_pointer, (features_VI, grad_VO, rows_JV, result_KIO)),
@@ -168,16 +166,18 @@ def chain(
     layers: Sequence[Layer],
     added: torch.Tensor | None = None,
     index_N: torch.Tensor | None = None,
-) -> tuple[torch.Tensor, torch.Tensor]:
+    with_hidden: bool = True,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Layers one after the other. `added[index]` joins the first layer's sums before its ReLU. Returns (result (N, O),
-    what entered the last layer (N, H)), of the rows' dtype. Without gradient."""
+    what entered the last of several layers (N, H) or None), of the rows' dtype. Without gradient."""
     rows_NI, num_rows, last = rows_NI.contiguous(), len(rows_NI), layers[-1].weight
     result_NO = rows_NI.new_empty(num_rows, last.out_channels)
-    hidden_NH = rows_NI if len(layers) == 1 else rows_NI.new_empty(num_rows, last.in_channels)
+    hidden_NH = rows_NI.new_empty(num_rows, last.in_channels) if with_hidden and len(layers) > 1 else None
     biases = [_vector(layer.bias_O, layer.weight.out_channels) for layer in layers]
     if added is not None and index_N is not None:
         added, index_N = added.detach().float().contiguous(), index_N.contiguous()
-        assert index_N.dtype == torch.int64 and len(index_N) == num_rows
+        assert index_N.dtype == torch.int64
+        assert len(index_N) == num_rows
     array = (_Linear * len(layers))(
         *(
             _Linear(
@@ -211,5 +211,6 @@ def _vector(values: torch.Tensor | None, size: int) -> torch.Tensor | None:
 def _pointer(tensor: torch.Tensor | None, strided: bool = False) -> int | None:
     if tensor is None:
         return None
-    assert tensor.device.type == "cpu" and (strided or tensor.is_contiguous())
+    assert tensor.device.type == "cpu"
+    assert strided or tensor.is_contiguous()
     return tensor.data_ptr()

@@ -16,6 +16,7 @@
 #endif
 
 #include "interface.h"
+#include "sites.h"
 #include "threads.h"
 
 #pragma GCC diagnostic ignored "-Wpsabi"  // Vectors are passed within this file only.
@@ -202,5 +203,45 @@ void pvd_convolve(const pvd::Convolution *call) { pvd::current->convolve(*call);
 void pvd_weight_gradient(const pvd::WeightGradient *call) { pvd::current->weight_gradient(*call); }
 
 void pvd_chain(const pvd::Chain *call) { pvd::current->chain(*call); }
+
+void pvd_labels(const float *scores, int64_t num_rows, int32_t channels, uint8_t *labels, float *confidence,
+                int32_t threads) {
+    pvd::current->labels(scores, num_rows, channels, labels, confidence, threads);
+}
+
+// Fills the columns of `coords` int64 (V, 4); `occupied` is zero before.
+void pvd_columns(const pvd::Columns *columns, const int64_t *coords, int64_t num_sites) {
+    for (const int64_t *at = coords; at < coords + 4 * num_sites; at += 4)
+        columns->occupied[(at[0] * columns->size_0 + at[1]) * columns->size_1 + at[2]] |= uint64_t{1} << at[3];
+    columns->number();
+}
+
+void pvd_look_up(const pvd::Columns *columns, const int64_t *coords, int64_t num, const int64_t *stride,
+                 int32_t is_back, int32_t *rows, int32_t threads) {
+    pvd::look_up(*columns, coords, num, stride, is_back, rows, threads);
+}
+
+// Fills the coarse columns. Returns the number of coarse sites.
+int64_t pvd_coarsen(const pvd::Columns *fine, const int64_t *stride, const pvd::Columns *coarse, int32_t threads) {
+    pvd::coarsen(*fine, stride, *coarse, threads);
+    return coarse->number();
+}
+
+void pvd_list(const pvd::Columns *columns, int64_t *coords) { pvd::list(*columns, coords); }
+
+// Returns the number of voxels; `occupied` is zero before.
+int64_t pvd_occupy(const pvd::Voxelisation *call, const pvd::Columns *columns, int32_t threads) {
+    pvd::occupy(*call, *columns, threads);
+    return columns->number();
+}
+
+void pvd_assign(const pvd::Voxelisation *call, const pvd::Columns *columns, int64_t *num_points) {
+    pvd::assign(*call, *columns, num_points);
+}
+
+void pvd_maximum(const float *features, const int64_t *point_to_voxel, int64_t num_points, int64_t channels,
+                 int64_t num_voxels, int64_t *first, int64_t *order, float *result, int32_t threads) {
+    pvd::maximum(features, point_to_voxel, num_points, channels, num_voxels, first, order, result, threads);
+}
 
 }  // extern "C"

@@ -40,15 +40,14 @@ PVD_INLINE uint16_t rounded(float value) {
     return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-// 1 / (1 + exp(-x)) to about 1e-7, in steps that compilers vectorise; NaN stays NaN.
-PVD_INLINE float sigmoid(float x) {
-    float y = -x;
-    y = y < -87.0f ? -87.0f : y;
-    y = y > 87.0f ? 87.0f : y;
+// exp(x) to about 1e-7 for x between -87 and 87, beyond them as there; in steps that compilers vectorise. NaN stays NaN.
+PVD_INLINE float exponential(float x) {
+    x = x < -87.0f ? -87.0f : x;
+    x = x > 87.0f ? 87.0f : x;
     constexpr float magic = 12582912.0f;  // 1.5 * 2^23: its last bits are the integer that was added
-    const float shifted = y * 1.44269504f + magic;
+    const float shifted = x * 1.44269504f + magic;
     const float whole = shifted - magic;
-    float rest = y - whole * 0.693359375f;
+    float rest = x - whole * 0.693359375f;
     rest = rest - whole * -2.12194440e-4f;
     float power = 1.9875691500e-4f;
     power = power * rest + 1.3981999507e-3f;
@@ -64,7 +63,7 @@ PVD_INLINE float sigmoid(float x) {
     const uint32_t exponent = (static_cast<uint32_t>(bits) - static_cast<uint32_t>(magic_bits) + 127u) << 23;
     float scale;
     __builtin_memcpy(&scale, &exponent, 4);
-    return 1.0f / (1.0f + power * scale);
+    return power * scale;
 }
 
 // Operands in float32, one channel a step.
@@ -115,8 +114,9 @@ template <class Ops>
 using Multiply = void (*)(const typename Ops::Unit *const *rows, const typename Ops::Unit *panel, int64_t depth,
                           float *const *sums);
 
-// sums[r] += rows[r] @ panel, for R rows of `depth` units and a panel of W vectors of columns.
-template <class Ops, int R, int W>
+// sums[r] += rows[r] @ panel, for R rows of `depth` units and a panel of W vectors of columns; FRESH sums are zero before,
+// whatever their memory holds.
+template <class Ops, int R, int W, bool FRESH>
 PVD_TARGET static void multiply(const typename Ops::Unit *const *rows, const typename Ops::Unit *panel, int64_t depth,
                                 float *const *sums) {
     Vec sum[R][W];
@@ -125,7 +125,7 @@ PVD_TARGET static void multiply(const typename Ops::Unit *const *rows, const typ
     for (int r = 0; r < R; ++r) {
         row[r] = rows[r];
 #pragma GCC unroll 2
-        for (int w = 0; w < W; ++w) sum[r][w] = load(sums[r] + w * LANES);
+        for (int w = 0; w < W; ++w) sum[r][w] = FRESH ? Vec{} : load(sums[r] + w * LANES);
     }
     for (int64_t step = 0; step < depth; ++step, panel += W * LANES) {
 #pragma GCC unroll 8
@@ -142,17 +142,18 @@ PVD_TARGET static void multiply(const typename Ops::Unit *const *rows, const typ
     }
 }
 
-template <class Ops, int W>
+template <class Ops, int W, bool FRESH>
 PVD_INLINE Multiply<Ops> multiply_of(int rows) {
     static constexpr Multiply<Ops> all[MOST_ROWS + 1] = {
-        nullptr,           multiply<Ops, 1, W>, multiply<Ops, 2, W>, multiply<Ops, 3, W>, multiply<Ops, 4, W>,
-        multiply<Ops, 5, W>, multiply<Ops, 6, W>, multiply<Ops, 7, W>, multiply<Ops, 8, W>};
+        nullptr,
+        multiply<Ops, 1, W, FRESH>, multiply<Ops, 2, W, FRESH>, multiply<Ops, 3, W, FRESH>, multiply<Ops, 4, W, FRESH>,
+        multiply<Ops, 5, W, FRESH>, multiply<Ops, 6, W, FRESH>, multiply<Ops, 7, W, FRESH>, multiply<Ops, 8, W, FRESH>};
     return all[rows];
 }
 
 // Adds the products of `count` rows to the sums of their outputs. `panels`: the packed weight from the first tap of
 // these rows on; `tap_units`: units from one tile of all taps to the next, over the width of a tile.
-template <class Ops>
+template <class Ops, bool FRESH>
 PVD_TARGET static void multiply_rows(const typename Ops::Unit *const *rows, const int32_t *locals, int64_t count,
                                      int64_t depth, const typename Ops::Unit *packed, int64_t first_unit,
                                      int64_t all_units, int64_t out_channels, float *sums, int64_t block_rows) {
@@ -165,7 +166,8 @@ PVD_TARGET static void multiply_rows(const typename Ops::Unit *const *rows, cons
             const int some = static_cast<int>(count - start < most ? count - start : most);
             float *targets[MOST_ROWS];
             for (int r = 0; r < some; ++r) targets[r] = tile_sums + locals[start + r] * width;
-            (width == TILE ? multiply_of<Ops, 2>(some) : multiply_of<Ops, 1>(some))(rows + start, panel, depth, targets);
+            (width == TILE ? multiply_of<Ops, 2, FRESH>(some) : multiply_of<Ops, 1, FRESH>(some))(rows + start, panel,
+                                                                                                 depth, targets);
         }
     }
 }
@@ -324,7 +326,7 @@ PVD_TARGET static void finish(const float *sums, int64_t block_rows, int64_t row
             for (int64_t c = 0; c < width; c += LANES) store(to + c, Finish::of(load(from + c), start + c, steps));
             if (is_direct) continue;
             if (steps.has_sigmoid)
-                for (int64_t c = 0; c < width; ++c) values[c] = sigmoid(values[c]);
+                for (int64_t c = 0; c < width; ++c) values[c] = 1.0f / (1.0f + exponential(-values[c]));
             if (type == FLOAT32) {
                 const float *other = added ? static_cast<const float *>(added) + place : nullptr;
                 float *target = static_cast<float *>(result) + place;
@@ -360,7 +362,7 @@ PVD_TARGET static void convolve_block(const Convolution &call, int64_t block_row
             const int64_t taps = RUNS[kind].taps;
             find_rows<Ops>(call.features, call.type, call.in_channels, runs.first[kind], runs.count[kind], taps, space,
                            rows);
-            multiply_rows<Ops>(rows, runs.local[kind], runs.count[kind], taps * depth,
+            multiply_rows<Ops, false>(rows, runs.local[kind], runs.count[kind], taps * depth,
                                static_cast<const Unit *>(call.packed),
                                (number * call.row_length + RUNS[kind].first) * depth, all_units, call.out_channels,
                                sums, block_rows);
@@ -543,8 +545,7 @@ PVD_TARGET static void chain_block(const Chain &call, int64_t block) {
         const char *before = reinterpret_cast<const char *>(values);
         const void *source = number > 0 ? before : static_cast<const char *>(call.rows) + start * ins * element;
         find_rows<Ops>(source, type, ins, locals, count, 1, inputs, rows);
-        __builtin_memset(sums, 0, CHAIN_ROWS * padded(outs) * sizeof(float));
-        multiply_rows<Ops>(rows, locals, count, depth, static_cast<const Unit *>(layer.packed), 0, depth, outs, sums,
+        multiply_rows<Ops, true>(rows, locals, count, depth, static_cast<const Unit *>(layer.packed), 0, depth, outs, sums,
                            CHAIN_ROWS);
         const bool is_last = number + 1 == call.num_layers, is_joined = number == 0 && call.added;
         const Epilogue epilogue = {layer.bias, nullptr, nullptr, nullptr, 0, layer.has_relu && !is_joined, 0};
@@ -578,6 +579,33 @@ template <class Ops>
 PVD_TARGET static void chain_as(const Chain &call) {
     auto work = [&](int64_t block) { chain_block<Ops>(call, block); };
     parallel((call.num_rows + CHAIN_ROWS - 1) / CHAIN_ROWS, call.threads, work);
+}
+
+// ----------------------------------------------------------------------------------------------------------- labels
+
+PVD_TARGET static void label_rows(const float *scores, int64_t num_rows, int64_t channels, uint8_t *labels,
+                                  float *confidence) {
+    for (int64_t n = 0; n < num_rows; ++n, scores += channels) {
+        int64_t best = 1;
+        for (int64_t c = 2; c < channels; ++c) {
+            if (scores[c] > scores[best]) best = c;
+        }
+        float values[256], sum = 0;
+        for (int64_t c = 1; c < channels; ++c) values[c] = exponential(scores[c] - scores[best]);
+        for (int64_t c = 1; c < channels; ++c) sum += values[c];
+        labels[n] = static_cast<uint8_t>(best);
+        confidence[n] = 1.0f / sum;
+    }
+}
+
+PVD_TARGET static void labels(const float *scores, int64_t num_rows, int32_t channels, uint8_t *labels,
+                              float *confidence, int32_t threads) {
+    constexpr int64_t some = 4096;
+    auto work = [&](int64_t task) {
+        const int64_t start = task * some, count = num_rows - start < some ? num_rows - start : some;
+        label_rows(scores + start * channels, count, channels, labels + start, confidence + start);
+    };
+    parallel((num_rows + some - 1) / some, threads, work);
 }
 
 // ------------------------------------------------------------------------------------------------- by element type
@@ -618,6 +646,6 @@ static int64_t packed_bytes(int32_t type, int32_t taps, int32_t in_channels, int
     return 4 * taps * depth * ((tiles - 1) * TILE + last);
 }
 
-static constexpr Level LEVEL = {PVD_NAME, packed_bytes, pack, convolve, weight_gradient, chain};
+static constexpr Level LEVEL = {PVD_NAME, packed_bytes, pack, convolve, weight_gradient, chain, labels};
 
 #undef PVD_INLINE

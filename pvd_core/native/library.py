@@ -3,6 +3,7 @@
 import ctypes
 import functools
 from pathlib import Path
+from typing import Any
 
 from pvd_core.borders.errors import UserError
 from pvd_core.native.build import LIBRARY, LOG, source_digest
@@ -10,7 +11,27 @@ from pvd_core.native.build import LIBRARY, LOG, source_digest
 _REMEDY = "python -m pvd_core.native.build builds it"
 
 
-class _Unusable(Exception):
+_int, _long, _pointer = ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p
+# Result and arguments of each function of engine.cpp. Without them ctypes would cut pointers to 32 bits.
+_SIGNATURES: dict[str, tuple[Any, ...]] = {
+    "pvd_use_level": (ctypes.c_char_p, ctypes.c_char_p),
+    "pvd_packed_bytes": (_long, _int, _int, _int, _int),
+    "pvd_pack": (None, _int, _pointer, _pointer, _int, _int, _int, _int, _pointer),
+    "pvd_convolve": (None, _pointer),
+    "pvd_weight_gradient": (None, _pointer),
+    "pvd_chain": (None, _pointer),
+    "pvd_labels": (None, _pointer, _long, _int, _pointer, _pointer, _int),
+    "pvd_columns": (None, _pointer, _pointer, _long),
+    "pvd_look_up": (None, _pointer, _pointer, _long, _pointer, _int, _pointer, _int),
+    "pvd_coarsen": (_long, _pointer, _pointer, _pointer, _int),
+    "pvd_list": (None, _pointer, _pointer),
+    "pvd_occupy": (_long, _pointer, _pointer, _int),
+    "pvd_assign": (None, _pointer, _pointer, _pointer),
+    "pvd_maximum": (None, _pointer, _pointer, _long, _long, _long, _pointer, _pointer, _pointer, _int),
+}
+
+
+class _UnusableError(Exception):
     """The message is the reason."""
 
 
@@ -41,28 +62,25 @@ def use_level(name: str) -> None:
 def _load(path: Path) -> tuple[ctypes.CDLL | None, str]:
     try:
         return _loaded(path)
-    except _Unusable as error:
+    except _UnusableError as error:
         return None, str(error)
 
 
 def _loaded(path: Path) -> tuple[ctypes.CDLL, str]:
     if not path.is_file():
         log = path.with_name(LOG.name)
-        raise _Unusable(log.read_text().strip() if log.is_file() else f"it was not built here; {_REMEDY}")
+        raise _UnusableError(log.read_text().strip() if log.is_file() else f"it was not built here; {_REMEDY}")
     # Loading runs code, so the digest is read from the file's bytes first.
     if source_digest().encode() not in path.read_bytes():
-        raise _Unusable(f"{path.name} was built from another version of its source; {_REMEDY} again")
+        raise _UnusableError(f"{path.name} was built from another version of its source; {_REMEDY} again")
     try:
         library = ctypes.CDLL(str(path))
     except OSError as error:
-        raise _Unusable(f"it does not load on this machine ({error}); {_REMEDY} again") from error
-    sizes = [ctypes.c_int32] * 4
-    library.pvd_use_level.argtypes, library.pvd_use_level.restype = [ctypes.c_char_p], ctypes.c_char_p
-    library.pvd_packed_bytes.argtypes, library.pvd_packed_bytes.restype = sizes, ctypes.c_int64
-    # type, weight, strides, taps, input channels, output channels, whether taps are reversed, packed
-    pointer = ctypes.c_void_p
-    library.pvd_pack.argtypes = [sizes[0], pointer, pointer, *sizes, pointer]
+        raise _UnusableError(f"it does not load on this machine ({error}); {_REMEDY} again") from error
+    for name, (result, *arguments) in _SIGNATURES.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
     level = library.pvd_use_level(None)
     if level is None:
-        raise _Unusable("its results differ from plain loops on this processor; please report this")
+        raise _UnusableError("its results differ from plain loops on this processor; please report this")
     return library, level.decode()

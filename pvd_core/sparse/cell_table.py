@@ -31,6 +31,21 @@ class CellTable:
             torch.index_select(self._rows[(i * size_1 + j) * size_2 :], 0, lowest_V, out=row_V)
         return result_JV
 
+    def coarse_coords(self, stride: Triple, shape: Triple) -> torch.Tensor:
+        """The coarse sites, int64 (V, 4), sorted, of a 3x3x3 convolution with `stride` and padding 1 onto cells of
+        `shape`: those with at least one site in their receptive field."""
+        is_active = torch.zeros(self._batch_size, *shape, dtype=torch.bool, device=self._coords_V4.device)
+        keys = [self._coords_V4[:, 0]]
+        for axis, (step, size) in enumerate(zip(stride, shape, strict=True)):
+            # Output indices o that input index i reaches along an axis: i = o * step + tap - 1 for a tap 0, 1 or 2.
+            fine_V = self._coords_V4[:, axis + 1]
+            shifts = (-1, 0, 1) if step == 1 else (0, 1)
+            candidates = [torch.div(fine_V + shift, step, rounding_mode="floor").clamp(0, size - 1) for shift in shifts]
+            keys = [key_V * size + candidate_V for key_V in keys for candidate_V in candidates]
+        for key_V in keys:
+            is_active.view(-1).index_fill_(0, key_V, True)
+        return is_active.nonzero()
+
     @functools.cached_property
     def _rows(self) -> torch.Tensor:
         """For each cell the tap row of that cell and the two above it."""

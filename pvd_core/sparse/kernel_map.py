@@ -31,12 +31,15 @@ class KernelMap:
         find_rows: Callable[[], torch.Tensor],
         row_length: int,
         is_symmetric: bool = False,
+        find_back: Callable[[], torch.Tensor] | None = None,
     ) -> None:
-        """`find_rows()` gives tap rows of `row_length` taps (pvd_core/sparse/tap_rows.py). A map is symmetric when its
+        """`find_rows()` gives tap rows of `row_length` taps (pvd_core/sparse/tap_rows.py), `find_back()` those of the
+        transposed map, which are derived from the former where it is None. A map is symmetric when its
         input sites are its output sites: if tap k leads from i to o, tap K - 1 - k leads from o to i."""
         self.num_taps, self.num_in, self.num_out = num_taps, num_in, num_out
         self.is_transposed = False
         self._find_rows, self._row_length, self._is_symmetric = find_rows, row_length, is_symmetric
+        self._find_back = find_back
         # A map and its transposed map share the caches but hold no reference to each other. So their memory is freed
         # with the last of the two, and not when Python next collects cycles, some large clouds later.
         self._caches: dict[bool, dict[Hashable, Any]] = {False: {}, True: {}}
@@ -90,7 +93,13 @@ class KernelMap:
     def transposed(self) -> "KernelMap":
         """The map with the same pairs, inputs and outputs swapped."""
         result = KernelMap(
-            self.num_taps, self.num_out, self.num_in, self._find_rows, self._row_length, self._is_symmetric
+            self.num_taps,
+            self.num_out,
+            self.num_in,
+            self._find_rows,
+            self._row_length,
+            self._is_symmetric,
+            self._find_back,
         )
         result.is_transposed = not self.is_transposed
         result._caches = self._caches
@@ -133,6 +142,8 @@ class KernelMap:
     def _make_rows(self) -> torch.Tensor:
         if not self.is_transposed:
             return self._find_rows()
+        if self._find_back is not None:
+            return self._find_back()
         return transposed_rows(self.transposed._rows, self._row_length, self.num_out)
 
     def _make_table(self) -> torch.Tensor:

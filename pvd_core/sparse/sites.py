@@ -6,7 +6,7 @@ V sites. Every kernel of the networks is a subset of the 27 neighbours of a site
 import functools
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 
@@ -33,7 +33,7 @@ class Sites:
         self.shape = cast(Triple, tuple(shape))
         self.batch_size = batch_size
         self.backend = backend
-        self._cells = CellTable(coords_V4, self.shape, batch_size)
+        self._cells = self._cell_table(coords_V4, self.shape)
         self._submanifold_maps: dict[Triple, AnyMap] = {}
         self._downsampled: dict[Triple, tuple[Sites, AnyMap]] = {}
 
@@ -69,24 +69,17 @@ class Sites:
 
     def _build_downsampled(self, stride: Triple) -> tuple[torch.Tensor, Triple, KernelMap]:
         """(coords_V4, shape, KernelMap) of the coarse sites."""
-        coords_V4, shape = self._coarse_sites(stride)
-        look_up = functools.partial(self._cells.look_up, coords_V4, stride)
-        return coords_V4, shape, KernelMap(_NUM_TAPS, self.num_sites, len(coords_V4), look_up, LENGTH)
-
-    def _coarse_sites(self, stride: Triple) -> tuple[torch.Tensor, Triple]:
-        """(coords_V4, shape) of the coarse sites."""
         shape = cast(Triple, tuple((size - 1) // step + 1 for size, step in zip(self.shape, stride, strict=True)))
-        is_active = torch.zeros(self.batch_size, *shape, dtype=torch.bool, device=self.coords_V4.device)
-        keys = [self.coords_V4[:, 0]]
-        for axis, (step, size) in enumerate(zip(stride, shape, strict=True)):
-            # Output indices o that input index i reaches along an axis: i = o * step + tap - 1 for a tap 0, 1 or 2.
-            fine_V = self.coords_V4[:, axis + 1]
-            shifts = (-1, 0, 1) if step == 1 else (0, 1)
-            candidates = [torch.div(fine_V + shift, step, rounding_mode="floor").clamp(0, size - 1) for shift in shifts]
-            keys = [key_V * size + candidate_V for key_V in keys for candidate_V in candidates]
-        for key_V in keys:
-            is_active.view(-1).index_fill_(0, key_V, True)
-        return is_active.nonzero(), shape
+        coords_V4 = self._cells.coarse_coords(stride, shape)
+        look_up = functools.partial(self._cells.look_up, coords_V4, stride)
+        look_back = getattr(self._cell_table(coords_V4, shape), "look_back", None)
+        find_back = functools.partial(look_back, self.coords_V4, stride) if look_back else None
+        num_sites = self.num_sites, len(coords_V4)
+        return coords_V4, shape, KernelMap(_NUM_TAPS, *num_sites, look_up, LENGTH, find_back=find_back)
+
+    def _cell_table(self, coords_V4: torch.Tensor, shape: Triple) -> Any:
+        build = getattr(self.backend, "cell_table", CellTable)
+        return build(coords_V4, shape, self.batch_size)
 
 
 def _row_offsets() -> Iterator[tuple[int, int]]:

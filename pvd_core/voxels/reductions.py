@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from pvd_core.native import cells, library
 from pvd_core.voxels.batch import PointsInVoxels
 
 
@@ -29,8 +30,7 @@ def majority_labels(
 class _MaxOfPoints(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, features_PC: torch.Tensor, point_to_voxel_P: torch.Tensor, num_voxels: int) -> torch.Tensor:
-        result_VC = features_PC.new_full((num_voxels, features_PC.shape[1]), -torch.inf)
-        result_VC.scatter_reduce_(0, point_to_voxel_P[:, None].expand_as(features_PC), features_PC, "amax")
+        result_VC = _maximum(features_PC, point_to_voxel_P, num_voxels)
         ctx.save_for_backward(features_PC, result_VC, point_to_voxel_P)
         return result_VC
 
@@ -41,3 +41,11 @@ class _MaxOfPoints(torch.autograd.Function):
         num_largest_VC = torch.zeros_like(grad_VC).index_add_(0, point_to_voxel_P, is_largest_PC)
         share_VC = grad_VC / num_largest_VC
         return is_largest_PC.mul_(share_VC.index_select(0, point_to_voxel_P)), None, None
+
+
+def _maximum(features_PC: torch.Tensor, point_to_voxel_P: torch.Tensor, num_voxels: int) -> torch.Tensor:
+    is_plain = features_PC.device.type == "cpu" and features_PC.dtype == torch.float32
+    if is_plain and library.status()[0]:
+        return cells.maximum(features_PC, point_to_voxel_P, num_voxels)
+    result_VC = features_PC.new_full((num_voxels, features_PC.shape[1]), -torch.inf)
+    return result_VC.scatter_reduce_(0, point_to_voxel_P[:, None].expand_as(features_PC), features_PC, "amax")

@@ -5,6 +5,7 @@ features and weight. It may also have:
 
 - `convolve_fused`, which applies an Epilogue (pvd_core/sparse/epilogue.py) to the sums.
 - `run_layers`, which computes chains of linear layers for inference (pvd_core/models/fused_linear.py).
+- `cell_table(coords_V4, shape, batch_size)`, what Sites look up sites in instead of a CellTable.
 - `submanifold_map(sites, kernel) -> map` and `downsampled(sites, stride) -> (coords_V4, shape, map)` of the coarse
   sites, if it needs kernel maps of its own kind. Sites then calls these, and keeps the coarse sites in their order.
 - `known_fault(device) -> reason or None`, if its results may be wrong.

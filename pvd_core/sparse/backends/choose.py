@@ -14,8 +14,8 @@ _log = logging.getLogger(__name__)
 
 
 def backend_for(name: str, device: torch.device) -> ModuleType:
-    """The backend's module. `auto` is native on a CPU where it is built, triton on a GPU whose kind it has been measured
-    on, reference everywhere else. UserError as from `load_backend`."""
+    """The backend's module. `auto` is native on a CPU where it is built, triton on a GPU whose kind it has been
+    measured on, reference everywhere else. UserError as from `load_backend`."""
     if name != "auto":
         return load_backend(name)
     if device.type == "cpu" and library.status()[0]:

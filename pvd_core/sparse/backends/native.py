@@ -5,11 +5,14 @@ from typing import Any
 
 import torch
 
-from pvd_core.native import calls
+from pvd_core.native import calls, cells
 from pvd_core.native.calls import PackedWeight, Steps, TapRows
+from pvd_core.native.cells import NativeCells
 from pvd_core.native.library import load
 from pvd_core.sparse.backends import reference
+from pvd_core.sparse.cell_table import CellTable
 from pvd_core.sparse.derived import derived
+from pvd_core.sparse.interfaces import Triple
 from pvd_core.sparse.kernel_map import KernelMap
 
 load()  # UserError at once where there is no library
@@ -39,12 +42,21 @@ def convolve_fused(
     return calls.convolve(features_VI, weight, _taps(kernel_map), steps)
 
 
-def run_layers(rows_NI: torch.Tensor, layers: Any, joined: Any = None) -> tuple[torch.Tensor, torch.Tensor]:
+def cell_table(coords_V4: torch.Tensor, shape: Triple, batch_size: int) -> CellTable | NativeCells:
+    """Where Sites look up sites. Results are those of CellTable, to the bit."""
+    fits = coords_V4.device.type == "cpu" and cells.fits(shape)
+    return (NativeCells if fits else CellTable)(coords_V4, shape, batch_size)
+
+
+def run_layers(
+    rows_NI: torch.Tensor, layers: Any, joined: Any = None, with_hidden: bool = False
+) -> tuple[torch.Tensor, torch.Tensor | None]:
     """As that of pvd_core/models/fused_linear.py, without autocast."""
     packed = [
         calls.Layer(calls.pack(layer.weight_OI.t()[None], rows_NI.dtype), layer.bias_O, layer.relu) for layer in layers
     ]
-    return calls.chain(rows_NI, packed, *(joined or (None, None)))
+    added, index_N = joined or (None, None)
+    return calls.chain(rows_NI, packed, added, index_N, with_hidden)
 
 
 def _stepwise(

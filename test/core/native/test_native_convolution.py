@@ -1,6 +1,7 @@
-"""The native engine equals the reference and dense convolutions in float64: values, gradients, any number of threads."""
+"""The native engine equals the reference and dense convolutions in float64: values, gradients, any threads."""
 
 import contextlib
+import itertools
 
 import pytest
 import torch
@@ -174,7 +175,7 @@ def test_chain_equals_linear_layers_one_by_one(level, num_rows):
     sizes = (9, 33, 64, 5)
     rows, joined = random_rows(num_rows, 9), torch.randn(17, 33)
     index = torch.randint(0, 17, (num_rows,))
-    weights = [torch.randn(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True)]
+    weights = [torch.randn(a, b) for a, b in itertools.pairwise(sizes)]
     biases = [torch.randn(33), None, torch.randn(5)]
     layers = [
         calls.Layer(calls.pack(weight[None]), bias, number < 2)

@@ -178,7 +178,9 @@ def test_real_scans_are_the_benchmark_real_33(shared_data, capsys):
     assert "33 scans" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("split", ["valid", *(pytest.param(name, marks=pytest.mark.slow) for name in ("train", "test"))])
+@pytest.mark.parametrize(
+    "split", ["valid", *(pytest.param(name, marks=pytest.mark.slow) for name in ("train", "test"))]
+)
 def test_generator_still_yields_the_simulated_benchmark(split, tmp_path):
     """The first scan of one world. Where this fails because the generator was changed on purpose, the
     head of config/benchmarks/simulated.yaml says how a new version is made."""

@@ -1,0 +1,153 @@
+"""Kernel maps, voxels and reductions over their points by the library: as torch's code beside each caller, to the bit.
+
+V sites or voxels, N centres, P points, C channels.
+"""
+
+import ctypes
+import math
+from collections.abc import Sequence
+
+import torch
+
+from pvd_core.native.library import load
+
+# A column's occupied cells are the bits of one number.
+MOST_CELLS_A_COLUMN = 64
+MOST_CLASSES = 256
+_Triple = tuple[int, int, int]
+
+
+class _Columns(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("first", "occupied")),
+        *((name, ctypes.c_int64) for name in ("batch_size", "size_0", "size_1", "size_2")),
+    ]
+
+
+class _Grid(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_double * 3) for name in ("minimum", "maximum", "cell")]
+
+
+class _Voxelisation(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("points", "cylindrical", "scans", "features")),
+        *((name, ctypes.c_void_p) for name in ("column_of_point", "point_to_voxel")),
+        ("num_points", ctypes.c_int64),
+        ("grid", _Grid),
+    ]
+
+
+class _ColumnTable:
+    """The occupied cells of a bounded grid, column by column; 12 bytes a column."""
+
+    def __init__(self, shape: _Triple, batch_size: int) -> None:
+        num_columns = batch_size * shape[0] * shape[1]
+        self._first = torch.empty(num_columns + 1, dtype=torch.int32)
+        self._occupied = torch.zeros(num_columns, dtype=torch.int64)
+        self.shape = shape
+        self.struct = _Columns(self._first.data_ptr(), self._occupied.data_ptr(), batch_size, *shape)
+        self.pointer = ctypes.byref(self.struct)
+
+
+class NativeCells:
+    """Looks up sites by their cells, as CellTable (pvd_core/sparse/cell_table.py)."""
+
+    def __init__(self, coords_V4: torch.Tensor, shape: _Triple, batch_size: int) -> None:
+        self._coords_V4 = coords_V4.contiguous()
+        self._table = _ColumnTable(shape, batch_size)
+        self._batch_size = batch_size
+        load().pvd_columns(self._table.pointer, self._coords_V4.data_ptr(), len(coords_V4))
+
+    def look_up(self, centres_V4: torch.Tensor, stride: _Triple) -> torch.Tensor:
+        """As CellTable.look_up."""
+        return self._tap_rows(centres_V4, stride, is_back=False)
+
+    def look_back(self, cells_V4: torch.Tensor, stride: _Triple) -> torch.Tensor:
+        """Of a table of coarse sites: the tap rows, int32 (9, V), of the transposed map from them back to fine cells,
+        in reverse order of the taps."""
+        return self._tap_rows(cells_V4, stride, is_back=True)
+
+    def coarse_coords(self, stride: _Triple, shape: _Triple) -> torch.Tensor:
+        """As CellTable.coarse_coords."""
+        coarse = _ColumnTable(shape, self._batch_size)
+        num_sites = load().pvd_coarsen(self._table.pointer, _longs(stride), coarse.pointer, torch.get_num_threads())
+        coords_V4 = torch.empty(num_sites, 4, dtype=torch.int64)
+        load().pvd_list(coarse.pointer, coords_V4.data_ptr())
+        return coords_V4
+
+    def _tap_rows(self, coords_N4: torch.Tensor, stride: _Triple, is_back: bool) -> torch.Tensor:
+        coords_N4 = coords_N4.contiguous()
+        rows_JN = torch.empty(9, len(coords_N4), dtype=torch.int32)
+        load().pvd_look_up(
+            self._table.pointer,
+            coords_N4.data_ptr(),
+            len(coords_N4),
+            _longs(stride),
+            is_back,
+            rows_JN.data_ptr(),
+            torch.get_num_threads(),
+        )
+        return rows_JN
+
+
+def voxelise(
+    points_P4: torch.Tensor,
+    cylindrical_P3: torch.Tensor,
+    scan_of_point_P: torch.Tensor,
+    bounds: Sequence[Sequence[float]],
+    shape: _Triple,
+    batch_size: int,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """(features float32 (P, 9), coords int64 (V, 4), voxel of each point int64 (P,), points of each voxel int64 (V,)).
+    Points are float32; `bounds` are the grid's minimum, maximum and cell size."""
+    points_P4, cylindrical_P3 = points_P4.contiguous(), cylindrical_P3.contiguous()
+    scans_P = scan_of_point_P.int().contiguous()
+    num_points = len(points_P4)
+    features_P9 = torch.empty(num_points, 9)
+    column_P, voxel_P = torch.empty(2, num_points, dtype=torch.int64)
+    table = _ColumnTable(shape, batch_size)
+    grid = _Grid(*((ctypes.c_double * 3)(*values) for values in bounds))
+    tensors = points_P4, cylindrical_P3, scans_P, features_P9, column_P, voxel_P
+    call = _Voxelisation(*(tensor.data_ptr() for tensor in tensors), num_points, grid)
+    num_voxels = load().pvd_occupy(ctypes.byref(call), table.pointer, torch.get_num_threads())
+    coords_V4 = torch.empty(num_voxels, 4, dtype=torch.int64)
+    load().pvd_list(table.pointer, coords_V4.data_ptr())
+    num_points_V = torch.zeros(num_voxels, dtype=torch.int64)
+    load().pvd_assign(ctypes.byref(call), table.pointer, num_points_V.data_ptr())
+    return features_P9, coords_V4, voxel_P, num_points_V
+
+
+def maximum(features_PC: torch.Tensor, point_to_voxel_P: torch.Tensor, num_voxels: int) -> torch.Tensor:
+    """Maximum of each channel over the points of each voxel, (V, C); float32. Every voxel has a point."""
+    features_PC, point_to_voxel_P = features_PC.contiguous(), point_to_voxel_P.contiguous()
+    num_points, channels = features_PC.shape
+    result_VC = torch.empty(num_voxels, channels)
+    spaces = torch.empty(num_voxels + 1, dtype=torch.int64), torch.empty(num_points, dtype=torch.int64)
+    load().pvd_maximum(
+        *(features_PC.data_ptr(), point_to_voxel_P.data_ptr(), num_points, channels, num_voxels),
+        *(tensor.data_ptr() for tensor in (*spaces, result_VC)),
+        torch.get_num_threads(),
+    )
+    return result_VC
+
+
+def labels(scores_NC: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(uint8 (N,), the best class from 1 on; float32 (N,), its probability among these). `scores_NC` float32 with 2 to
+    256 channels."""
+    scores_NC = scores_NC.contiguous()
+    num_rows, channels = scores_NC.shape
+    labels_N, confidence_N = torch.empty(num_rows, dtype=torch.uint8), torch.empty(num_rows)
+    load().pvd_labels(
+        *(scores_NC.data_ptr(), num_rows, channels),
+        *(labels_N.data_ptr(), confidence_N.data_ptr(), torch.get_num_threads()),
+    )
+    return labels_N, confidence_N
+
+
+def fits(shape: Sequence[int]) -> bool:
+    """Whether a grid's columns can be held in numbers, and its cells be counted."""
+    return shape[2] <= MOST_CELLS_A_COLUMN and math.prod(shape[:2]) < 1 << 28
+
+
+def _longs(values: Sequence[int]) -> ctypes.Array[ctypes.c_int64]:
+    return (ctypes.c_int64 * len(values))(*values)

@@ -1,0 +1,98 @@
+"""Maps, voxels and reductions of the library are those of the torch code, to the bit."""
+
+import pytest
+import torch
+
+from pvd_core.native import cells, library
+from pvd_core.sparse import Sites
+from pvd_core.sparse.cell_table import CellTable
+from pvd_core.sparse.tap_rows import transposed_rows
+from pvd_core.voxels import CylindricalGrid, voxelise
+from pvd_core.voxels.reductions import _maximum
+
+if not library.status()[0]:
+    pytest.skip(f"native engine: {library.status()[1]}", allow_module_level=True)
+
+from pvd_core.sparse.backends import native
+
+SHAPES = ((9, 7, 6), (5, 1, 1), (1, 6, 64), (12, 10, 33), (2, 2, 63))
+STRIDES = ((2, 2, 2), (2, 2, 1), (1, 1, 1), (1, 2, 2))
+
+
+def random_coords(num_sites, shape, batch_size=2):
+    num_cells = batch_size * shape[0] * shape[1] * shape[2]
+    numbers = torch.randperm(num_cells, generator=torch.Generator().manual_seed(4))[:num_sites].sort().values
+    return torch.stack(torch.unravel_index(numbers, (batch_size, *shape)), dim=1)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("stride", STRIDES)
+@pytest.mark.parametrize("share", [0, 1, 0.3, 1.0])
+def test_sites_around_sites_and_coarse_sites_are_those_of_the_table(shape, stride, share):
+    num_cells = 2 * shape[0] * shape[1] * shape[2]
+    coords = random_coords(share if isinstance(share, int) else int(share * num_cells), shape)
+    found, expected = cells.NativeCells(coords, shape, 2), CellTable(coords, shape, 2)
+    assert torch.equal(found.look_up(coords, (1, 1, 1)), expected.look_up(coords, (1, 1, 1)))
+    coarse_shape = tuple((size - 1) // step + 1 for size, step in zip(shape, stride, strict=True))
+    coarse = found.coarse_coords(stride, coarse_shape)
+    assert torch.equal(coarse, expected.coarse_coords(stride, coarse_shape))
+    rows = found.look_up(coarse, stride)
+    assert torch.equal(rows, expected.look_up(coarse, stride))
+
+
+def test_grids_with_too_many_cells_along_z_are_left_to_torch():
+    assert cells.fits((480, 360, 64))
+    assert not cells.fits((480, 360, 65))
+
+
+@pytest.mark.parametrize("stride", STRIDES)
+def test_the_map_back_is_the_transposed_map(stride):
+    shape = (9, 7, 10)
+    sites = Sites(random_coords(300, shape), shape, 2, native)
+    kernel_map = sites.downsampled(stride)[1]
+    back = kernel_map.transposed.tap_rows[0]
+    assert torch.equal(back, transposed_rows(kernel_map.tap_rows[0], 3, sites.num_sites))
+
+
+@pytest.mark.parametrize("grid", [CylindricalGrid(), CylindricalGrid((20, 16, 5), (1.0, 9.0), (-1.0, 1.5))])
+def test_voxels_are_those_of_torch_to_the_bit(grid, monkeypatch):
+    scans = [torch.randn(size, 4, generator=torch.Generator().manual_seed(size)) * 9 for size in (0, 5000, 1, 777)]
+    # Points on the borders of cells, on the axis, far outside.
+    scans[2] = torch.tensor([[0.0, 0, 0, 0]])
+    scans.append(torch.tensor([[500.0, 0, 100, 1], [-0.1, -0.0, -4, 0], [49.99999, 0, 2, 0.5], [-3, 0.0, 1.5, 0]]))
+    found = voxelise(scans, grid)
+    monkeypatch.setattr(library, "status", lambda: (False, ""))
+    expected = voxelise(scans, grid)
+    for name in ("point_features_PF", "coords_V4", "point_to_voxel_P", "num_points_V"):
+        assert torch.equal(getattr(found, name), getattr(expected, name)), name
+    assert found.num_points_per_scan == expected.num_points_per_scan
+
+
+def test_maximum_of_points_is_that_of_torch_with_nan_and_infinity(monkeypatch):
+    features = torch.randn(3000, 19)
+    features[5, 3], features[6, 4], features[7] = torch.nan, torch.inf, -torch.inf
+    voxel = torch.cat((torch.arange(40), torch.randint(0, 40, (2960,))))
+    found = _maximum(features, voxel, 40)
+    monkeypatch.setattr(library, "status", lambda: (False, ""))
+    assert torch.equal(found.nan_to_num(nan=7.5), _maximum(features, voxel, 40).nan_to_num(nan=7.5))
+    assert found.isnan().sum() == 1
+    empty = cells.maximum(features[:0], voxel[:0], 0)
+    assert empty.shape == (0, 19)
+
+
+@pytest.mark.parametrize("channels", [2, 20, 26])
+def test_labels_are_the_best_classes_with_their_probabilities(channels):
+    scores = torch.randn(5000, channels) * 5
+    labels, confidence = cells.labels(scores)
+    probabilities = torch.softmax(scores[:, 1:].double(), dim=1)
+    assert torch.equal(labels.long(), probabilities.argmax(dim=1) + 1)
+    torch.testing.assert_close(confidence.double(), probabilities.max(dim=1).values, rtol=0, atol=1e-6)
+
+
+def test_labels_of_equal_endless_and_undefined_scores_are_classes():
+    scores = torch.zeros(3, 20)
+    scores[1, 7], scores[2, 9] = torch.inf, torch.nan
+    labels, confidence = cells.labels(scores)
+    assert labels.tolist() == [1, 7, 1]
+    assert confidence[0] == pytest.approx(1 / 19)
+    assert confidence[1:].isnan().all() or confidence[1] == 1
