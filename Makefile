@@ -25,7 +25,7 @@ help:
 	@echo "make test        run the fast tests            make test-slow   run the slow ones"
 	@echo "make bench       time the network on this machine (SCAN=file)"
 	@echo "make bench-cpu   measure all that benchmarks/cpu holds (SCAN=file RUNS= THREADS= BACKENDS= MODELS=)"
-	@echo "make gpu         measure all that needs a GPU, on a machine with one (SCAN=file GPU_OPTIONS=...)"
+	@echo "make gpu         measure what needs a GPU (PART=1 or 2, SCAN=file BUDGET=300 s a part; DEVICE=cpu rehearses it)"
 	@echo "make lint        check style, format and types     make setup       only set up .venv, with all of it"
 	@echo "make clean       remove .venv and what the targets wrote"
 	@echo "settings: PYTHON= TORCH_INDEX= BAG= TOPIC= RATE= SECONDS= WEIGHTS= OUT= SCAN="
@@ -69,9 +69,17 @@ bench-cpu: bench-scan
 	@$(BENCH_CPU) --model cylinder3d-0.25x,cylinder3d-0.5x --train $(call bench_files,training)
 	@$(BENCH_CPU) --runs 5 --growth --batch 1,2,4,8 $(call bench_files,growth)
 
-# With an interpreter that has torch and triton already: PYTHON=python3 make gpu; its packages are used as they are.
-gpu:
-	@$(PYTHON) scripts/measure_gpu.py "$(SCAN)" $(GPU_OPTIONS)
+# With PYTHON=python3, an interpreter that has torch and triton already, its packages are used as they are. Both parts
+# unless PART names one; a made-up scan unless SCAN names one.
+DEVICE ?= cuda
+BUDGET ?= 300
+GPU_PYTHON = $(if $(filter file,$(origin PYTHON)),$(BIN)/python,$(PYTHON))
+
+gpu: $(if $(filter file,$(origin PYTHON)),setup)
+	@for part in $(or $(PART),1 2); do \
+		$(GPU_PYTHON) -m scripts.gpu $(if $(filter file,$(origin SCAN)),,"$(SCAN)") --part $$part --device $(DEVICE) \
+			--budget $(BUDGET) $(if $(OUT),--out "$(OUT)") || failed=1; \
+	done; test -z "$$failed"
 
 lint: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

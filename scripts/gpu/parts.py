@@ -1,0 +1,102 @@
+"""The steps of the two calls, the most valuable first, with their shares of the budget."""
+
+import importlib.util
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from pvd_core.sparse.backends import BACKENDS
+from scripts.gpu.budget import Step
+from scripts.gpu.sizes import sizes_on
+
+_TESTS = ("sparse/test_triton_backend.py", "programs/test_programs_gpu.py")
+# What `pvd bench` compares with, by the package that a backend needs.
+_YARDSTICKS = {"spconv": "spconv", "spconv-triton": "spconv_triton"}
+
+
+class Parts:
+    """`out`: where results go; `work`: where data go that nobody keeps."""
+
+    def __init__(self, device: str, scans: Sequence[Path], tiny_weights: Path, out: Path, work: Path) -> None:
+        self._device, self._scans, self._tiny_weights, self._out, self._work = device, scans, tiny_weights, out, work
+        self._is_rehearsal = device == "cpu"
+
+    def steps(self, part: int) -> list[Step]:
+        return self._labelling() if part == 1 else self._training()
+
+    def _labelling(self) -> list[Step]:
+        return [
+            self._own("equality", 4, "equality"),
+            self._own("tuning", 5, "tuning", most_s=60),
+            self._own("latency", 5, "latency"),
+            *(self._bench(precision) for precision in sizes_on(self._device).precisions),
+            Step("tests", 2, lambda seconds: self._tests(), absent=_lacks("pytest")),
+        ]
+
+    def _training(self) -> list[Step]:
+        streets = self._work / "streets"
+        no_ray_caster = _lacks("embreex")
+        data = streets if no_ray_caster is None else self._folder_of_scans()
+        with_data, with_weights = ("--data", str(data)), ("--weights", str(self._out / "weights"))
+        return [
+            Step("streets", 5, lambda seconds: self._simulate(streets), absent=no_ray_caster),
+            self._own("kernels", 4, "equality", "--for-training"),
+            self._own("teacher", 7, "training", "teacher", *with_data, *with_weights),
+            self._own("student", 6, "training", "student", *with_data, *with_weights),
+            self._own("pvd", 6, "training", "pvd", *with_data, *with_weights),
+            self._own("rates", 2, "rates", *with_data),
+        ]
+
+    def _own(self, name: str, share: float, module: str, *options: str, most_s: float = float("inf")) -> Step:
+        command = (sys.executable, "-m", f"scripts.gpu.{module}", *options, "--device", self._device)
+        files = ("--json", str(self._out / f"{name}.json"), "--scans", *map(str, self._scans))
+        # A time of day, because importing torch takes some of the seconds.
+        return Step(name, share, lambda seconds: (*command, "--end", f"{time.time() + seconds:.1f}", *files), most_s)
+
+    def _bench(self, precision: str) -> Step:
+        """One precision a step: `pvd bench` has no sample before the processes of all its rows have started."""
+        yardsticks = [name for name, package in _YARDSTICKS.items() if name in BACKENDS and _lacks(package) is None]
+        if self._is_rehearsal:
+            what = ["--weights", str(self._tiny_weights), "--backends", "reference"]
+        else:
+            what = ["--model", "cylinder3d-0.5x", "--backends", ",".join(["triton", *yardsticks, "reference"])]
+        sizes = sizes_on(self._device)
+        name = f"bench-{precision}"
+        command = [
+            *(sys.executable, "-m", "pvd_cli", "bench", str(self._scans[0]), *what, "--device", self._device),
+            *("--precision", precision, "--runs", str(min(sizes.runs, 50))),
+            *("--json", str(self._out / f"{name}.json"), "--markdown", str(self._out / f"{name}.md"), "--force"),
+        ]
+        return Step(name, 3, lambda seconds: command)
+
+    def _tests(self) -> list[str]:
+        # In the interpreter the kernels' tests take minutes; `make test` runs them.
+        names = _TESTS[1:] if self._is_rehearsal else _TESTS
+        return [sys.executable, "-m", "pytest", "-q", *(f"test/core/{name}" for name in names)]
+
+    def _simulate(self, streets: Path) -> list[str]:
+        workers = str(len(os.sched_getaffinity(0)))
+        command = (sys.executable, "-m", "pvd_cli", "simulate", str(streets), "--workers", workers)
+        return [*command, *sizes_on(self._device).streets]
+
+    def _folder_of_scans(self) -> Path:
+        """The folder that holds `sequences`, of a scan in .../sequences/SS/velodyne or of such a folder."""
+        path = self._scans[0].resolve()
+        above = [path, *path.parents]
+        return next((folder for folder in above if (folder / "sequences").is_dir()), path.parent)
+
+
+def left_out_of_bench() -> dict[str, str]:
+    """{backend: why `pvd bench` does not compare with it}."""
+    reasons = {}
+    for name, package in _YARDSTICKS.items():
+        reason = _lacks(package) if name in BACKENDS else "this version of pvd bench does not know it"
+        if reason is not None:
+            reasons[name] = reason
+    return reasons
+
+
+def _lacks(package: str) -> str | None:
+    return None if importlib.util.find_spec(package) else f"the package {package} is not installed"
