@@ -151,7 +151,7 @@ def weight_gradient(features_VI: torch.Tensor, grad_VO: torch.Tensor, taps: TapR
     in_channels, out_channels = features_VI.shape[1], grad_VO.shape[1]
     assert features_VI.dtype == grad_VO.dtype
     assert len(grad_VO) == num_out
-    result_KIO = torch.empty(num_rows * taps.length, in_channels, out_channels)
+    result_KIO = torch.empty(num_rows * taps.length, in_channels, out_channels, dtype=torch.float32)
     call = _WeightGradient(
         *map(_pointer, (features_VI, grad_VO, rows_JV, result_KIO)),
         *(num_out, in_channels, out_channels, num_rows, taps.length),

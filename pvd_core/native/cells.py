@@ -103,7 +103,7 @@ def voxelise(
     points_P4, cylindrical_P3 = points_P4.contiguous(), cylindrical_P3.contiguous()
     scans_P = scan_of_point_P.int().contiguous()
     num_points = len(points_P4)
-    features_P9 = torch.empty(num_points, 9)
+    features_P9 = torch.empty(num_points, 9, dtype=torch.float32)
     column_P, voxel_P = torch.empty(2, num_points, dtype=torch.int64)
     table = _ColumnTable(shape, batch_size)
     grid = _Grid(*((ctypes.c_double * 3)(*values) for values in bounds))
@@ -118,10 +118,11 @@ def voxelise(
 
 
 def maximum(features_PC: torch.Tensor, point_to_voxel_P: torch.Tensor, num_voxels: int) -> torch.Tensor:
-    """Maximum of each channel over the points of each voxel, (V, C); float32. Every voxel has a point."""
+    """Maximum of each channel over the points of each voxel, (V, C), float32; -inf where a voxel has
+    none."""
     features_PC, point_to_voxel_P = features_PC.contiguous(), point_to_voxel_P.contiguous()
     num_points, channels = features_PC.shape
-    result_VC = torch.empty(num_voxels, channels)
+    result_VC = torch.empty(num_voxels, channels, dtype=torch.float32)
     spaces = torch.empty(num_voxels + 1, dtype=torch.int64), torch.empty(num_points, dtype=torch.int64)
     load().pvd_maximum(
         *(features_PC.data_ptr(), point_to_voxel_P.data_ptr(), num_points, channels, num_voxels),
@@ -136,7 +137,7 @@ def labels(scores_NC: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     256 channels."""
     scores_NC = scores_NC.contiguous()
     num_rows, channels = scores_NC.shape
-    labels_N, confidence_N = torch.empty(num_rows, dtype=torch.uint8), torch.empty(num_rows)
+    labels_N, confidence_N = torch.empty(num_rows, dtype=torch.uint8), torch.empty(num_rows, dtype=torch.float32)
     load().pvd_labels(
         *(scores_NC.data_ptr(), num_rows, channels),
         *(labels_N.data_ptr(), confidence_N.data_ptr(), torch.get_num_threads()),

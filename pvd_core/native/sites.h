@@ -193,8 +193,8 @@ inline void assign(const Voxelisation &call, const Columns &columns, int64_t *nu
     }
 }
 
-// Maximum of each channel over the points of each voxel, (V, C); NaN where a point has NaN. `first` int64 (V + 1,) and
-// `order` int64 (P,) are working space. Every voxel has a point.
+// Maximum of each channel over the points of each voxel, (V, C); NaN where a point has NaN, -inf where there are none.
+// `first` int64 (V + 1,) and `order` int64 (P,) are working space.
 inline void maximum(const float *features, const int64_t *point_to_voxel, int64_t num_points, int64_t channels,
                     int64_t num_voxels, int64_t *first, int64_t *order, float *result, int threads) {
     std::memset(first, 0, (num_voxels + 1) * sizeof *first);
@@ -206,6 +206,10 @@ inline void maximum(const float *features, const int64_t *point_to_voxel, int64_
         for (int64_t v = task * SITES_A_TASK; v < end; ++v) {
             float *to = result + v * channels;
             const int64_t start = v == 0 ? 0 : first[v - 1];
+            if (start == first[v]) {
+                for (int64_t c = 0; c < channels; ++c) to[c] = -INFINITY;
+                continue;
+            }
             std::memcpy(to, features + order[start] * channels, channels * sizeof(float));
             for (int64_t n = start + 1; n < first[v]; ++n) {
                 const float *from = features + order[n] * channels;

@@ -64,3 +64,10 @@ def no_processes(monkeypatch):
     monkeypatch.setattr(turns, "MeasuringProcess", MeasuringHere)
     yield
     torch.set_num_threads(num_threads)
+
+
+@pytest.fixture
+def short_warm_up(monkeypatch):
+    monkeypatch.setattr("pvd_cli.bench.measurement._RUNS", 1)
+    monkeypatch.setattr("pvd_cli.bench.measurement._LEAST_RUNS", 1)
+    monkeypatch.setattr("pvd_cli.bench.worker._TURN_SECONDS", 0.0)

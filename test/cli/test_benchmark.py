@@ -8,66 +8,28 @@ import sys
 import time
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from bench_plans import CPU, plan_of, scan_of, tiny_network
 
-from pvd_cli.bench import Plan, as_markdown, benchmark, growth_rows, layer_rows, plan, training_rows, turns
-from pvd_cli.bench.breakdown import StageTimes
+from pvd_cli.bench import Plan, as_markdown, benchmark, plan, turns
 from pvd_cli.bench.busy import busy_processes
-from pvd_cli.bench.floor import BareProducts
-from pvd_cli.bench.growth import BatchTimes, cloud_of_size, turned
 from pvd_cli.bench.labelling import labelling_rows
 from pvd_cli.bench.measurement import peak_mb
-from pvd_cli.bench.parts import FixedNetwork, ProgramParts
-from pvd_cli.bench.scan_input import NETWORK, LayerCost, ScanInput
-from pvd_cli.bench.spans import MAPS, SpanClock, timed_maps, timed_modules
-from pvd_cli.bench.training_step import TrainingTimes
+from pvd_cli.bench.scan_input import ScanInput
 from pvd_cli.bench.turns import Outcome
 from pvd_core.borders.errors import UserError
-from pvd_core.models import build_model
 from pvd_core.runtime.hardware import hardware, versions
 from pvd_core.segmenter import Segmenter
-from pvd_core.sparse import Sites
-from pvd_core.voxels import voxelise
 
-SETTINGS = {
-    "width": 4,
-    "num_point_features": 16,
-    "point_mlp_widths": (16,),
-    "refinement_widths": (16,),
-    "grid": {"shape": (24, 18, 8)},
-}
-CPU = torch.device("cpu")
 PROMISED = {
     "backend", "precision", "threads", "voxels", "macs", "median_ms", "p90_ms", "p99_ms", "network_ms", "maps_ms",
     "floor_ms", "ratio_to_floor", "ratio_to_spconv", "peak_mb",
 }  # fmt: skip
 
-
-def scan_of(num_points, seed=0):
-    generator = np.random.default_rng(seed)
-    return generator.uniform((-20, -20, -2, 0), (20, 20, 1, 1), (num_points, 4)).astype(np.float32)
-
-
-def tiny_network(**settings):
-    torch.manual_seed(0)
-    return build_model({**SETTINGS, **settings}).eval()
-
-
-def plan_of(scans=None, **settings):
-    return Plan(**{"networks": {"tiny": tiny_network()}, "scans": scans or {"a": scan_of(300)}, "device": CPU,
-                   "threads": (1,), "runs": 3, **settings})  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def short_warm_up(monkeypatch):
-    monkeypatch.setattr("pvd_cli.bench.measurement._RUNS", 1)
-    monkeypatch.setattr("pvd_cli.bench.measurement._LEAST_RUNS", 1)
-    monkeypatch.setattr("pvd_cli.bench.worker._TURN_SECONDS", 0.0)
+pytestmark = pytest.mark.usefixtures("short_warm_up")
 
 
 @pytest.fixture(
@@ -329,154 +291,6 @@ def test_files_from_before_busy_processes_are_still_rendered():
     assert "| reference |" in text
     assert "| conv " in text
     assert "beside" not in text
-
-
-@pytest.mark.parametrize("kernels", ["as_written", "as_trained"])
-def test_maps_are_those_that_the_network_builds(kernels):
-    segmenter = Segmenter(tiny_network(kernels=kernels))
-    batch = voxelise([torch.from_numpy(scan_of(300))], segmenter.model.grid)
-    clock = SpanClock(CPU)
-    with timed_modules(clock, {name: segmenter.model.get_submodule(name) for name in NETWORK}), timed_maps(clock):
-        segmenter.run_network(batch)
-    assert set(clock.own_times_ms()) == {*NETWORK, MAPS}
-
-
-def test_the_network_in_fixed_shapes_gives_the_logits_of_the_scan():
-    segmenter = Segmenter(tiny_network())
-    scan = ScanInput(segmenter, scan_of(300))
-    expected = segmenter.run_network(scan.batch).voxel_logits_VC
-    network = FixedNetwork(segmenter, scan)
-    for run in (network.run, network.run_on_kept_maps):
-        torch.testing.assert_close(run()[: scan.num_voxels], expected, atol=1e-4, rtol=1e-4)
-
-
-def test_rows_of_programs_have_all_parts():
-    segmenter = Segmenter(tiny_network())
-    times_ms = ProgramParts(segmenter, ScanInput(segmenter, scan_of(300)), SpanClock(CPU)).times_ms()
-    assert 0 <= times_ms["maps"] < times_ms["network"]
-    assert times_ms["floor"] > 0
-
-
-def test_all_that_depends_on_coordinates_alone_counts_as_maps():
-    segmenter = Segmenter(tiny_network())
-    batch = voxelise([torch.from_numpy(scan_of(300))], segmenter.model.grid)
-    segmenter.run_network(batch)  # computes what depends on weights alone
-    sites = Sites(batch.coords_V4, batch.grid.shape, 1)
-    operations = []
-    for _ in range(2):  # from fresh sites, then on those that have their maps
-        counter = OperationsOutsideMaps(CPU)
-        with counter, torch.inference_mode(), timed_maps(counter.clock):
-            segmenter.model(batch, sites=sites)
-        operations.append(counter.names)
-    assert operations[0] == operations[1]
-
-
-class OperationsOutsideMaps(TorchDispatchMode):
-    """Names of torch's operations while `clock` has no open span."""
-
-    def __init__(self, device):
-        super().__init__()
-        self.names, self.depth = [], 0
-        self.clock = SpanClock(device)
-        self.clock.start = lambda _name: self.count(1)
-        self.clock.stop = lambda: self.count(-1)
-
-    def count(self, step):
-        self.depth += step
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        if self.depth == 0:
-            self.names.append(str(function))
-        return function(*args, **(kwargs or {}))
-
-
-def test_own_time_of_a_span_leaves_out_the_spans_inside(monkeypatch):
-    seconds = iter((10, 11, 14, 15))
-    monkeypatch.setattr("pvd_cli.bench.spans.time", SimpleNamespace(perf_counter=lambda: next(seconds)))
-    clock = SpanClock(CPU)
-    clock.start("outer")
-    clock.start("inner")
-    clock.stop()
-    clock.stop()
-    assert clock.own_times_ms() == {"outer": 2000, "inner": 3000}
-    assert clock.own_times_ms() == {}
-
-
-def test_the_floor_multiplies_every_pair_once(monkeypatch):
-    rows = []
-    monkeypatch.setattr("pvd_cli.bench.floor._best_time", lambda _function: 0)  # torch.mm, without trials
-    floor = BareProducts([LayerCost("conv", (70_000, 0, 5), 32, 16)], "fp32", CPU)
-    multiply = torch.mm
-    monkeypatch.setattr(torch, "mm", lambda a, b, out: rows.append(len(a)) or multiply(a, b, out=out))
-    floor.run()
-    assert sum(rows) == 70_005
-
-
-def test_layers_add_up_to_the_network(no_processes):
-    *layers, maps = layer_rows(plan_of(runs=3))["rows"]
-    assert maps["layer"] == MAPS
-    assert sum(row["macs"] for row in layers) == ScanInput(Segmenter(tiny_network()), scan_of(300)).macs
-    linear = {row["layer"].split(".")[0] for row in layers if row["kernel"] == "linear"}
-    assert linear == {"point_mlp", "voxel_compress", "refinement"}
-    for row in layers:
-        assert row["ratio_to_floor"] == pytest.approx(row["ms"] / row["floor_ms"])
-        assert row["gflops"] == pytest.approx(2 * row["macs"] / row["ms"] / 1e6)
-
-
-def test_stages_add_up_to_the_total():
-    sample = StageTimes(Segmenter(tiny_network()), [scan_of(300)], None).repeat(0)
-    assert list(sample)[:3] == ["voxelise", "point MLP", "scatter-max"]
-    assert {"encoder 1", "encoder 4", "decoder 4", "decoder 1", "refinement", MAPS, "back to points"} <= set(sample)
-    assert all(time_ms > 0 for time_ms in sample.values())
-    assert sum(sample.values()) == pytest.approx(2 * sample["total"])
-
-
-def test_larger_clouds_have_more_voxels(no_processes):
-    small, large = growth_rows(plan_of(runs=3), sizes=(500, 5000))["rows"]
-    assert [small["points"], large["points"]] == [500, 5000]
-    assert small["voxels"] < large["voxels"]
-    assert large["us_a_point"] == pytest.approx(large["median_ms"] * 1e3 / 5000)
-
-
-def test_grown_clouds_are_the_same_every_time_and_spread_out():
-    scan = scan_of(1000)
-    scan[:10] = 0
-    small, large = cloud_of_size(scan, 100), cloud_of_size(scan, 3500)
-    assert (len(small), len(large)) == (100, 3500)
-    assert np.isin(small, scan).all()
-    np.testing.assert_array_equal(large, cloud_of_size(scan, 3500))
-    assert len(np.unique(large[:, :3].round(1), axis=0)) > 3 * 900
-    assert (large[:, :3] == 0).all(axis=1).sum() >= 30
-    radius = np.hypot(scan[:, 0], scan[:, 1]).max()
-    assert np.hypot(large[:, 0], large[:, 1]).max() < radius + 0.5
-
-
-def test_batches_hold_several_clouds_with_voxels_of_their_own():
-    copies = [turned(scan_of(300), number) for number in range(2)]
-    one, two = (BatchTimes(Segmenter(tiny_network()), copies[:size], None).facts for size in (1, 2))
-    assert (one["points"], two["points"]) == (300, 600)
-    assert 1.8 * one["voxels"] < two["voxels"] < 2.2 * one["voxels"]
-
-
-def test_training_steps_are_compared_with_inference(no_processes):
-    (row,) = training_rows(plan_of(runs=3))["rows"]
-    assert row["ratio"] == pytest.approx(row["step_ms"] / row["inference_ms"])
-
-
-def test_a_training_step_goes_forward_and_backward_as_training_does(monkeypatch):
-    network = tiny_network().requires_grad_()
-    times = TrainingTimes(Segmenter(network), [scan_of(300)], None)
-    started, start = {}, SpanClock.start
-
-    def recorded(clock, name):
-        started[name] = network.training
-        start(clock, name)
-
-    monkeypatch.setattr(SpanClock, "start", recorded)
-    network.zero_grad()
-    assert set(times.repeat(0)) == {"inference", "step"}
-    assert started == {"inference": False, "step": True}
-    assert all(parameter.grad is not None for parameter in network.parameters())
 
 
 def test_reports_fit_120_columns_even_for_the_largest_network():

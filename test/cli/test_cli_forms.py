@@ -94,7 +94,7 @@ def test_every_option_of_predict_has_help():
         ("train {tmp} --resume {tmp}", "leave out DATASET"),
         ("evaluate {tmp} --weights {weights}", "sequences"),
         ("label-bag {tmp}/none {tmp}/out --weights {weights} --topic /t", "no bag at"),
-        ("label-bag {scan} {tmp}/out --weights {weights} --topic /t", "cannot read bag"),
+        ("label-bag {scan} {tmp}/out --weights {weights} --topic /t", "is a scan, not a bag"),
         ("play-bag {tmp}/none --topic /t", "no bag at"),
         ("convert {tmp}/none.pt {tmp}/o.safetensors --layout spconv1 --kernels as_trained", "does not exist"),
         ("convert {scan} {tmp}/o.safetensors --layout spconv3 --kernels as_trained", "scan.bin"),

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pvd_core.native import cells, library
+from pvd_core.native import calls, cells, library
 from pvd_core.sparse import Sites
 from pvd_core.sparse.cell_table import CellTable
 from pvd_core.sparse.tap_rows import transposed_rows
@@ -68,6 +68,19 @@ def test_voxels_are_those_of_torch_to_the_bit(grid, monkeypatch):
     assert found.num_points_per_scan == expected.num_points_per_scan
 
 
+def test_results_are_float32_whatever_the_default():
+    """Training in float64 makes that the default for new tensors."""
+    torch.set_default_dtype(torch.float64)
+    try:
+        scores = torch.randn(5, 4, dtype=torch.float32)
+        batch = voxelise([scores], CylindricalGrid())
+        found = batch.point_features_PF, cells.labels(scores)[1], _maximum(scores, torch.arange(5), 5)
+        gradient = calls.weight_gradient(scores, scores, calls.TapRows(torch.zeros(1, 5, dtype=torch.int32), 1))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert {tensor.dtype for tensor in (*found, gradient)} == {torch.float32}
+
+
 def test_maximum_of_points_is_that_of_torch_with_nan_and_infinity(monkeypatch):
     features = torch.randn(3000, 19)
     features[5, 3], features[6, 4], features[7] = torch.nan, torch.inf, -torch.inf
@@ -76,6 +89,7 @@ def test_maximum_of_points_is_that_of_torch_with_nan_and_infinity(monkeypatch):
     monkeypatch.setattr(library, "status", lambda: (False, ""))
     assert torch.equal(found.nan_to_num(nan=7.5), _maximum(features, voxel, 40).nan_to_num(nan=7.5))
     assert found.isnan().sum() == 1
+    assert (cells.maximum(features[:40], voxel[:40], 42)[40:] == -torch.inf).all()
     empty = cells.maximum(features[:0], voxel[:0], 0)
     assert empty.shape == (0, 19)
 
