@@ -4,7 +4,7 @@
 #   BAG=file TOPIC=name RATE=1.0 WEIGHTS=file OUT=folder   what the demo plays, how fast, results
 #   SECONDS=12               how long a drive the demo simulates; a BAG is played whole
 #   SCAN=file                the scan that `make bench` times
-#   RUNS=20 THREADS=1,2 BACKENDS=reference,spconv MODELS=cylinder3d-0.5x   of `make bench-cpu`: samples a row, numbers of
+#   RUNS=20 THREADS=1,2 BACKENDS=reference,native,spconv MODELS=cylinder3d-0.5x   of `make bench-cpu`: samples a row, numbers of
 #                            threads, sparse engines, networks
 
 # A sourced ROS 2 brings pytest plugins of its own for another pytest, hence PYTEST_DISABLE_PLUGIN_AUTOLOAD.
@@ -15,7 +15,7 @@ BENCH_DATA := build/bench
 SCAN ?= $(BENCH_DATA)/sequences/08/velodyne/000000.bin
 RUNS ?= 20
 THREADS ?= 1,$(shell getconf _NPROCESSORS_ONLN)
-BACKENDS ?= reference
+BACKENDS ?= reference,native
 MODELS ?= cylinder3d-0.25x,cylinder3d-0.5x,cylinder3d-1x
 
 .PHONY: help setup demo test test-slow bench bench-scan bench-cpu gpu lint clean
@@ -62,7 +62,8 @@ BENCH_CPU = $(BIN)/pvd bench "$(SCAN)" --device cpu --precision fp32,bf16 --forc
 bench_files = --json benchmarks/cpu/$(1).json --markdown benchmarks/cpu/$(1).md
 
 bench-cpu: bench-scan
-	@$(BENCH_CPU) --runs $(RUNS) --threads $(THREADS) $(call bench_files,shipped)
+	@$(BENCH_CPU) --runs $(RUNS) --threads $(THREADS) --backends $(BACKENDS) \
+		--beside 0,2 $(call bench_files,shipped)
 	@$(BENCH_CPU) --runs $(RUNS) --threads $(THREADS) --backends $(BACKENDS) \
 		--model $(MODELS) $(call bench_files,networks)
 	@$(BENCH_CPU) --model cylinder3d-0.5x --stages --layers $(call bench_files,layers)
