@@ -1,5 +1,6 @@
 """The library is built where it can be, and one that does not fit is named and not loaded."""
 
+import shutil
 import subprocess
 import sys
 
@@ -98,5 +99,26 @@ def test_sanitizers_find_nothing(tmp_path):
         "'-q', '-p', 'no:cacheprovider']))\n"
     )
     environment = {"LD_PRELOAD": runtime, "ASAN_OPTIONS": "detect_leaks=0", "PATH": "/usr/bin:/bin"}
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=environment, timeout=900
+    )
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+
+
+@pytest.mark.slow
+def test_cross_compiled_for_arm64_it_agrees_with_plain_loops(tmp_path):
+    """The comparison that the library makes when it is loaded, under an emulator."""
+    compiler, emulator = shutil.which("aarch64-linux-gnu-g++"), shutil.which("qemu-aarch64")
+    if not compiler or not emulator:
+        pytest.skip("needs g++-aarch64-linux-gnu and qemu-user")
+    main = tmp_path / "main.cpp"
+    main.write_text(
+        f'#include "{build.SOURCE}"\n'
+        "#include <cstdio>\n"
+        'int main() { const char *level = pvd_use_level(nullptr); puts(level ? level : "none"); return !level; }\n'
+    )
+    program = tmp_path / "main"
+    flags = [flag for flag in build._FLAGS if flag not in ("-shared", "-fPIC")]
+    subprocess.run([compiler, *flags, "-static", str(main), "-o", str(program)], check=True)
+    result = subprocess.run([emulator, str(program)], capture_output=True, text=True, timeout=120)
+    assert (result.returncode, result.stdout) == (0, "plain\n"), result.stderr
