@@ -4,8 +4,8 @@
 #   BAG=file TOPIC=name RATE=1.0 WEIGHTS=file OUT=folder   what the demo plays, how fast, results
 #   SECONDS=12               how long a drive the demo simulates; a BAG is played whole
 #   SCAN=file                the scan that `make bench` times
-#   RUNS=20 THREADS=1,2 BACKENDS=reference,native,spconv MODELS=cylinder3d-0.5x   of `make bench-cpu`: samples a row, numbers of
-#                            threads, sparse engines, networks
+#   RUNS=20 THREADS=1,2 BACKENDS=reference,native,spconv MODELS=cylinder3d-0.5x   of `make bench-cpu`: samples a row,
+#                            numbers of threads, sparse engines, networks
 
 # A sourced ROS 2 brings pytest plugins of its own for another pytest, hence PYTEST_DISABLE_PLUGIN_AUTOLOAD.
 PYTHON ?= python3
@@ -41,8 +41,9 @@ demo:
 		$(if $(RATE),--rate $(RATE)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
 		$(if $(OUT),--out "$(OUT)")
 
-# A process more than there are cores, for some tests wait; the tests of one file stay together, for they share data.
-TEST_PROCESSES := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
+# A process more than there are cores, for some tests wait, four at most; the tests of one file stay together, for they
+# share data.
+TEST_PROCESSES := $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 3 ? n + 1 : 4)))
 PYTEST = $(if $(ROS_DISTRO),PYTEST_DISABLE_PLUGIN_AUTOLOAD=1) $(BIN)/python -m pytest test \
 	-p xdist -n $(TEST_PROCESSES) --dist loadfile
 
