@@ -85,8 +85,6 @@ class KernelMap:
     @property
     def tap_rows(self) -> tuple[torch.Tensor, int]:
         """(tap rows, taps of a row), int32 (J, V_out). Those of a transposed map are in reverse order of its taps."""
-        if self._is_symmetric and self.is_transposed:
-            return self.transposed.tap_rows
         return self._rows, self._row_length
 
     @property
@@ -142,6 +140,8 @@ class KernelMap:
     def _make_rows(self) -> torch.Tensor:
         if not self.is_transposed:
             return self._find_rows()
+        if self._is_symmetric:
+            return self.transposed._rows
         if self._find_back is not None:
             return self._find_back()
         return transposed_rows(self.transposed._rows, self._row_length, self.num_out)

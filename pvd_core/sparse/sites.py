@@ -33,7 +33,6 @@ class Sites:
         self.shape = cast(Triple, tuple(shape))
         self.batch_size = batch_size
         self.backend = backend
-        self._cells = self._cell_table(coords_V4, self.shape)
         self._submanifold_maps: dict[Triple, AnyMap] = {}
         self._downsampled: dict[Triple, tuple[Sites, AnyMap]] = {}
 
@@ -53,10 +52,18 @@ class Sites:
         """(coarse Sites, map to them) of a 3x3x3 convolution with `stride` (1 or 2 an axis) and padding 1.
         A coarse site exists where at least one fine site lies in its receptive field."""
         if stride not in self._downsampled:
-            build = getattr(self.backend, "downsampled", Sites._build_downsampled)
-            coords_V4, shape, kernel_map = build(self, stride)
-            self._downsampled[stride] = Sites(coords_V4, shape, self.batch_size, self.backend), kernel_map
+            build = getattr(self.backend, "downsampled", None)
+            if build is None:
+                coarse = self._coarse_sites(stride)
+                self._downsampled[stride] = coarse, self._map_to(coarse, stride)
+            else:
+                coords_V4, shape, kernel_map = build(self, stride)
+                self._downsampled[stride] = Sites(coords_V4, shape, self.batch_size, self.backend), kernel_map
         return self._downsampled[stride]
+
+    @functools.cached_property
+    def _cells(self) -> Any:
+        return getattr(self.backend, "cell_table", CellTable)(self.coords_V4, self.shape, self.batch_size)
 
     def _build_submanifold_map(self, kernel: Triple) -> KernelMap:
         if kernel == _NEIGHBOURHOOD:
@@ -67,19 +74,15 @@ class Sites:
         rows = [row for row, offset in enumerate(_row_offsets()) if _is_inside(offset, kernel[:2])]
         return whole.subset(rows, takes_middle=kernel[2] == 1)
 
-    def _build_downsampled(self, stride: Triple) -> tuple[torch.Tensor, Triple, KernelMap]:
-        """(coords_V4, shape, KernelMap) of the coarse sites."""
+    def _coarse_sites(self, stride: Triple) -> "Sites":
         shape = cast(Triple, tuple((size - 1) // step + 1 for size, step in zip(self.shape, stride, strict=True)))
-        coords_V4 = self._cells.coarse_coords(stride, shape)
-        look_up = functools.partial(self._cells.look_up, coords_V4, stride)
-        look_back = getattr(self._cell_table(coords_V4, shape), "look_back", None)
-        find_back = functools.partial(look_back, self.coords_V4, stride) if look_back else None
-        num_sites = self.num_sites, len(coords_V4)
-        return coords_V4, shape, KernelMap(_NUM_TAPS, *num_sites, look_up, LENGTH, find_back=find_back)
+        return Sites(self._cells.coarse_coords(stride, shape), shape, self.batch_size, self.backend)
 
-    def _cell_table(self, coords_V4: torch.Tensor, shape: Triple) -> Any:
-        build = getattr(self.backend, "cell_table", CellTable)
-        return build(coords_V4, shape, self.batch_size)
+    def _map_to(self, coarse: "Sites", stride: Triple) -> KernelMap:
+        look_up = functools.partial(self._cells.look_up, coarse.coords_V4, stride)
+        look_back = getattr(coarse._cells, "look_back", None)
+        find_back = functools.partial(look_back, self.coords_V4, stride) if look_back else None
+        return KernelMap(_NUM_TAPS, self.num_sites, coarse.num_sites, look_up, LENGTH, find_back=find_back)
 
 
 def _row_offsets() -> Iterator[tuple[int, int]]:
