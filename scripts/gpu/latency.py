@@ -1,15 +1,16 @@
 """Latency from a cloud's bytes to its labels on the host, a row for each network and precision."""
 
 import argparse
+import functools
 import json
 import multiprocessing
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 
-from pvd_core.borders.errors import UserError
 from pvd_core.programs.message import ArrayLayout
 from pvd_core.segmenter import Segmenter
 from scripts.gpu.report import Rows
@@ -34,14 +35,10 @@ def main() -> None:
         model = network(sizes.networks[name], options.device)
         plain = Segmenter(model, device=options.device, backend="reference")
         expected = [plain.segment(points).labels for points in clouds]
-        try:
-            segmenter = Segmenter(model, None, options.device, precision, backend, programs)
-            rows.add(
-                {**names, **_measured(segmenter, clouds, expected, sizes.runs, seconds_left(options) / len(waiting))}
-            )
-        # Running out of memory is a RuntimeError too.
-        except (UserError, RuntimeError) as error:
-            rows.add({**names, "cannot": str(error).splitlines()[0][:300]})
+        build = functools.partial(Segmenter, model, None, options.device, precision, backend, programs)
+        rows.add_measured(
+            names, functools.partial(_measured, build, clouds, expected, sizes.runs, options, len(waiting))
+        )
         waiting.pop(0)
     print(f"not measured for want of time: {json.dumps(waiting)}")
 
@@ -67,9 +64,16 @@ def _compile(name: str, precision: str, options: argparse.Namespace) -> None:
 
 
 def _measured(
-    segmenter: Segmenter, clouds: list[np.ndarray], expected: list[np.ndarray], most_runs: int, seconds: float
+    build: Callable[[], Segmenter],
+    clouds: list[np.ndarray],
+    expected: list[np.ndarray],
+    most_runs: int,
+    options: argparse.Namespace,
+    num_waiting: int,
 ) -> dict[str, Any]:
     """Percentiles over clouds in turns, after warm-up; `same_labels`: share of those of the reference in fp32."""
+    segmenter = build()
+    seconds = seconds_left(options) / num_waiting
     messages = [(points.tobytes(), ArrayLayout(len(points))) for points in clouds]
     end = time.monotonic() + seconds
     if segmenter.device.type == "cuda":

@@ -2,12 +2,13 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from pvd_core.borders.errors import UserError
 from pvd_core.borders.files import write_atomically
 from pvd_core.runtime.hardware import hardware, versions
 
@@ -26,6 +27,14 @@ class Rows:
         print(json.dumps(row), flush=True)
         self.rows.append(dict(row))
         write_atomically(self._path, json.dumps({"rows": self.rows}, indent=1).encode())
+
+    def add_measured(self, names: Mapping[str, Any], measure: Callable[[], Mapping[str, Any]]) -> None:
+        """Adds `names` with what `measure` returns, or with why that cannot be had here."""
+        try:
+            self.add({**names, **measure()})
+        # Running out of memory is a RuntimeError too.
+        except (UserError, RuntimeError) as error:
+            self.add({**names, "cannot": str(error).splitlines()[0][:300]})
 
 
 class Report:
