@@ -57,7 +57,7 @@ class ConvActNorm(nn.Module):
         self.norm = Norm(out_channels)
 
     def forward(self, tensor: SparseTensor) -> SparseTensor:
-        if not self.training and can_fuse(tensor.sites.backend):
+        if not self.training and can_fuse(tensor.sites.backend, tensor.features_VC):
             return self.conv(tensor, Epilogue(_NEGATIVE_SLOPE, *self.norm.scale_and_shift()))
         tensor = self.conv(tensor)
         activated_VC = nn.functional.leaky_relu(tensor.features_VC, _NEGATIVE_SLOPE, inplace=not self.training)
@@ -127,7 +127,7 @@ class ConvNormSigmoid(nn.Module):
         self.norm = Norm(channels)
 
     def forward(self, tensor: SparseTensor) -> torch.Tensor:
-        if not self.training and can_fuse(tensor.sites.backend):
+        if not self.training and can_fuse(tensor.sites.backend, tensor.features_VC):
             return torch.sigmoid(self.conv(tensor, Epilogue(None, *self.norm.scale_and_shift())).features_VC)
         return torch.sigmoid(self.norm(self.conv(tensor).features_VC))
 

@@ -6,7 +6,7 @@ For 130,000 points the point branch of Cylinder3D costs 14 GMAC and, run layer b
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import nn
@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from pvd_core.models.norm import Norm
 from pvd_core.runtime import onednn
+from pvd_core.sparse.backends import offers
 from pvd_core.sparse.interfaces import Backend
 
 # 4096 rows of 256 float32 are 4 MB. The last chunk is padded to a multiple of 1024 rows: oneDNN compiles a kernel for
@@ -69,8 +70,8 @@ def run_layers(
         rows_NI = rows_NI.to(dtype)
         layers = [Layer(weight.to(dtype), _cast(bias, dtype), relu) for weight, bias, relu in layers]
         joined = None if joined is None else Joined(joined.rows.to(dtype), joined.index_N)
-    if hasattr(backend, "run_layers") and rows_NI.dtype in (torch.float32, torch.bfloat16):
-        return backend.run_layers(rows_NI, layers, joined, with_hidden)
+    if offers(backend, "run_layers", rows_NI):
+        return cast(Any, backend).run_layers(rows_NI, layers, joined, with_hidden)
     inputs = (rows_NI,) if joined is None else (rows_NI, joined.index_N[:, None])
 
     def run(hidden: torch.Tensor, *index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from pvd_core.native import cells, library
+from pvd_core.native import cells
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class SegmentationOutput:
 
 
 def _labels(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    is_plain = logits.device.type == "cpu" and not logits.requires_grad
-    if is_plain and 2 <= logits.shape[1] <= cells.MOST_CLASSES and library.status()[0]:
-        return cells.labels(logits.float())
+    logits = logits.float()
+    if cells.is_usable_for(logits) and 2 <= logits.shape[1] <= cells.MOST_CLASSES and not logits.requires_grad:
+        return cells.labels(logits)
     # Without channel 0, "unlabeled": every measured point gets a class.
-    confidence, labels = torch.softmax(logits[:, 1:].float(), dim=1).max(dim=1)
+    confidence, labels = torch.softmax(logits[:, 1:], dim=1).max(dim=1)
     return (labels + 1).to(torch.uint8), confidence

@@ -52,10 +52,10 @@ def compiler() -> list[str]:
     raise BuildError("no C++ compiler: install one (apt install g++), or set CXX")
 
 
-def build(target: Path = LIBRARY, flags: Sequence[str] = (), command: Sequence[str] = ()) -> None:
-    """Compiles the library to `target`, with further `flags`, by `command` instead of the compiler that is found.
-    BuildError, with the compiler's last lines, where that fails."""
-    line = [*(command or compiler()), *_FLAGS, *flags, f'-DPVD_SOURCE="{source_digest()}"', str(SOURCE)]
+def build(target: Path = LIBRARY, flags: Sequence[str] = ()) -> None:
+    """Compiles the library to `target`, with further `flags`. BuildError, with the compiler's last lines, where that
+    fails."""
+    line = [*compiler(), *_FLAGS, *flags, f'-DPVD_SOURCE="{source_digest()}"', str(SOURCE)]
     target.parent.mkdir(parents=True, exist_ok=True)
     # A process that runs may have the old library loaded: it keeps it, for the new one is another file.
     temporary = target.with_name(f"{target.name}.{os.getpid()}")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import torch
 
+from pvd_core.native import library
 from pvd_core.native.library import load
 
 # A column's occupied cells are the bits of one number.
@@ -44,19 +45,17 @@ class _ColumnTable:
         num_columns = batch_size * shape[0] * shape[1]
         self._first = torch.empty(num_columns + 1, dtype=torch.int32)
         self._occupied = torch.zeros(num_columns, dtype=torch.int64)
-        self.shape = shape
-        self.struct = _Columns(self._first.data_ptr(), self._occupied.data_ptr(), batch_size, *shape)
-        self.pointer = ctypes.byref(self.struct)
+        columns = _Columns(self._first.data_ptr(), self._occupied.data_ptr(), batch_size, *shape)
+        self.pointer = ctypes.byref(columns)
 
 
 class NativeCells:
     """Looks up sites by their cells, as CellTable (pvd_core/sparse/cell_table.py)."""
 
     def __init__(self, coords_V4: torch.Tensor, shape: _Triple, batch_size: int) -> None:
-        self._coords_V4 = coords_V4.contiguous()
-        self._table = _ColumnTable(shape, batch_size)
-        self._batch_size = batch_size
-        load().pvd_columns(self._table.pointer, self._coords_V4.data_ptr(), len(coords_V4))
+        coords_V4 = coords_V4.contiguous()
+        self._table, self._batch_size = _ColumnTable(shape, batch_size), batch_size
+        load().pvd_columns(self._table.pointer, coords_V4.data_ptr(), len(coords_V4))
 
     def look_up(self, centres_V4: torch.Tensor, stride: _Triple) -> torch.Tensor:
         """As CellTable.look_up."""
@@ -143,6 +142,11 @@ def labels(scores_NC: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         *(labels_N.data_ptr(), confidence_N.data_ptr(), torch.get_num_threads()),
     )
     return labels_N, confidence_N
+
+
+def is_usable_for(tensor: torch.Tensor) -> bool:
+    """Whether the library is there and reads this tensor: float32 on the CPU."""
+    return tensor.device.type == "cpu" and tensor.dtype == torch.float32 and library.status()[0]
 
 
 def fits(shape: Sequence[int]) -> bool:

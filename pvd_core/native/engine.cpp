@@ -3,12 +3,11 @@
 // The same kernels are compiled for several levels of instructions; the best one that the processor has, and whose
 // results agree with plain loops, is chosen when the library is first used.
 
+#include <cmath>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <new>
-#include <type_traits>
 #include <vector>
 
 #if defined(__x86_64__)

@@ -10,7 +10,6 @@ from pvd_core.native.build import LIBRARY, LOG, source_digest
 
 _REMEDY = "python -m pvd_core.native.build builds it"
 
-
 _int, _long, _pointer = ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p
 # Result and arguments of each function of engine.cpp. Without them ctypes would cut pointers to 32 bits.
 _SIGNATURES: dict[str, tuple[Any, ...]] = {

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
+from pvd_core.sparse.backends import offers
 from pvd_core.sparse.interfaces import Backend
 
 
@@ -17,6 +18,6 @@ class Epilogue:
     shift_O: torch.Tensor | None = None
 
 
-def can_fuse(backend: Backend) -> bool:
-    """Whether `backend` may be given epilogues now: it must offer that, and gradients must be off."""
-    return hasattr(backend, "convolve_fused") and not torch.is_grad_enabled()
+def can_fuse(backend: Backend, features: torch.Tensor) -> bool:
+    """Whether `backend` may be given epilogues now: it must offer that for such features, and gradients must be off."""
+    return not torch.is_grad_enabled() and offers(backend, "convolve_fused", features)

@@ -38,7 +38,7 @@ class SparseConvolution(nn.Module):
     def _convolve(self, tensor: SparseTensor, kernel_map: AnyMap, epilogue: Epilogue | None = None) -> torch.Tensor:
         features_VI, weight_KIO = autocast(tensor.features_VC, self.weight)
         backend = tensor.sites.backend
-        if epilogue is None and self.bias is not None and can_fuse(backend):
+        if epilogue is None and self.bias is not None and can_fuse(backend, features_VI):
             epilogue = Epilogue()
         if epilogue is not None:
             return cast(FusingBackend, backend).convolve_fused(

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import torch
 
-from pvd_core.native import cells, library
+from pvd_core.native import cells
 from pvd_core.voxels.features import point_features
 from pvd_core.voxels.grid import CylindricalGrid
 
@@ -74,7 +74,7 @@ def voxelise(scans: Sequence[torch.Tensor], grid: CylindricalGrid) -> VoxelBatch
         torch.arange(len(scans), device=points_P4.device), torch.tensor(num_points, device=points_P4.device)
     )
     cylindrical_P3 = grid.cylindrical(points_P4)
-    if _is_native(points_P4, grid):
+    if cells.is_usable_for(points_P4) and cells.fits(grid.shape):  # with the same result, to the bit
         bounds = grid.minimum, grid.maximum, grid.cell_size
         parts = cells.voxelise(points_P4, cylindrical_P3, scan_of_point_P, bounds, grid.shape, len(scans))
         return VoxelBatch(*parts, num_points, grid)
@@ -94,12 +94,6 @@ def voxelise(scans: Sequence[torch.Tensor], grid: CylindricalGrid) -> VoxelBatch
         num_points_per_scan=num_points,
         grid=grid,
     )
-
-
-def _is_native(points_P4: torch.Tensor, grid: CylindricalGrid) -> bool:
-    """Whether the native library voxelises them, with the same result."""
-    is_plain = points_P4.device.type == "cpu" and points_P4.dtype == torch.float32
-    return is_plain and library.status()[0] and cells.fits(grid.shape)
 
 
 def _keys(scan_P: torch.Tensor, indices_P3: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from pvd_core.native import cells, library
+from pvd_core.native import cells
 from pvd_core.voxels.batch import PointsInVoxels
 
 
@@ -44,8 +44,7 @@ class _MaxOfPoints(torch.autograd.Function):
 
 
 def _maximum(features_PC: torch.Tensor, point_to_voxel_P: torch.Tensor, num_voxels: int) -> torch.Tensor:
-    is_plain = features_PC.device.type == "cpu" and features_PC.dtype == torch.float32
-    if is_plain and library.status()[0]:
+    if cells.is_usable_for(features_PC):
         return cells.maximum(features_PC, point_to_voxel_P, num_voxels)
     result_VC = features_PC.new_full((num_voxels, features_PC.shape[1]), -torch.inf)
     return result_VC.scatter_reduce_(0, point_to_voxel_P[:, None].expand_as(features_PC), features_PC, "amax")

@@ -5,7 +5,9 @@ features and weight. It may also have:
 
 - `convolve_fused`, which applies an Epilogue (pvd_core/sparse/epilogue.py) to the sums.
 - `run_layers`, which computes chains of linear layers for inference (pvd_core/models/fused_linear.py).
-- `cell_table(coords_V4, shape, batch_size)`, what Sites look up sites in instead of a CellTable.
+- `is_usable_for(tensor) -> bool`, if it fuses for some dtypes and devices only.
+- `cell_table(coords_V4, shape, batch_size)`, what Sites look up sites in instead of a CellTable; with a `look_back` it
+  also finds the way from coarse sites to fine ones.
 - `submanifold_map(sites, kernel) -> map` and `downsampled(sites, stride) -> (coords_V4, shape, map)` of the coarse
   sites, if it needs kernel maps of its own kind. Sites then calls these, and keeps the coarse sites in their order.
 - `known_fault(device) -> reason or None`, if its results may be wrong.
@@ -14,6 +16,8 @@ features and weight. It may also have:
 
 import importlib
 from types import ModuleType
+
+import torch
 
 from pvd_core.borders.errors import UserError
 
@@ -25,6 +29,12 @@ _REMEDIES = {
     "pip install 'pvd_ros[spconv]'",
     "triton": "pip install 'pvd_ros[gpu]'",
 }
+
+
+def offers(backend: object, function: str, tensor: torch.Tensor) -> bool:
+    """Whether `backend` has that function of its own for operands of this dtype and device."""
+    is_usable_for = getattr(backend, "is_usable_for", None)
+    return hasattr(backend, function) and (is_usable_for is None or is_usable_for(tensor))
 
 
 def load_backend(name: str) -> ModuleType:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from pvd_core.native import calls, cells
-from pvd_core.native.calls import PackedWeight, Steps, TapRows
+from pvd_core.native.calls import PackedWeight, Steps, TapRows, is_usable_for
 from pvd_core.native.cells import NativeCells
 from pvd_core.native.library import load
 from pvd_core.sparse.backends import reference
@@ -20,7 +20,7 @@ load()  # UserError at once where there is no library
 
 def convolve(features_VI: torch.Tensor, weight_KIO: torch.Tensor, kernel_map: KernelMap) -> torch.Tensor:
     """As the reference's; results do not depend on the number of threads."""
-    if not calls.is_usable_for(features_VI):
+    if not is_usable_for(features_VI):
         return reference.convolve(features_VI, weight_KIO, kernel_map)
     return _Convolve.apply(features_VI, weight_KIO, kernel_map)
 
@@ -34,9 +34,8 @@ def convolve_fused(
     scale: torch.Tensor | None = None,
     shift: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """As `convolve`, with an Epilogue (pvd_core/sparse/epilogue.py) and without gradients."""
-    if not calls.is_usable_for(features_VI):
-        return _stepwise(reference.convolve(features_VI, weight_KIO, kernel_map), bias, negative_slope, scale, shift)
+    """As `convolve`, with an Epilogue (pvd_core/sparse/epilogue.py), without gradients, and for features that
+    `is_usable_for` accepts."""
     steps = Steps(bias, negative_slope, scale, shift)
     weight = _packed(weight_KIO, features_VI.dtype, kernel_map)
     return calls.convolve(features_VI, weight, _taps(kernel_map), steps)
@@ -57,20 +56,6 @@ def run_layers(
     ]
     added, index_N = joined or (None, None)
     return calls.chain(rows_NI, packed, added, index_N, with_hidden)
-
-
-def _stepwise(
-    sums_VO: torch.Tensor,
-    bias: torch.Tensor | None,
-    negative_slope: float | None,
-    scale: torch.Tensor | None,
-    shift: torch.Tensor | None,
-) -> torch.Tensor:
-    result_VO = sums_VO if bias is None else sums_VO + bias
-    if negative_slope is not None:
-        result_VO = torch.nn.functional.leaky_relu(result_VO, negative_slope)
-    result_VO = result_VO if scale is None else result_VO * scale
-    return result_VO if shift is None else result_VO + shift
 
 
 class _Convolve(torch.autograd.Function):
