@@ -17,6 +17,15 @@ def reason(tmp_path):
     return lambda path: library._load(path)[1]
 
 
+def test_where_there_is_a_compiler_the_library_is_usable():
+    """Else the tests of the engine would be left out without a word."""
+    try:
+        build.compiler()
+    except build.BuildError:
+        pytest.skip("no C++ compiler")
+    assert library.status()[0], library.status()[1]
+
+
 def test_no_compiler_is_an_error_that_says_what_to_install(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.delenv("CXX", raising=False)

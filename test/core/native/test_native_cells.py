@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from random_coords import random_coords
 
 from pvd_core.native import calls, cells, library
 from pvd_core.sparse import Sites
@@ -17,12 +18,6 @@ from pvd_core.sparse.backends import native
 
 SHAPES = ((9, 7, 6), (5, 1, 1), (1, 6, 64), (12, 10, 33), (2, 2, 63))
 STRIDES = ((2, 2, 2), (2, 2, 1), (1, 1, 1), (1, 2, 2))
-
-
-def random_coords(num_sites, shape, batch_size=2):
-    num_cells = batch_size * shape[0] * shape[1] * shape[2]
-    numbers = torch.randperm(num_cells, generator=torch.Generator().manual_seed(4))[:num_sites].sort().values
-    return torch.stack(torch.unravel_index(numbers, (batch_size, *shape)), dim=1)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -5,8 +5,10 @@ import itertools
 
 import pytest
 import torch
+from random_coords import random_coords
 from torch.nn import functional as F
 
+from pvd_core.borders.errors import UserError
 from pvd_core.native import calls, library
 from pvd_core.sparse import Sites, SparseTensor, StridedConvolution, SubmanifoldConvolution
 from pvd_core.sparse.backends import reference
@@ -34,7 +36,7 @@ def level(request):
 def at_level(name):
     try:
         library.use_level(name)
-    except Exception:
+    except UserError:
         pytest.skip(f"this processor has no level {name}")
     yield
     library.use_level("")
@@ -48,12 +50,8 @@ def threads(number):
     torch.set_num_threads(before)
 
 
-def random_sites(num_sites, backend, shape=SHAPE, seed=0, batch_size=2):
-    generator = torch.Generator().manual_seed(seed)
-    num_cells = batch_size * shape[0] * shape[1] * shape[2]
-    cells = torch.randperm(num_cells, generator=generator)[:num_sites].sort().values
-    coords = torch.stack(torch.unravel_index(cells, (batch_size, *shape)), dim=1)
-    return Sites(coords, shape, batch_size, backend)
+def random_sites(num_sites, backend, shape=SHAPE, batch_size=2):
+    return Sites(random_coords(num_sites, shape, batch_size), shape, batch_size, backend)
 
 
 def random_rows(num_rows, channels, seed=0):

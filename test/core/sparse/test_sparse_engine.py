@@ -6,6 +6,7 @@ import weakref
 import pytest
 import torch
 import torch.nn.functional as F
+from random_coords import random_coords
 
 from pvd_core.sparse import (
     InverseConvolution,
@@ -22,9 +23,7 @@ SHAPE = (9, 7, 6)
 
 def random_tensor(num_sites, channels, batch_size=2, shape=SHAPE, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    num_cells = batch_size * shape[0] * shape[1] * shape[2]
-    keys = torch.randperm(num_cells, generator=generator)[:num_sites].sort().values
-    coords = torch.stack(torch.unravel_index(keys, (batch_size, *shape)), dim=1)
+    coords = random_coords(num_sites, shape, batch_size, generator)
     features = torch.randn(num_sites, channels, generator=generator, dtype=torch.float64)
     return SparseTensor(features.requires_grad_(), Sites(coords, shape, batch_size))
 

@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+from random_coords import random_coords
 
 from pvd_core.sparse import KernelMap, Sites
 from pvd_core.sparse.backends import reference
@@ -14,9 +15,8 @@ STRIDES = [(2, 2, 2), (2, 2, 1)]
 
 
 def random_sites(num_sites, batch_size=2):
-    num_cells = batch_size * SHAPE[0] * SHAPE[1] * SHAPE[2]
-    keys = torch.randperm(num_cells, generator=torch.Generator().manual_seed(num_sites))[:num_sites].sort().values
-    return Sites(torch.stack(torch.unravel_index(keys, (batch_size, *SHAPE)), dim=1), SHAPE, batch_size)
+    generator = torch.Generator().manual_seed(num_sites)
+    return Sites(random_coords(num_sites, SHAPE, batch_size, generator), SHAPE, batch_size)
 
 
 def pairs_of_runs(runs):

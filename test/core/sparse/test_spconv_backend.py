@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from random_coords import random_coords
 
 from pvd_core.borders.errors import UserError
 from pvd_core.models import build_model
@@ -59,11 +60,7 @@ class Twins:
 
 
 def random_twins(num_sites, shape=SHAPE, batch_size=2):
-    generator = torch.Generator().manual_seed(0)
-    num_cells = batch_size * shape[0] * shape[1] * shape[2]
-    keys = torch.randperm(num_cells, generator=generator)[:num_sites].sort().values
-    coords = torch.stack(torch.unravel_index(keys, (batch_size, *shape)), dim=1)
-    return Twins(coords.to(DEVICE), shape, batch_size)
+    return Twins(random_coords(num_sites, shape, batch_size).to(DEVICE), shape, batch_size)
 
 
 def real_twins(shared_data):

@@ -6,6 +6,7 @@ import inspect
 
 import pytest
 import torch
+from random_coords import random_coords
 
 from pvd_core.sparse import Sites
 from pvd_core.sparse.backends import reference
@@ -102,9 +103,7 @@ def through_signature_of(original, stand_in):
 
 
 def random_sites(num_sites, engine):
-    generator = torch.Generator().manual_seed(0)
-    keys = torch.randperm(2 * SHAPE[0] * SHAPE[1] * SHAPE[2], generator=generator)[:num_sites].sort().values
-    return Sites(torch.stack(torch.unravel_index(keys, (2, *SHAPE)), dim=1), SHAPE, 2, engine)
+    return Sites(random_coords(num_sites, SHAPE), SHAPE, 2, engine)
 
 
 def assert_same_as_reference(kernel_map, exact_map, order_in=None, order_out=None):
