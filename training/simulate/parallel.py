@@ -65,13 +65,16 @@ def written_by_processes(
     done, stop = context.Queue(), context.Event()
     with ProcessPoolExecutor(num_workers, context, _enter, (write, done, stop)) as pool:
         futures = {pool.submit(_write_chunk, chunk) for chunk in chunks}
+        num_missing = 0  # paths of finished chunks that are still on their way: a result may overtake them
         try:
             while futures:
                 finished, futures = wait(futures, timeout=_POLL_S, return_when="FIRST_COMPLETED")
-                yield from _arrived(done)
-                for future in finished:
-                    future.result()
-            yield from _arrived(done)
+                for path in _arrived(done):
+                    num_missing -= 1
+                    yield path
+                num_missing += sum(future.result() for future in finished)
+            for _ in range(num_missing):
+                yield done.get()
         finally:
             stop.set()
             pool.shutdown(cancel_futures=True)
@@ -99,10 +102,14 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _write_chunk(chunk: Chunk) -> None:
+def _write_chunk(chunk: Chunk) -> int:
+    """Number of paths that were put into the queue."""
     assert _worker is not None  # _enter has run
     write, done, stop = _worker
+    num_paths = 0
     for path in write(chunk):
         done.put(path)
+        num_paths += 1
         if stop.is_set():
-            return
+            break
+    return num_paths
