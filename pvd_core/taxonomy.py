@@ -6,7 +6,7 @@ Raw ids stand in the low 16 bits of `.label` files; networks use class ids 0..19
 import numpy as np
 
 from pvd_core.borders.errors import UserError
-from pvd_core.borders.wording import counted
+from pvd_core.borders.wording import counted, shown
 
 CLASS_NAMES = (
     "unlabeled",
@@ -91,6 +91,24 @@ _RAW_OF_CLASS = np.array([raw_ids[0] for raw_ids in _RAW_IDS], dtype=np.uint32)
 
 class UnknownLabelError(UserError):
     """A raw id that SemanticKITTI does not define."""
+
+
+def check_class_names(names: object) -> None:
+    """Raises UserError, which says what was found, unless `names` are CLASS_NAMES in their order."""
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise UserError(f"classes are {shown(names)}: expected the {NUM_CLASSES} names of SemanticKITTI")
+    if tuple(names) == CLASS_NAMES:
+        return
+    expected = f"expected the {NUM_CLASSES} of SemanticKITTI in their order, {CLASS_NAMES[0]} first"
+    if tuple(reversed(names)) == CLASS_NAMES:
+        raise UserError(f"classes are in reverse order: {expected}")
+    if len(names) != NUM_CLASSES:
+        raise UserError(f"there are {counted(len(names), 'class name')} ({shown(names)}): {expected}")
+    class_id = next(i for i, (name, known) in enumerate(zip(names, CLASS_NAMES, strict=True)) if name != known)
+    what = "other classes" if set(names) - set(CLASS_NAMES) else "the same classes in another order"
+    raise UserError(
+        f"{what}: class {class_id} is {shown(names[class_id])} instead of {CLASS_NAMES[class_id]!r}; {expected}"
+    )
 
 
 def class_ids_from_raw(raw_labels: np.ndarray, unknown: str = "error") -> np.ndarray:

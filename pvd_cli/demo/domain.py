@@ -1,10 +1,10 @@
-"""A ROS domain that no other demo on this machine uses meanwhile."""
+"""A ROS domain that no other demo on this machine uses meanwhile, whoever runs it."""
 
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from pvd_core.borders.errors import UserError
-from pvd_core.borders.files import locked
 
 # Linux hands out ports up to 60999; those of these domains lie above, and people seldom choose them by hand.
 _DOMAINS = range(215, 233)
@@ -12,13 +12,22 @@ _DOMAINS = range(215, 233)
 
 @contextmanager
 def free_domain() -> Iterator[int]:
-    """Its number, held by a lock file until the block ends."""
+    """Its number, which is taken until the block ends. UserError if none is free."""
     with ExitStack() as held:
-        yield (
-            next((domain for domain in _DOMAINS if held.enter_context(locked(f"domain_{domain}"))), None)
-            or _none_free()
-        )
+        domain = next((domain for domain in _DOMAINS if _take(domain, held)), None)
+        if domain is None:
+            raise UserError(
+                f"no free ROS domain among {_DOMAINS[0]} to {_DOMAINS[-1]}: too many demos run at once; try later"
+            )
+        yield domain
 
 
-def _none_free():
-    raise UserError(f"no free ROS domain among {_DOMAINS[0]} to {_DOMAINS[-1]}: too many demos run at once; try later")
+def _take(domain: int, held: ExitStack) -> bool:
+    """Takes a domain; whether nobody else had it."""
+    # An abstract name is no file: all users share the names, nobody can plant one in a folder, and nothing stays.
+    name = held.enter_context(socket.socket(socket.AF_UNIX))
+    try:
+        name.bind(f"\0pvd_ros_domain_{domain}")
+    except OSError:
+        return False
+    return True

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pvd_core.borders.errors import UserError
+from pvd_core.borders.locks import locked, run_time_folder
 
 
 @contextlib.contextmanager
@@ -68,31 +69,15 @@ def _check_writable(folder: Path, what: str | Path) -> None:
 
 @contextlib.contextmanager
 def held_alone(folder: str | Path, what: str) -> Iterator[None]:
-    """Locks `folder` for this process until the block ends; UserError if another process holds it. `what` says in that
-    error what the other one does: "training". The lock file lies outside `folder`, which may be deleted meanwhile."""
+    """Locks `folder` for this process until the block ends; UserError if another process of this user holds it. `what`
+    says in that error what the other one does: "training". The lock file lies outside `folder`, which may be deleted
+    meanwhile."""
     folder = Path(folder).resolve()
     name = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
-    with locked(f"{os.getuid()}_{name}") as is_ours:
+    with locked(run_time_folder() / f"pvd_ros_{name}.lock") as is_ours:
         if not is_ours:
             raise UserError(f"another process is {what} in {folder}; wait for it, or name another folder")
         yield
-
-
-@contextlib.contextmanager
-def locked(name: str) -> Iterator[bool]:
-    """Tries to take the lock `name`, one for the whole machine, without waiting. True if this process got it and holds
-    it until the block ends; False if another process or user has it."""
-    import fcntl
-
-    with contextlib.ExitStack() as held:
-        try:
-            lock = held.enter_context((Path(tempfile.gettempdir()) / f"pvd_ros_{name}.lock").open("w"))
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):  # held by another process, or another user's file
-            is_ours = False
-        else:
-            is_ours = True
-        yield is_ours
 
 
 def _umask() -> int:

@@ -1,6 +1,7 @@
 """Dataclasses from YAML: strict about keys and types, with error messages that name the field."""
 
 import contextlib
+import copy
 import dataclasses
 import difflib
 import math
@@ -10,13 +11,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import yaml
-
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.shipped_config import config_path
+from pvd_core.borders.strict_yaml import LONGEST_BYTES, parsed_yaml
+from pvd_core.borders.wording import shown
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+_LONGEST_KEY = 80
+# Larger ones do not fit into the integers of torch and numpy.
+_LARGEST_WHOLE = 2**63 - 1
 
 _Config = TypeVar("_Config", bound="DataclassInstance")
 
@@ -27,13 +32,16 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     A path such as config/train.yaml where no file is means the shipped file of this name.
     """
     try:
-        values = yaml.safe_load(config_path(path).read_text(encoding="utf-8"))
+        with config_path(path).open("rb") as file:
+            content = file.read(LONGEST_BYTES + 1)
+        text = content.decode("utf-8-sig")
     except FileNotFoundError:
         raise UserError(f"there is no config file {path}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"config file {path} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"config file {path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if len(content) > LONGEST_BYTES:
+        raise UserError(f"config file {path} is longer than {LONGEST_BYTES:,} bytes: is it a config?")
+    values = parsed_yaml(text, f"config file {path}")
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -44,21 +52,22 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 def apply_overrides(values: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
     """A copy of the nested dictionary `values` with each override "section.key=VALUE" applied; VALUE is read as YAML.
     UserError for an override of another form."""
-    result = {key: dict(value) if isinstance(value, dict) else value for key, value in values.items()}
+    result = copy.deepcopy(dict(values))
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key.strip():
-            raise UserError(f"override {override!r}: expected key=value, for example optimizer.learning_rate=0.001")
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise UserError(f"override {override!r}: {text!r} is not a valid value") from error
+            raise UserError(
+                f"override {shown(override)}: expected key=value, for example optimizer.learning_rate=0.001"
+            )
+        value = parsed_yaml(text, f"the value of override {shown(override)}")
         *sections, name = key.strip().split(".")
         target = result
         for section in sections:
             target = target.setdefault(section, {})
             if not isinstance(target, dict):
-                raise UserError(f"override {override!r}: {section!r} holds {target!r}, not further settings")
+                raise UserError(
+                    f"override {shown(override)}: {shown(section)} holds {shown(target)}, not further settings"
+                )
         target[name] = value
     return result
 
@@ -69,7 +78,7 @@ def filled(config_class: type[_Config], values: Mapping[str, Any], prefix: str =
     fields = {field.name: field for field in dataclasses.fields(config_class)}
     for key in values:
         if key not in fields:
-            raise UserError(_unknown_key(f"{prefix}{key}", key, fields, prefix))
+            raise UserError(_unknown_key(key, fields, prefix))
     for name, field in fields.items():
         has_default = field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
         if name not in values and not has_default:
@@ -91,17 +100,17 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _unknown_key(full_name: str, key: object, fields: Iterable[str], prefix: str) -> str:
-    fields = list(fields)
-    close = difflib.get_close_matches(str(key), fields, n=1)
+def _unknown_key(key: object, fields: Iterable[str], prefix: str) -> str:
+    fields, name = list(fields), str(key)[:_LONGEST_KEY]
+    close = difflib.get_close_matches(name, fields, n=1)
     hint = f"did you mean {prefix}{close[0]}? " if close else ""
-    return f"unknown config key {full_name!r}; {hint}Known: {', '.join(prefix + name for name in fields)}"
+    return f"unknown config key {prefix + name!r}; {hint}Known: {', '.join(prefix + name for name in fields)}"
 
 
 def _converted(value: Any, hint: Any, name: str) -> Any:
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         if not isinstance(value, dict):
-            raise UserError(f"{name} is {value!r}: expected a section with 'key: value' lines")
+            raise UserError(f"{name} is {shown(value)}: expected a section with 'key: value' lines")
         return filled(hint, value, f"{name}.")
     if isinstance(hint, types.UnionType):
         members = typing.get_args(hint)
@@ -112,37 +121,50 @@ def _converted(value: Any, hint: Any, name: str) -> Any:
         return _first_that_fits(value, members, name)
     if typing.get_origin(hint) is tuple:
         return _tuple(value, typing.get_args(hint), name)
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if hint is float and isinstance(value, str):
-        # YAML reads 1e-3, without a dot, as text.
-        with contextlib.suppress(ValueError):
-            value, is_number = float(value), True
-    if hint is float and is_number:
-        if not math.isfinite(value):
-            raise UserError(f"{name} is {value}: expected a finite number")
-        return float(value)
-    if hint is int and is_number and math.isfinite(value) and value == int(value):
-        return int(value)
+    if hint is float:
+        return _float(value, name)
+    if hint is int:
+        return _whole(value, name)
     if hint is str and isinstance(value, int) and not isinstance(value, bool):
         # YAML reads a sequence name such as 00 as a number.
         return str(value)
-    if hint not in (int, float) and isinstance(value, hint):
+    if isinstance(value, hint):
         return value
-    raise UserError(f"{name} is {value!r}: expected {_readable(hint)}")
+    raise UserError(f"{name} is {shown(value)}: expected {_readable(hint)}")
+
+
+def _float(value: Any, name: str) -> float:
+    if isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        # YAML reads 1e-3, without a dot, as text. A whole number may have more digits than a float holds.
+        with contextlib.suppress(ValueError, OverflowError):
+            number = float(value)
+            if not math.isfinite(number):
+                raise UserError(f"{name} is {number}: expected a finite number")
+            return number
+    raise UserError(f"{name} is {shown(value)}: expected {_readable(float)}")
+
+
+def _whole(value: Any, name: str) -> int:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or (isinstance(value, float) and not value.is_integer()):
+        raise UserError(f"{name} is {shown(value)}: expected {_readable(int)}")
+    if abs(value) > _LARGEST_WHOLE:
+        raise UserError(f"{name} is {shown(value)}: expected a whole number of at most {_LARGEST_WHOLE}")
+    return int(value)
 
 
 def _first_that_fits(value: Any, hints: Sequence[Any], name: str) -> Any:
     for hint in hints:
         with contextlib.suppress(UserError):
             return _converted(value, hint, name)
-    raise UserError(f"{name} is {value!r}: expected {' or '.join(map(_readable, hints))}")
+    raise UserError(f"{name} is {shown(value)}: expected {' or '.join(map(_readable, hints))}")
 
 
 def _tuple(value: Any, hints: Sequence[Any], name: str) -> tuple[Any, ...]:
     is_any_length = len(hints) == 2 and hints[1] is Ellipsis
     if not isinstance(value, (list, tuple)) or (not is_any_length and len(value) != len(hints)):
         count = "" if is_any_length else f"{len(hints)} "
-        raise UserError(f"{name} is {value!r}: expected a list of {count}values")
+        raise UserError(f"{name} is {shown(value)}: expected a list of {count}values")
     item_hints = [hints[0]] * len(value) if is_any_length else hints
     return tuple(_converted(item, item_hint, name) for item, item_hint in zip(value, item_hints, strict=True))
 

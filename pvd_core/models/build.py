@@ -5,7 +5,10 @@ import difflib
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+import torch
+
 from pvd_core.borders.errors import UserError
+from pvd_core.borders.wording import shown
 from pvd_core.models.cylinder3d import Cylinder3D, Cylinder3DConfig
 
 _Value = TypeVar("_Value")
@@ -32,18 +35,25 @@ def build_model(config: str | Mapping[str, Any]) -> Cylinder3D:
     """A network with random weights. `config`: the name of a preset, or a dictionary with `name` (a preset) or
     `architecture`, and any fields of that architecture's config, which override those of the preset. Unknown names and
     fields, and values that do not fit, raise UserError."""
-    settings = {"name": config} if isinstance(config, str) else dict(config)
-    name = settings.pop("name", None)
-    if name is not None:
-        settings = {**_look_up(PRESETS, name, "model"), **settings}
-    model_class, config_class = _look_up(ARCHITECTURES, settings.pop("architecture", "cylinder3d"), "architecture")
-    fields = {field.name: field for field in dataclasses.fields(config_class)}
-    for key in settings:
-        _look_up(fields, key, "model setting")
-    try:
-        return model_class(config_class(**settings))
-    except (TypeError, ValueError) as error:
-        raise UserError(f"model settings {settings}: {error}") from error
+    model_class, model_config = _checked(config)
+    return model_class(model_config)
+
+
+def check_model_settings(config: str | Mapping[str, Any]) -> None:
+    """Raises UserError where `build_model` would; builds nothing."""
+    _checked(config)
+
+
+def build_shapes(config: str | Mapping[str, Any]) -> Cylinder3D:
+    """What `build_model` returns, but its tensors have shapes and types only and take no memory."""
+    model_class, model_config = _checked(config)
+    with torch.device("meta"):
+        return model_class(model_config)
+
+
+def setting_names(architecture: str) -> list[str]:
+    """The settings of a network of this architecture. UserError if there is none of this name."""
+    return [field.name for field in dataclasses.fields(_look_up(ARCHITECTURES, architecture, "architecture")[1])]
 
 
 def model_facts(model: Cylinder3D) -> dict[str, Any]:
@@ -53,9 +63,24 @@ def model_facts(model: Cylinder3D) -> dict[str, Any]:
     return {"architecture": name, **facts}
 
 
-def _look_up(choices: Mapping[str, _Value], key: str, what: str) -> _Value:
-    if key in choices:
+def _checked(config: str | Mapping[str, Any]) -> tuple[type[Cylinder3D], Cylinder3DConfig]:
+    settings = {"name": config} if isinstance(config, str) else dict(config)
+    name = settings.pop("name", None)
+    if name is not None:
+        settings = {**_look_up(PRESETS, name, "model"), **settings}
+    model_class, config_class = _look_up(ARCHITECTURES, settings.pop("architecture", "cylinder3d"), "architecture")
+    fields = {field.name: field for field in dataclasses.fields(config_class)}
+    for key in settings:
+        _look_up(fields, key, "model setting")
+    try:
+        return model_class, config_class(**settings)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"model settings: {error}") from error
+
+
+def _look_up(choices: Mapping[str, _Value], key: object, what: str) -> _Value:
+    if isinstance(key, str) and key in choices:
         return choices[key]
-    close = difflib.get_close_matches(str(key), choices, n=1)
+    close = difflib.get_close_matches(shown(key), choices, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else "."
-    raise UserError(f"unknown {what} {key!r}{hint} Known: {', '.join(choices)}")
+    raise UserError(f"unknown {what} {shown(key)}{hint} Known: {', '.join(choices)}")

@@ -7,6 +7,7 @@ from typing import cast
 
 from torch import nn
 
+from pvd_core.borders.wording import shown
 from pvd_core.models.backbone import SparseUNet
 from pvd_core.models.blocks import KERNEL_PLANS
 from pvd_core.models.output import SegmentationOutput
@@ -19,6 +20,9 @@ from pvd_core.taxonomy import NUM_CLASSES
 from pvd_core.voxels import NUM_POINT_FEATURES, CylindricalGrid, PointsInVoxels, VoxelBatch
 
 REFINEMENTS = ("R3", "R1", "none")
+
+# Settings beyond these are mistakes, or made to fill the memory: 128 is four times the official width.
+_WIDEST, _MOST_CHANNELS, _MOST_LAYERS, _MOST_CLASSES = 128, 4096, 8, 256
 
 
 @dataclass(frozen=True)
@@ -39,24 +43,26 @@ class Cylinder3DConfig:
         if isinstance(self.grid, dict):
             object.__setattr__(self, "grid", CylindricalGrid.from_settings(self.grid))
         if not isinstance(self.grid, CylindricalGrid):
-            raise ValueError(f"grid is {self.grid!r}: expected settings such as {{shape: [240, 180, 32]}}")
-        for name in ("width", "num_voxel_features", "num_point_features", "num_classes"):
+            raise ValueError(f"grid is {shown(self.grid)}: expected settings such as {{shape: [240, 180, 32]}}")
+        _check_channels("width", self.width, _WIDEST)
+        _check_channels("num_classes", self.num_classes, _MOST_CLASSES)
+        for name in ("num_voxel_features", "num_point_features"):
             _check_channels(name, getattr(self, name))
         for name in ("point_mlp_widths", "refinement_widths"):
             widths = getattr(self, name)
-            if not isinstance(widths, (list, tuple)):
-                raise ValueError(f"{name} is {widths!r}: expected a list of numbers of channels")
+            if not isinstance(widths, (list, tuple)) or len(widths) > _MOST_LAYERS:
+                raise ValueError(f"{name} is {shown(widths)}: expected a list of at most {_MOST_LAYERS} channel counts")
             for width in widths:
                 _check_channels(name, width)
             object.__setattr__(self, name, tuple(widths))
         for name, choices in (("kernels", tuple(KERNEL_PLANS)), ("refinement", REFINEMENTS)):
             if getattr(self, name) not in choices:
-                raise ValueError(f"{name} {getattr(self, name)!r}: expected one of {', '.join(choices)}")
+                raise ValueError(f"{name} {shown(getattr(self, name))}: expected one of {', '.join(choices)}")
 
 
-def _check_channels(name: str, value: object) -> None:
-    if type(value) is not int or value < 1:
-        raise ValueError(f"{name} is {value!r}: expected a whole number of at least 1")
+def _check_channels(name: str, value: object, most: int = _MOST_CHANNELS) -> None:
+    if type(value) is not int or not 1 <= value <= most:
+        raise ValueError(f"{name} is {shown(value)}: expected a whole number from 1 to {most}")
 
 
 class Cylinder3D(nn.Module):

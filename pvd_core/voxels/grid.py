@@ -4,14 +4,21 @@ P points. Bounds, cell sizes and the clamping of far points are those of the off
 """
 
 import functools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, cast
 
 import torch
 
+from pvd_core.borders.wording import shown
+
 # The official code bounds phi by this truncated pi; the borders of cells depend on it.
 _PHI_LIMIT = 3.1415926
+
+# Twelve times the official grid, and far more than any LiDAR sees: larger settings are mistakes.
+_MOST_CELLS = 2**26
+_FARTHEST_M = 10_000.0
 
 
 @dataclass(frozen=True)
@@ -31,24 +38,25 @@ class CylindricalGrid:
         known = [field.name for field in fields(cls)]
         for key, value in settings.items():
             if key not in known:
-                raise ValueError(f"unknown grid setting {key!r}: expected {', '.join(known)}")
+                raise ValueError(f"unknown grid setting {shown(key)}: expected {', '.join(known)}")
             if not isinstance(value, (list, tuple)) or not all(isinstance(number, (int, float)) for number in value):
-                raise ValueError(f"grid {key} is {value!r}: expected a list of numbers")
+                raise ValueError(f"grid {key} is {shown(value)}: expected a list of numbers")
         return cls(**settings)
 
     def __post_init__(self) -> None:
-        # YAML and JSON bring lists, which cannot be hashed.
-        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
-        object.__setattr__(self, "rho_range", tuple(float(v) for v in self.rho_range))
-        object.__setattr__(self, "z_range", tuple(float(v) for v in self.z_range))
-        if len(self.shape) != 3 or min(self.shape) < 2:
-            raise ValueError(f"grid shape {self.shape}: expected three sizes of at least 2")
+        if len(self.shape) != 3 or not all(type(n) is int and n >= 2 for n in self.shape):
+            raise ValueError(f"grid shape {shown(self.shape)}: expected three sizes, whole numbers of at least 2")
+        if math.prod(self.shape) > _MOST_CELLS:
+            raise ValueError(f"grid shape {shown(self.shape)}: expected at most {_MOST_CELLS:,} cells in all")
+        object.__setattr__(self, "shape", tuple(self.shape))
         for name in ("rho_range", "z_range"):
-            if len(getattr(self, name)) != 2:
-                raise ValueError(f"grid {name} {getattr(self, name)}: expected two numbers")
-            low, high = getattr(self, name)
+            limits = getattr(self, name)
+            if len(limits) != 2 or not all(_is_distance(value) for value in limits):
+                raise ValueError(f"grid {name} {shown(limits)}: expected two numbers of metres, up to {_FARTHEST_M:g}")
+            low, high = float(limits[0]), float(limits[1])
             if not low < high:
                 raise ValueError(f"grid {name} ({low}, {high}): the first must be below the second")
+            object.__setattr__(self, name, (low, high))
 
     @property
     def minimum(self) -> tuple[float, float, float]:
@@ -85,6 +93,10 @@ class CylindricalGrid:
         """Centres (rho, phi, z) of the cells with these indices, float64 (P, 3)."""
         minimum, _, cell = _tensors(self, indices_P3.device)
         return (indices_P3.double() + 0.5) * cell + minimum
+
+
+def _is_distance(value: object) -> bool:
+    return type(value) in (int, float) and abs(cast(float, value)) <= _FARTHEST_M
 
 
 @functools.lru_cache(maxsize=64)

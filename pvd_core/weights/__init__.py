@@ -1,5 +1,17 @@
 """Weights of networks: safetensors files with facts about the model, and the converter of official checkpoints."""
 
-from pvd_core.weights.store import WeightsError, load_model, load_state, read_facts, save_weights
+from pvd_core.weights.errors import WeightsError
+from pvd_core.weights.expected import ExpectedCloud, expected_cloud
+from pvd_core.weights.source import weights_file
+from pvd_core.weights.store import load_model, load_state, read_facts, save_weights
 
-__all__ = ["WeightsError", "load_model", "load_state", "read_facts", "save_weights"]
+__all__ = [
+    "ExpectedCloud",
+    "WeightsError",
+    "expected_cloud",
+    "load_model",
+    "load_state",
+    "read_facts",
+    "save_weights",
+    "weights_file",
+]

@@ -6,47 +6,40 @@ checkpoint the others may be NaN.
 """
 
 import math
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
+from pvd_core.borders.errors import UserError, unknown_name
+from pvd_core.borders.wording import shown
 from pvd_core.models.blocks import KERNEL_PLANS
-from pvd_core.models.build import build_model
+from pvd_core.models.build import build_model, check_model_settings
+from pvd_core.taxonomy import NUM_CLASSES
 from pvd_core.weights import WeightsError, load_state, save_weights
+from pvd_core.weights.official import our_name, stored_kernel
 
 LAYOUTS = ("spconv1", "spconv2")
 
-_POINT = "cylinder_3d_generator."
-_SPARSE = "cylinder_3d_spconv_seg."
-
-# Official names of a block's layers -> ours. The norm of `conv1` is `bn0` in residual blocks and `bn1` in up-blocks.
-_BRANCHES = {
-    "conv1": "branch_a.0.conv", "bn0": "branch_a.0.norm", "conv1_2": "branch_a.1.conv", "bn0_2": "branch_a.1.norm",
-    "conv2": "branch_b.0.conv", "bn1": "branch_b.0.norm", "conv3": "branch_b.1.conv", "bn2": "branch_b.1.norm",
-    "pool": "down",
-}  # fmt: skip
-_UP_BLOCK = {
-    "trans_dilao": "pre.conv", "trans_bn": "pre.norm", "up_subm": "up", "conv1": "post.0.conv", "bn1": "post.0.norm",
-    "conv2": "post.1.conv", "bn2": "post.1.norm", "conv3": "post.2.conv", "bn3": "post.2.norm",
-}  # fmt: skip
-_CONTEXT = {
-    "conv1": "0.conv", "bn0": "0.norm", "conv1_2": "1.conv", "bn0_2": "1.norm", "conv1_3": "2.conv", "bn0_3": "2.norm",
-}  # fmt: skip
+# Data sets of the official checkpoints, with the number of their classes, the ignored one among them.
+_CLASSES_OF = {"semantickitti": 20, "semantickitti-multiscan": 26, "nuscenes": 17, "waymo": 23}
+DATASETS = ("semantickitti",)
 
 
-def convert_checkpoint(source: str | Path, destination: str | Path, layout: str, kernels: str) -> dict[str, Any]:
+def convert_checkpoint(
+    source: str | Path, destination: str | Path, layout: str, kernels: str, dataset: str = "semantickitti"
+) -> dict[str, Any]:
     """Converts the official checkpoint `source` to the weights file `destination` and returns the facts written into
-    it. `layout`: one of LAYOUTS, in which spconv stored the weights; `kernels`: one of KERNEL_PLANS. WeightsError if
-    `source` is no such checkpoint."""
+    it. `layout`: one of LAYOUTS, in which spconv stored the weights; `kernels`: one of KERNEL_PLANS; `dataset`: what it
+    was trained on, which says what its classes and its grid are, for the file does not. WeightsError if `source` is no
+    such checkpoint."""
+    _check_dataset(dataset)
     state, settings = converted_state(read_checkpoint(source), layout, kernels, str(source))
     model = build_model(settings)
     load_state(model, state, source=str(source))
-    facts = {"converted_from": Path(source).name, "layout": layout}
+    facts = {"converted_from": Path(source).name, "layout": layout, "dataset": dataset}
     save_weights(destination, model, facts)
     return {**facts, "model": settings}
 
@@ -54,28 +47,39 @@ def convert_checkpoint(source: str | Path, destination: str | Path, layout: str,
 def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
     """The state_dict of a pickled checkpoint, also if it is an entry of a dictionary. No code in the file is run.
     Raises WeightsError."""
+    path = Path(path)
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise WeightsError(f"checkpoint {path} {what}; expected an official .pt file")
+    if path.suffix == ".safetensors":
+        raise WeightsError(f"checkpoint {path} is in our format already; expected an official .pt file")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise WeightsError(f"checkpoint {path} does not exist") from error
-    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except OSError as error:
+        raise WeightsError(f"checkpoint {path} cannot be read: {error.strerror or error}") from error
+    except Exception as error:  # a broken pickle makes torch raise errors of a dozen types
         raise WeightsError(
             f"checkpoint {path}: not a file of tensors that torch can read safely ({type(error).__name__}); is it "
-            f"complete?"
+            "complete?"
         ) from error
     for wrapper in ("state_dict", "model_state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
             state = state[wrapper]
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+    if not isinstance(state, dict):
         raise WeightsError(f"checkpoint {path}: expected a dictionary of tensors, found {type(state).__name__}")
+    for name, value in state.items():
+        if not isinstance(name, str) or not isinstance(value, torch.Tensor) or value.layout is not torch.strided:
+            raise WeightsError(
+                f"checkpoint {path}: expected a dictionary of tensors, found {type(value).__name__} for {shown(name)}"
+            )
     return state
 
 
 def converted_state(
     official: Mapping[str, torch.Tensor], layout: str, kernels: str, source: str = "checkpoint"
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """(our state_dict, settings for build_model) from an official state_dict. WeightsError, which names `source`, if it
-    is of another network."""
+    """(our state_dict, settings for build_model) from an official state_dict of SemanticKITTI's single-scan task.
+    WeightsError, which names `source`, if it is of another task or another network."""
     if layout not in LAYOUTS:
         raise WeightsError(f"layout {layout!r}: expected one of {', '.join(LAYOUTS)}")
     if kernels not in KERNEL_PLANS:
@@ -83,49 +87,53 @@ def converted_state(
     official = {re.sub(r"^module\.", "", name): tensor for name, tensor in official.items()}
     state = {}
     for name, tensor in official.items():
-        our_name = _our_name(name)
-        if our_name is None:
+        ours = our_name(name)
+        if ours is None:
             raise WeightsError(f"{source}: unexpected tensor {name}; this is no official Cylinder3D checkpoint")
         if tensor.dim() == 5:
-            tensor = _convolution_weight(tensor, layout, used_taps=_used_taps(our_name, kernels))
-        state[our_name] = tensor
-    return state, _settings(state, kernels, source)
+            _check_kernel(name, tensor, stored_kernel(ours), layout, source)
+            tensor = _convolution_weight(tensor, layout, used_taps=_used_taps(ours, kernels))
+        state[ours] = tensor
+    settings = _settings(state, kernels, source)
+    _check_classes(settings["num_classes"], source)
+    try:
+        check_model_settings(settings)
+    except UserError as error:
+        raise WeightsError(f"{source}: {error}") from error
+    return state, settings
 
 
-def _our_name(name: str) -> str | None:
-    """Our name of an official tensor; None if Cylinder3D has no such tensor."""
-    if name.startswith(_POINT):
-        return _point_name(name[len(_POINT) :])
-    if not name.startswith(_SPARSE):
-        return None
-    block, _, rest = name[len(_SPARSE) :].partition(".")
-    layer, _, field = rest.rpartition(".")
-    if block == "logits":
-        return f"head.conv.{field}"
-    if block == "downCntx" and layer in _BRANCHES:
-        return f"backbone.stem.{_BRANCHES[layer]}.{field}"
-    if block == "ReconNet" and layer in _CONTEXT:
-        return f"backbone.context.gates.{_CONTEXT[layer]}.{field}"
-    if (match := re.fullmatch(r"resBlock([2-5])", block)) and layer in _BRANCHES:
-        return f"backbone.encoder.{int(match[1]) - 2}.{_BRANCHES[layer]}.{field}"
-    if (match := re.fullmatch(r"upBlock([0-3])", block)) and layer in _UP_BLOCK:
-        return f"backbone.decoder.{match[1]}.{_UP_BLOCK[layer]}.{field}"
-    return None
+def _check_dataset(dataset: str) -> None:
+    if dataset not in _CLASSES_OF:
+        raise unknown_name("data set", dataset, _CLASSES_OF)
+    if dataset not in DATASETS:
+        raise WeightsError(
+            f"checkpoints of {dataset} are not supported yet: their {_CLASSES_OF[dataset] - 1} classes are others than "
+            f"those that this version labels, the {NUM_CLASSES - 1} of {DATASETS[0]}"
+        )
 
 
-def _point_name(name: str) -> str | None:
-    if name.startswith("fea_compression.0."):
-        return "voxel_compress.linear." + name.rpartition(".")[2]
-    match = re.fullmatch(r"PPmodel\.(\d+)\.(\w+)", name)
-    if match is None:
-        return None
-    position, field = int(match[1]), match[2]
-    if position == 0:
-        return f"point_mlp.in_norm.{field}"
-    if position == 10:
-        return f"point_mlp.out.{field}"
-    layer, part = divmod(position - 1, 3)
-    return None if part == 2 else f"point_mlp.layers.{layer}.{('linear', 'norm')[part]}.{field}"
+def _check_classes(num_classes: int, source: str) -> None:
+    if num_classes != NUM_CLASSES:
+        owner = next((name for name, num in _CLASSES_OF.items() if num == num_classes), None)
+        whose = f", as checkpoints of {owner} have" if owner else ""
+        raise WeightsError(
+            f"{source} has scores for {num_classes} classes, the ignored one among them{whose}; only those of "
+            f"{DATASETS[0]} are supported yet, which have {NUM_CLASSES}"
+        )
+
+
+def _check_kernel(name: str, tensor: torch.Tensor, kernel: tuple[int, int, int], layout: str, source: str) -> None:
+    """WeightsError unless the extents of a convolution's kernel lie where `layout` has them."""
+    extents = {"spconv1": tuple(tensor.shape[:3]), "spconv2": tuple(tensor.shape[1:4])}
+    if extents[layout] == kernel:
+        return
+    other = next((each for each in LAYOUTS if extents[each] == kernel), None)
+    remedy = f"they are there in layout {other}" if other else "this is no official Cylinder3D checkpoint"
+    raise WeightsError(
+        f"{source}: {name} has shape {tuple(tensor.shape)}; in layout {layout} kernel extents {kernel} were expected "
+        f"{'first' if layout == 'spconv1' else 'after the output channels'}; {remedy}"
+    )
 
 
 def _used_taps(our_name: str, kernels: str) -> int | None:
@@ -144,6 +152,8 @@ def _settings(state: Mapping[str, torch.Tensor], kernels: str, source: str) -> d
     def tensor(name: str) -> torch.Tensor:
         if name not in state:
             raise WeightsError(f"{source}: no tensor for {name}; expected an official Cylinder3D checkpoint")
+        if state[name].dim() == 0:
+            raise WeightsError(f"{source}: the tensor for {name} is a single number; expected one for each channel")
         return state[name]
 
     return {

@@ -1,11 +1,11 @@
-"""Weights files: safetensors with facts about the model as JSON in the header.
+"""Weights files: safetensors with facts about the model as JSON in the header, and a digest of both.
 
 Loading is strict and runs no code: every tensor must be there, with its shape and finite values.
 """
 
+import hashlib
 import json
-import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,95 +16,144 @@ from torch import nn
 
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.files import written_atomically
-from pvd_core.models.build import build_model, model_facts
+from pvd_core.borders.settings import plain
+from pvd_core.models.build import build_model, build_shapes, model_facts
 from pvd_core.models.cylinder3d import Cylinder3D
+from pvd_core.taxonomy import CLASS_NAMES, NUM_CLASSES
+from pvd_core.weights.errors import WeightsError
+from pvd_core.weights.expected import EXPECTED_CLOUD_KEY, expected_cloud
+from pvd_core.weights.facts import checked_facts
+from pvd_core.weights.source import opened, weights_file
 
-_HEADER_KEY = "pvd"
+_FACTS, _DIGEST = "pvd", "pvd_sha256"
 _MAX_LISTED = 8
-
-
-class WeightsError(UserError):
-    """Weights that cannot be read or do not fit the network."""
+_FLOATS, _INTEGERS = ("F16", "BF16", "F32", "F64"), ("I64",)
 
 
 def save_weights(path: str | Path, model: Cylinder3D, facts: Mapping[str, Any] | None = None) -> None:
-    """Writes the state of `model` to `path`, whole or not at all. The header holds the settings for `build_model` and
-    `facts`, such as training data and commit, which must be JSON-serialisable. Raises UserError if it cannot write."""
+    """Writes the state of `model` to `path`, whole or not at all. The header holds the settings for `build_model`, the
+    classes, what is expected of clouds, and `facts`, such as training data and commit, which must be
+    JSON-serialisable. UserError if it cannot write; ValueError for a network of other classes."""
+    if model.config.num_classes != NUM_CLASSES:
+        raise ValueError(f"the network has {model.config.num_classes} classes; names are known of {NUM_CLASSES}")
+    facts = dict(facts or {})
+    facts[EXPECTED_CLOUD_KEY] = plain(expected_cloud(facts))
+    text = json.dumps({**facts, "classes": CLASS_NAMES, "model": model_facts(model)})
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    header = {_HEADER_KEY: json.dumps({**(facts or {}), "model": model_facts(model)})}
     with written_atomically(path) as temporary:
         try:
-            save_file(state, temporary, metadata=header)
+            save_file(state, temporary, metadata={_FACTS: text, _DIGEST: _digest(text, state)})
         except SafetensorError as error:
             raise OSError(str(error)) from error
 
 
 def load_model(path: str | Path, device: str | torch.device = "cpu") -> tuple[Cylinder3D, dict[str, Any]]:
-    """(network in evaluation mode on `device`, facts) from a file that `save_weights` wrote. Raises WeightsError."""
-    facts, state = _read(Path(path))
+    """(network in evaluation mode on `device`, facts) from a file that `save_weights` wrote, or from the best one in
+    the folder of a training run. Nothing is built before header and shapes fit. Raises WeightsError."""
+    path = weights_file(path)
+    with opened(path) as file:
+        facts = _facts(file, path)
+        expected = build_shapes(facts["model"]).state_dict()
+        _refuse(list(_unlike(expected, _tensors_in(file))), str(path))
+        state = {name: file.get_tensor(name) for name in expected}
+        _check_digest(file, state, path)
     model = build_model(facts["model"])
     load_state(model, state, source=str(path))
     return model.to(device).eval(), facts
 
 
 def read_facts(path: str | Path) -> dict[str, Any]:
-    """The facts in the header of a weights file, without reading its tensors. Raises WeightsError."""
-    path = Path(path)
-    with _opened(path) as file:
+    """The facts in the header of a weights file, or of the best one in the folder of a training run, without reading
+    its tensors. Raises WeightsError."""
+    path = weights_file(path)
+    with opened(path) as file:
         return _facts(file, path)
 
 
 def load_state(model: nn.Module, state: Mapping[str, torch.Tensor], source: str) -> None:
     """Loads `state` into `model`. WeightsError, which names `source`, lists tensors that are missing or unexpected or
-    have another shape or values that are not finite."""
+    have another shape or type or impossible values."""
     expected = model.state_dict()
-    problems = [f"missing {name} {_shape(expected[name])}" for name in expected if name not in state]
-    problems += [f"unexpected {name} {_shape(state[name])}" for name in state if name not in expected]
+    problems = list(_unlike(expected, {name: (tuple(t.shape), _kind_of(t)) for name, t in state.items()}))
     for name in expected.keys() & state.keys():
-        if expected[name].shape != state[name].shape:
-            problems.append(
-                f"{name}: the file has shape {_shape(state[name])}, the network expects {_shape(expected[name])}"
-            )
-        elif not torch.isfinite(state[name]).all():
+        # As the network will hold it: a large float64 is infinite in float32.
+        values = state[name].to(expected[name].dtype)
+        if not torch.isfinite(values).all():
             problems.append(f"{name}: holds values that are not finite")
+        elif name.endswith("running_var") and (values < 0).any():
+            problems.append(f"{name}: holds variances below 0")
+    _refuse(problems, source)
+    model.load_state_dict(state)
+
+
+def _facts(file: safe_open, path: Path) -> dict[str, Any]:
+    try:
+        return checked_facts((file.metadata() or {}).get(_FACTS))
+    except UserError as error:
+        raise WeightsError(f"weights {path}: {error}") from error
+
+
+def _tensors_in(file: safe_open) -> dict[str, tuple[tuple[int, ...], str]]:
+    """{name: (shape, kind of numbers)} of the tensors in a file; none of them is read."""
+    slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    return {name: (tuple(each.get_shape()), _kind(each.get_dtype())) for name, each in slices.items()}
+
+
+def _unlike(expected: Mapping[str, torch.Tensor], found: Mapping[str, tuple[tuple[int, ...], str]]) -> Iterator[str]:
+    """A line for each tensor that is missing or unexpected or differs in shape or kind of numbers."""
+    for name, tensor in expected.items():
+        if name not in found:
+            yield f"missing {name} {_shape(tuple(tensor.shape))}"
+            continue
+        shape, kind = found[name]
+        if shape != tuple(tensor.shape):
+            yield (f"{name}: the file has shape {_shape(shape)}, the network expects {_shape(tuple(tensor.shape))}")
+        elif kind != _kind_of(tensor):
+            yield f"{name}: the file holds {kind}, the network expects {_kind_of(tensor)}"
+    for name in found.keys() - expected.keys():
+        yield f"unexpected {name[:200]} {_shape(found[name][0])}"
+
+
+def _refuse(problems: list[str], source: str) -> None:
+    """Raises WeightsError if there are problems."""
     if problems:
         listed = "\n  ".join(sorted(problems)[:_MAX_LISTED])
         more = f"\n  and {len(problems) - _MAX_LISTED} more" if len(problems) > _MAX_LISTED else ""
         raise WeightsError(f"{source} does not fit the network ({len(problems)} problems):\n  {listed}{more}")
-    model.load_state_dict(state)
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    with _opened(path) as file:
-        facts = _facts(file, path)
-        return facts, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-
-
-def _opened(path: Path) -> safe_open:
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise WeightsError(f"weights {path}: {what}; expected a .safetensors file")
-    try:
-        return safe_open(path, framework="pt")
-    except (SafetensorError, OSError, struct.error) as error:
+def _check_digest(file: safe_open, state: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Files of earlier versions have no digest."""
+    metadata = file.metadata()
+    if _DIGEST in metadata and metadata[_DIGEST] != _digest(metadata[_FACTS], state):
         raise WeightsError(
-            f"weights {path}: not a whole safetensors file ({error}). An official .pt checkpoint goes through "
-            f"`pvd convert` first; otherwise copy the file again"
-        ) from error
+            f"weights {path}: header or tensors have changed since they were written (by their SHA-256); copy the file "
+            "again"
+        )
 
 
-def _facts(file: safe_open, path: Path) -> dict[str, Any]:
-    header = (file.metadata() or {}).get(_HEADER_KEY)
-    try:
-        facts = json.loads(header or "")
-        facts["model"]["architecture"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise WeightsError(
-            f"weights {path}: a safetensors file without the facts of a model in its header; expected one that "
-            f"`pvd train` or `pvd convert` wrote"
-        ) from error
-    return facts
+def _digest(text: str, state: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 of the facts as JSON and of all tensors with their names, types and shapes."""
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(state):
+        tensor = state[name]
+        digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
-def _shape(tensor: torch.Tensor) -> str:
-    return "x".join(map(str, tensor.shape)) or "scalar"
+def _kind_of(tensor: torch.Tensor) -> str:
+    if tensor.is_floating_point():
+        return "floating-point numbers"
+    return "whole numbers" if tensor.dtype == torch.int64 else f"{tensor.dtype}".removeprefix("torch.")
+
+
+def _kind(dtype: str) -> str:
+    """The same for a type as safetensors names it."""
+    if dtype in _FLOATS:
+        return "floating-point numbers"
+    return "whole numbers" if dtype in _INTEGERS else dtype
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "scalar"

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from pvd_core.borders.errors import UserError
+from pvd_core.borders.locks import locked
 from pvd_core.taxonomy import CLASS_NAMES, class_ids_from_raw
-from training.ablation.locks import locked
 from training.data.dataset import ScanFolder
 from training.data.scan_files import read_raw_labels
 

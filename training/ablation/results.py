@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from pvd_core.borders.files import write_atomically
+from pvd_core.borders.locks import locked
 from training.ablation.chart import draw_chart
 from training.ablation.finished import read_result
 from training.ablation.grid import GridConfig, RowConfig
-from training.ablation.locks import locked
 from training.ablation.plan import Plan
 from training.ablation.report import markdown
 

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from pvd_core.borders.locks import locked
 from training.ablation.finished import check_same_run, is_finished, write_result
-from training.ablation.locks import locked
 from training.ablation.plan import Plan, Run
 from training.judge.evaluate import evaluate
 from training.run.config import TrainConfig

@@ -5,14 +5,15 @@ Benchmark NAME is described in config/benchmarks/NAME.yaml; NAME.sums beside it 
 
 import difflib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import yaml
+from typing import Any, cast
 
 from pvd_core.borders.errors import UserError
+from pvd_core.borders.settings import filled, read_yaml
 from pvd_core.borders.shipped_config import config_folders, config_path
+from pvd_core.borders.wording import shown
 from training.data.benchmark_sums import Sum, Verdict, folder_sums, read_sums, verify, write_sums
 
 _SPLITS = ("train", "valid", "test")
@@ -77,24 +78,57 @@ def benchmark_named(name: str) -> Benchmark:
 def read_benchmark(path: Path) -> Benchmark:
     """The Benchmark of a YAML file; UserError says what is wrong in it."""
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        splits = {split: tuple(entry["sequences"]) for split, entry in content["splits"].items()}
-        made_by = content["made_by"]
-        world = None
-        if made_by == "simulator":
-            num_scans = {split: int(entry["scans"]) for split, entry in content["splits"].items()}
-            world = World(int(content["seed"]), content["sensor"], float(content["scan_interval_s"]), num_scans)
-        benchmark = Benchmark(content["name"], int(content["version"]), splits, world, path.with_suffix(".sums"))
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{path} is no benchmark ({type(error).__name__}: {error}); see config/benchmarks") from error
-    if made_by not in ("simulator", "files"):
-        raise UserError(f"{path}: made_by is {made_by!r}; expected simulator or files")
-    unknown = [split for split in splits if split not in _SPLITS]
-    if unknown:
-        raise UserError(f"{path}: unknown split {unknown[0]!r}; expected some of {', '.join(_SPLITS)}")
-    if len(set(benchmark.sequences())) < len(benchmark.sequences()):
-        raise UserError(f"{path}: a sequence is in two splits; expected each once")
-    return benchmark
+        file = filled(_File, read_yaml(path))
+        splits = {
+            name: filled(_Split, _section(name, values), f"splits.{name}.") for name, values in file.splits.items()
+        }
+        return _benchmark(file, splits, Path(path).with_suffix(".sums"))
+    except UserError as error:
+        raise UserError(f"{path} is no benchmark: {error}; see config/benchmarks") from error
+
+
+def _section(name: object, values: object) -> dict[str, Any]:
+    if name not in _SPLITS:
+        raise UserError(f"unknown split {shown(name)}; expected some of {', '.join(_SPLITS)}")
+    if not isinstance(values, dict):
+        raise UserError(f"split {name} is {shown(values)}; expected a section with 'sequences'")
+    return values
+
+
+def _benchmark(file: "_File", splits: Mapping[str, "_Split"], sums_path: Path) -> Benchmark:
+    if file.made_by not in ("simulator", "files"):
+        raise UserError(f"made_by is {shown(file.made_by)}; expected simulator or files")
+    sequences = [name for split in splits.values() for name in split.sequences]
+    if len(set(sequences)) < len(sequences):
+        raise UserError(f"a sequence is in two splits: {shown(sequences)}; expected each once")
+    world = None
+    if file.made_by == "simulator":
+        numbers = (file.seed, file.sensor, file.scan_interval_s, *(split.scans for split in splits.values()))
+        if None in numbers:
+            raise UserError("made_by is simulator; expected seed, sensor, scan_interval_s, and scans of each split")
+        num_scans = {name: cast(int, split.scans) for name, split in splits.items()}
+        world = World(cast(int, file.seed), cast(str, file.sensor), cast(float, file.scan_interval_s), num_scans)
+    names = {name: split.sequences for name, split in splits.items()}
+    return Benchmark(file.name, file.version, names, world, sums_path)
+
+
+@dataclass(frozen=True)
+class _File:
+    """The YAML file. The last three are for simulated benchmarks."""
+
+    name: str
+    version: int
+    made_by: str
+    splits: dict
+    seed: int | None = None
+    sensor: str | None = None
+    scan_interval_s: float | None = None
+
+
+@dataclass(frozen=True)
+class _Split:
+    sequences: tuple[str, ...]
+    scans: int | None = None
 
 
 def make(

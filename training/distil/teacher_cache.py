@@ -20,6 +20,7 @@ from pvd_core.borders.errors import UserError
 from pvd_core.borders.files import write_atomically, written_atomically
 from pvd_core.models.output import SegmentationOutput
 from pvd_core.voxels import VoxelBatch
+from pvd_core.weights import weights_file
 from training.data.batches import TrainingBatch
 
 # To be raised when the same teacher gives other outputs, or when files hold something else.
@@ -49,7 +50,7 @@ class TeacherCache:
         self.fields = tuple(sorted(fields))
         about = {
             "format": _FORMAT,
-            "teacher": hashlib.sha256(Path(teacher).read_bytes()).hexdigest(),
+            "teacher": hashlib.sha256(weights_file(teacher).read_bytes()).hexdigest(),
             "precision": precision,
             "device": device.type,
             "fields": self.fields,

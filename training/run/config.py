@@ -8,6 +8,7 @@ from typing import Any
 
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.settings import apply_overrides, filled, plain, read_yaml
+from pvd_core.models.build import check_model_settings
 from pvd_core.runtime.precision import resolve_precision
 from pvd_core.segmenter import resolve_device
 from training.data.augment import AugmentationConfig
@@ -144,6 +145,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if isinstance(self.model, str):
             object.__setattr__(self, "model", {"name": self.model})
+        check_model_settings(self.model)
         _one_of("data", self.data, DATA)
         object.__setattr__(self, "precision", _OLD_PRECISIONS.get(self.precision, self.precision))
         _one_of("precision", self.precision, PRECISIONS)

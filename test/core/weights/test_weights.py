@@ -7,19 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from pvd_core.models import build_model
 from pvd_core.voxels import voxelise
 from pvd_core.weights import WeightsError, load_model, read_facts, save_weights
-
-SETTINGS = {"width": 4, "num_point_features": 16, "point_mlp_widths": (16,), "grid": {"shape": (24, 18, 8)}}
-
-
-@pytest.fixture
-def saved(tmp_path):
-    model = build_model(SETTINGS).eval()
-    path = tmp_path / "weights.safetensors"
-    save_weights(path, model, {"training_data": "simulated"})
-    return model, path
 
 
 def rewrite(path, change, metadata=None):
@@ -28,8 +17,8 @@ def rewrite(path, change, metadata=None):
     save_file(state, path, metadata=metadata or {"pvd": json.dumps(read_facts(path))})
 
 
-def test_weights_come_back_with_their_facts_and_the_same_outputs(saved):
-    model, path = saved
+def test_weights_come_back_with_their_facts_and_the_same_outputs(saved, tiny_model):
+    model, path = tiny_model, saved
     loaded, facts = load_model(path)
     points = torch.from_numpy(np.random.default_rng(0).uniform(-20, 20, (500, 4)).astype(np.float32))
     batch = voxelise([points], model.grid)
@@ -42,7 +31,7 @@ def test_weights_come_back_with_their_facts_and_the_same_outputs(saved):
 
 
 def test_missing_unexpected_and_misshaped_tensors_are_all_named(saved):
-    _, path = saved
+    path = saved
 
     def change(state):
         del state["point_mlp.out.bias"]
@@ -53,43 +42,21 @@ def test_missing_unexpected_and_misshaped_tensors_are_all_named(saved):
 
     with pytest.raises(WeightsError) as error:
         load_model(path)
-    assert "missing point_mlp.out.bias 16" in str(error.value)
+    assert "missing point_mlp.out.bias 8" in str(error.value)
     assert "unexpected surplus 2" in str(error.value)
     assert "head.conv.bias: the file has shape 7, the network expects 20" in str(error.value)
 
 
 def test_values_that_are_not_finite_are_refused(saved):
-    _, path = saved
+    path = saved
     rewrite(path, lambda state: state["head.conv.bias"].fill_(torch.nan))
 
     with pytest.raises(WeightsError, match=r"head\.conv\.bias: holds values that are not finite"):
         load_model(path)
 
 
-def test_a_file_without_facts_is_refused(saved):
-    _, path = saved
-    rewrite(path, lambda state: None, metadata={"format": "pt"})
-
-    with pytest.raises(WeightsError, match="without the facts"):
-        load_model(path)
-
-
-@pytest.mark.parametrize("num_bytes", [0, 5, 1000])
-def test_a_truncated_file_is_refused(saved, num_bytes):
-    _, path = saved
-    path.write_bytes(path.read_bytes()[:num_bytes])
-
-    with pytest.raises(WeightsError, match="not a whole safetensors file"):
-        load_model(path)
-
-
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(WeightsError, match=r"none\.safetensors: does not exist"):
-        load_model(tmp_path / "none.safetensors")
-
-
-def test_a_failed_write_keeps_the_old_file(saved, monkeypatch):
-    _, path = saved
+def test_a_failed_write_keeps_the_old_file(saved, monkeypatch, tiny_model):
+    path = saved
     before = path.read_bytes()
 
     def full_disk(*_args, **_keywords):
@@ -97,7 +64,7 @@ def test_a_failed_write_keeps_the_old_file(saved, monkeypatch):
 
     monkeypatch.setattr("pvd_core.weights.store.save_file", full_disk)
     with pytest.raises(Exception, match="No space left"):
-        save_weights(path, build_model(SETTINGS))
+        save_weights(path, tiny_model)
 
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == [path.name]

@@ -138,7 +138,9 @@ def test_recorded_benchmark_cannot_be_made(recorded, tmp_path):
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        ("version: 1\n", "", "KeyError"),
+        ("version: 1\n", "", "no version, which is required"),
+        ("splits:", "splitz: 1\nsplits:", "unknown config key 'splitz'"),
+        ("valid:", "valid: 3\n  test:", "split valid is 3"),
         ("made_by: files", "made_by: magic", "expected simulator or files"),
         ("valid:", "validation:", "unknown split 'validation'"),
         ('["08"]', '["01"]', "a sequence is in two splits"),
