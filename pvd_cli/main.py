@@ -23,6 +23,7 @@ from pvd_cli.commands.simulate import simulate
 from pvd_cli.commands.submit import submit
 from pvd_cli.commands.train import train
 from pvd_cli.commands.view import view
+from pvd_cli.commands.without_intensity import without_intensity
 from pvd_cli.errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, print_error
 from pvd_core.borders.errors import UserError
 
@@ -35,6 +36,7 @@ COMMANDS = (
     distill,
     ablate,
     balance,
+    without_intensity,
     evaluate,
     predict,
     label_bag,
