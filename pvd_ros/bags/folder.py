@@ -16,7 +16,7 @@ METADATA = "metadata.yaml"
 PACKED = ".zstd"
 KINDS = (".mcap", ".db3", ".bag")
 _EXPECTED = "a rosbag2 folder, an .mcap or .db3 file, or a .bag of ROS 1"
-_KEY = "rosbag2_bagfile_information"
+INFORMATION = "rosbag2_bagfile_information"
 
 
 class BagFiles(NamedTuple):
@@ -72,7 +72,7 @@ def _read_metadata(file: Path) -> tuple[list[str], int]:
     """(names of the files, number of messages)"""
     try:
         content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
-        facts = content[_KEY]
+        facts = content[INFORMATION]
         # Only names: old bags have paths from the folder above, and nothing outside the folder is ever read.
         names = [Path(str(name)).name for name in facts["relative_file_paths"]]
         return names, int(facts["message_count"])

@@ -34,7 +34,10 @@ class SqliteWriter:
         self._described: set[str] = set()
 
     def add_metadata(self, name: str, values: Mapping[str, str]) -> None:
-        """Does nothing: these files have no place for it."""
+        """Keeps what ROS 2 calls the metadata of the bag; there is no place for others."""
+        if name == "rosbag2":
+            row = (8, values["serialized_metadata"])
+            self._database.execute("INSERT INTO metadata(metadata_version, metadata) VALUES(?, ?)", row)
 
     def add_channel(self, channel: Channel) -> int:
         """Returns the channel's number."""

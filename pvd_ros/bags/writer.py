@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 import os
 import shutil
@@ -19,7 +20,7 @@ import yaml
 from pvd_core.borders.files import held_alone
 from pvd_ros.bags.channel import BagError, Channel
 from pvd_ros.bags.definitions import completed
-from pvd_ros.bags.folder import METADATA
+from pvd_ros.bags.folder import INFORMATION, METADATA
 from pvd_ros.bags.mcap_writer import McapWriter
 from pvd_ros.bags.qos import qos_as_text
 from pvd_ros.bags.sqlite_writer import SqliteWriter
@@ -190,9 +191,11 @@ class BagWriter:
         shutil.rmtree(self._unfinished, ignore_errors=True)
 
     def _complete(self) -> None:
+        facts = self._metadata()
+        self._writer.add_metadata("rosbag2", {"serialized_metadata": _as_yaml(facts[INFORMATION])})
         self._writer.close()
         folder = self._unfinished / self.path.name
-        (folder / METADATA).write_text(yaml.safe_dump(self._metadata(), sort_keys=False), encoding="utf-8")
+        (folder / METADATA).write_text(_as_yaml(facts), encoding="utf-8")
         if self._overwrites and self.path.exists():
             shutil.rmtree(self._replaced, ignore_errors=True)
             self.path.rename(self._replaced)
@@ -209,7 +212,7 @@ class BagWriter:
         }
         # Metadata of version 8 have the QoS as text, which Humble needs and later releases accept.
         return {
-            "rosbag2_bagfile_information": {
+            INFORMATION: {
                 "version": 8,
                 "storage_identifier": self._storage,
                 "relative_file_paths": [self._name],
@@ -229,7 +232,7 @@ class BagWriter:
                 ],
                 "compression_format": "",
                 "compression_mode": "",
-                "files": [{"path": self._name, **span}],
+                "files": [{"path": self._name, **copy.deepcopy(span)}],
                 "custom_data": None,
                 "ros_distro": "rosbags",
             }
@@ -253,6 +256,10 @@ def check_free(path: Path, overwrite: bool) -> None:
         raise BagError(
             f"{path} is no folder of a bag (it has no {METADATA}) and is not overwritten; choose another path"
         )
+
+
+def _as_yaml(facts: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(facts, sort_keys=False)
 
 
 def _size_of(file: Path) -> int:
