@@ -142,6 +142,6 @@ def _complete_already(report: LabelReport, total: int, settings: dict[str, str])
         check_settings(bag, settings)
         for message in bag.messages(report.labelled_topic):
             report.count_labels(_labels_of(cloud_from_bytes(message.raw)))
-    report.clouds, report.resumed = total, report.labelled
+    report.clouds, report.resumed, report.was_complete = total, report.labelled, True
     report.rejected.update({"rejected in an earlier run": total - report.labelled} if total > report.labelled else {})
     return report

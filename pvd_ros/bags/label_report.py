@@ -31,8 +31,9 @@ class LabelReport:
     """The outcome: clouds = labelled + the sum of rejected, which is {reason: clouds}.
 
     bag: the bag that was written. points: those of the labelled clouds. points_of_class: the same by class id. resumed:
-    labelled clouds taken from an earlier run. rejections: which were rejected. damage: what could not be read of the
-    old bag; remarks: what else is to be known of it. latency_ms: {stage: {"p50", "p90", "p99"}} in milliseconds.
+    labelled clouds taken from an earlier run. was_complete: that run had ended, nothing was done. rejections: which
+    clouds were rejected. damage: what could not be read of the old bag; remarks: what else is to be known of it.
+    latency_ms: {stage: {"p50", "p90", "p99"}} in milliseconds.
     """
 
     bag: Path
@@ -41,6 +42,7 @@ class LabelReport:
     clouds: int = 0
     labelled: int = 0
     resumed: int = 0
+    was_complete: bool = False
     points: int = 0
     points_of_class: np.ndarray = field(default_factory=lambda: np.zeros(NUM_CLASSES, np.int64))
     rejected: Counter[str] = field(default_factory=Counter)
@@ -87,4 +89,5 @@ class LabelReport:
         lines += [f"note: {remark}" for remark in self.remarks]
         if self.latency_ms:
             lines.append(latency_table(self.latency_ms))
-        return "\n".join([*lines, f"written: {self.bag}"])
+        lines.append(f"complete already, left as it is: {self.bag}" if self.was_complete else f"written: {self.bag}")
+        return "\n".join(lines)

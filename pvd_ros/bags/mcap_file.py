@@ -108,6 +108,7 @@ class McapFile:
             content = self._file.read(length)
             try:
                 if kind == FOOTER:
+                    self._check_summary(content, crc32(content[:-4], crc32(prefix, crc)))
                     self._end(position + PREFIX.size + length, size)
                     return
                 if kind == DATA_END:
@@ -116,7 +117,8 @@ class McapFile:
                 self._take(kind, content, position + PREFIX.size, in_summary)
             except RecordError as error:
                 self.damage.append(f"{self.path}: the record at byte {position:,} is damaged: {error}")
-            crc = crc32(content, crc32(prefix, crc))
+            # The summary, which has a checksum of its own, begins after the end of the data.
+            crc = 0 if kind == DATA_END else crc32(content, crc32(prefix, crc))
             position += PREFIX.size + length
 
     def _take(self, kind: int, content: bytes, position: int, in_summary: bool) -> None:
@@ -202,6 +204,11 @@ class McapFile:
             self.damage.append(f"{self.path}: the checksum of its data does not match: bytes of it have changed")
         elif declared:
             self._num_unchecked = 0
+
+    def _check_summary(self, content: bytes, crc: int) -> None:
+        declared = Fields(content).numbers("QQI")[2]
+        if declared and declared != crc and not self.damage:
+            self.damage.append(f"{self.path}: the checksum of its summary does not match: bytes of it have changed")
 
     def _end(self, position: int, size: int) -> None:
         end = self._file.read(len(MAGIC))

@@ -15,6 +15,7 @@ from pvd_ros.bags.channel import BagError, Channel
 from pvd_ros.bags.qos import qos_from_text
 
 _MAGIC = b"SQLite format 3\0"
+_WAY_OUT = "copy it again from where it was recorded"
 # Files that hold what a killed recorder had not yet brought into the database.
 _COMPANIONS = ("-wal", "-journal")
 # Of topics, by the version of the schema that brought them.
@@ -41,7 +42,7 @@ class SqliteFile:
             self._find_messages(self._find_channels())
         except sqlite3.Error as error:
             self.close()
-            raise BagError(f"{path} cannot be read: {error}; {_way_out(path)}") from error
+            raise self._nothing_readable(f"cannot be read: {error}") from error
         except BaseException:
             self.close()
             raise
@@ -53,23 +54,24 @@ class SqliteFile:
                 "SELECT data FROM messages WHERE rowid = ?", (self._rows[number],)
             ).fetchone()
         except sqlite3.Error as error:
-            raise BagError(
-                f"{self.path}: message {number + 1} cannot be read: {error}; {_way_out(self.path)}"
-            ) from error
+            raise BagError(f"{self.path}: message {number + 1} cannot be read: {error}") from error
         if found is None or not isinstance(found[0], bytes):
-            raise BagError(f"{self.path}: message {number + 1} has gone; {_way_out(self.path)}")
+            raise BagError(f"{self.path}: message {number + 1} has gone")
         return found[0], 0
 
     def close(self) -> None:
         """See BagFile."""
         self._held.close()
 
+    def _nothing_readable(self, why: str) -> BagError:
+        return BagError(f"{self.damage[0] if self.damage else f'{self.path} {why}'}; {_WAY_OUT}")
+
     def _check_size(self) -> None:
         with self.path.open("rb") as file:
             start, size = file.read(100), self.path.stat().st_size
         if start[: len(_MAGIC)] != _MAGIC:
             found = "it is empty" if not size else f"it begins with {start[:16]!r}, expected {_MAGIC!r}"
-            raise BagError(f"{self.path} is no sqlite3 file: {found}; copy it again from where it was recorded")
+            raise BagError(f"{self.path} is no sqlite3 file: {found}; {_WAY_OUT}")
         page = int.from_bytes(start[16:18], "big")
         declared = int.from_bytes(start[28:32], "big") * (65536 if page == 1 else page)
         if size < declared and not _companions(self.path):
@@ -82,6 +84,8 @@ class SqliteFile:
             path, options = self._copied(path), "?mode=rw"
         database = sqlite3.connect(path.as_uri() + options, uri=True)
         self._held.callback(database.close)
+        if self.damage:  # else SQLite gives nothing of a file that is cut
+            database.execute("PRAGMA writable_schema=ON")
         # Damaged names shall not end in an error of the decoder.
         database.text_factory = lambda raw: raw.decode(errors="replace")
         return database
@@ -106,7 +110,10 @@ class SqliteFile:
         return folder / path.name
 
     def _check_structure(self) -> None:
-        problems = [row[0] for row in self._database.execute("PRAGMA quick_check(3)") if row[0] != "ok"]
+        try:
+            problems = [row[0] for row in self._database.execute("PRAGMA quick_check(3)") if row[0] != "ok"]
+        except sqlite3.DatabaseError as error:
+            problems = [str(error)]
         if problems and not self.damage:
             self.damage.append(f"{self.path} is damaged: {' '.join('; '.join(map(str, problems)).split())}")
 
@@ -114,7 +121,7 @@ class SqliteFile:
         """{id of a topic in the database: position in `channels`}"""
         present = {row[1] for row in self._database.execute("PRAGMA table_info(topics)")}
         if not present:
-            raise BagError(f"{self.path} is no bag: its database has no table of topics")
+            raise self._nothing_readable("is no bag: its database has no table of topics")
         later = "".join(f", {name}" if name in present else ", ''" for name in _LATER_COLUMNS)
         definitions = self._definitions()
         position_of = {}
@@ -167,7 +174,3 @@ def _companions(path: Path) -> list[Path]:
 
 def _state(file: Path) -> tuple[int, int]:
     return file.stat().st_size, file.stat().st_mtime_ns
-
-
-def _way_out(path: Path) -> str:
-    return f"`sqlite3 {path.name} .recover | sqlite3 saved.db3` writes what is left of it"
