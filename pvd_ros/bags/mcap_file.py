@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections import OrderedDict
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
@@ -60,7 +60,7 @@ class McapFile:
         self.metadata: dict[str, dict[str, str]] = {}
         self._chunks: list[_Chunk] = []
         self._chunk_of, self._offsets, self._sizes, self._sequences = array("l"), array("Q"), array("Q"), array("I")
-        self._unpacked: OrderedDict[int, bytes] = OrderedDict()
+        self._unpacked = lru_cache(_CHUNKS_IN_MEMORY)(self._unpack)
         # The records as they are, by number: a second copy must be the same.
         self._schemas: dict[int, bytes] = {}
         self._described: dict[int, bytes] = {}
@@ -86,7 +86,7 @@ class McapFile:
         if self._chunk_of[number] == _NO_CHUNK:
             self._file.seek(offset)
             return self._file.read(size), self._sequences[number]
-        return self._chunk_content(self._chunk_of[number])[offset : offset + size], self._sequences[number]
+        return self._unpacked(self._chunk_of[number])[offset : offset + size], self._sequences[number]
 
     def close(self) -> None:
         """See BagFile."""
@@ -261,18 +261,13 @@ class McapFile:
         if self._num_attachments:
             self.remarks.append(f"{self.path}: {counted(self._num_attachments, 'attachment')} left out")
 
-    def _chunk_content(self, number: int) -> bytes:
-        if number not in self._unpacked:
-            chunk = self._chunks[number]
-            self._file.seek(chunk.position)
-            try:
-                self._unpacked[number] = _content_of(chunk, self._file.read(chunk.size))
-            except RecordError as error:
-                raise BagError(f"{self.path} has changed since it was opened: {error}") from error
-            if len(self._unpacked) > _CHUNKS_IN_MEMORY:
-                self._unpacked.popitem(last=False)
-        self._unpacked.move_to_end(number)
-        return self._unpacked[number]
+    def _unpack(self, number: int) -> bytes:
+        chunk = self._chunks[number]
+        self._file.seek(chunk.position)
+        try:
+            return _content_of(chunk, self._file.read(chunk.size))
+        except RecordError as error:
+            raise BagError(f"{self.path} has changed since it was opened: {error}") from error
 
 
 def _content_of(chunk: _Chunk, packed: bytes) -> bytes:
