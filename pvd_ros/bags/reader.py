@@ -86,12 +86,13 @@ class Bag:
     ) -> Iterator[Message]:
         """Each message of `topic`, or for None of all topics, in the order of their log times. Only those logged at
         start_ns or later, and before end_ns. BagError where the bytes of one cannot be read."""
-        for number in self._chosen(topic, start_ns, end_ns):
-            which = int(np.searchsorted(self._first_of_file, number, side="right")) - 1
-            file = self._files[which]
-            channel = self.channels[self._channel_of[number]]
+        chosen = self._chosen(topic, start_ns, end_ns)
+        file_of = np.searchsorted(self._first_of_file, chosen, side="right") - 1
+        columns = file_of, chosen - self._first_of_file[file_of], self._channel_of[chosen], self._times_ns[chosen]
+        for which, number, described, time_ns in zip(*(column.tolist() for column in columns), strict=True):
+            channel = self.channels[described]
             try:
-                raw, sequence = file.message(int(number - self._first_of_file[which]))
+                raw, sequence = self._files[which].message(number)
                 raw = message_decompressed(raw) if channel.encoding == CDR else raw
             except (BagError, ValueError) as error:
                 damage = f"a message of {channel.topic} cannot be read: {error}"
@@ -99,7 +100,7 @@ class Bag:
                     raise BagError(f"{self.path}: {damage}; `--salvage` leaves such messages out") from error
                 self.damage.append(damage)
                 continue
-            yield Message(channel, int(self._times_ns[number]), raw, sequence)
+            yield Message(channel, time_ns, raw, sequence)
 
     @property
     def metadata(self) -> dict[str, dict[str, str]]:
@@ -148,7 +149,10 @@ def _holds_clouds(channel: Channel) -> bool:
 
 
 def _opened(path: Path, salvage: bool, held: ExitStack) -> Bag:
-    listed = files_of(path)
+    try:
+        listed = files_of(path)
+    except (OSError, ValueError) as error:
+        raise BagError(f"cannot read {path}: {error}") from error
     files: list[BagFile] = []
     damage, remarks = list(listed.damage), []
     for each in listed.paths:
