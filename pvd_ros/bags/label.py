@@ -23,6 +23,8 @@ from pvd_ros.report.latency import LatencyWindow
 if TYPE_CHECKING:  # its module imports torch
     from pvd_core.segmenter import Segmenter
 
+_LATEST_NS = 2**63 - 1
+
 
 def label_bag(
     bag_in: Path | str,
@@ -112,7 +114,10 @@ def _labels_of(cloud: Any) -> np.ndarray:
 
 def _span(bag: Bag, options: LabelOptions) -> tuple[int | None, int | None]:
     """Log times in ns from which and before which messages count; None for no limit."""
-    start, end = (None if s is None else bag.start_ns + round(s * 1e9) for s in (options.start_s, options.end_s))
+    start, end = (
+        None if seconds is None else min(bag.start_ns + round(seconds * 1e9), _LATEST_NS)
+        for seconds in (options.start_s, options.end_s)
+    )
     return start, end
 
 
@@ -124,9 +129,9 @@ def _check(bag: Bag, report: LabelReport, total: int, options: LabelOptions) -> 
     if not total:
         seconds = (bag.end_ns - bag.start_ns) / 1e9
         raise BagError(f"no cloud of {bag.path} lies between --start and --end; it is {seconds:.1f} s long")
-    ends = [path.resolve() for path in (bag.path, report.bag)]
-    if ends[0] == ends[1] or ends[1] in ends[0].parents or ends[0] in ends[1].parents:
-        raise UserError(f"{report.bag} and the bag to label lie in each other; choose another place for the new one")
+    source = bag.path.resolve()
+    if report.bag.resolve() in (source, *source.parents):
+        raise UserError(f"{report.bag} is the bag to label, or holds it; choose another place for the new one")
     if not options.resume:
         check_free(report.bag, options.overwrite)
 

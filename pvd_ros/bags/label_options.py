@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pvd_core.borders.errors import UserError
 from pvd_ros.bags.topic_names import check_bag_topic
 
+_MOST_SECONDS = 1e9
+
 
 @dataclass(frozen=True)
 class LabelOptions:
@@ -34,6 +36,9 @@ class LabelOptions:
     def __post_init__(self) -> None:
         if self.labelled_topic:
             check_bag_topic("labelled_topic", self.labelled_topic)
+        for name, seconds in (("start", self.start_s), ("end", self.end_s)):
+            if seconds is not None and not 0 <= seconds <= _MOST_SECONDS:
+                raise UserError(f"the {name} is {seconds} s, expected 0 to {_MOST_SECONDS:.0e}")
         if self.end_s is not None and self.end_s <= (self.start_s or 0):
             raise UserError(f"the end, {self.end_s:g} s, must lie after the start, {self.start_s or 0:g} s")
         if self.resume and self.overwrite:

@@ -146,6 +146,9 @@ def test_a_span_without_clouds_says_how_long_the_bag_is(tmp_path, segmenter):
         label_bag(bag, tmp_path / "out", segmenter, options=LabelOptions(start_s=7))
     with pytest.raises(UserError, match="the end, 1 s, must lie after the start, 2 s"):
         LabelOptions(start_s=2, end_s=1)
+    for seconds in (np.nan, np.inf, -1):
+        with pytest.raises(UserError, match=r"the start is .* s, expected 0 to"):
+            LabelOptions(start_s=seconds)
 
 
 def test_messages_that_lie_out_of_order_in_the_file_are_labelled_in_order(tmp_path, segmenter):

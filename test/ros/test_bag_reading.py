@@ -1,5 +1,7 @@
 """Bags come back as written; a bag that is missing, damaged or holds something else is one clear error."""
 
+import shutil
+
 import numpy as np
 import pytest
 from bags import STRING, file_of, string_bytes
@@ -8,6 +10,7 @@ from rosbags.rosbag2 import Reader
 
 from pvd_core.borders.errors import UserError
 from pvd_ros.bags import BagError, BagWriter, Channel, open_bag, read_clouds, topics_of, write_scans
+from pvd_ros.bags.types import cloud_from_points
 from pvd_ros.codec import CLOUD_TYPE, MalformedCloudError, decode, stamp_of
 
 
@@ -195,11 +198,19 @@ def test_what_a_killed_process_left_is_replaced_and_said(tmp_path, caplog):
     assert f"{unfinished}: half a bag that a killed process left is replaced" in caplog.text
 
 
-def test_what_is_left_of_a_recording_is_not_replaced(tmp_path):
-    (tmp_path / ".bag.unfinished").mkdir()
+def test_what_is_left_of_a_recording_is_not_replaced_and_can_be_read(tmp_path):
+    with BagWriter(tmp_path / "bag") as bag:
+        for points, stamp_ns in scans(10, 10_000):
+            bag.write_cloud("/lidar", cloud_from_points(points, stamp_ns, "velodyne"))
+        # As if the process were killed here.
+        shutil.copytree(tmp_path / ".bag.unfinished", tmp_path / "kept")
+    shutil.rmtree(tmp_path / "bag")
+    (tmp_path / "kept").rename(tmp_path / ".bag.unfinished")
     with pytest.raises(BagError, match="can be read with `--salvage`"), BagWriter(tmp_path / "bag", leftovers="refuse"):
         pass
-    assert (tmp_path / ".bag.unfinished").exists()
+    with open_bag(file_of(tmp_path / ".bag.unfinished/bag"), salvage=True) as left:
+        assert left.count("/lidar") == 7
+        assert "is cut or damaged" in left.damage[0]
 
 
 def test_one_process_at_a_time_writes_a_bag(tmp_path):
