@@ -16,8 +16,9 @@ from typing import Any
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.files import check_output, write_atomically
 from pvd_core.borders.wording import counted
+from pvd_ros.bags.bag import Bag
 from pvd_ros.bags.channel import BagError
-from pvd_ros.bags.reader import Bag, cloud_topic, open_bag
+from pvd_ros.bags.reader import cloud_topic, open_bag
 from pvd_ros.bags.types import cloud_from_bytes
 from pvd_ros.codec import MalformedCloudError, stamp_of
 from pvd_ros.middleware.ros_session import check_topic_name, qos_profile, require_rclpy, ros_context, stop_on_signals

@@ -49,7 +49,7 @@ def _files_of_folder(folder: Path) -> BagFiles:
         kinds = {_kind(each) for each in present}
         if not present:
             raise BagError(f"{folder} is no bag: it has neither {METADATA} nor .mcap or .db3 files")
-        if len(kinds) > 1 or kinds == {".bag"}:
+        if len(kinds) > 1 or (kinds == {".bag"} and len(present) > 1):
             names = ", ".join(each.name for each in present)
             raise BagError(f"{folder} has no {METADATA}, and several bags may be in it: {names}; give one of the files")
         return BagFiles(present, None, [])

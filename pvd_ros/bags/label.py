@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pvd_core.borders.errors import UserError
+from pvd_ros.bags.bag import Bag
 from pvd_ros.bags.channel import BagError, Message
 from pvd_ros.bags.label_options import LabelOptions
 from pvd_ros.bags.label_report import LabelReport, Rejection
-from pvd_ros.bags.reader import Bag, cloud_topic, open_bag
+from pvd_ros.bags.reader import cloud_topic, open_bag
 from pvd_ros.bags.resume import RECORD, EarlierLabels, check_settings, earlier_labels, settings_of
 from pvd_ros.bags.types import cloud_from_bytes, cloud_to_bytes, rosbags_cloud_types
 from pvd_ros.bags.writer import BagWriter, check_free

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pvd_core.borders.errors import UserError
+from pvd_ros.bags.bag import Bag
 from pvd_ros.bags.channel import BagError, Message
-from pvd_ros.bags.reader import Bag, open_bag
+from pvd_ros.bags.reader import open_bag
 
 if TYPE_CHECKING:  # its module imports torch
     from pvd_core.segmenter import Segmenter

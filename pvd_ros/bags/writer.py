@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import logging
 import os
 import shutil
@@ -15,14 +14,13 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-import yaml
 
 from pvd_core.borders.files import held_alone
 from pvd_ros.bags.channel import BagError, Channel
 from pvd_ros.bags.definitions import completed
 from pvd_ros.bags.folder import INFORMATION, METADATA
 from pvd_ros.bags.mcap_writer import McapWriter
-from pvd_ros.bags.qos import qos_as_text
+from pvd_ros.bags.metadata import as_yaml, metadata_of
 from pvd_ros.bags.sqlite_writer import SqliteWriter
 from pvd_ros.bags.topic_names import check_bag_topic
 from pvd_ros.bags.types import cloud_from_points, cloud_to_bytes
@@ -191,52 +189,18 @@ class BagWriter:
         shutil.rmtree(self._unfinished, ignore_errors=True)
 
     def _complete(self) -> None:
-        facts = self._metadata()
-        self._writer.add_metadata("rosbag2", {"serialized_metadata": _as_yaml(facts[INFORMATION])})
+        counts = [(channel, self._counts[self._numbers[channel.kind]]) for channel in self._channels]
+        facts = metadata_of(self._storage, self._name, counts, *(self._times_ns or (0, 0)))
+        self._writer.add_metadata("rosbag2", {"serialized_metadata": as_yaml(facts)})
         self._writer.close()
         folder = self._unfinished / self.path.name
-        (folder / METADATA).write_text(_as_yaml(facts), encoding="utf-8")
+        (folder / METADATA).write_text(as_yaml({INFORMATION: facts}), encoding="utf-8")
         if self._overwrites and self.path.exists():
             shutil.rmtree(self._replaced, ignore_errors=True)
             self.path.rename(self._replaced)
         os.rename(folder, self.path)
         for old in (self._set_aside, self._replaced):
             shutil.rmtree(old, ignore_errors=True)
-
-    def _metadata(self) -> dict[str, Any]:
-        start_ns, end_ns = self._times_ns or (0, 0)
-        span = {
-            "duration": {"nanoseconds": end_ns - start_ns},
-            "starting_time": {"nanoseconds_since_epoch": start_ns},
-            "message_count": sum(self._counts.values()),
-        }
-        # Metadata of version 8 have the QoS as text, which Humble needs and later releases accept.
-        return {
-            INFORMATION: {
-                "version": 8,
-                "storage_identifier": self._storage,
-                "relative_file_paths": [self._name],
-                **span,
-                "topics_with_message_count": [
-                    {
-                        "topic_metadata": {
-                            "name": channel.topic,
-                            "type": channel.message_type,
-                            "serialization_format": channel.encoding,
-                            "offered_qos_profiles": qos_as_text(channel.qos),
-                            "type_description_hash": channel.type_hash,
-                        },
-                        "message_count": self._counts[self._numbers[channel.kind]],
-                    }
-                    for channel in self._channels
-                ],
-                "compression_format": "",
-                "compression_mode": "",
-                "files": [{"path": self._name, **copy.deepcopy(span)}],
-                "custom_data": None,
-                "ros_distro": "rosbags",
-            }
-        }
 
     @contextlib.contextmanager
     def _failing_clearly(self) -> Iterator[None]:
@@ -256,10 +220,6 @@ def check_free(path: Path, overwrite: bool) -> None:
         raise BagError(
             f"{path} is no folder of a bag (it has no {METADATA}) and is not overwritten; choose another path"
         )
-
-
-def _as_yaml(facts: Mapping[str, Any]) -> str:
-    return yaml.safe_dump(facts, sort_keys=False)
 
 
 def _size_of(file: Path) -> int:

@@ -250,8 +250,18 @@ def test_a_bag_of_ros_1_is_labelled_into_one_of_ros_2(tmp_path, segmenter, compr
         assert [profile.durability.name for profile in channel.qos] == ["TRANSIENT_LOCAL"]
 
 
+def test_a_folder_with_one_bag_of_ros_1_is_that_bag_and_with_two_the_choice_is_left(tmp_path):
+    folder = tmp_path / "bags"
+    folder.mkdir()
+    write_ros1(folder / "a.bag")
+    assert stamps_in(folder) == STAMPS
+    write_ros1(folder / "b.bag")
+    with pytest.raises(BagError, match=r"several bags may be in it: a\.bag, b\.bag; give one of the files"):
+        stamps_in(folder)
+
+
 def test_a_damaged_bag_of_ros_1_is_named_as_such(tmp_path):
     path = write_ros1(tmp_path / "drive.bag")
-    path.write_bytes(path.read_bytes()[:-3000])
+    path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(BagError, match=r"a bag of ROS 1, is cut or damaged: at byte .*`--salvage`"):
         list(read_clouds(path))
