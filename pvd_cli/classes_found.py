@@ -1,0 +1,25 @@
+"""Which classes a network found, for people: what commands that label print at their end."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pvd_core.taxonomy import CLASS_NAMES
+
+
+def classes_found_text(points_of_class: Sequence[int] | np.ndarray) -> str:
+    """One line with the classes that were found and their share of all points, the largest first.
+
+    points_of_class: points by class id, 0 (no measurement, so no class) to 19.
+    """
+    counts = np.asarray(points_of_class)
+    if not counts.sum():
+        return "classes found: none, there are no points"
+    found = [number for number in np.argsort(-counts, kind="stable") if counts[number] and number]
+    shares = [f"{CLASS_NAMES[number]} {_percent(counts[number] / counts.sum())}" for number in found]
+    without = [f"without a class {_percent(counts[0] / counts.sum())}"] if counts[0] else []
+    return f"classes found: {', '.join(shares + without)}"
+
+
+def _percent(share: float) -> str:
+    return "under 0.1 %" if share < 0.001 else f"{100 * share:.1f} %"
