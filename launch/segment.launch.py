@@ -92,6 +92,7 @@ def _segmenter(chosen: dict[str, str]) -> Node:
         package="pvd_ros",
         executable="segmenter_node",
         name="segmenter",
+        exec_name="segmenter_node",
         namespace=chosen["namespace"],
         parameters=[chosen["params_file"], given],
         ros_arguments=["--log-level", chosen["log_level"]],

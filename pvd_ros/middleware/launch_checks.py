@@ -15,8 +15,8 @@ _OF_LAUNCH = {"launch-prefix", "launch-prefix-filter", "emulate_tty", "sigterm_t
 
 
 def check_names(given: Iterable[str], known: Collection[str]) -> None:
-    """UserError if a word "NAME:=VALUE" of `given`, what was typed behind the launch file, has a name so close to one of
-    `known` that it is meant; launch ignores it without a word. Other names may be for a launch file around this one."""
+    """UserError if a word "NAME:=VALUE" of `given`, what was typed behind the launch file, has a name so close to one
+    of `known` that it is meant; launch ignores it without a word. Other names may be for a launch file around this."""
     for name in (word.split(":=", 1)[0] for word in given):
         close = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
         if close and name not in known and name not in _OF_LAUNCH:

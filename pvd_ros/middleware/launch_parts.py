@@ -39,6 +39,7 @@ def rviz(frame: str, remappings: Sequence[tuple[str, str]] = ()) -> Any:
         package="rviz2",
         executable="rviz2",
         name="rviz2",
+        exec_name="rviz2",
         arguments=["-d", str(shipped_config("pvd.rviz")), "-f", frame],
         remappings=list(remappings),
         output="log",

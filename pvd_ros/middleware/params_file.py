@@ -35,7 +35,9 @@ def check_params_file(path: str, node_name: str = DEFAULT_NAME) -> None:
     sections = list(_sections(tree, ""))
     if not any(name.rsplit("/", 1)[-1] in (node_name, "*", "**") for name in sections):
         found = ", ".join(sections) or f"none with {_SECTION}"
-        raise UserError(f"parameter file {path} has no section for {node_name}: found {found}; expected /** or its name")
+        raise UserError(
+            f"parameter file {path} has no section for {node_name}: found {found}; expected /** or its name"
+        )
 
 
 def _sections(tree: Any, above: str) -> Iterator[str]:

@@ -1,5 +1,5 @@
-"""The class legend for RViz: the name of each class in its colour. The node publishes it; for a bag with labelled clouds
-`python3 -m pvd_ros.node.legend` does."""
+"""The class legend for RViz: the name of each class in its colour. The node publishes it; for a bag with labelled
+clouds `python3 -m pvd_ros.node.legend` does."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Publishes the legend until Ctrl-C or SIGTERM. Exit code 0, or 2 for the user's mistakes."""
     parser = argparse.ArgumentParser(prog="python3 -m pvd_ros.node.legend", description="Publish the class legend.")
     parser.add_argument("--frame", default="velodyne", help="frame_id of the clouds; default: velodyne")
-    parser.add_argument("--topic", default="/segmenter/legend", help="default: /segmenter/legend, as config/pvd.rviz has")
+    parser.add_argument("--topic", default="/segmenter/legend", help="default: that of config/pvd.rviz")
     chosen = parser.parse_args(arguments)
     try:
         rclpy, _ = require_rclpy()

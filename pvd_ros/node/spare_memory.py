@@ -20,7 +20,7 @@ class SpareMemory:
         self._sizes: deque[int] = deque([0], maxlen=21)
 
     def after_cloud(self, num_bytes: int) -> bool:
-        """Call it once nothing of a message of `num_bytes` is needed any more; returns whether memory was given back."""
+        """Call it once nothing of a message of `num_bytes` is needed any more; whether memory was given back."""
         is_unusual = num_bytes >= LEAST_BYTES and num_bytes > TIMES_LARGER * median(self._sizes)
         self._sizes.append(num_bytes)
         if is_unusual:
