@@ -9,15 +9,17 @@ from pvd_core.borders.errors import UserError
 
 NODE_NEEDS = ("numpy", "yaml", "safetensors", "torch")
 PLAYER_NEEDS = ("numpy", "rosbags")
+_PIP_NAMES = {"yaml": "PyYAML"}
 
 
 def require_packages(*names: str) -> None:
     """UserError that says what to do if a package is missing."""
     missing = [name for name in names if importlib.util.find_spec(name) is None]
     if missing:
+        to_install = [_PIP_NAMES.get(name, name) for name in missing]
         raise UserError(
             f"{sys.executable} has no {', '.join(missing)}: activate the virtual environment that has it in this "
-            f"terminal (source .venv/bin/activate), or install it: pip install {' '.join(missing)}"
+            f"terminal (source .venv/bin/activate), or install it: pip install {' '.join(to_install)}"
         )
 
 

@@ -61,7 +61,7 @@ class StampGaps:
 
     def __init__(self) -> None:
         self._last_ns: int | None = None
-        self._spacings_ns: deque[int] = deque(maxlen=21)
+        self._spacings_ns: deque[int] = deque(maxlen=51)
 
     def missing_before(self, stamp_ns: int) -> int:
         """The number of clouds missing between the previous stamp and `stamp_ns`, in nanoseconds."""
@@ -77,5 +77,5 @@ class StampGaps:
     def _period_ns(self) -> float:
         in_order = sorted(self._spacings_ns)
         # Not the very shortest of many: a sensor may slip once.
-        shortest = in_order[len(in_order) // 10]
+        shortest = in_order[len(in_order) // 20]
         return median(spacing for spacing in in_order if spacing < 1.5 * shortest)
