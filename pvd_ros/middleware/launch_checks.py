@@ -41,7 +41,7 @@ def check_rviz() -> None:
 
     try:
         get_package_prefix("rviz2")
-    except PackageNotFoundError as error:
+    except (PackageNotFoundError, OSError) as error:
         raise UserError(
             "rviz:=true, but there is no rviz2: sudo apt install ros-$ROS_DISTRO-rviz2, or leave rviz:=true out"
         ) from error
