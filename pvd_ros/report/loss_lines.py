@@ -42,4 +42,4 @@ class LossLines:
 
 
 def _share(count: int, total: int) -> str:
-    return f"{count:,} of {total:,} ({100 * count / total:.0f} %)"
+    return f"{count:,} of {total:,} ({100 * count / total:.1f} %)"

@@ -82,12 +82,12 @@ def test_nothing_is_said_while_all_clouds_come_and_are_labelled():
 
 def test_a_loss_is_said_at_once_with_its_share_and_the_remedy():
     _, (line,) = lines_of(0.0, received=2, lost=8)
-    assert line == "8 of 10 (80 %) clouds never reached this node: use the settings"
+    assert line == "8 of 10 (80.0 %) clouds never reached this node: use the settings"
 
 
 def test_drops_are_said_with_their_share_of_the_received():
     _, (line,) = lines_of(0.0, received=40, dropped=30, labelled=10)
-    assert line.startswith("30 of 40 (75 %) received clouds dropped: they come faster than they can be labelled")
+    assert line.startswith("30 of 40 (75.0 %) received clouds dropped: they come faster than they can be labelled")
 
 
 def test_while_it_goes_on_a_line_comes_once_a_period_and_covers_that_time():
@@ -95,14 +95,14 @@ def test_while_it_goes_on_a_line_comes_once_a_period_and_covers_that_time():
     assert len(first) == 1
     assert lines_of(PERIOD_S / 2, lines, received=50, dropped=11)[1] == []
     _, (line,) = lines_of(PERIOD_S, lines, received=90, dropped=21)
-    assert line.startswith("20 of 80 (25 %)")
+    assert line.startswith("20 of 80 (25.0 %)")
     assert lines_of(2 * PERIOD_S, lines, received=200, dropped=21)[1] == []
 
 
 def test_what_was_not_said_yet_is_said_at_the_end():
     lines, _ = lines_of(0.0, received=10, lost=1)
     _, (line,) = lines_of(math.inf, lines, received=12, lost=2)
-    assert line.startswith("1 of 3 (33 %)")
+    assert line.startswith("1 of 3 (33.3 %)")
 
 
 @pytest.mark.parametrize(("is_exact", "num_lines"), [(True, 0), (False, 1)])
