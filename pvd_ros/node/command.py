@@ -21,8 +21,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         require_packages(*NODE_NEEDS)
         rclpy, _ = require_rclpy()
-        _parser().parse_args(_plain_arguments(rclpy, arguments))
         check_params_files(arguments)
+        _parser().parse_args(_plain_arguments(rclpy, arguments))
         _run(rclpy, arguments)
     except UserError as error:
         print(f"segmenter_node: {error}", file=sys.stderr)
