@@ -23,7 +23,7 @@ CONFIG = Path(__file__).parent.parent / "config"
 BOOLEANS = ("false", "true", "False", "True")
 
 # name: (default, meaning, values allowed; none: any). Where the default is empty, the parameter file decides.
-ARGUMENTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
+ARGUMENTS = {
     "topic": ("/velodyne_points", "sensor_msgs/PointCloud2 topic to label", ()),
     "weights": ("", "path of a .safetensors file; empty: as params_file says", ()),
     "device": ("", "auto, cpu, cuda or cuda:N; empty: as params_file says", ()),
