@@ -114,6 +114,6 @@ def test_after_one_cloud_of_five_million_points_memory_is_given_back(tmp_path):
         assert node.stop() == 0
     assert json.loads((tmp_path / "node.json").read_text())["clouds"]["labelled"] >= 2
     print(f"memory {before_mb:.0f} to {after_mb:.0f} MB")
-    # The middleware keeps its buffers for a message of this size, 16 bytes a point in and 32 out; the network would keep
-    # as much again.
+    # The middleware keeps its buffers for a message of this size, 16 bytes a point in and 32 out; without more the
+    # network would keep as much again.
     assert after_mb - before_mb < 80 * num_points / 2**20
