@@ -108,12 +108,17 @@ def test_after_one_cloud_of_five_million_points_memory_is_given_back(tmp_path):
     with graph(tmp_path) as ros:
         node = start_node(ros, tmp_path, "always_label:=true", "input_reliability:=reliable")
         player = ros.start("pvd_ros.play", tmp_path / "in", "--reliable", "--wait-for-subscribers", "1")
-        before_mb = node.resident_mb()
+        before_mb, seen_mb = node.resident_mb(), [0.0]
+        # The middleware keeps its buffers for a message of this size, 16 bytes a point in and 32 out; without more the
+        # network would keep as much again.
+        allowed_mb = 80 * num_points / 2**20
+
+        def is_given_back():
+            seen_mb.append(node.resident_mb() - before_mb)
+            return max(seen_mb) > 2 * allowed_mb and seen_mb[-1] < allowed_mb
+
+        wait_until(is_given_back)
         assert player.wait() == 0
-        after_mb = node.resident_mb()
         assert node.stop() == 0
+    print(f"memory grew by {max(seen_mb):.0f}, then by {seen_mb[-1]:.0f} MB")
     assert json.loads((tmp_path / "node.json").read_text())["clouds"]["labelled"] >= 2
-    print(f"memory {before_mb:.0f} to {after_mb:.0f} MB")
-    # The middleware keeps its buffers for a message of this size, 16 bytes a point in and 32 out; without more the
-    # network would keep as much again.
-    assert after_mb - before_mb < 80 * num_points / 2**20
