@@ -1,1 +1,1 @@
-"""Access to ROS 2: rclpy, quality of service, settings of Fast DDS and Cyclone DDS, what launch files check and share."""
+"""Access to ROS 2: rclpy, quality of service, settings of Fast DDS and Cyclone DDS, what launch files share."""
