@@ -4,96 +4,117 @@ ros2 launch pvd_ros segment.launch.py topic:=/lidar/points
 ros2 launch pvd_ros segment.launch.py bag:=/data/drive rviz:=true
 """
 
-import os
 from pathlib import Path
 from typing import Any
 
-from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchDescription
-from pvd_ros.middleware.transport import PROFILE_VARIABLES, fastdds_environment
+from pvd_core.borders.errors import UserError
+from pvd_ros.middleware.launch_checks import check_bag, check_names, check_packages, check_rviz
+from pvd_ros.middleware.launch_parts import ending_with_launch, python_program, rviz, transport, when_it_ends
+from pvd_ros.middleware.packages import NODE_NEEDS, PLAYER_NEEDS
+from pvd_ros.middleware.params_file import check_params_file
 
 # The folder beside this one, both in the source tree and in share/pvd_ros.
 CONFIG = Path(__file__).parent.parent / "config"
+BOOLEANS = ("false", "true", "False", "True")
 
-# name: (default, meaning)
+# name: (default, meaning, values allowed; none: any). Where the default is empty, the parameter file decides.
 ARGUMENTS = {
-    "topic": ("/velodyne_points", "sensor_msgs/PointCloud2 topic to label"),
-    "weights": ("", "path of a .safetensors file; empty: as params_file says"),
-    "device": ("", "auto, cpu, cuda or cuda:N; empty: as params_file says"),
-    "params_file": (str(CONFIG / "node.yaml"), "parameters of the node"),
-    "bag": ("", "rosbag2 to play onto `topic`; empty: none"),
-    "bag_topic": ("", "cloud topic in the bag; empty: its only one"),
-    "rate": ("1.0", "speed of the bag; 2.0 plays twice as fast"),
-    "rviz": ("false", "true starts RViz with the class colours and legend"),
-    "frame": ("velodyne", "fixed frame of RViz: the frame_id of the clouds"),
+    "topic": ("/velodyne_points", "sensor_msgs/PointCloud2 topic to label", ()),
+    "weights": ("", "path of a .safetensors file; empty: as params_file says", ()),
+    "device": ("", "auto, cpu, cuda or cuda:N; empty: as params_file says", ()),
+    "params_file": (str(CONFIG / "node.yaml"), "parameters of the node", ()),
+    "namespace": ("", "namespace of the node; its topics are then /NAMESPACE/segmenter/points and so on", ()),
+    "reliability": ("", "best_effort or reliable input; empty: as params_file says", ("", "best_effort", "reliable")),
+    "use_sim_time": ("", "true takes the time from /clock; empty: as params_file says", ("", *BOOLEANS)),
+    "log_level": ("info", "least level of the node's log", ("debug", "info", "warn", "error", "fatal")),
+    "respawn": ("false", "true starts the node again when it ends by itself", BOOLEANS),
+    "bag": ("", "rosbag2 to play onto `topic`; empty: none", ()),
+    "bag_topic": ("", "cloud topic in the bag; empty: its only one", ()),
+    "rate": ("1.0", "speed of the bag; 2.0 plays twice as fast", ()),
+    "stay": ("false", "true goes on when the bag has ended", BOOLEANS),
+    "rviz": ("false", "true starts RViz with the class colours and legend", BOOLEANS),
+    "frame": ("velodyne", "fixed frame of RViz: the frame_id of the clouds", ()),
 }
 
 
 def generate_launch_description() -> LaunchDescription:
     """What `ros2 launch` calls."""
     declared = [
-        DeclareLaunchArgument(name, default_value=default, description=meaning)
-        for name, (default, meaning) in ARGUMENTS.items()
+        DeclareLaunchArgument(name, default_value=default, description=meaning, choices=choices or None)
+        for name, (default, meaning, choices) in ARGUMENTS.items()
     ]
     return LaunchDescription([*declared, OpaqueFunction(function=_actions)])
 
 
 def _actions(context: Any) -> list[Any]:
     chosen = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
-    actions = [*_transport(), _segmenter(chosen)]
+    _check(chosen, context.argv)
+    actions = [*transport(), _segmenter(chosen)]
     if chosen["bag"]:
         actions.append(_player(chosen))
-    if chosen["rviz"].lower() in ("true", "1"):
-        actions.append(_rviz(chosen))
+    if _is_true(chosen["rviz"]):
+        own = "/" + chosen["namespace"].strip("/") if chosen["namespace"].strip("/") else ""
+        actions.append(rviz(chosen["frame"], [(f"/segmenter/{it}", f"{own}/segmenter/{it}") for it in _SHOWN]))
     return actions
 
 
-def _transport() -> list[Any]:
-    """Gives all processes, RViz too, Fast DDS settings with room for large clouds, unless the user chose a profile."""
-    if any(os.environ.get(name) for name in PROFILE_VARIABLES):
-        return []
-    return [SetEnvironmentVariable(name, value) for name, value in fastdds_environment().items()]
+# What config/pvd.rviz subscribes to.
+_SHOWN = ("points", "legend")
+
+
+def _check(chosen: dict[str, str], typed: list[str]) -> None:
+    """Everything that would fail later fails here, while nothing runs yet."""
+    check_names(typed, ARGUMENTS)
+    check_packages([*NODE_NEEDS, *(PLAYER_NEEDS if chosen["bag"] else ())])
+    check_params_file(chosen["params_file"])
+    if chosen["bag"]:
+        check_bag(chosen["bag"], chosen["bag_topic"])
+        if _is_true(chosen["use_sim_time"]):
+            raise UserError("use_sim_time needs a /clock, which bag:= does not publish; use `ros2 bag play --clock`")
+    if _is_true(chosen["rviz"]):
+        check_rviz()
 
 
 def _segmenter(chosen: dict[str, str]) -> Node:
-    given = {"points_in": chosen["topic"]}
-    # An empty argument leaves the choice to the parameter file.
+    given: dict[str, Any] = {"points_in": chosen["topic"]}
     given.update({name: chosen[name] for name in ("weights", "device") if chosen[name]})
+    if chosen["reliability"]:
+        given["input_reliability"] = chosen["reliability"]
+    if chosen["use_sim_time"]:
+        given["use_sim_time"] = _is_true(chosen["use_sim_time"])
+    respawns = _is_true(chosen["respawn"])
     return Node(
         package="pvd_ros",
         executable="segmenter_node",
         name="segmenter",
+        exec_name="segmenter_node",
+        namespace=chosen["namespace"],
         parameters=[chosen["params_file"], given],
+        ros_arguments=["--log-level", chosen["log_level"]],
+        respawn=respawns,
+        respawn_delay=2.0,
+        on_exit=None if respawns else when_it_ends("segmenter_node"),
         output="screen",
+        **ending_with_launch(),
     )
 
 
-def _player(chosen: dict[str, str]) -> ExecuteProcess:
-    command = [
-        "python3",
-        "-m",
-        "pvd_ros.play",
-        chosen["bag"],
-        "--publish-as",
-        chosen["topic"],
-        "--rate",
-        chosen["rate"],
-    ]
+def _player(chosen: dict[str, str]) -> Any:
+    arguments = [chosen["bag"], "--publish-as", chosen["topic"], "--rate", chosen["rate"]]
     # The node takes seconds to load its network; the player starts when the node has subscribed.
-    command += ["--wait-for-subscribers", "1"]
+    arguments += ["--wait-for-subscribers", "1"]
     if chosen["bag_topic"]:
-        command += ["--topic", chosen["bag_topic"]]
-    return ExecuteProcess(cmd=command, output="screen")
+        arguments += ["--topic", chosen["bag_topic"]]
+    if chosen["reliability"] == "reliable":
+        arguments.append("--reliable")
+    on_exit = when_it_ends("bag_player", stays=_is_true(chosen["stay"]))
+    return python_program("pvd_ros.play", "bag_player", *arguments, on_exit=on_exit)
 
 
-def _rviz(chosen: dict[str, str]) -> Node:
-    return Node(
-        package="rviz2",
-        executable="rviz2",
-        name="rviz2",
-        arguments=["-d", str(CONFIG / "pvd.rviz"), "-f", chosen["frame"]],
-        output="log",
-    )
+def _is_true(text: str) -> bool:
+    return text.lower() == "true"

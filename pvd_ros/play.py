@@ -187,6 +187,7 @@ def parser() -> argparse.ArgumentParser:
     play.add_argument("--salvage", action="store_true", help="play what is whole of a damaged bag")
     play.add_argument("--wait-for-subscribers", type=int, default=0, metavar="N", help="start when N are there")
     play.add_argument("--wait-timeout", type=float, default=60.0, metavar="S", help="give up waiting after S seconds")
+    play.add_argument("--check", action="store_true", help="only check that the bag can be played")
     play.add_argument("--report", type=Path, metavar="FILE", help="write what was played as JSON")
     return play
 
@@ -197,6 +198,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if chosen.report:
             check_output(chosen.report)
+        if chosen.check:
+            with open_bag(chosen.bag) as reader:
+                cloud_topic(reader, chosen.bag, chosen.topic)
+            return 0
         with stop_on_signals() as stop:
             report = play_bag(
                 chosen.bag,

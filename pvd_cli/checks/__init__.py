@@ -3,6 +3,7 @@
 from pvd_cli.checks.finding import Finding
 from pvd_cli.checks.hardware import check_disk, check_gpu, check_python, check_torch
 from pvd_cli.checks.packages import check_packages, check_ros, check_simulator, check_window
+from pvd_cli.checks.transport import check_transport
 from pvd_cli.checks.weights import check_weights
 
 CHECKS = (
@@ -11,6 +12,7 @@ CHECKS = (
     check_gpu,
     check_weights,
     check_ros,
+    check_transport,
     check_simulator,
     check_window,
     check_packages,

@@ -167,7 +167,8 @@ def _check_chosen_fields(fields: Mapping[str, Any]) -> None:
         if role != "intensity" and field.datatype not in FLOAT_DATATYPES:
             raise MalformedCloudError(
                 "xyz_datatype",
-                f"field {field.name!r} has datatype {DATATYPES[field.datatype]}, expected float32 (7) or float64 (8)",
+                f"field {field.name!r} has datatype {DATATYPES[field.datatype]}, expected float32 (7) or float64 (8): "
+                "nothing says what unit integers count; convert them to metres",
             )
     in_order = sorted(fields.values(), key=lambda field: field.offset)
     for first, second in pairwise(in_order):

@@ -1,1 +1,1 @@
-"""Access to ROS 2: rclpy, quality of service, Fast DDS settings, config files of the installed package."""
+"""Access to ROS 2: rclpy, quality of service, settings of Fast DDS and Cyclone DDS, what launch files share."""

@@ -10,7 +10,7 @@ from types import FrameType, ModuleType
 from typing import Any
 
 from pvd_core.borders.errors import UserError
-from pvd_ros.middleware.transport import use_shipped_profile
+from pvd_ros.middleware.transport import use_shipped_settings
 
 
 def require_rclpy() -> tuple[Any, ModuleType]:
@@ -30,10 +30,10 @@ def require_rclpy() -> tuple[Any, ModuleType]:
 def ros_context(arguments: list[str] | None = None) -> Iterator[Any]:
     """A new rclpy context, independent of others in the process, and shut down at the end of the block.
 
-    arguments: for ROS, such as ["--ros-args", "-r", "old:=new"]. Fast DDS gets the shipped profile unless the user
-    chose one. UserError where rclpy is missing.
+    arguments: for ROS, such as ["--ros-args", "-r", "old:=new"]. Fast DDS and Cyclone DDS get the shipped settings
+    unless the user chose some. UserError where rclpy is missing.
     """
-    use_shipped_profile()
+    use_shipped_settings()
     rclpy, _ = require_rclpy()
     context = rclpy.context.Context()
     # rclpy's own handlers would invalidate the context while a cloud is being published.

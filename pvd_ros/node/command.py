@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import Any
 
 from pvd_core.borders.errors import UserError
+from pvd_ros.middleware.packages import NODE_NEEDS, require_packages
+from pvd_ros.middleware.params_file import check_params_files
 from pvd_ros.middleware.ros_session import require_rclpy, ros_context, stop_on_signals
 from pvd_ros.node.parameters import SPECS
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run until SIGINT or SIGTERM. Exit code 0, or 2 for a mistake in parameters, weights or arguments."""
+    """Runs until SIGINT or SIGTERM, then ends the process with exit code 0. Returns exit code 2 for a mistake in
+    parameters, weights or arguments."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
+        require_packages(*NODE_NEEDS)
         rclpy, _ = require_rclpy()
+        check_params_files(arguments)
         _parser().parse_args(_plain_arguments(rclpy, arguments))
         _run(rclpy, arguments)
     except UserError as error:
         print(f"segmenter_node: {error}", file=sys.stderr)
         return 2
-    return 0
+    # All is reported and ROS is shut down. Python would take seconds to unload torch, in which whoever asked the node
+    # to end may lose patience and kill it.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _plain_arguments(rclpy: Any, arguments: list[str]) -> list[str]:

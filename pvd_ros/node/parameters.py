@@ -7,6 +7,7 @@ while the node runs.
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +45,7 @@ SPECS = (
         "QoS asked of the sensor; reliable refuses best-effort publishers",
         choices=RELIABILITIES,
     ),
-    Spec("input_depth", 1, "clouds that the middleware keeps for the node; more only adds latency", limits=(1, 100)),
+    Spec("input_depth", 5, "clouds that the middleware keeps until the node takes and counts them", limits=(1, 100)),
     Spec(
         "output_reliability",
         "reliable",
@@ -88,6 +89,19 @@ def declare_parameters(node: Any) -> None:
         if spec.name in given:
             node.undeclare_parameter(spec.name)
         _declare(node, spec)
+    check_thresholds(node, {})
+
+
+def check_thresholds(node: Any, changes: Mapping[str, Any]) -> None:
+    """UserError if the latency of an error lies below that of a warning. `changes` to parameters come on top of the
+    values that `node` has."""
+    warn_ms, error_ms = (
+        changes.get(name, node.get_parameter(name).value) for name in ("latency_warn_ms", "latency_error_ms")
+    )
+    if warn_ms > error_ms:
+        raise UserError(
+            f"parameter latency_warn_ms is {warn_ms:g}, above latency_error_ms = {error_ms:g}; expected at most that"
+        )
 
 
 def _unknown_parameter(name: str, known: list[str]) -> str:

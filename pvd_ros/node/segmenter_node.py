@@ -6,34 +6,41 @@ It publishes ~/points, ~/latency, ~/latency_window, ~/legend (latched) and /diag
 
 from __future__ import annotations
 
-import json
+import math
+import time
 import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.utilities import get_rmw_implementation_identifier
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Float64MultiArray
 from visualization_msgs.msg import MarkerArray
 
 from pvd_core import default_weights
 from pvd_core.borders.errors import UserError
-from pvd_core.borders.files import check_output, written_atomically
 from pvd_ros.codec import rclpy_cloud_types, stamp_of
 from pvd_ros.labeller import CloudLabeller, LabelledCloud
 from pvd_ros.middleware.ros_session import check_topic_name, qos_profile
+from pvd_ros.middleware.transport import remedy_for_losses
+from pvd_ros.node.input_watch import InputWatch
 from pvd_ros.node.legend import legend_markers
-from pvd_ros.node.parameters import declare_parameters
-from pvd_ros.report.counters import CloudCounters, StampGaps
+from pvd_ros.node.parameters import check_thresholds, declare_parameters
+from pvd_ros.report.counters import CloudCounters
 from pvd_ros.report.health import judge
 from pvd_ros.report.latency import LatencyWindow, latency_table
+from pvd_ros.report.loss_lines import LossLines
+from pvd_ros.report.missing import LostClouds, StampGaps
+from pvd_ros.report.run_report import check_report_path, write_report
 from pvd_ros.report.status_messages import diagnostics_message, latency_message, latency_window_message
 
 if TYPE_CHECKING:  # its module imports torch
     from pvd_core.segmenter import Segmenter
 from pvd_ros.node.subscribing import subscribe_with_events
-from pvd_ros.node.topic_check import no_publisher, publisher_problems
 from pvd_ros.node.worker import LabellingWorker
 
 REPORT_PERIOD_S = 1.0
@@ -48,10 +55,13 @@ class SegmenterNode(LifecycleNode):
     def __init__(self, context: Any = None) -> None:
         super().__init__("segmenter", context=context, automatically_declare_parameters_from_overrides=True)
         declare_parameters(self)
+        self.add_on_set_parameters_callback(self._checked)
         self.start_error: Exception | None = None
         self.counters = CloudCounters()
         self.window = LatencyWindow(self._value("latency_window"))
-        self._gaps = StampGaps()
+        self._gaps, self._lost = StampGaps(), LostClouds()
+        self._remedy = remedy_for_losses(get_rmw_implementation_identifier())
+        self._loss_lines = LossLines(self._remedy)
         self._segmenter: Segmenter | None = None
         self._worker: LabellingWorker | None = None
         self._subscription: Any = None
@@ -59,7 +69,6 @@ class SegmenterNode(LifecycleNode):
         self._outputs: list[Any] = []
         self._legend_frame: str | None = None
         self._counts_before: dict[str, int] = {}
-        self._known_problems: set[str] = set()
 
     def start(self) -> None:
         """Configures and activates the node, as a lifecycle manager would; raises the error that prevents it."""
@@ -71,15 +80,14 @@ class SegmenterNode(LifecycleNode):
         """Stops labelling, logs counts and latencies, and writes the report that `report_path` asks for."""
         self._stop_working()
         counts = self.counters.as_numbers()
+        self._say_losses(counts, math.inf)
         self.get_logger().info("clouds: " + ", ".join(f"{name} {count}" for name, count in counts.items()))
         self.get_logger().info("latency:\n" + latency_table(self.window.percentiles()))
         if self._value("report_path"):
-            report = {"clouds": counts, "latency_ms": self.window.percentiles()}
             try:
-                with written_atomically(self._value("report_path")) as temporary:
-                    temporary.write_text(json.dumps(report, indent=2))
+                write_report(self._value("report_path"), counts, self.window.percentiles())
             except UserError as error:
-                self.get_logger().error(f"parameter report_path: {error}")
+                self.get_logger().error(str(error))
 
     def on_configure(self, state: Any) -> TransitionCallbackReturn:
         """Creates the publishers, loads the network and warms it up."""
@@ -119,7 +127,7 @@ class SegmenterNode(LifecycleNode):
     def _configure(self) -> None:
         check_topic_name("parameter points_in", self._value("points_in"))
         if self._value("report_path"):
-            self._check_report_path()
+            check_report_path(self._value("report_path"))
         # Publishers come first: subscribers find them while the network loads and miss no cloud.
         reliable = self._value("output_reliability") == "reliable"
         self._points = self.create_publisher(
@@ -135,13 +143,6 @@ class SegmenterNode(LifecycleNode):
         except UserError:
             self._clean_up()
             raise
-
-    def _check_report_path(self) -> None:
-        """The report is written at the end, but a path that cannot be written is an error now."""
-        try:
-            check_output(self._value("report_path"))
-        except UserError as error:
-            raise UserError(f"parameter report_path: {error}") from error
 
     def _load_segmenter(self) -> Segmenter:
         # Torch takes seconds to import; mistakes in parameters show before that.
@@ -171,31 +172,36 @@ class SegmenterNode(LifecycleNode):
             now_ns=lambda: self.get_clock().now().nanoseconds,
             log=lambda level, text: getattr(self.get_logger(), level)(text),
         )
-        qos = qos_profile(self._value("input_reliability") == "reliable", self._value("input_depth"))
+        wants_reliable = self._value("input_reliability") == "reliable"
+        self._input = InputWatch(self, self._topic, self._points.topic_name, wants_reliable, self._remedy)
+        qos = qos_profile(wants_reliable, self._value("input_depth"))
         self._subscription = subscribe_with_events(self, PointCloud2, self._topic, self._on_cloud, qos, self._on_lost)
-        self._timer = self.create_timer(REPORT_PERIOD_S, self._report)
+        # Health does not wait for a /clock that may never come.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timer = self.create_timer(REPORT_PERIOD_S, self._report, clock=steady)
         self.get_logger().info(f"labelling {self._topic} onto {self._points.topic_name}")
 
-    def _on_cloud(self, message: PointCloud2) -> None:
+    def _on_cloud(self, message: PointCloud2, number: int | None) -> None:
         """Returns quickly: while it runs, the middleware drops clouds that this node does not count."""
         assert self._worker is not None, "there is a subscription only while a worker runs"
         self.counters.received += 1
+        self._lost.receive(number)
+        self.counters.lost = self._lost.total
         self.counters.gaps += self._gaps.missing_before(stamp_of(message))
         self._labeller.intensity_scale = self._value("intensity_scale")
         self._labeller.intensity_field = self._value("intensity_field")
         self.counters.dropped += self._worker.offer(message)
 
     def _on_lost(self, count: int) -> None:
-        # Fast DDS has been seen to report a change of 2^31 after an oversized cloud.
-        if 0 < count < 1 << 30:
-            self.counters.lost += count
+        self._lost.report(count)
+        self.counters.lost = self._lost.total
 
     def _is_wanted(self) -> bool:
         return self._value("always_label") or self._points.get_subscription_count() > 0
 
     def _after_publish(self, labelled: LabelledCloud, timings_ms: dict[str, float]) -> None:
         header = labelled.message.header
-        self._latency.publish(latency_message(header, self.get_name(), timings_ms))
+        self._latency.publish(latency_message(header, self.get_fully_qualified_name(), timings_ms))
         if header.frame_id != self._legend_frame:
             self._legend.publish(legend_markers(header.frame_id))
             self._legend_frame = header.frame_id
@@ -206,7 +212,8 @@ class SegmenterNode(LifecycleNode):
         assert self._worker is not None, "the timer runs only while the node is active"
         percentiles = self.window.percentiles()
         counts = self.counters.as_numbers()
-        problems, missing = self._input_problems()
+        problems, remarks = self._input.look(counts["received"], time.monotonic())
+        self._say_losses(counts, time.monotonic())
         health = judge(
             self._counts_before,
             counts,
@@ -214,28 +221,28 @@ class SegmenterNode(LifecycleNode):
             self._value("latency_warn_ms"),
             self._value("latency_error_ms"),
             problems,
-            self._worker.remarks + missing,
+            self._worker.remarks + remarks,
         )
         self._counts_before = dict(counts)
         now = self.get_clock().now().to_msg()
         hardware = str(self._segmenter.device)
         counts |= self._segmenter.counters
-        self._diagnostics.publish(diagnostics_message(now, self.get_name(), hardware, health, counts, percentiles))
+        name = self.get_fully_qualified_name()
+        self._diagnostics.publish(diagnostics_message(now, name, hardware, health, counts, percentiles))
         if percentiles:
             self._latency_window.publish(latency_window_message(percentiles))
 
-    def _input_problems(self) -> tuple[list[str], list[str]]:
-        """(problems with publishers of the topic, a remark if there is none); each is logged once."""
-        publishers = self.get_publishers_info_by_topic(self._topic)
-        problems = publisher_problems(publishers, self._topic, self._value("input_reliability") == "reliable")
-        topics = self.get_topic_names_and_types()
-        missing = no_publisher(publishers, self._topic, self._points.topic_name, topics)
-        for problem in set(problems) - self._known_problems:
-            self.get_logger().error(problem)
-        for remark in set(missing) - self._known_problems:
-            self.get_logger().warning(remark)
-        self._known_problems.update(problems, missing)
-        return problems, missing
+    def _say_losses(self, counts: dict[str, int], now_s: float) -> None:
+        for line in self._loss_lines.lines(counts, now_s, self._lost.is_exact):
+            self.get_logger().warning(line)
+
+    def _checked(self, changes: list[Any]) -> SetParametersResult:
+        """Whether parameters may be set while the node runs, beyond their own ranges."""
+        try:
+            check_thresholds(self, {change.name: change.value for change in changes})
+        except UserError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
 
     def _stop_working(self) -> None:
         """Unsubscribes and finishes the clouds received so far. Does nothing if the node is not active."""

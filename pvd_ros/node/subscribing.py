@@ -1,11 +1,13 @@
-"""A subscription that reports lost clouds and publishers with an incompatible QoS, on Humble to Kilted."""
+"""A subscription that numbers its messages, and reports lost ones and publishers with an incompatible QoS, on Humble to
+Kilted."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rclpy.qos import qos_policy_name_from_kind
+from rclpy.subscription import Subscription
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
@@ -17,15 +19,21 @@ def subscribe_with_events(
     node: Any,
     message_type: Any,
     topic: str,
-    on_message: Callable[[Any], None],
+    on_message: Callable[[Any, int | None], None],
     qos: Any,
     on_lost: Callable[[int], None],
 ) -> Any:
     """A subscription of `node` to `topic`.
 
-    on_message(message) is called for each message, on_lost(count) when the middleware reports lost ones, which not all
-    middlewares do. A publisher with an incompatible QoS is logged as an error.
+    on_message(message, number) is called for each message; number: the publisher's sequence number of it, None where
+    the middleware does not tell (Humble, Cyclone DDS) and where several publishers count, each for itself.
+    on_lost(count) is called when the middleware reports lost messages, which not all middlewares do. A publisher with
+    an incompatible QoS is logged as an error.
     """
+
+    def on_message_and_facts(message: Any, facts: Mapping[str, Any]) -> None:
+        is_single = subscription.get_publisher_count() <= 1
+        on_message(message, facts.get("publication_sequence_number") if is_single else None)
 
     def on_incompatible_qos(event: Any) -> None:
         policy = qos_policy_name_from_kind(event.last_policy_kind)
@@ -34,10 +42,14 @@ def subscribe_with_events(
     def on_message_lost(event: Any) -> None:
         on_lost(event.total_count_change)
 
+    # rclpy of Humble hands over messages alone.
+    hears_facts = hasattr(Subscription, "CallbackType")
+    callback = on_message_and_facts if hears_facts else lambda message: on_message(message, None)
     events: dict[str, Any] = {"incompatible_qos": on_incompatible_qos}
     try:
         callbacks = SubscriptionEventCallbacks(message_lost=on_message_lost, **events)
-        return node.create_subscription(message_type, topic, on_message, qos, event_callbacks=callbacks)
+        subscription = node.create_subscription(message_type, topic, callback, qos, event_callbacks=callbacks)
     except UnsupportedEventTypeError:
         callbacks = SubscriptionEventCallbacks(**events)
-        return node.create_subscription(message_type, topic, on_message, qos, event_callbacks=callbacks)
+        subscription = node.create_subscription(message_type, topic, callback, qos, event_callbacks=callbacks)
+    return subscription

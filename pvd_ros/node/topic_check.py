@@ -31,9 +31,14 @@ def publisher_problems(publishers: Iterable[Any], topic: str, wants_reliable: bo
 
     problems = []
     for publisher in publishers:
-        who = f"{publisher.node_namespace.rstrip('/')}/{publisher.node_name} publishes {topic}"
+        who = who_publishes(publisher, topic)
         if publisher.topic_type != CLOUD_TYPE:
             problems.append(f"{who} as {publisher.topic_type}, expected {CLOUD_TYPE}; set points_in to a cloud topic")
         elif wants_reliable and publisher.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT:
             problems.append(f"{who} best effort, but input_reliability is reliable; set it to best_effort")
     return sorted(set(problems))
+
+
+def who_publishes(publisher: Any, topic: str) -> str:
+    """The words "NODE publishes TOPIC"; publisher: one of those of Node.get_publishers_info_by_topic."""
+    return f"{publisher.node_namespace.rstrip('/')}/{publisher.node_name} publishes {topic}"

@@ -12,6 +12,7 @@ from pvd_core.clouds.intensity import remark_on_intensity
 from pvd_ros.codec import DecodedCloud, MalformedCloudError, stamp_of
 from pvd_ros.labeller import CloudLabeller, LabelledCloud
 from pvd_ros.node.mailbox import LatestMailbox
+from pvd_ros.node.spare_memory import SpareMemory
 from pvd_ros.report.counters import CloudCounters
 from pvd_ros.report.latency import LatencyWindow
 
@@ -46,6 +47,7 @@ class LabellingWorker:
         self._labeller, self._counters, self._window = labeller, counters, window
         self._publish, self._after_publish = publish, after_publish
         self._is_wanted, self._now_ns, self._log = is_wanted, now_ns, log
+        self._spare_memory = SpareMemory()
         self._mailbox: LatestMailbox[tuple[Any, float]] = LatestMailbox()
         self._thread = Thread(target=self._run, name="labelling", daemon=True)
         self._thread.start()
@@ -62,12 +64,15 @@ class LabellingWorker:
     def _run(self) -> None:
         while (item := self._mailbox.take()) is not None:
             message, arrival = item
+            num_bytes = len(message.data)
             try:
                 self._work(message, arrival)
             except MalformedCloudError as error:
                 self._reject(error.reason, "warning", f"cloud rejected ({error.reason}): {error}")
             except Exception:  # the node must outlive whatever one cloud does to it
                 self._reject("internal_error", "error", f"labelling a cloud failed:\n{traceback.format_exc()}")
+            del item, message
+            self._spare_memory.after_cloud(num_bytes)
 
     def _work(self, message: Any, arrival: float) -> None:
         if not self._is_wanted():

@@ -43,7 +43,7 @@ def judge(
     for name, noun, what in (
         ("dropped", "cloud", "dropped: they come faster than they can be labelled"),
         ("rejected", "malformed cloud", "rejected"),
-        ("lost", "cloud", "lost by the middleware; see config/fastdds.xml"),
+        ("lost", "cloud", "lost before they reached the node; see its log for the remedy"),
         ("gaps", "cloud", "missing between stamps"),
         ("foreign_stamps", "stamp", "of another clock: stamp_to_publish not measured"),
     ):

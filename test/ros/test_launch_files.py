@@ -1,21 +1,37 @@
 """Launch file, RViz and node configuration agree with the node. launch itself is no wheel: see the stand-ins below."""
 
-import ast
 import importlib.util
+import os
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
+import numpy as np
 import pytest
 import yaml
+from ros_clouds import xyzi_cloud
 
+from pvd_core.borders.errors import UserError
+from pvd_ros.bags import BagWriter
 from pvd_ros.middleware import transport
-from pvd_ros.middleware.transport import PROFILE_VARIABLES, fastdds_environment
+from pvd_ros.middleware.params_file import check_params_files
+from pvd_ros.middleware.transport import (
+    CYCLONE_VARIABLE,
+    PROFILE_VARIABLES,
+    fastdds_environment,
+    remedy_for_losses,
+    shipped_settings,
+)
 from pvd_ros.node.parameters import SPECS
 
-LAUNCH = "launch/segment.launch.py"
+PARTS = "pvd_ros.middleware.launch_parts"
+
+
+SEGMENT, VIEW_BAG = "segment", "view_bag"
+SETTINGS = {*PROFILE_VARIABLES, CYCLONE_VARIABLE}
 
 
 class Recorded(SimpleNamespace):
@@ -25,13 +41,13 @@ class Recorded(SimpleNamespace):
         super().__init__(arguments=arguments, options=options)
 
     def perform(self, context):
-        return context[self.arguments[0]]
+        return context.launch_configurations[self.arguments[0]]
 
 
 @pytest.fixture
 def launch_file(project_root, monkeypatch):
-    """The launch file, imported over stand-ins for the six launch classes it uses."""
-    actions = ("DeclareLaunchArgument", "ExecuteProcess", "OpaqueFunction", "SetEnvironmentVariable")
+    """A function that imports a launch file by name, over stand-ins for the launch classes it uses."""
+    actions = ("DeclareLaunchArgument", "ExecuteProcess", "OpaqueFunction", "SetEnvironmentVariable", "Shutdown")
     classes = {
         "launch": ("LaunchDescription",),
         "launch.actions": actions,
@@ -44,79 +60,205 @@ def launch_file(project_root, monkeypatch):
         for member in members:
             setattr(module, member, type(member, (Recorded,), {}))
         monkeypatch.setitem(sys.modules, name, module)
-    for name in PROFILE_VARIABLES:
+    monkeypatch.delitem(sys.modules, PARTS, raising=False)
+    for name in SETTINGS:
         monkeypatch.delenv(name, raising=False)
-    spec = importlib.util.spec_from_file_location("segment_launch", project_root / LAUNCH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+
+    def imported(name):
+        spec = importlib.util.spec_from_file_location(f"{name}_launch", project_root / f"launch/{name}.launch.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    yield imported
+    sys.modules.pop(PARTS, None)
+
+
+@pytest.fixture
+def has_rviz(tmp_path, monkeypatch):
+    """The files by which ROS finds a package rviz2."""
+    index = tmp_path / "share/ament_index/resource_index/packages"
+    index.mkdir(parents=True)
+    (index / "rviz2").touch()
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
+
+
+@pytest.fixture
+def bag(tmp_path):
+    with BagWriter(tmp_path / "drive") as writer:
+        writer.write_cloud("/velodyne_points/labelled", xyzi_cloud(np.zeros((4, 4), np.float32)))
+    return str(tmp_path / "drive")
+
+
+@pytest.fixture(autouse=True)
+def same_python(tmp_path_factory, monkeypatch, project_root):
+    """The python3 of PATH is this one, as in a terminal with the virtual environment active."""
+    folder = tmp_path_factory.mktemp("bin")
+    (folder / "python3").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (folder / "python3").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(project_root))
+
+
+def declared_in(launch_file):
+    return {
+        action.arguments[0]: action.options for action in launch_file.generate_launch_description().arguments[0][:-1]
+    }
 
 
 def actions_of(launch_file, **given):
     """{class name: [actions]} for the given launch arguments, the others at their defaults."""
-    *declared, opaque = launch_file.generate_launch_description().arguments[0]
-    context = {argument.arguments[0]: argument.options["default_value"] for argument in declared}
-    assert given.keys() <= context.keys()
+    opaque = launch_file.generate_launch_description().arguments[0][-1]
+    defaults = {name: options["default_value"] for name, options in declared_in(launch_file).items()}
+    typed = [f"{name}:={value}" for name, value in given.items()]
+    context = SimpleNamespace(launch_configurations=defaults | given, argv=typed)
     actions = {}
-    for action in opaque.options["function"](context | given):
+    for action in opaque.options["function"](context):
         actions.setdefault(type(action).__name__, []).append(action.options | {"arguments_": action.arguments})
     return actions
 
 
+def played_by(player):
+    from pvd_ros.play import parser
+
+    return parser().parse_args([str(word) for word in player["cmd"][3:]])
+
+
 def test_the_promised_launch_arguments_exist(launch_file):
-    declared = [action.arguments[0] for action in launch_file.generate_launch_description().arguments[0][:-1]]
-    assert {"topic", "weights", "device", "bag", "rate", "rviz", "params_file"} <= set(declared)
+    promised = {"topic", "weights", "device", "bag", "rate", "rviz", "params_file", "namespace", "reliability"}
+    promised |= {"use_sim_time", "log_level", "respawn", "stay"}
+    assert promised <= declared_in(launch_file(SEGMENT)).keys()
 
 
-def test_by_default_only_the_node_starts_with_the_shared_memory_profile(launch_file, project_root):
-    actions = actions_of(launch_file)
+def test_by_default_only_the_node_starts_with_settings_for_large_clouds(launch_file):
+    actions = actions_of(launch_file(SEGMENT))
     assert set(actions) == {"Node", "SetEnvironmentVariable"}
-    assert {action["arguments_"][0] for action in actions["SetEnvironmentVariable"]} == set(PROFILE_VARIABLES)
+    assert {action["arguments_"][0] for action in actions["SetEnvironmentVariable"]} == SETTINGS
     (node,) = actions["Node"]
     assert (node["package"], node["executable"], node["name"]) == ("pvd_ros", "segmenter_node", "segmenter")
     params_file, given = node["parameters"]
     assert yaml.safe_load(open(params_file))  # noqa: SIM115 - closed with the test
     assert given == {"points_in": "/velodyne_points"}
+    assert not node["respawn"]
 
 
-def test_given_arguments_reach_node_player_and_rviz(launch_file, project_root):
+def test_given_arguments_reach_node_player_and_rviz(launch_file, has_rviz, bag):
     given = {
         "topic": "/lidar",
         "weights": "w.safetensors",
         "device": "cpu",
-        "bag": "drive",
+        "namespace": "/front",
+        "reliability": "reliable",
+        "respawn": "true",
+        "log_level": "debug",
+        "bag": bag,
         "rate": "2.0",
         "rviz": "true",
     }
-    actions = actions_of(launch_file, **given)
+    actions = actions_of(launch_file(SEGMENT), **given)
     node, rviz = actions["Node"]
-    assert node["parameters"][1] == {"points_in": "/lidar", "weights": "w.safetensors", "device": "cpu"}
+    assert node["parameters"][1] == {
+        "points_in": "/lidar",
+        "weights": "w.safetensors",
+        "device": "cpu",
+        "input_reliability": "reliable",
+    }
+    assert (node["namespace"], node["respawn"], node["ros_arguments"]) == ("/front", True, ["--log-level", "debug"])
     assert rviz["executable"] == "rviz2"
+    assert ("/segmenter/points", "/front/segmenter/points") in rviz["remappings"]
     (player,) = actions["ExecuteProcess"]
-    from pvd_ros.play import parser
+    assert player["name"] == "bag_player"
+    chosen = played_by(player)
+    assert (str(chosen.bag), chosen.publish_as, chosen.rate, chosen.wait_for_subscribers) == (bag, "/lidar", 2.0, 1)
+    assert chosen.reliable
 
-    chosen = parser().parse_args([str(word) for word in player["cmd"][3:]])
-    assert (str(chosen.bag), chosen.publish_as, chosen.rate, chosen.wait_for_subscribers) == ("drive", "/lidar", 2.0, 1)
+
+def test_sim_time_is_a_boolean_for_the_node(launch_file):
+    (node,) = actions_of(launch_file(SEGMENT), use_sim_time="true")["Node"]
+    assert node["parameters"][1]["use_sim_time"] is True
 
 
-def test_a_profile_that_the_user_chose_stays(launch_file, monkeypatch):
+def test_every_process_gets_time_to_report_and_ends_with_launch(launch_file, has_rviz, bag):
+    actions = actions_of(launch_file(SEGMENT), bag=bag, rviz="true")
+    processes = [*actions["Node"], *actions["ExecuteProcess"]]
+    assert len(processes) == 3
+    for process in processes:
+        assert float(process["sigterm_timeout"].options["default"]) > 5
+        assert "--pdeathsig" in process["prefix"][0]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"rviz": "true"}, "there is no rviz2"),
+        ({"params_file": "/nowhere.yaml"}, "parameter file /nowhere.yaml: No such file"),
+        ({"bag": "/nowhere"}, "there is no file or folder /nowhere"),
+        ({"bag": "{folder}"}, "metadata.yaml"),
+        ({"bag": "{bag}", "bag_topic": "/radar"}, "no topic /radar"),
+        ({"bag": "{bag}", "use_sim_time": "true"}, "use_sim_time needs a /clock"),
+        ({"wieghts": "w"}, "unknown launch argument wieghts; did you mean weights?"),
+    ],
+)
+def test_what_would_fail_later_is_refused_before_anything_starts(launch_file, monkeypatch, tmp_path, bag, given, words):
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
+    given = {name: value.format(folder=tmp_path, bag=bag) for name, value in given.items()}
+    with pytest.raises(UserError, match=re.escape(words)):
+        actions_of(launch_file(SEGMENT), **given)
+
+
+def test_a_parameter_file_without_a_section_for_the_node_is_refused(launch_file, tmp_path):
+    (tmp_path / "other.yaml").write_text("/other:\n  ros__parameters: {points_in: /lidar}\n")
+    with pytest.raises(UserError, match="no section for segmenter: found /other; expected"):
+        actions_of(launch_file(SEGMENT), params_file=str(tmp_path / "other.yaml"))
+
+
+@pytest.mark.parametrize("name", ["/**", "segmenter", "/front/segmenter", "/*/segmenter"])
+def test_sections_that_match_the_node_are_accepted(tmp_path, name):
+    (tmp_path / "node.yaml").write_text(f"{name}:\n  ros__parameters: {{points_in: /lidar}}\n")
+    check_params_files(["--ros-args", "-r", "__node:=segmenter", "--params-file", str(tmp_path / "node.yaml")])
+
+
+def test_without_the_virtual_environment_launch_says_to_activate_it(launch_file, monkeypatch, tmp_path):
+    (tmp_path / "python3").write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')  # -S: no installed packages
+    (tmp_path / "python3").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(
+        UserError, match=r"has no .*torch: activate the virtual environment .*source .venv/bin/activate"
+    ):
+        actions_of(launch_file(SEGMENT))
+
+
+def test_a_labelled_bag_is_shown_with_its_legend_on_the_topics_of_the_view(launch_file, has_rviz, bag, project_root):
+    actions = actions_of(launch_file(VIEW_BAG), bag=bag)
+    legend, player = actions["ExecuteProcess"]
+    chosen = played_by(player)
+    assert (chosen.topic, chosen.publish_as) == ("/velodyne_points/labelled", "/segmenter/points")
+    assert chosen.reliable, "config/pvd.rviz listens reliably"
+    assert legend["cmd"][2:] == ["pvd_ros.node.legend", "--frame", "velodyne"]
+    assert actions["Node"][0]["executable"] == "rviz2"
+
+
+def test_a_view_without_a_bag_says_so(launch_file):
+    with pytest.raises(UserError, match="bag is missing"):
+        actions_of(launch_file(VIEW_BAG))
+
+
+def test_settings_that_the_user_chose_stay(launch_file, monkeypatch):
     monkeypatch.setenv(PROFILE_VARIABLES[0], "/my/profile.xml")
-    assert "SetEnvironmentVariable" not in actions_of(launch_file)
+    monkeypatch.setenv(CYCLONE_VARIABLE, "file:///my/cyclone.xml")
+    assert "SetEnvironmentVariable" not in actions_of(launch_file(SEGMENT))
 
 
 def test_every_parameter_the_launch_file_sets_exists(launch_file):
-    node = actions_of(launch_file, weights="w", device="cpu")["Node"][0]
+    node = actions_of(launch_file(SEGMENT), weights="w", device="cpu", reliability="reliable")["Node"][0]
     assert node["parameters"][1].keys() <= {spec.name for spec in SPECS}
 
 
-def test_the_launch_file_imports_neither_torch_nor_rclpy(project_root):
-    """ros2 launch reads it with the system's Python, which may have neither."""
-    tree = ast.parse((project_root / LAUNCH).read_text())
-    imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    own = {"pathlib", "typing", "pvd_ros.middleware.transport"}
-    assert imported == own | {"launch", "launch.actions", "launch.substitutions", "launch_ros.actions"}
-    import_own = "import sys, pvd_ros.middleware.transport"
-    code = f"{import_own}; print([name for name in ('torch', 'rclpy', 'numpy') if name in sys.modules])"
+def test_what_launch_files_import_needs_neither_torch_nor_rclpy_nor_numpy(project_root):
+    """ros2 launch reads them with the system's Python, which may have none of them."""
+    modules = "launch_checks, packages, params_file, transport"
+    code = f"import sys; from pvd_ros.middleware import {modules}; print([n for n in ('torch', 'rclpy', 'numpy', "
+    code += "'rosbags') if n in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], cwd=project_root, capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
 
@@ -155,3 +297,35 @@ def test_the_profile_fits_the_shared_memory_that_is_free(monkeypatch, capsys, fr
     monkeypatch.setattr(transport.shutil, "disk_usage", lambda path: SimpleNamespace(free=free_mb * 2**20))
     assert {Path(value).name for value in fastdds_environment().values()} == {profile or "fastdds_small.xml"}
     assert ("--shm-size" in capsys.readouterr().err) == warns
+
+
+@pytest.mark.parametrize(
+    ("middleware", "words"),
+    [
+        ("rmw_fastrtps_cpp", "FASTRTPS_DEFAULT_PROFILES_FILE="),
+        ("rmw_cyclonedds_cpp", "CYCLONEDDS_URI=file://"),
+        ("rmw_zenoh_cpp", "rmw_zenoh_cpp"),
+    ],
+)
+def test_the_remedy_for_losses_names_what_this_middleware_reads(middleware, words):
+    remedy = remedy_for_losses(middleware)
+    assert words in remedy
+    assert "input_reliability" in remedy
+    assert "input_depth" in remedy
+
+
+def test_a_receive_buffer_too_small_for_cyclone_is_said_with_the_command_that_raises_it(monkeypatch, tmp_path, capsys):
+    (tmp_path / "rmem_max").write_text("212992\n")
+    monkeypatch.setattr(transport, "RECEIVE_LIMIT", tmp_path / "rmem_max")
+    monkeypatch.setenv("RMW_IMPLEMENTATION", "rmw_cyclonedds_cpp")
+    shipped_settings()
+    assert "sudo sysctl -w net.core.rmem_max=" in capsys.readouterr().err
+    (tmp_path / "rmem_max").write_text("16777216\n")
+    shipped_settings()
+    assert capsys.readouterr().err == ""
+
+
+def test_the_cyclone_settings_ask_for_a_large_receive_buffer_and_start_where_the_kernel_allows_less(project_root):
+    root = ElementTree.parse(project_root / "config/cyclonedds.xml").getroot()
+    (buffer,) = root.iter("{https://cdds.io/config}SocketReceiveBufferSize")
+    assert buffer.attrib == {"max": "16MB"}, "with `min` programs end where net.core.rmem_max is smaller"

@@ -77,8 +77,10 @@ def values_of(message, name):
         (["-p", "input_reliability:=often"], "expected one of: best_effort, reliable"),
         (["-p", "points_in:=no topic"], "points_in is no topic name"),
         (["-p", "report_path:=/proc/report.json"], "parameter report_path: cannot write /proc/report.json"),
+        (["-p", "report_path:=/nowhere/r.json"], "the folder of /nowhere/r.json does not exist"),
+        (["-p", "latency_warn_ms:=2000.0"], "latency_warn_ms is 2000, above latency_error_ms = 1000"),
         (["-p", "device:=tpu"], "expected auto, cpu, cuda or cuda:N"),
-        (["--params-file", "/nowhere.yaml"], "Error opening YAML file"),
+        (["--params-file", "/nowhere.yaml"], "parameter file /nowhere.yaml: No such file"),
     ],
 )
 def test_a_mistake_at_start_is_one_clear_message_and_exit_code_2(ros, arguments, words):
@@ -121,14 +123,14 @@ def test_latency_percentiles_diagnostics_and_legend_are_published(ros, peer):
     start_node(ros)
 
     def facts():
-        found = [values for message in diagnostics for values in values_of(message, "segmenter: labelling")]
+        found = [values for message in diagnostics for values in values_of(message, "/segmenter: labelling")]
         return found[-1] if found else {}
 
     publish_until(peer, lambda: latency and table and labelled and "total_p90_ms" in facts())
     late_legend = peer.hear(MarkerArray, "/segmenter/legend", latched=True)
     peer.spin_until(lambda: late_legend)
 
-    stages = values_of(latency[0], "segmenter: latency")[0]
+    stages = values_of(latency[0], "/segmenter: latency")[0]
     expected = [stage for stage in STAGES if stage != "program"]  # which is for GPUs
     assert list(stages) == expected
     assert latency[0].header.frame_id == "roof"
@@ -151,7 +153,7 @@ def test_clouds_are_skipped_until_somebody_subscribes(ros, peer):
     start_node(ros)
 
     def facts():
-        found = [values for message in diagnostics for values in values_of(message, "segmenter: labelling")]
+        found = [values for message in diagnostics for values in values_of(message, "/segmenter: labelling")]
         return found[-1] if found else {"skipped": 0, "labelled": 0}
 
     publish_until(peer, lambda: int(facts()["skipped"]) > 0)
@@ -189,6 +191,9 @@ def test_thresholds_change_at_run_time_and_the_model_does_not(ros, peer):
     assert set_parameter("intensity_scale", 0.5).successful
     assert set_parameter("always_label", True).successful
     assert not set_parameter("latency_warn_ms", -5.0).successful
+    assert "above latency_error_ms" in set_parameter("latency_warn_ms", 5000.0).reason
+    assert set_parameter("latency_error_ms", 6000.0).successful
+    assert set_parameter("latency_warn_ms", 5000.0).successful
     assert not set_parameter("weights", "other.safetensors").successful
     request = DescribeParameters.Request(names=[spec.name for spec in SPECS])
     described = peer.call(DescribeParameters, "/segmenter/describe_parameters", request).descriptors

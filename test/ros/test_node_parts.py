@@ -17,9 +17,10 @@ from pvd_ros.codec import stamp_of
 from pvd_ros.labeller import CloudLabeller
 from pvd_ros.node.mailbox import LatestMailbox
 from pvd_ros.node.worker import LabellingWorker
-from pvd_ros.report.counters import CloudCounters, StampGaps
+from pvd_ros.report.counters import CloudCounters
 from pvd_ros.report.health import ERROR, OK, WARN, judge
 from pvd_ros.report.latency import LatencyWindow
+from pvd_ros.report.missing import StampGaps
 
 NOW_NS = 10**18
 

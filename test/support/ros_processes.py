@@ -49,8 +49,15 @@ class Graph:
 
     def start(self, module: str, *arguments, ready: str = "") -> Process:
         """A running process; with `ready`, once it has printed that."""
-        path = self.folder / f"{module}_{time.monotonic_ns()}.log"
-        command = [sys.executable, "-m", module, *map(str, arguments)]
+        return self._start(module, ["-m", module, *arguments], ready)
+
+    def start_script(self, script: Path, *arguments, ready: str = "") -> Process:
+        """As `start`, for a file of Python."""
+        return self._start(script.stem, [script, *arguments], ready)
+
+    def _start(self, name: str, arguments, ready: str) -> Process:
+        path = self.folder / f"{name}_{time.monotonic_ns()}.log"
+        command = [sys.executable, *map(str, arguments)]
         with path.open("w") as log:
             process = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=subprocess.STDOUT)
         self._stack.callback(_end, process)

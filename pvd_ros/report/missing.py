@@ -1,0 +1,81 @@
+"""Clouds that never reached the node: counted by sequence numbers and reports of the middleware, and by stamps."""
+
+from __future__ import annotations
+
+from collections import deque
+from statistics import median
+
+
+class LostClouds:
+    """Counts the clouds that the publisher sent and that never came.
+
+    Fast DDS numbers the clouds of a publisher, so that what is missing between two of them is known exactly; what was
+    lost before the first and after the last is known from the middleware's reports. Other middlewares only report.
+    """
+
+    # More is another publisher, whose numbers have nothing to do with those before.
+    _LARGEST_GAP = 100_000
+
+    def __init__(self) -> None:
+        self._last_number: int | None = None
+        self._reported = 0
+        self._counted = 0
+
+    @property
+    def total(self) -> int:
+        """The clouds lost so far, as far as it is known."""
+        return max(self._reported, self._counted)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the middleware numbers the clouds: then `total` is what was lost up to the last cloud."""
+        return self._last_number is not None
+
+    def report(self, count: int) -> None:
+        """The middleware says that it lost `count` clouds."""
+        # Fast DDS has been seen to report 2^31 after an oversized cloud.
+        if 0 < count < 1 << 30:
+            self._reported += count
+
+    def receive(self, number: int | None) -> None:
+        """A cloud came. number: the publisher's sequence number of it; None if it is not known, or if there are several
+        publishers, whose numbers cannot be told apart."""
+        last, self._last_number = self._last_number, number
+        if number is None or last is None or not last < number <= last + self._LARGEST_GAP:
+            # The first cloud of a publisher: what was lost before it is in the reports alone.
+            self._counted = self.total
+        else:
+            self._counted += number - last - 1
+
+
+class StampGaps:
+    """Counts the clouds that are missing between stamps.
+
+    The period of the sensor is estimated from the latest spacings: the shortest of them, and those close to these, are
+    one period; the others are several, with clouds missing between. A jump of at least `_LONGEST_GAP` periods is taken
+    for a pause or a restart and not counted.
+    """
+
+    _LONGEST_GAP = 50
+    _LEAST_SPACINGS = 5
+
+    def __init__(self) -> None:
+        self._last_ns: int | None = None
+        self._spacings_ns: deque[int] = deque(maxlen=51)
+
+    def missing_before(self, stamp_ns: int) -> int:
+        """The number of clouds missing between the previous stamp and `stamp_ns`, in nanoseconds."""
+        last_ns, self._last_ns = self._last_ns, stamp_ns
+        if last_ns is None or stamp_ns <= last_ns:
+            return 0
+        spacing_ns = stamp_ns - last_ns
+        period_ns = self._period_ns() if len(self._spacings_ns) >= self._LEAST_SPACINGS else spacing_ns
+        self._spacings_ns.append(spacing_ns)
+        missing = round(spacing_ns / period_ns) - 1
+        return missing if 0 < missing < self._LONGEST_GAP else 0
+
+    def _period_ns(self) -> float:
+        in_order = sorted(self._spacings_ns)
+        # Not the very shortest of many: a sensor may slip once.
+        shortest = in_order[len(in_order) // 20]
+        return median(spacing for spacing in in_order if spacing < 1.5 * shortest)
