@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from pvd_cli import options
 from pvd_cli.comma_lists import scans_in
 from pvd_cli.errors import interruptible, optional_packages
 from pvd_core.borders.wording import counted
@@ -13,10 +14,11 @@ from pvd_core.borders.wording import counted
 
 def balance(
     dataset: Annotated[Path, typer.Argument(help="Folder that holds `sequences`.")],
-    weights: Annotated[Path, typer.Option(help="Weights to start from.")],
+    weights: Annotated[Path, typer.Option(help="Weights to start from, or the folder of a training run.")],
     out: Annotated[Path, typer.Option(help="Weights to write (.safetensors).")],
     split: Annotated[str, typer.Option(help="train, or sequences such as 00 or 05,07.")] = "train",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: options.Device = "auto",
+    threads: options.Threads = 0,
     max_scans: Annotated[int, typer.Option(min=1, help="Use this many scans, evenly spread.")] = 100,
 ) -> None:
     """Shift the class scores of weights so that their mean IoU on training scans is highest.
@@ -28,11 +30,9 @@ def balance(
     \b
     Examples:
       pvd balance data/simulated --weights runs/simulated/last.safetensors --out balanced.safetensors
-      pvd balance kitti --weights runs/kitti/best.safetensors --out balanced.safetensors --max-scans 500
+      pvd balance kitti --weights runs/kitti --out balanced.safetensors --max-scans 500
     """
     from pvd_cli.progress import Steps
-    from pvd_core.borders.errors import UserError
-    from pvd_core.borders.files import check_output
     from pvd_core.segmenter import Segmenter
     from pvd_core.taxonomy import CLASS_NAMES
     from pvd_core.weights import save_weights
@@ -41,11 +41,8 @@ def balance(
         from training.data.dataset import SPLITS, ScanFolder
         from training.judge.balance import balance_classes
 
-    if out.suffix != ".safetensors":
-        raise UserError(f"--out is {out}: name a .safetensors file")
-    if out.exists():
-        raise UserError(f"{out} exists already; name another file with --out")
-    check_output(out)
+    options.check_new_weights(out)
+    options.use_threads(threads)
     folder = ScanFolder(dataset, scans_in(split))
     if remark := folder.remark():
         print(f"note: {remark}", file=sys.stderr)
