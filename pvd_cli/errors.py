@@ -1,5 +1,5 @@
-"""How a command ends: one clear line and exit code 2 for the user's mistakes, 130 for Ctrl-C, 143 for SIGTERM, a
-traceback for bugs."""
+"""How a command ends: one clear line and exit code 2 for the user's mistakes, 3 if it did only part of its work, 130
+for Ctrl-C, 143 for SIGTERM, a traceback for bugs."""
 
 import contextlib
 import sys
@@ -10,6 +10,7 @@ import typer
 from pvd_core.borders.errors import UserError
 
 EXIT_USER_ERROR = 2
+EXIT_INCOMPLETE = 3
 # As shells count: 128 and the number of the signal.
 EXIT_INTERRUPTED, EXIT_BROKEN_PIPE, EXIT_TERMINATED = 130, 141, 143
 _OWN_PACKAGES = ("pvd_core", "training", "pvd_ros", "pvd_cli")

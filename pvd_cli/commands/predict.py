@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pvd_cli import options
-from pvd_cli.errors import EXIT_USER_ERROR, interruptible, optional_packages, print_error
+from pvd_cli.errors import EXIT_INCOMPLETE, EXIT_USER_ERROR, interruptible, optional_packages, print_error
 from pvd_cli.version import program_version
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.wording import counted
@@ -44,7 +44,8 @@ def predict(
     layout with labels beside them, the IoU of each class is printed too.
 
     Networks expect of a cloud: x forward, y left, z up, in metres, the sensor about 1.7 m above the ground, intensity
-    0..1. predict.jsonl beside the labels says which weights and options made each file.
+    0..1. predict.jsonl beside the labels says which weights and options made each file. The exit code is 3 if some
+    scans could not be read.
 
     \b
     Examples:
@@ -136,7 +137,7 @@ def predict(
     _report(num_done, num_failed, out, timings_ms, confusion, sorted(notes))
     print(classes_found(counts))
     if num_failed:
-        raise typer.Exit(EXIT_USER_ERROR)
+        raise typer.Exit(EXIT_INCOMPLETE if num_done else EXIT_USER_ERROR)
 
 
 def _earlier(paths: Mapping[Path, Path], overwrite: bool, resume: bool) -> dict[Path, Path]:

@@ -40,7 +40,7 @@ def test_predict_goes_on_after_a_bad_file_and_says_so_at_the_end(scan, weights, 
     (tmp_path / "cut.bin").write_bytes(scan.read_bytes()[:-3])
     out = tmp_path / "out"
     inputs = [str(tmp_path / "cut.bin"), str(scan)]
-    assert run(["predict", *inputs, "--weights", str(weights), "--out", str(out)]) == 2
+    assert run(["predict", *inputs, "--weights", str(weights), "--out", str(out)]) == 3
     printed = capsys.readouterr()
     assert "cut.bin: 47997 bytes found" in printed.err
     assert "1 scan labelled, 1 failed" in printed.out
