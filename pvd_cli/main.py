@@ -25,6 +25,7 @@ from pvd_cli.commands.simulate import simulate
 from pvd_cli.commands.submit import submit
 from pvd_cli.commands.train import train
 from pvd_cli.commands.view import view
+from pvd_cli.commands.without_intensity import without_intensity
 from pvd_cli.empty_paths import check_no_empty_path
 from pvd_cli.errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, EXIT_TERMINATED, EXIT_USER_ERROR, print_error
 from pvd_cli.version import program_version
@@ -39,6 +40,7 @@ COMMANDS = (
     distill,
     ablate,
     balance,
+    without_intensity,
     evaluate,
     predict,
     label_bag,

@@ -44,15 +44,3 @@ def use_threads(threads: int) -> None:
 
     if threads:
         torch.set_num_threads(threads)
-
-
-def check_new_weights(out: Path) -> None:
-    """UserError unless `out` is a path for a weights file that can be written and does not exist."""
-    from pvd_core.borders.errors import UserError
-    from pvd_core.borders.files import check_output
-
-    if out.suffix != ".safetensors":
-        raise UserError(f"{out} is to hold weights: name a .safetensors file")
-    if out.exists():
-        raise UserError(f"{out} exists already; name another file")
-    check_output(out)

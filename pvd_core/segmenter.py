@@ -16,13 +16,15 @@ import numpy as np
 import torch
 
 from pvd_core.borders.errors import UserError
+from pvd_core.clouds.bare import is_bare
 from pvd_core.clouds.example import spinning_scan
 from pvd_core.clouds.measured import is_measured, measured_points
+from pvd_core.models.bare_statistics import with_statistics
 from pvd_core.models.cylinder3d import Cylinder3D
 from pvd_core.models.output import SegmentationOutput
 from pvd_core.programs import DeviceRunner
 from pvd_core.programs.frozen import frozen
-from pvd_core.programs.message import ArrayLayout, CloudBytes, CloudLayout, points_of_bytes
+from pvd_core.programs.message import ArrayLayout, CloudBytes, CloudLayout, is_bare_message, points_of_bytes
 from pvd_core.runtime.memory import keep_freed_memory
 from pvd_core.runtime.precision import PRECISIONS, computing_in, resolve_precision
 from pvd_core.sparse.backends import reference
@@ -80,7 +82,10 @@ class Segmenter:
         self._counters = Counter(backend_fallbacks=0)
         if backend is not None:
             self.model.backend = backend_for(backend, self.device)
-        self._runner = self._runner_for(programs)
+        # For clouds without intensity, where the weights have statistics of such clouds.
+        self._bare_model = with_statistics(self.model, model.bare_statistics) if model.bare_statistics else None
+        self._runner = self._runner_for(self.model, programs)
+        self._bare_runner = self._runner_for(self._bare_model, programs) if self._bare_model else None
 
     @classmethod
     def from_weights(
@@ -101,7 +106,10 @@ class Segmenter:
     @property
     def counters(self) -> dict[str, int]:
         """Since the start: how often the fast path was not taken, and how many programs were built."""
-        return {**self._counters, **(self._runner.counters if self._runner else {})}
+        total = Counter(self._counters)
+        for runner in filter(None, (self._runner, self._bare_runner)):
+            total.update(runner.counters)
+        return dict(total)
 
     @property
     def runs_programs(self) -> bool:
@@ -121,7 +129,7 @@ class Segmenter:
                 raise
             _log.warning("the sparse engine does not run on %s, the reference takes over: %s", self.device, error)
             self._counters["backend_fallbacks"] += 1
-            self.model.backend, self._runner = reference, None
+            self._take_the_reference()
             self._label_examples(sizes)
 
     def batch_of(self, points: np.ndarray) -> VoxelBatch:
@@ -131,12 +139,12 @@ class Segmenter:
     @torch.inference_mode()
     def run_network(self, batch: VoxelBatch) -> SegmentationOutput:
         """The network's output in this Segmenter's precision. The point refinement runs if labels depend on it."""
-        with computing_in(self.precision, self.device.type):
-            return self.model(batch, with_points=self.model.predicts_from_points)
+        return self._run(self.model, batch)
 
     def segment(self, points: np.ndarray) -> Segmentation:
         """Labels `points`, float32 (N, 4): x, y, z in metres in the LiDAR's frame (x forward, z up), intensity in 0..1.
-        Intensities that are not finite count as 0. ValueError for another shape."""
+        Intensities that are not finite count as 0. A cloud whose intensities are all the same is labelled as one
+        without any, where the weights know how. ValueError for another shape."""
         points = np.ascontiguousarray(points, dtype=np.float32)
         if points.ndim != 2 or points.shape[1] != 4:
             raise ValueError(f"points have shape {points.shape}; expected (N, 4): x, y, z, intensity")
@@ -170,7 +178,10 @@ class Segmenter:
         if self._runner is None:
             return None
         start = time.perf_counter()
-        answer = self._runner.label(data, layout, intensity_scale, meanwhile)
+        if self._bare_runner is not None and is_bare_message(data, layout):
+            answer = self._bare_runner.label(data, layout, 0.0, meanwhile)
+        else:
+            answer = self._runner.label(data, layout, intensity_scale, meanwhile)
         total_ms = (time.perf_counter() - start) * 1e3
         if answer is None:
             return None
@@ -181,9 +192,13 @@ class Segmenter:
         clock = _StageClock(self.device)
         measured_N = is_measured(points)
         measured = measured_points(points, measured_N)
+        model = self.model
+        if self._bare_model is not None and is_bare(measured):
+            model = self._bare_model
+            measured[:, 3] = 0
         batch = self.batch_of(measured)
         clock.end("voxelise")
-        output = self.run_network(batch) if len(measured) else None
+        output = self._run(model, batch) if len(measured) else None
         clock.end("network")
         labels = np.zeros(len(points), np.uint8)
         confidence = np.zeros(len(points), np.float32)
@@ -193,20 +208,29 @@ class Segmenter:
         clock.end("to_points")
         return Segmentation(labels, confidence, clock.timings_ms())
 
-    def _runner_for(self, programs: str) -> DeviceRunner | None:
-        waits = getattr(self.model.backend, "WAITS_FOR_DEVICE", True)
+    def _run(self, model: Cylinder3D, batch: VoxelBatch) -> SegmentationOutput:
+        with computing_in(self.precision, self.device.type):
+            return model(batch, with_points=model.predicts_from_points)
+
+    def _take_the_reference(self) -> None:
+        for model in filter(None, (self.model, self._bare_model)):
+            model.backend = reference
+        self._runner = self._bare_runner = None
+
+    def _runner_for(self, model: Cylinder3D, programs: str) -> DeviceRunner | None:
+        waits = getattr(model.backend, "WAITS_FOR_DEVICE", True)
         if programs == "auto":
             programs = "graphs" if self.device.type == "cuda" and not waits else "off"
         if programs == "off":
             return None
         if programs == "graphs" and (self.device.type != "cuda" or waits):
-            backend = cast(ModuleType, self.model.backend).__name__.rsplit(".", 1)[-1]
+            backend = cast(ModuleType, model.backend).__name__.rsplit(".", 1)[-1]
             raise UserError(
                 f"programs 'graphs' need a GPU and backend 'triton'; here are {self.device} and "
                 f"{backend!r}: take 'eager' or 'off'"
             )
-        model = frozen(self.model, PRECISIONS[self.precision])
-        return DeviceRunner(model, self.device, self.precision, is_captured=programs == "graphs")
+        is_captured = programs == "graphs"
+        return DeviceRunner(frozen(model, PRECISIONS[self.precision]), self.device, self.precision, is_captured)
 
     def _label_examples(self, sizes: Sequence[int]) -> None:
         for size in sizes:

@@ -13,6 +13,7 @@ from pvd_core.borders.errors import UserError
 from pvd_core.models import Cylinder3D
 from pvd_core.runtime.precision import PRECISIONS, resolve_precision
 from pvd_core.sparse.backends import BACKENDS, load_backend
+from pvd_core.sparse.backends.choose import backend_for
 
 Row = dict[str, Any]  # of a table, as JSON has it
 Progress = Callable[[int, int], object]  # samples done, all samples
@@ -27,13 +28,15 @@ class Plan:
     networks: Mapping[str, Cylinder3D]
     scans: Mapping[str, np.ndarray]  # float32 (N, 4) each: x, y, z in metres, intensity in 0..1
     device: torch.device
-    backends: tuple[str, ...] = ("reference",)
+    backends: tuple[str, ...] = ("auto",)  # auto is what labels clouds on this device
     precisions: tuple[str, ...] = ("fp32",)
     threads: tuple[int, ...] = (0,)  # 0 leaves it to torch
     beside: tuple[int, ...] = (0,)  # busy processes while samples are taken
     runs: int = 100  # samples of each measurement, after warm-up
 
     def __post_init__(self) -> None:
+        backends = (_name_of_auto(self.device) if each == "auto" else each for each in self.backends)
+        object.__setattr__(self, "backends", tuple(backends))
         for name in ("backends", "precisions", "threads", "beside"):
             object.__setattr__(self, name, tuple(dict.fromkeys(getattr(self, name))))
         for name in ("networks", "scans", "backends", "precisions", "threads", "beside"):
@@ -51,6 +54,10 @@ class Plan:
     def engines(self) -> Iterator[Engine]:
         """The engine of each row for a network and a scan."""
         return itertools.product(self.backends, self.precisions, self.threads, self.beside)
+
+
+def _name_of_auto(device: torch.device) -> str:
+    return backend_for("auto", device).__name__.rpartition(".")[2]
 
 
 def reason_against(backend: str, precision: str, device: torch.device) -> str | None:

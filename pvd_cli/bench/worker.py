@@ -65,6 +65,7 @@ def _measurement(job: Job) -> Measurement:
     if torch.device(job.device).index is not None:
         torch.cuda.set_device(job.device)  # events are recorded on the current device
     model, _facts = load_model(job.weights, job.device)
+    model.bare_statistics = None  # so that every cloud goes through the network that is looked into
     model.requires_grad_(job.kind == "training")
     model.backend = load_backend(job.names["backend"])
     # Nothing can be timed inside programs, so only measurements of whole clouds use them.

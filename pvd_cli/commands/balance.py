@@ -1,6 +1,5 @@
 """`pvd balance`: class scores shifted so that the mean IoU is highest."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -32,23 +31,20 @@ def balance(
       pvd balance data/simulated --weights runs/simulated/last.safetensors --out balanced.safetensors
       pvd balance kitti --weights runs/kitti --out balanced.safetensors --max-scans 500
     """
+    from pvd_cli.new_weights import check_new_weights, say_remarks
     from pvd_cli.progress import Steps
     from pvd_core.segmenter import Segmenter
     from pvd_core.taxonomy import CLASS_NAMES
     from pvd_core.weights import save_weights
 
     with optional_packages("train", "balancing"):
-        from training.data.dataset import SPLITS, ScanFolder
+        from training.data.dataset import ScanFolder
         from training.judge.balance import balance_classes
 
-    options.check_new_weights(out)
+    check_new_weights(out)
     options.use_threads(threads)
     folder = ScanFolder(dataset, scans_in(split))
-    if remark := folder.remark():
-        print(f"note: {remark}", file=sys.stderr)
-    if held_out := set(folder.sequences) & {*SPLITS["valid"], *SPLITS["test"]}:
-        names = ", ".join(sorted(held_out))
-        print(f"note: {names} are not for training: what is chosen on them cannot be scored on them", file=sys.stderr)
+    say_remarks(folder)
     segmenter = Segmenter.from_weights(weights, device, backend="reference", programs="off")
     with interruptible(lambda: "nothing was written"), Steps("labelling", "scans") as steps:
         result = balance_classes(segmenter, folder, max_scans, steps.show)

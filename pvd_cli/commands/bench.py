@@ -27,7 +27,9 @@ def bench(
         str | None, typer.Option(help="Networks by name instead, with random weights: cylinder3d-0.5x,cylinder3d-1x")
     ] = None,
     device: options.Device = "auto",
-    backends: Annotated[str, typer.Option(help="Sparse engines to time, separated by commas.")] = "reference",
+    backends: Annotated[
+        str, typer.Option(help="Sparse engines to time, separated by commas: reference,native,spconv,triton.")
+    ] = "auto",
     precision: Annotated[str, typer.Option(help="Number formats to time, separated by commas.")] = "fp32",
     threads: Annotated[str, typer.Option(help="Numbers of threads, separated by commas; 0 leaves it to torch.")] = "0",
     beside: Annotated[

@@ -26,7 +26,7 @@ def convert(
       pvd convert cyl_sem_1.0x_71_8.pt cylinder3d.safetensors --layout spconv1 --kernels as_trained
       pvd convert mine.pt mine.safetensors --layout spconv2 --kernels as_written
     """
-    from pvd_cli.options import check_new_weights
+    from pvd_cli.new_weights import check_new_weights
     from pvd_core.weights.convert import convert_checkpoint
 
     check_new_weights(output)

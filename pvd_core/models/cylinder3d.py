@@ -5,6 +5,7 @@ U-Net, point refinement.
 from dataclasses import dataclass, field
 from typing import cast
 
+import torch
 from torch import nn
 
 from pvd_core.borders.wording import shown
@@ -66,15 +67,18 @@ def _check_channels(name: str, value: object, most: int = _MOST_CHANNELS) -> Non
 
 
 class Cylinder3D(nn.Module):
-    """Batch of voxelised scans -> SegmentationOutput. `backend` computes its sparse convolutions."""
+    """Batch of voxelised scans -> SegmentationOutput. `backend` computes its sparse convolutions; `bare_statistics` are
+    what `models.bare_statistics` found for clouds without intensity, if it did."""
 
     refinement: MirrorRefinement | AddRefinement | None
     backend: Backend
+    bare_statistics: dict[str, torch.Tensor] | None
 
     def __init__(self, config: Cylinder3DConfig = Cylinder3DConfig()) -> None:
         super().__init__()
         self.config = config
         self.backend = reference
+        self.bare_statistics = None
         num_fused = 4 * config.width
         self.point_mlp = PointMLP(NUM_POINT_FEATURES, config.point_mlp_widths, config.num_point_features)
         self.voxel_compress = VoxelCompression(config.num_point_features, config.num_voxel_features)

@@ -7,11 +7,15 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from pvd_core.clouds.bare import is_bare
+from pvd_core.clouds.measured import is_measured
 from pvd_core.programs.decode import decode_points
 from pvd_core.programs.layout import XYZI, PointLayout
 
 # Bytes of a cloud: bytes, array, memoryview, NumPy array or whatever else np.frombuffer reads.
 CloudBytes = Any
+
+_POINTS_LOOKED_AT = 2000
 
 
 class CloudLayout(Protocol):
@@ -77,6 +81,25 @@ def rows_of(data: CloudBytes, layout: CloudLayout) -> np.ndarray:
 def points_of_bytes(data: CloudBytes, layout: CloudLayout, intensity_scale: float) -> np.ndarray:
     """float32 (N, 4) of x, y, z in metres and intensity * scale: what programs decode on the device, decoded on the
     host. ValueError where `data` is too short."""
+    return _decoded(rows_of(data, layout), layout, intensity_scale)
+
+
+def is_bare_message(data: CloudBytes, layout: CloudLayout) -> bool:
+    """Whether the measured points of a cloud have no intensity, see `is_bare`. A look at some points answers that for
+    clouds that have. ValueError where `data` is too short."""
+    if "intensity" not in layout.columns:
+        return True
     rows_HB = rows_of(data, layout)
-    bytes_PS = torch.from_numpy(rows_HB.copy()).view(-1, layout.point_step)
+    points_HWS = rows_HB.reshape(layout.height, layout.width, layout.point_step)
+    step = -(-layout.height * layout.width // _POINTS_LOOKED_AT) or 1
+    some = points_HWS[:, ::step] if layout.width >= layout.height else points_HWS[::step]
+    return all(_is_bare(_decoded(each, layout, 1.0)) for each in (some, rows_HB))
+
+
+def _is_bare(points: np.ndarray) -> bool:
+    return is_bare(points[is_measured(points)])
+
+
+def _decoded(bytes_of_points: np.ndarray, layout: CloudLayout, intensity_scale: float) -> np.ndarray:
+    bytes_PS = torch.from_numpy(bytes_of_points.copy()).view(-1, layout.point_step)
     return decode_points(bytes_PS, PointLayout.of(layout.point_step, layout.columns), intensity_scale).numpy()

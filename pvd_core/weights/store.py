@@ -17,6 +17,7 @@ from torch import nn
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.files import written_atomically
 from pvd_core.borders.settings import plain
+from pvd_core.models.bare_statistics import statistics_of
 from pvd_core.models.build import build_model, build_shapes, model_facts
 from pvd_core.models.cylinder3d import Cylinder3D
 from pvd_core.taxonomy import CLASS_NAMES, NUM_CLASSES
@@ -26,6 +27,7 @@ from pvd_core.weights.facts import checked_facts
 from pvd_core.weights.source import opened, weights_file
 
 _FACTS, _DIGEST = "pvd", "pvd_sha256"
+_BARE = "without_intensity."  # before the names of statistics for clouds without intensity, which not all files have
 _MAX_LISTED = 8
 _FLOATS, _INTEGERS = ("F16", "BF16", "F32", "F64"), ("I64",)
 
@@ -39,7 +41,8 @@ def save_weights(path: str | Path, model: Cylinder3D, facts: Mapping[str, Any] |
     facts = dict(facts or {})
     facts[EXPECTED_CLOUD_KEY] = plain(expected_cloud(facts))
     text = json.dumps({**facts, "classes": CLASS_NAMES, "model": model_facts(model)})
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    tensors = model.state_dict() | _prefixed(model.bare_statistics or {})
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with written_atomically(path) as temporary:
         try:
             save_file(state, temporary, metadata={_FACTS: text, _DIGEST: _digest(text, state)})
@@ -53,11 +56,20 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> tuple[Cy
     path = weights_file(path)
     with opened(path) as file:
         facts = _facts(file, path)
-        expected = build_shapes(facts["model"]).state_dict()
-        _refuse(list(_unlike(expected, _tensors_in(file))), str(path))
-        state = {name: file.get_tensor(name) for name in expected}
+        expected = build_shapes(facts["model"])
+        found = _tensors_in(file)
+        tensors = dict(expected.state_dict())
+        if any(name.startswith(_BARE) for name in found):
+            tensors |= _prefixed(statistics_of(expected))
+        _refuse(list(_unlike(tensors, found)), str(path))
+        state = {name: file.get_tensor(name) for name in tensors}
         _check_digest(file, state, path)
     model = build_model(facts["model"])
+    bare = {name.removeprefix(_BARE): state.pop(name) for name in list(state) if name.startswith(_BARE)}
+    if bare:
+        # Checked as the usual statistics are: loaded in their place, before these.
+        load_state(model, state | bare, source=f"{path}, {_BARE}*")
+        model.bare_statistics = {name: tensor.to(device) for name, tensor in bare.items()}
     load_state(model, state, source=str(path))
     return model.to(device).eval(), facts
 
@@ -84,6 +96,11 @@ def load_state(model: nn.Module, state: Mapping[str, torch.Tensor], source: str)
             problems.append(f"{name}: holds variances below 0")
     _refuse(problems, source)
     model.load_state_dict(state)
+
+
+def _prefixed(statistics: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """By their names in the file."""
+    return {f"{_BARE}{name}": tensor for name, tensor in statistics.items()}
 
 
 def _facts(file: safe_open, path: Path) -> dict[str, Any]:

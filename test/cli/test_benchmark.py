@@ -23,6 +23,7 @@ from pvd_cli.bench.turns import Outcome
 from pvd_core.borders.errors import UserError
 from pvd_core.runtime.hardware import hardware, versions
 from pvd_core.segmenter import Segmenter
+from pvd_core.sparse.backends.choose import backend_for
 
 PROMISED = {
     "backend", "precision", "threads", "voxels", "macs", "median_ms", "p90_ms", "p99_ms", "network_ms", "maps_ms",
@@ -90,7 +91,8 @@ def test_ratios_of_an_empty_cloud_are_dashes(no_processes):
     (row,) = result["rows"]
     assert row["threads"] == 2
     assert (row["points"], row["voxels"], row["macs"], row["ratio_to_floor"]) == (5, 0, 0, None)
-    (line,) = [line for line in as_markdown(with_circumstances(result)).splitlines() if line.startswith("| reference")]
+    lines = as_markdown(with_circumstances(result)).splitlines()
+    (line,) = [line for line in lines if line.startswith(f"| {row['backend']}")]
     assert line.split("|")[10].strip() == "-"
 
 
@@ -125,7 +127,7 @@ def test_what_does_not_load_here_is_left_out_with_its_reason_before_a_process_st
         both = plan_of(backends=("spconv", "reference"))
     else:
         monkeypatch.setattr("pvd_core.runtime.onednn.has_bfloat16", lambda: False)
-        both = plan_of(precisions=("bf16", "fp32"))
+        both = plan_of(backends=("reference",), precisions=("bf16", "fp32"))
     result = benchmark(both)
     assert [(row["backend"], row["precision"]) for row in result["rows"]] == [("reference", "fp32")]
     (skipped,) = result["skipped"]
@@ -175,6 +177,11 @@ def test_an_interruption_before_the_first_sample_is_passed_on(monkeypatch):
 def test_settings_that_cannot_work_are_refused_before_anything_is_timed(settings, message):
     with pytest.raises(UserError, match=message):
         Plan(**{"networks": {"tiny": None}, "scans": {"a": None}, "device": CPU, **settings})
+
+
+def test_by_default_the_engine_that_labels_clouds_here_is_timed_under_its_own_name():
+    assert plan_of().backends == (backend_for("auto", CPU).__name__.rpartition(".")[2],)
+    assert plan_of(backends=("auto", "native", "reference", "native")).backends[-1] == "reference"
 
 
 def outcome(backend, precision, threads, network_ms, beside=0):

@@ -17,6 +17,7 @@ from pvd_cli.commands.bench import bench
 from pvd_cli.commands.predict import predict
 from pvd_cli.commands.submit import submit
 from pvd_cli.commands.view import view
+from pvd_cli.commands.without_intensity import without_intensity
 from pvd_cli.empty_paths import check_no_empty_path
 from pvd_cli.main import COMMANDS, app, run
 from pvd_cli.version import program_version
@@ -258,7 +259,7 @@ def test_help_of_predict_says_what_the_doctor_says_of_clouds(capsys):
 
 
 SHARED = {
-    "weights": (options.Weights, {"balance", "view"}),  # the one must have some, the other takes several
+    "weights": (options.Weights, {"balance", "without_intensity", "view"}),  # two must have some, one takes several
     "device": (options.Device, set()),
     "precision": (options.Precision, {"bench"}),  # several
     "threads": (options.Threads, {"bench"}),  # several
@@ -268,7 +269,7 @@ SHARED = {
 }
 
 
-@pytest.mark.parametrize("command", [predict, view, submit, balance, bench])
+@pytest.mark.parametrize("command", [predict, view, submit, balance, without_intensity, bench])
 def test_options_that_mean_the_same_are_declared_in_one_place(command):
     declared = inspect.get_annotations(command)
     name = command.__name__
