@@ -15,7 +15,7 @@ HAS_SPCONV = 'platform_system == "Linux" and platform_machine == "x86_64"'
 EXTRAS = {
     # Jazzy as wheels, for machines without a ROS 2; a machine with one sources its own instead.
     "ros": [
-        "rosbags>=0.10",
+        "rosbags>=0.11.9",
         "ros-jazzy-rclpy[fastrtps]",
         "ros-jazzy-sensor-msgs",
         "ros-jazzy-std-msgs",
@@ -105,7 +105,7 @@ setup(
         "safetensors>=0.4",
         "typer>=0.12",
         "rich>=13",
-        "rosbags>=0.10",
+        "rosbags>=0.11.9",
         "matplotlib>=3.5",
         RAY_CASTER,
     ],

@@ -1,27 +1,25 @@
-"""Which classes were found, in one line."""
+"""Which classes a network found, for people: what commands that label print at their end."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
-from pvd_core.borders.wording import counted
 from pvd_core.taxonomy import CLASS_NAMES
 
 
-def classes_found(counts: np.ndarray) -> str:
-    """The classes among labelled points, the largest first, each with its share of them in percent.
+def classes_found_text(points_of_class: Sequence[int] | np.ndarray) -> str:
+    """One line with the classes that were found and their share of all points, the largest first.
 
-    counts: integers (20,), the number of points with each class id 0..19.
+    points_of_class: points by class id, 0 (no measurement, so no class) to 19.
     """
-    labelled = counts.copy()
-    labelled[0] = 0
-    total = int(labelled.sum())
-    order = np.argsort(-labelled, kind="stable")
-    parts = [f"{CLASS_NAMES[i]} {_percent(labelled[i] / total)}" for i in order if labelled[i]]
-    without = f"; {counted(int(counts[0]), 'point')} without a label" if counts[0] else ""
-    if not total:
-        return f"no class found{without}"
-    found = "1 class" if len(parts) == 1 else f"{len(parts)} classes"
-    return f"{found} found in {counted(total, 'point')}: {', '.join(parts)}{without}"
+    counts = np.asarray(points_of_class)
+    if not counts.sum():
+        return "classes found: none, there are no points"
+    found = [number for number in np.argsort(-counts, kind="stable") if counts[number] and number]
+    shares = [f"{CLASS_NAMES[number]} {_percent(counts[number] / counts.sum())}" for number in found]
+    without = [f"without a class {_percent(counts[0] / counts.sum())}"] if counts[0] else []
+    return f"classes found: {', '.join(shares + without)}"
 
 
 def _percent(share: float) -> str:
-    return "< 0.1 %" if share < 0.001 else f"{100 * share:.1f} %"
+    return "under 0.1 %" if share < 0.001 else f"{100 * share:.1f} %"

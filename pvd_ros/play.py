@@ -16,30 +16,42 @@ from typing import Any
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.files import check_output, write_atomically
 from pvd_core.borders.wording import counted
-from pvd_ros.bags.reader import cloud_topic, open_bag, raw_messages
+from pvd_ros.bags.bag import Bag
+from pvd_ros.bags.channel import BagError
+from pvd_ros.bags.reader import cloud_topic, open_bag
 from pvd_ros.bags.types import cloud_from_bytes
 from pvd_ros.codec import MalformedCloudError, stamp_of
 from pvd_ros.middleware.ros_session import check_topic_name, qos_profile, require_rclpy, ros_context, stop_on_signals
 
 LATE_S = 0.05
+_MOST_LINES = 20
 
 
 @dataclass
 class PlayReport:
     """What was played: clouds published, of these the late ones, and messages that are no PointCloud2.
 
-    stamps: (stamp in the bag, stamp as published) in nanoseconds of each cloud, in the order of publishing.
+    total: messages on the topic. stamps: (stamp in the bag, stamp as published) in nanoseconds of each cloud, in the
+    order of publishing. not_read: which messages were unreadable, and why. remarks: what else is to be known.
     """
 
     topic: str
+    total: int = 0
     clouds: int = 0
     unreadable: int = 0
     late: int = 0
     stamps: list[tuple[int, int]] = field(default_factory=list)
+    not_read: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
     def text(self) -> str:
-        """The report in one line."""
-        return f"played {counted(self.clouds, 'cloud')} on {self.topic}, {self.late} late, {self.unreadable} unreadable"
+        """The report for people."""
+        played = (
+            f"played {counted(self.clouds, 'cloud')} on {self.topic}, {self.late} late, {self.unreadable} unreadable"
+        )
+        notes = [f"note: {remark}" for remark in self.remarks]
+        more = [f"and {len(self.not_read) - _MOST_LINES} more"] if len(self.not_read) > _MOST_LINES else []
+        return "\n".join([played, *(f"not played: {each}" for each in self.not_read[:_MOST_LINES] + more), *notes])
 
 
 def play_bag(
@@ -51,6 +63,7 @@ def play_bag(
     publish_as: str | None = None,
     restamp: bool = True,
     reliable: bool = False,
+    salvage: bool = False,
     wait_for_subscribers: int = 0,
     wait_timeout_s: float = 60.0,
     stop: Event | None = None,
@@ -62,23 +75,30 @@ def play_bag(
     again at its end. With `restamp` the header stamp becomes the time of publishing, so that latencies can be measured
     against it; without it clouds are unchanged. wait_for_subscribers: start once there are that many; UserError if
     there are fewer after wait_timeout_s. Setting `stop` ends the playing. Clouds published more than 50 ms behind
-    schedule count as late. progress(report) is called after each cloud. BagError and UserError for what does not fit.
+    schedule count as late. salvage: play what is whole of a damaged bag. progress(report) is called after each cloud.
+    BagError and UserError for what does not fit.
     """
     if not rate > 0:
         raise UserError(f"rate is {rate}, expected more than 0")
     stop = stop or Event()
-    with open_bag(path) as reader:
-        topic = cloud_topic(reader, path, topic)
-    check_topic_name("the topic to publish on", publish_as or topic)
-    with ros_context() as context, _publisher(context, publish_as or topic, reliable) as publisher:
-        report = PlayReport(publish_as or topic)
-        _wait_for_subscribers(publisher, wait_for_subscribers, wait_timeout_s, stop)
-        while not stop.is_set():
-            _play_once(path, topic, rate, restamp, publisher, report, stop, progress)
-            if not loop:
-                break
-        # A best-effort cloud stays in this process's shared memory until the subscriber takes it.
-        stop.wait(0.3)
+    with open_bag(path, salvage) as bag:
+        topic = cloud_topic(bag, topic)
+        report = PlayReport(publish_as or topic, total=bag.count(topic), remarks=bag.remarks)
+        if not report.total:
+            raise BagError(f"topic {topic} of {path} holds no clouds: there is nothing to play")
+        check_topic_name("the topic to publish on", report.topic)
+        with ros_context() as context, _publisher(context, report.topic, reliable) as publisher:
+            _wait_for_subscribers(publisher, wait_for_subscribers, wait_timeout_s, stop)
+            while not stop.is_set():
+                _play_once(bag, topic, rate, restamp, publisher, report, stop, progress)
+                # Only unreadable messages would come again and again.
+                if not loop or not report.clouds:
+                    break
+            # A best-effort cloud stays in this process's shared memory until the subscriber takes it.
+            stop.wait(0.3)
+        report.not_read += bag.damage
+    if not report.clouds and not stop.is_set():
+        raise BagError(f"not one of the {report.total} clouds of {path} was played: {report.not_read[0]}")
     return report
 
 
@@ -105,7 +125,7 @@ def _wait_for_subscribers(publisher: Any, wanted: int, timeout_s: float, stop: E
 
 
 def _play_once(
-    path: Path | str,
+    bag: Bag,
     topic: str,
     rate: float,
     restamp: bool,
@@ -116,10 +136,13 @@ def _play_once(
 ) -> None:
     start: float | None = None
     first_log_time_ns = 0
-    for raw, log_time_ns in _bytes_of_clouds(path, topic):
-        message = _deserialised(raw)
-        if message is None:
+    for number, (_, log_time_ns, raw, _) in enumerate(bag.messages(topic), start=1):
+        try:
+            message = _deserialised(raw)
+        except MalformedCloudError as error:
             report.unreadable += 1
+            note = f"cloud {number}: {error}"
+            report.not_read += [note] if note not in report.not_read else []  # in a loop it comes again
             continue
         if start is None:
             start, first_log_time_ns = time.monotonic(), log_time_ns
@@ -133,21 +156,13 @@ def _play_once(
             progress(report)
 
 
-def _bytes_of_clouds(path: Path | str, topic: str) -> Iterator[tuple[bytes, int]]:
-    with open_bag(path) as reader:
-        for _, log_time_ns, raw in raw_messages(reader, path, topic):
-            yield bytes(raw), log_time_ns
-
-
 def _deserialised(raw: bytes) -> Any:
-    """rclpy's PointCloud2, or None if the bytes are none. rosbags checks them, because rclpy does not always notice."""
+    """rclpy's PointCloud2. MalformedCloudError if the bytes are none: rosbags checks them, for rclpy does not always
+    notice."""
     _, messages = require_rclpy()
     from rclpy.serialization import deserialize_message
 
-    try:
-        cloud_from_bytes(raw)
-    except MalformedCloudError:
-        return None
+    cloud_from_bytes(raw)
     return deserialize_message(raw, messages.PointCloud2)
 
 
@@ -169,6 +184,7 @@ def parser() -> argparse.ArgumentParser:
     play.add_argument("--loop", action="store_true", help="start again at the end, until Ctrl-C")
     play.add_argument("--keep-stamps", action="store_true", help="leave header stamps as recorded; default: now")
     play.add_argument("--reliable", action="store_true", help="reliable delivery; default: best effort, as sensors do")
+    play.add_argument("--salvage", action="store_true", help="play what is whole of a damaged bag")
     play.add_argument("--wait-for-subscribers", type=int, default=0, metavar="N", help="start when N are there")
     play.add_argument("--wait-timeout", type=float, default=60.0, metavar="S", help="give up waiting after S seconds")
     play.add_argument("--report", type=Path, metavar="FILE", help="write what was played as JSON")
@@ -190,6 +206,7 @@ def main(arguments: list[str] | None = None) -> int:
                 publish_as=chosen.publish_as,
                 restamp=not chosen.keep_stamps,
                 reliable=chosen.reliable,
+                salvage=chosen.salvage,
                 wait_for_subscribers=chosen.wait_for_subscribers,
                 wait_timeout_s=chosen.wait_timeout,
                 stop=stop,

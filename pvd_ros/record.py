@@ -56,7 +56,7 @@ def record_topic(
     check_topic_name("the topic to record", topic)
     stop = stop or Event()
     report = RecordReport(topic)
-    with BagWriter(out_bag, storage, keeps_leftovers=True) as bag, ros_context() as context:
+    with BagWriter(out_bag, storage, leftovers="refuse") as bag, ros_context() as context:
         rclpy, messages = require_rclpy()
         node = rclpy.create_node("bag_recorder", context=context, use_global_arguments=False)
         executor = rclpy.executors.SingleThreadedExecutor(context=context)

@@ -5,36 +5,48 @@ from typing import Annotated
 
 import typer
 
-from pvd_cli.errors import interruptible, optional_packages
-from pvd_core.borders.errors import UserError
+from pvd_cli import options
+from pvd_cli.errors import EXIT_INCOMPLETE, interruptible, optional_packages
 
 
 def label_bag(
-    bag: Annotated[Path, typer.Argument(metavar="IN", help="rosbag2 folder, .mcap or .db3 file.")],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Bag to write; must not exist.")],
-    weights: Annotated[Path | None, typer.Option(help="Weights; those that ship with pvd if left out.")] = None,
+    bag: Annotated[Path, typer.Argument(metavar="IN", help="rosbag2 folder, .mcap or .db3 file, or .bag of ROS 1.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Bag to write, a folder.")],
+    weights: options.Weights = None,
     topic: Annotated[str | None, typer.Option(help="PointCloud2 topic; the bag's only one if left out.")] = None,
     labelled_topic: Annotated[str, typer.Option(help="Topic of the labelled clouds; TOPIC/labelled if left out.")] = "",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    precision: Annotated[str, typer.Option(help="Number format: auto, fp32, bf16; on GPUs also tf32, fp16.")] = "fp32",
-    intensity_scale: Annotated[
-        float, typer.Option(min=0, max=1e6, help="Factor that brings intensity to 0..1: 0.00392 (1/255) for 0..255.")
-    ] = 1.0,
+    device: options.Device = "auto",
+    precision: options.Precision = "fp32",
+    threads: options.Threads = 0,
+    intensity_scale: options.IntensityScale = 1.0,
     intensity_field: Annotated[str, typer.Option(help="Field that holds intensity, where it has another name.")] = "",
     only_labelled: Annotated[bool, typer.Option("--only-labelled", help="Leave the other topics out.")] = False,
     storage: Annotated[str, typer.Option(help="mcap or sqlite3.")] = "mcap",
+    start: Annotated[float | None, typer.Option(min=0, help="Only from this second of the bag on.")] = None,
+    end: Annotated[float | None, typer.Option(min=0, help="Only before this second of the bag.")] = None,
+    salvage: Annotated[bool, typer.Option("--salvage", help="Label what is whole of a damaged or cut bag.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue what a killed run left of OUT.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace OUT if it is there, once all is done.")
+    ] = False,
 ) -> None:
     """Label every cloud of a bag; ROS need not be installed.
 
     Points, order, stamps and frames stay; labels are added on a topic of their own.
 
-    Malformed clouds are counted by reason and left unlabelled.
+    Malformed clouds are named with their reason and left unlabelled; the exit code is 3 then, as where --salvage left
+    something out.
+
+    --start and --end count from the first message and hold for all topics.
 
     \b
     Examples:
       pvd label-bag drive drive_labelled --topic /velodyne_points
+      pvd label-bag drive drive_minute --start 60 --end 120
+      pvd label-bag drive drive_labelled --resume
       pvd label-bag drive.mcap out --weights runs/first/best.safetensors --topic /points --intensity-scale 0.00392
     """
+    from pvd_cli.classes_found import classes_found_text
     from pvd_cli.progress import Steps
     from pvd_core import default_weights
     from pvd_core.segmenter import Segmenter
@@ -43,19 +55,26 @@ def label_bag(
         from pvd_ros.bags import LabelOptions
         from pvd_ros.bags import label_bag as label_whole_bag
 
-    options = LabelOptions(
+    options.use_threads(threads)
+    label_options = LabelOptions(
         intensity_scale=intensity_scale,
         intensity_field=intensity_field,
         labelled_topic=labelled_topic,
         copy_other_topics=not only_labelled,
         storage=storage,
+        start_s=start,
+        end_s=end,
+        salvage=salvage,
+        resume=resume,
+        overwrite=overwrite,
     )
     segmenter = Segmenter.from_weights(weights or default_weights(), device=device, precision=precision)
     with (
-        interruptible(lambda: f"nothing was kept: {out} would have been half a bag"),
+        interruptible(lambda: f"{out} is not complete and not there; the same command with --resume continues"),
         Steps("labelling", "clouds") as steps,
     ):
-        report = label_whole_bag(bag, out, segmenter, topic=topic, options=options, progress=steps.show)
+        report = label_whole_bag(bag, out, segmenter, topic=topic, options=label_options, progress=steps.show)
     print(report.text())
-    if report.clouds and not report.labelled:
-        raise UserError(f"not one of the {report.clouds} clouds was labelled; rejected: {', '.join(report.rejected)}")
+    print(classes_found_text(report.points_of_class))
+    if not report.is_whole:
+        raise typer.Exit(EXIT_INCOMPLETE)

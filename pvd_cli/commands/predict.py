@@ -58,7 +58,7 @@ def predict(
     """
     import numpy as np
 
-    from pvd_cli.classes_found import classes_found
+    from pvd_cli.classes_found import classes_found_text
     from pvd_cli.label_files import label_bytes, label_paths, read_labels, true_labels, write_labels
     from pvd_cli.label_record import LabelRecord
     from pvd_cli.progress import tracked
@@ -135,7 +135,7 @@ def predict(
     if num_kept < len(earlier):
         notes.add(f"{counted(len(earlier) - num_kept, 'scan')} labelled anew: the scan or its file has changed since")
     _report(num_done, num_failed, out, timings_ms, confusion, sorted(notes))
-    print(classes_found(counts))
+    print(classes_found_text(counts))
     if num_failed:
         raise typer.Exit(EXIT_INCOMPLETE if num_done else EXIT_USER_ERROR)
 

@@ -49,9 +49,11 @@ def given_drive(bag: Path, topic: str | None, out: Path) -> Drive:
         raise UserError(
             f"{bag} lies in {out}, which the demo empties first: move it, or name another folder with --out"
         )
-    with open_bag(bag) as reader:
-        topic = cloud_topic(reader, bag, topic)
-        num_clouds = sum(connection.msgcount for connection in reader.connections if connection.topic == topic)
+    with open_bag(bag) as opened:
+        topic = cloud_topic(opened, topic)
+        num_clouds = opened.count(topic)
+        for remark in opened.remarks:
+            print(f"note: {remark}", flush=True)
     if not num_clouds:
         raise UserError(f"{bag}: topic {topic} holds no clouds; name another one with --topic")
     return Drive(bag, topic, num_clouds)

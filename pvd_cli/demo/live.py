@@ -141,14 +141,16 @@ def _watch_until_done(watch, children, player, num_clouds):
 def _labelled_drive(labelled_bag, played, node, recorded):
     counts = node["clouds"]
     reasons = {key.removeprefix("rejected_"): n for key, n in counts.items() if key.startswith("rejected_")}
+    if played["unreadable"]:  # the player cannot publish what is no cloud
+        reasons["unreadable_message"] = played["unreadable"]
     return LabelledDrive(
         labelled_bag=labelled_bag,
         labelled_topic=_LABELLED_TOPIC,
         counts={
-            "played": played["clouds"],
+            "played": played["clouds"] + played["unreadable"],
             "labelled": counts["labelled"],
             "dropped": counts["dropped"],
-            "rejected": counts["rejected"],
+            "rejected": counts["rejected"] + played["unreadable"],
             "skipped": counts["skipped"],
             "lost": played["clouds"] - counts["received"],
             "recorded": recorded["clouds"],

@@ -36,7 +36,7 @@ def label_offline(drive: Drive, weights: Path, intensity_scale: float, out: Path
     options = LabelOptions(intensity_scale=intensity_scale, labelled_topic=_LABELLED_TOPIC, copy_other_topics=False)
     with Steps("labelling", "clouds") as steps:
         report = label_bag(drive.bag, out / "labelled", segmenter, drive.topic, options, steps.show)
-    stamps = [stamp_of(cloud.message) for cloud in read_clouds(drive.bag, drive.topic)]
+    stamps = [stamp_of(cloud.message) for cloud in read_clouds(report.bag, _LABELLED_TOPIC)]
     counts = {"played": report.clouds, "labelled": report.labelled, "rejected": sum(report.rejected.values())}
     return LabelledDrive(
         labelled_bag=report.bag,

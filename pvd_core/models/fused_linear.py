@@ -1,4 +1,4 @@
-"""Linear layers for inference: norms folded into the weights, ReLU fused, rows in chunks that fit the cache.
+"""Linear layers for inference: norms folded into the weights, rows in chunks that fit the cache.
 
 N rows, I input channels, O output channels, H hidden ones.
 
@@ -13,14 +13,10 @@ from torch import nn
 from torch.nn import functional
 
 from pvd_core.models.norm import Norm
-from pvd_core.runtime import onednn
 from pvd_core.sparse.backends import offers
 from pvd_core.sparse.interfaces import Backend
 
-# 4096 rows of 256 float32 are 4 MB. The last chunk is padded to a multiple of 1024 rows: oneDNN compiles a kernel for
-# every size.
-_CHUNK_ROWS = 4096
-_STEP_ROWS = 1024
+_CHUNK_ROWS = 4096  # of 256 float32 are 4 MB
 
 
 def folded(
@@ -92,8 +88,6 @@ def _cast(bias: torch.Tensor | None, dtype: torch.dtype) -> torch.Tensor | None:
 
 
 def _linear(rows: torch.Tensor, layer: Layer) -> torch.Tensor:
-    if onednn.is_usable_for(rows):
-        return onednn.product(rows, *layer)
     result = functional.linear(rows, layer.weight_OI, layer.bias_O)
     return result.relu_() if layer.relu else result
 
@@ -103,20 +97,5 @@ def _in_chunks(function: Callable[..., Any], *inputs: torch.Tensor) -> Any:
     each row of an output may depend only on the same row of the inputs."""
     if inputs[0].device.type != "cpu":
         return function(*inputs)
-    num_rows = inputs[0].shape[0]
-    results: tuple[torch.Tensor, ...] = ()
-    for start in range(0, max(num_rows, 1), _CHUNK_ROWS):
-        outputs = function(*(_chunk(rows, start) for rows in inputs))
-        if not results:
-            results = tuple(output.new_empty(num_rows, output.shape[1]) for output in outputs)
-        for result, output in zip(results, outputs, strict=True):
-            part = result[start : start + _CHUNK_ROWS]
-            part.copy_(output[: part.shape[0]])
-    return results
-
-
-def _chunk(rows: torch.Tensor, start: int) -> torch.Tensor:
-    """The chunk of rows that begins at `start`, padded with zeros."""
-    chunk = rows[start : start + _CHUNK_ROWS]
-    missing = -max(chunk.shape[0], 1) % _STEP_ROWS
-    return functional.pad(chunk, (0, 0, 0, missing)) if missing else chunk
+    chunks = zip(*(rows.split(_CHUNK_ROWS) for rows in inputs), strict=True)
+    return tuple(torch.cat(outputs) for outputs in zip(*(function(*chunk) for chunk in chunks), strict=True))

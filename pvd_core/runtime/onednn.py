@@ -4,7 +4,7 @@ N rows, I input channels, O output channels.
 
 On AMD processors torch's own float32 products run MKL's AVX2 code. oneDNN uses AVX-512: on Zen 5 it takes half the
 time (345 instead of 170 GFLOP/s on 2 cores), on Zen 4 nine tenths. oneDNN compiles a kernel of about 0.6 MB for every
-new shape and keeps it. The number of rows differs from scan to scan, so callers cut rows into chunks of a few sizes.
+new shape and keeps it, so it serves as a measure of what a processor can do and not for clouds of ever new sizes.
 """
 
 import functools
@@ -12,9 +12,6 @@ import functools
 import torch
 
 _IS_AVAILABLE = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-
-# A product of fewer rows takes hardly less time.
-LEAST_ROWS = 64
 
 
 def is_usable_for(tensor: torch.Tensor) -> bool:
@@ -42,8 +39,3 @@ def product(
     """rows @ matrix.T + bias, (N, O), then ReLU if `relu`. All have one dtype, float32 or bfloat16; `matrix_OI` may be
     a transposed view. Without gradient."""
     return torch.ops.mkldnn._linear_pointwise(rows_NI, matrix_OI, bias_O, "relu" if relu else "none", [], "")
-
-
-def power_of_two(num_rows: int) -> int:
-    """The smallest power of two that is at least `num_rows` and at least LEAST_ROWS."""
-    return max(LEAST_ROWS, 1 << (num_rows - 1).bit_length())

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 import torch
 
-from pvd_core.sparse.runs import Runs, runs_of_rows
 from pvd_core.sparse.tap_rows import middle_taps, rows_of_table, table_of_rows, transposed_rows
 
 _T = TypeVar("_T")
@@ -19,8 +18,8 @@ _Pairs = tuple[torch.Tensor, torch.Tensor, tuple[int, ...]]
 class KernelMap:
     """The pairs of one convolution; `transposed` swaps inputs and outputs (for inverse convolutions and gradients).
 
-    A map has four forms: tap rows, a table, lists of pairs, and runs. Each is made when it is first asked for. Making
-    the tap rows and the table does not wait for the device, as neither depends on the number of pairs.
+    A map has three forms: tap rows, a table and lists of pairs. Each is made when it is first asked for. Making the tap
+    rows and the table does not wait for the device, as neither depends on the number of pairs.
     """
 
     def __init__(
@@ -74,13 +73,6 @@ class KernelMap:
     def table(self) -> torch.Tensor:
         """Input row of each tap and output, int32 (K, V_out), -1 where there is none. Does not wait for the device."""
         return self.cached("table", self._make_table)
-
-    @property
-    def runs(self) -> Runs:
-        """The Runs of all pairs. A transposed map has them in reverse order of its taps, so that input rows ascend."""
-        if self._is_symmetric and self.is_transposed:
-            return self.transposed.runs
-        return self.cached("runs", lambda: runs_of_rows(self._rows, self._row_length))
 
     @property
     def tap_rows(self) -> tuple[torch.Tensor, int]:

@@ -2,76 +2,29 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
-from rosbags.interfaces import ConnectionExtRosbag2
-from rosbags.rosbag2 import Reader
+import numpy as np
 
-from pvd_core.borders.wording import counted
-from pvd_ros.bags.definitions import definition_of
-from pvd_ros.bags.reader import BagError, cloud_topic, open_bag, raw_messages
-from pvd_ros.bags.topic_names import check_bag_topic
-from pvd_ros.bags.types import cloud_from_bytes, rosbags_cloud_types
-from pvd_ros.bags.writer import BagWriter
-from pvd_ros.codec import MalformedCloudError
+from pvd_core.borders.errors import UserError
+from pvd_ros.bags.bag import Bag
+from pvd_ros.bags.channel import BagError, Message
+from pvd_ros.bags.label_options import LabelOptions
+from pvd_ros.bags.label_report import LabelReport, Rejection
+from pvd_ros.bags.reader import cloud_topic, open_bag
+from pvd_ros.bags.resume import RECORD, EarlierLabels, check_settings, earlier_labels, settings_of
+from pvd_ros.bags.types import cloud_from_bytes, cloud_to_bytes, rosbags_cloud_types
+from pvd_ros.bags.writer import BagWriter, check_free
+from pvd_ros.codec import MalformedCloudError, stamp_of
 from pvd_ros.labeller import CloudLabeller
-from pvd_ros.report.latency import LatencyWindow, latency_table
+from pvd_ros.report.latency import LatencyWindow
 
 if TYPE_CHECKING:  # its module imports torch
     from pvd_core.segmenter import Segmenter
 
-
-@dataclass(frozen=True)
-class LabelOptions:
-    """How a bag is labelled. UserError for a labelled_topic that is no topic name.
-
-    intensity_scale, intensity_field: as pvd_ros.codec.decode takes them. labelled_topic: where the labelled clouds go;
-    "" is <topic>/labelled. copy_other_topics: whether the topics of the old bag are in the new one too.
-    storage: a key of pvd_ros.bags.writer.STORAGES.
-    """
-
-    intensity_scale: float = 1.0
-    intensity_field: str = ""
-    labelled_topic: str = ""
-    copy_other_topics: bool = True
-    storage: str = "mcap"
-
-    def __post_init__(self) -> None:
-        if self.labelled_topic:
-            check_bag_topic("labelled_topic", self.labelled_topic)
-
-
-@dataclass
-class LabelReport:
-    """The outcome: clouds = labelled + the sum of rejected, which is {reason: clouds}.
-
-    bag: the bag that was written. points: those of the labelled clouds. not_copied: topics left out, each with the
-    reason. latency_ms: {stage: {"p50", "p90", "p99"}} in milliseconds.
-    """
-
-    bag: Path
-    topic: str
-    labelled_topic: str
-    clouds: int = 0
-    labelled: int = 0
-    points: int = 0
-    rejected: Counter[str] = field(default_factory=Counter)
-    not_copied: list[str] = field(default_factory=list)
-    latency_ms: dict[str, dict[str, float]] = field(default_factory=dict)
-
-    def text(self) -> str:
-        """The report for people, with the table of latencies."""
-        lines = [
-            f"{self.labelled} of {counted(self.clouds, 'cloud')} labelled ({counted(self.points, 'point')}) "
-            f"on {self.labelled_topic}"
-        ]
-        lines += [f"rejected {count}: {reason}" for reason, count in sorted(self.rejected.items())]
-        lines += [f"not copied: {topic}" for topic in self.not_copied]
-        return "\n".join([*lines, latency_table(self.latency_ms), f"written: {self.bag}"])
+_LATEST_NS = 2**63 - 1
 
 
 def label_bag(
@@ -82,63 +35,119 @@ def label_bag(
     options: LabelOptions | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> LabelReport:
-    """Writes the new bag `bag_out`: the topics of `bag_in` unchanged, and the labelled clouds on a topic of their own.
+    """Writes the new bag `bag_out`: the messages of `bag_in` unchanged, the labelled clouds on a topic of their own.
 
     topic: the one with the clouds; None for the bag's only PointCloud2 topic. progress(done, total) is called after
-    each cloud. A malformed cloud is counted by reason and not labelled. The same inputs give the same bytes.
-    BagError for bags and topics that do not fit.
+    each cloud. A malformed cloud is reported and not labelled. The same inputs give the same bytes.
+    BagError for bags and topics that do not fit, and if not one cloud was labelled: then nothing is written.
     """
     options = options or LabelOptions()
     labeller = CloudLabeller(segmenter, rosbags_cloud_types(), options.intensity_scale, options.intensity_field)
-    with open_bag(bag_in) as reader:
-        topic = cloud_topic(reader, bag_in, topic)
+    with open_bag(bag_in, options.salvage) as bag:
+        topic = cloud_topic(bag, topic)
         report = LabelReport(Path(bag_out), topic, options.labelled_topic or f"{topic.rstrip('/')}/labelled")
-        if report.labelled_topic in {connection.topic for connection in reader.connections}:
-            raise BagError(f"{bag_in} already has a topic {report.labelled_topic}; choose another with labelled_topic")
-        total = sum(connection.msgcount for connection in reader.connections if connection.topic == topic)
-        window = LatencyWindow(size=max(total, 1))
-        with BagWriter(bag_out, options.storage) as writer:
-            copied = _add_copied_topics(reader, writer, report) if options.copy_other_topics else set()
-            for connection, log_time_ns, raw in raw_messages(reader, bag_in):
-                if connection.topic in copied:
-                    writer.write_bytes(connection.topic, raw, log_time_ns)
-                if connection.topic == topic:
-                    _label_message(raw, log_time_ns, labeller, writer, report, window)
+        span = _span(bag, options)
+        total = bag.count(topic, *span)
+        _check(bag, report, total, options)
+        settings = settings_of(bag, topic, segmenter, options)
+        if options.resume and report.bag.exists():
+            return _complete_already(report, total, settings)
+        window = LatencyWindow(size=total)
+        with (
+            _writer(report.bag, options) as writer,
+            earlier_labels(writer.earlier, report.labelled_topic, settings) as earlier,
+        ):
+            writer.add_metadata(RECORD, settings)
+            for channel in bag.channels if options.copy_other_topics else ():
+                writer.add_channel(channel)
+            for message in bag.messages(None, *span):
+                if options.copy_other_topics:
+                    writer.write(message.channel, message.raw, message.log_time_ns, message.sequence)
+                if message.channel.topic == topic:
+                    _label_message(message, labeller, earlier, writer, report, window)
                     if progress:
                         progress(report.clouds, total)
+            if not report.labelled:
+                raise BagError(
+                    f"not one of the {report.clouds} clouds on {topic} of {bag.path} was labelled, and nothing is "
+                    f"written: {'; '.join(report.rejected_lines())}"
+                )
+        report.damage, report.remarks = bag.damage, bag.remarks
     report.latency_ms = window.percentiles()
     return report
 
 
-def _add_copied_topics(reader: Reader, writer: BagWriter, report: LabelReport) -> set[str]:
-    """Adds the topics of the old bag to the new one and returns their names; those left out are in the report."""
-    copied = set()
-    for connection in reader.connections:
-        definition = definition_of(connection)
-        if definition is None:
-            report.not_copied.append(f"{connection.topic} ({connection.msgtype}: the bag does not hold its definition)")
-        else:
-            qos = cast(ConnectionExtRosbag2, connection.ext).offered_qos_profiles
-            writer.add_topic(connection.topic, connection.msgtype, *definition, qos)
-            copied.add(connection.topic)
-    return copied
-
-
 def _label_message(
-    raw: bytes,
-    log_time_ns: int,
+    message: Message,
     labeller: CloudLabeller,
+    earlier: EarlierLabels,
     writer: BagWriter,
     report: LabelReport,
     window: LatencyWindow,
 ) -> None:
+    """Labels one cloud, or takes the labelled one of a killed run, or reports why there is none."""
     report.clouds += 1
-    try:
-        labelled = labeller.label(cloud_from_bytes(raw))
-    except MalformedCloudError as error:
-        report.rejected[error.reason] += 1
-        return
-    writer.write_cloud(report.labelled_topic, labelled.message, log_time_ns)
-    window.record(labelled.timings_ms)
-    report.labelled += 1
-    report.points += len(labelled.segmentation.labels)
+    raw: bytes | memoryview | None = earlier.take(report.clouds)
+    if raw is not None:
+        report.resumed += 1
+        report.count_labels(_labels_of(cloud_from_bytes(raw)))
+    else:
+        cloud = None
+        try:
+            cloud = cloud_from_bytes(message.raw)
+            labelled = labeller.label(cloud)
+        except MalformedCloudError as error:
+            stamp_ns = message.log_time_ns if cloud is None else stamp_of(cloud)
+            report.reject(Rejection(report.clouds, stamp_ns, error.reason, str(error)))
+            return
+        window.record(labelled.timings_ms)
+        report.count_labels(labelled.segmentation.labels)
+        raw = cloud_to_bytes(labelled.message)
+    writer.write_cloud_bytes(report.labelled_topic, raw, message.log_time_ns, sequence=report.clouds)
+
+
+def _labels_of(cloud: Any) -> np.ndarray:
+    """Class ids, (N,), of a labelled cloud as this program encodes it: without padding, little endian."""
+    (field,) = (field for field in cloud.fields if field.name == "label")
+    rows = np.asarray(cloud.data).reshape(-1, cloud.point_step)
+    return np.ascontiguousarray(rows[:, field.offset : field.offset + 4]).view("<u4")[:, 0]
+
+
+def _span(bag: Bag, options: LabelOptions) -> tuple[int | None, int | None]:
+    """Log times in ns from which and before which messages count; None for no limit."""
+    start, end = (
+        None if seconds is None else min(bag.start_ns + round(seconds * 1e9), _LATEST_NS)
+        for seconds in (options.start_s, options.end_s)
+    )
+    return start, end
+
+
+def _check(bag: Bag, report: LabelReport, total: int, options: LabelOptions) -> None:
+    if report.labelled_topic in {channel.topic for channel in bag.channels}:
+        raise BagError(f"{bag.path} already has a topic {report.labelled_topic}; choose another with --labelled-topic")
+    if not bag.count(report.topic):
+        raise BagError(f"topic {report.topic} of {bag.path} holds no clouds: there is nothing to label")
+    if not total:
+        seconds = (bag.end_ns - bag.start_ns) / 1e9
+        raise BagError(f"no cloud of {bag.path} lies between --start and --end; it is {seconds:.1f} s long")
+    source = bag.path.resolve()
+    if report.bag.resolve() in (source, *source.parents):
+        raise UserError(f"{report.bag} is the bag to label, or holds it; choose another place for the new one")
+    if not options.resume:
+        check_free(report.bag, options.overwrite)
+
+
+def _writer(path: Path, options: LabelOptions) -> BagWriter:
+    leftovers = "set aside" if options.resume else "replace"
+    return BagWriter(path, options.storage, leftovers, overwrite=options.overwrite, keeps_interrupted=True)
+
+
+def _complete_already(report: LabelReport, total: int, settings: dict[str, str]) -> LabelReport:
+    """The report on a bag that an earlier run completed."""
+    with open_bag(report.bag) as bag:
+        check_settings(bag, settings)
+        for message in bag.messages(report.labelled_topic):
+            report.count_labels(_labels_of(cloud_from_bytes(message.raw)))
+    report.clouds, report.resumed, report.was_complete = total, report.labelled, True
+    report.rejected.update({"rejected in an earlier run": total - report.labelled} if total > report.labelled else {})
+    return report

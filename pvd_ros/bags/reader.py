@@ -1,23 +1,24 @@
-"""Reads rosbag2: the clouds of a topic, or every message as bytes. A damaged bag gives one clear error."""
+"""Reads bags: the clouds of a topic, or every message as bytes. A damaged bag gives one clear error, or, salvaged, what
+is whole of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rosbags.interfaces import Connection
-from rosbags.rosbag2 import Reader
-
 from pvd_core.borders.errors import UserError
-from pvd_core.clouds import SUFFIXES
+from pvd_core.borders.wording import counted
+from pvd_ros.bags.bag import Bag
+from pvd_ros.bags.channel import CDR, BagError, BagFile, Channel
+from pvd_ros.bags.compression import decompress_file
+from pvd_ros.bags.folder import PACKED, check_count, files_of
+from pvd_ros.bags.mcap_file import McapFile
+from pvd_ros.bags.sqlite_file import SqliteFile
 from pvd_ros.bags.types import cloud_from_bytes
 from pvd_ros.codec import CLOUD_TYPE
-
-
-class BagError(UserError):
-    """The bag is missing, damaged, or does not hold what was asked for."""
 
 
 class BagCloud(NamedTuple):
@@ -29,87 +30,120 @@ class BagCloud(NamedTuple):
 
 
 def read_clouds(path: Path | str, topic: str | None = None) -> Iterator[BagCloud]:
-    """Every cloud of `topic` in the order of the bag. topic None: the bag's only PointCloud2 topic.
+    """Every cloud of `topic` in the order of their log times. topic None: the bag's only PointCloud2 topic.
 
     BagError for a bag or topic that is missing or damaged, MalformedCloudError for a message that is no PointCloud2.
     """
-    with open_bag(path) as reader:
-        topic = cloud_topic(reader, path, topic)
-        for _, log_time_ns, raw in raw_messages(reader, path, topic):
-            yield BagCloud(topic, cloud_from_bytes(raw), log_time_ns)
+    with open_bag(path) as bag:
+        topic = cloud_topic(bag, topic)
+        for message in bag.messages(topic):
+            yield BagCloud(topic, cloud_from_bytes(message.raw), message.log_time_ns)
 
 
 def topics_of(path: Path | str) -> dict[str, str]:
     """{topic: message type} of a bag. BagError if it cannot be read."""
-    with open_bag(path) as reader:
-        return {connection.topic: connection.msgtype for connection in reader.connections}
+    with open_bag(path) as bag:
+        return {channel.topic: channel.message_type for channel in bag.channels}
 
 
 @contextmanager
-def open_bag(path: Path | str) -> Iterator[Reader]:
-    """An open reader for a bag's folder, or for its .mcap or .db3 file alone. BagError if it cannot be opened."""
-    path = Path(path)
-    if not path.exists():
-        raise BagError(f"no bag at {path}; expected a rosbag2 folder or an .mcap or .db3 file")
-    if path.suffix.lower() in SUFFIXES and path.is_file():
-        raise BagError(
-            f"{path} is a scan, not a bag; expected a rosbag2 folder or an .mcap or .db3 file (scans: `pvd predict`)"
-        )
-    if path.is_dir() and not (path / "metadata.yaml").is_file():
-        raise BagError(f"{path} is no rosbag2: it has no metadata.yaml; give the folder that ros2 bag record made")
-    with bag_errors(path):
-        reader = Reader(path)
-        reader.open()
-    try:
-        yield reader
-    finally:
-        reader.close()
+def open_bag(path: Path | str, salvage: bool = False) -> Iterator[Bag]:
+    """The open bag in a folder or a file alone; also without metadata.yaml, compressed, split, or of ROS 1.
+
+    All of it is looked at first. BagError if it cannot be opened, or if it is damaged or cut; with `salvage` what is
+    whole is read then, and the bag's `damage` says what is not.
+    """
+    with ExitStack() as held:
+        yield _opened(Path(path), salvage, held)
 
 
-def cloud_topic(reader: Reader, path: Path | str, topic: str | None) -> str:
-    """`topic`, or for None the only PointCloud2 topic of the bag at `path`. BagError if the topic is missing or of
-    another type, or if the choice is not clear."""
-    types = {connection.topic: connection.msgtype for connection in reader.connections}
-    clouds = sorted(name for name, msgtype in types.items() if msgtype == CLOUD_TYPE)
-    has = ", ".join(f"{name} ({msgtype})" for name, msgtype in sorted(types.items())) or "no topics"
-    if topic is not None and topic not in types:
-        raise BagError(f"no topic {topic} in {path}; it has: {has}")
-    if topic is not None and types[topic] != CLOUD_TYPE:
-        raise BagError(f"{topic} in {path} is of type {types[topic]}, expected {CLOUD_TYPE}; the bag has: {has}")
+def cloud_topic(bag: Bag, topic: str | None) -> str:
+    """`topic`, or for None the only PointCloud2 topic of the bag. BagError if the topic is missing or of another type,
+    or if the choice is not clear."""
+    has = ", ".join(sorted({channel.described() for channel in bag.channels})) or "no topics"
+    chosen = [channel for channel in bag.channels if channel.topic == topic]
+    clouds = sorted({channel.topic for channel in bag.channels if _holds_clouds(channel)})
+    if topic is not None and not chosen:
+        raise BagError(f"no topic {topic} in {bag.path}; it has: {has}")
+    if topic is not None and not all(map(_holds_clouds, chosen)):
+        raise BagError(f"{topic} in {bag.path} is not of type {CLOUD_TYPE} alone; the bag has: {has}")
     if topic is None and not clouds:
-        raise BagError(f"no topic of type {CLOUD_TYPE} in {path}; it has: {has}")
+        raise BagError(f"no topic of type {CLOUD_TYPE} in {bag.path}; it has: {has}")
     if topic is None and len(clouds) > 1:
         raise BagError(
-            f"{len(clouds)} topics of type {CLOUD_TYPE} in {path}: {', '.join(clouds)}; choose one with --topic"
+            f"{len(clouds)} topics of type {CLOUD_TYPE} in {bag.path}: {', '.join(clouds)}; choose one with --topic"
         )
     return topic or clouds[0]
 
 
-def raw_messages(reader: Reader, path: Path | str, topic: str | None = None) -> Iterator[tuple[Connection, int, bytes]]:
-    """(connection, log time in ns, CDR bytes) of each message of `topic`, or for None of all messages. BagError if the
-    bag is damaged or holds fewer messages than its metadata say."""
-    connections = [connection for connection in reader.connections if topic in (None, connection.topic)]
-    expected = sum(connection.msgcount for connection in connections)
-    found = 0
-    with bag_errors(path):
-        for message in reader.messages(connections) if connections else ():
-            found += 1
-            yield message
-    # A sqlite3 file that was cut short can still be a valid database; only the count in the metadata shows it.
-    if found < expected:
-        raise BagError(f"bag {path} is truncated: it declares {expected} messages but holds {found}")
+def _holds_clouds(channel: Channel) -> bool:
+    return channel.message_type == CLOUD_TYPE and channel.encoding == CDR
 
 
-@contextmanager
-def bag_errors(path: Path | str) -> Iterator[None]:
-    """Turns any error in the block into a BagError; storage plugins raise many kinds for a damaged file."""
+def _opened(path: Path, salvage: bool, held: ExitStack) -> Bag:
     try:
-        yield
+        listed = files_of(path)
+    except (OSError, ValueError) as error:
+        raise BagError(f"cannot read {path}: {error}") from error
+    files: list[BagFile] = []
+    damage, remarks = list(listed.damage), []
+    for each in listed.paths:
+        try:
+            file = _file(each, held)
+        except BagError as error:
+            if not salvage or len(listed.paths) == 1:
+                raise
+            damage.append(str(error))
+            continue
+        held.callback(file.close)
+        files.append(file)
+        damage += file.damage
+        remarks += file.remarks
+    wrong = check_count(path, listed, sum(len(file.times_ns) for file in files))
+    damage += [] if damage else wrong[0]
+    remarks += wrong[1]
+    bag = Bag(path, files, damage, remarks, salvage)
+    if damage and not salvage:
+        num_clouds = sum(bag.count(topic) for topic in {c.topic for c in bag.channels if _holds_clouds(c)})
+        raise BagError(f"{'; '.join(damage)}. {_way_out(num_clouds)}")
+    return bag
+
+
+def _way_out(num_clouds: int) -> str:
+    if not num_clouds:
+        return "No cloud of it can be read: copy it again from where it was recorded"
+    salvage = "`--salvage` of `pvd label-bag` and `pvd play-bag` takes what is whole"
+    return f"{counted(num_clouds, 'cloud')} can be read: {salvage}"
+
+
+def _file(path: Path, held: ExitStack) -> BagFile:
+    try:
+        if path.name.lower().endswith(PACKED):
+            path = _unpacked(path, held)
+        return _reader_of(path)(path)
     except UserError:
         raise
-    except Exception as error:  # sqlite3, struct, zstd, yaml, key and value errors
-        detail = str(error) or type(error).__name__
+    except (OSError, ValueError) as error:
+        raise BagError(f"cannot read {path}: {error}") from error
+
+
+def _reader_of(path: Path) -> Callable[[Path], BagFile]:
+    if path.suffix.lower() == ".bag":
+        from pvd_ros.bags.ros1_file import Ros1File
+
+        return Ros1File
+    return McapFile if path.suffix.lower() == ".mcap" else SqliteFile
+
+
+def _unpacked(path: Path, held: ExitStack) -> Path:
+    folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="pvd_bag_")))
+    target = folder / path.stem
+    try:
+        decompress_file(path, target)
+    except ValueError as error:
+        raise BagError(f"{path} is cut or damaged: {error}; copy it again from where it was recorded") from error
+    except OSError as error:
         raise BagError(
-            f"cannot read bag {path}: {detail}. It may be truncated (was the recorder killed?); "
-            "`ros2 bag reindex` or `mcap recover` may save it"
+            f"{path} cannot be unpacked into {folder}: {error.strerror or error}; set TMPDIR to a folder with room"
         ) from error
+    return target

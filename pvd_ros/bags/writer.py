@@ -7,25 +7,34 @@ import logging
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
-from rosbags.interfaces import Connection, Qos
-from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.rosbag2.errors import WriterError
 
 from pvd_core.borders.files import held_alone
-from pvd_ros.bags.reader import BagError
+from pvd_ros.bags.channel import BagError, Channel
+from pvd_ros.bags.definitions import completed
+from pvd_ros.bags.folder import INFORMATION, METADATA
+from pvd_ros.bags.mcap_writer import McapWriter
+from pvd_ros.bags.metadata import as_yaml, metadata_of
+from pvd_ros.bags.sqlite_writer import SqliteWriter
 from pvd_ros.bags.topic_names import check_bag_topic
-from pvd_ros.bags.types import cloud_from_points, cloud_to_bytes, typestore
+from pvd_ros.bags.types import cloud_from_points, cloud_to_bytes
 from pvd_ros.codec import CLOUD_TYPE, stamp_of
 
 _log = logging.getLogger(__name__)
 
-STORAGES = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
+STORAGES: dict[str, tuple[str, Callable[[Path], McapWriter | SqliteWriter]]] = {
+    "mcap": (".mcap", McapWriter),
+    "sqlite3": (".db3", SqliteWriter),
+}
+"""{storage: (suffix of its files, writer)}"""
+
+LEFTOVERS = ("replace", "refuse", "set aside")
 
 
 def write_scans(
@@ -53,30 +62,53 @@ class BagWriter:
     """A new bag, as a context manager.
 
     The bag appears at `path` once it is complete. Until then it is in the folder .NAME.unfinished beside it, which is
-    removed if writing fails. If a killed process left such a folder, it is replaced, or with `keeps_leftovers` it is an
-    error. BagError for an unknown storage, for a path that exists or cannot be written, and where writing fails.
+    removed if writing fails. leftovers: what happens if a killed process left such a folder; "replace" removes it,
+    "refuse" is an error, "set aside" keeps it in .NAME.earlier until the new bag is complete. overwrite: a bag at
+    `path` is replaced once the new one is complete. keeps_interrupted: Ctrl-C leaves the folder, as a kill would.
+    BagError for an unknown storage, for a path that exists or cannot be written, and where writing fails.
     """
 
-    def __init__(self, path: Path | str, storage: str = "mcap", keeps_leftovers: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        storage: str = "mcap",
+        leftovers: str = "replace",
+        *,
+        overwrite: bool = False,
+        keeps_interrupted: bool = False,
+    ) -> None:
         self.path = Path(path)
         if storage not in STORAGES:
             raise BagError(f"unknown bag storage {storage!r}, expected one of: {', '.join(STORAGES)}")
-        if self.path.exists():
-            raise BagError(f"{self.path} exists already and is not overwritten; choose another path or remove it")
-        self._storage, self._keeps_leftovers = STORAGES[storage], keeps_leftovers
-        self._unfinished = self.path.with_name(f".{self.path.name}.unfinished")
-        self._connections: dict[str, Connection] = {}
+        assert leftovers in LEFTOVERS
+        check_free(self.path, overwrite)
+        self._storage, self._leftovers, self._overwrites = storage, leftovers, overwrite
+        self._keeps_interrupted = keeps_interrupted
+        self._unfinished, self._set_aside, self._replaced = (
+            self.path.with_name(f".{self.path.name}.{state}") for state in ("unfinished", "earlier", "replaced")
+        )
+        # `ros2 bag reindex` takes files by these names only.
+        self._name = f"{self.path.name}_0{STORAGES[storage][0]}"
+        self._numbers: dict[tuple[str, str, str], int] = {}
+        self._channels: list[Channel] = []
+        self._counts: Counter[int] = Counter()
+        self._times_ns: list[int] = []
+
+    @property
+    def earlier(self) -> Path | None:
+        """What was set aside: the file of a killed process, or None."""
+        file = self._set_aside / self.path.name / self._name
+        return file if file.is_file() else None
 
     def __enter__(self) -> BagWriter:
         with contextlib.ExitStack() as held:
             held.enter_context(held_alone(self.path, "writing the bag"))
             try:
-                self._remove_leftovers()
-                # rosbags names the files of a bag after its folder. Metadata of version 8 have the QoS as text, which
-                # Humble needs and later releases accept.
-                self._writer = Writer(self._unfinished / self.path.name, version=8, storage_plugin=self._storage)
-                self._writer.open()
-            except (OSError, WriterError) as error:
+                self._handle_leftovers()
+                folder = self._unfinished / self.path.name
+                folder.mkdir(parents=True)
+                self._writer = STORAGES[self._storage][1](folder / self._name)
+            except (OSError, sqlite3.Error) as error:
                 raise BagError(f"cannot create bag {self.path}: {error}; choose a folder you may write to") from error
             self._held = held.pop_all()
         return self
@@ -88,14 +120,32 @@ class BagWriter:
         traceback: TracebackType | None,
     ) -> None:
         with self._held:
+            is_kept = False
             try:
                 with self._failing_clearly():
-                    self._writer.__exit__(exception_type, exception, traceback)
                     if exception_type is None:
-                        os.rename(self._unfinished / self.path.name, self.path)
+                        self._complete()
+                    else:
+                        self._writer.abort()
+                        is_kept = self._keeps_interrupted and not issubclass(exception_type, Exception)
             finally:
-                # After Ctrl-C too: nobody shall take an incomplete bag for a complete one.
-                shutil.rmtree(self._unfinished, ignore_errors=True)
+                # Nobody shall take an incomplete bag for a complete one.
+                if not is_kept:
+                    shutil.rmtree(self._unfinished, ignore_errors=True)
+
+    def add_metadata(self, name: str, values: Mapping[str, str]) -> None:
+        """Leaves facts in the file, where its storage has a place for them (MCAP)."""
+        with self._failing_clearly():
+            self._writer.add_metadata(name, values)
+
+    def add_channel(self, channel: Channel) -> None:
+        """Adds a channel, which has no effect if there is one of the same topic, type and encoding."""
+        if channel.kind in self._numbers:
+            return
+        channel = completed(channel)
+        with self._failing_clearly():
+            self._numbers[channel.kind] = self._writer.add_channel(channel)
+        self._channels.append(channel)
 
     def write_cloud(self, topic: str, message: Any, log_time_ns: int | None = None) -> None:
         """Writes a PointCloud2 of rosbags. log_time_ns None: the stamp of the message."""
@@ -103,39 +153,74 @@ class BagWriter:
             topic, cloud_to_bytes(message), stamp_of(message) if log_time_ns is None else log_time_ns
         )
 
-    def write_cloud_bytes(self, topic: str, raw: bytes | memoryview, log_time_ns: int) -> None:
+    def write_cloud_bytes(self, topic: str, raw: bytes | memoryview, log_time_ns: int, sequence: int = 0) -> None:
         """Writes a PointCloud2 given as CDR."""
-        if topic not in self._connections:
-            self._connections[topic] = self._writer.add_connection(topic, CLOUD_TYPE, typestore=typestore())
-        self.write_bytes(topic, raw, log_time_ns)
+        self.write(Channel(topic, CLOUD_TYPE), raw, log_time_ns, sequence)
 
-    def add_topic(
-        self, topic: str, message_type: str, definition: str, type_hash: str, qos: Sequence[Qos] = ()
-    ) -> None:
-        """Adds a topic of any message type. `definition`, `type_hash` and `qos`: as the bag stores them."""
-        self._connections[topic] = self._writer.add_connection(
-            topic, message_type, msgdef=definition, rihs01=type_hash, offered_qos_profiles=qos
-        )
-
-    def write_bytes(self, topic: str, raw: bytes | memoryview, log_time_ns: int) -> None:
-        """Writes a message given as CDR, of a topic that was added before."""
+    def write(self, channel: Channel, raw: bytes | memoryview, log_time_ns: int, sequence: int = 0) -> None:
+        """Writes a message, in the encoding of its channel, which is added if it is new."""
+        self.add_channel(channel)
+        number = self._numbers[channel.kind]
         with self._failing_clearly():
-            self._writer.write(self._connections[topic], log_time_ns, raw)
+            self._writer.write(number, log_time_ns, raw, sequence)
+        self._counts[number] += 1
+        self._times_ns = [min([*self._times_ns[:1], log_time_ns]), max([*self._times_ns[1:], log_time_ns])]
 
-    def _remove_leftovers(self) -> None:
-        if not self._unfinished.exists():
-            return
-        if self._keeps_leftovers:
+    def _handle_leftovers(self) -> None:
+        present = [folder for folder in (self._unfinished, self._set_aside) if folder.exists()]
+        if present and self._leftovers == "refuse":
             raise BagError(
-                f"{self._unfinished} holds what a killed process left of {self.path}; save it (`mcap recover`), or "
-                "remove it"
+                f"{present[0]} holds what a killed process left of {self.path}; the file in it can be read with "
+                "`--salvage`; move it away or remove it"
             )
-        _log.warning("%s: half a bag that a killed process left is replaced", self._unfinished)
-        shutil.rmtree(self._unfinished)
+        if self._leftovers == "set aside":
+            self._keep_the_longer()
+        elif present:
+            _log.warning("%s: half a bag that a killed process left is replaced", present[0])
+            for folder in present:
+                shutil.rmtree(folder)
+
+    def _keep_the_longer(self) -> None:
+        """Of two killed processes the second one may not have come as far as the first."""
+        sizes = [_size_of(folder / self.path.name / self._name) for folder in (self._unfinished, self._set_aside)]
+        if sizes[0] > sizes[1]:
+            shutil.rmtree(self._set_aside, ignore_errors=True)
+            self._unfinished.rename(self._set_aside)
+        shutil.rmtree(self._unfinished, ignore_errors=True)
+
+    def _complete(self) -> None:
+        counts = [(channel, self._counts[self._numbers[channel.kind]]) for channel in self._channels]
+        facts = metadata_of(self._storage, self._name, counts, *(self._times_ns or (0, 0)))
+        self._writer.add_metadata("rosbag2", {"serialized_metadata": as_yaml(facts)})
+        self._writer.close()
+        folder = self._unfinished / self.path.name
+        (folder / METADATA).write_text(as_yaml({INFORMATION: facts}), encoding="utf-8")
+        if self._overwrites and self.path.exists():
+            shutil.rmtree(self._replaced, ignore_errors=True)
+            self.path.rename(self._replaced)
+        os.rename(folder, self.path)
+        for old in (self._set_aside, self._replaced):
+            shutil.rmtree(old, ignore_errors=True)
 
     @contextlib.contextmanager
     def _failing_clearly(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, sqlite3.Error, WriterError) as error:
+        except (OSError, sqlite3.Error) as error:
             raise BagError(f"cannot write bag {self.path}: {error}; it is removed; free space and try again") from error
+
+
+def check_free(path: Path, overwrite: bool) -> None:
+    """BagError if something is at `path`; with `overwrite` only if it is no bag."""
+    if not path.exists():
+        return
+    if not overwrite:
+        raise BagError(f"{path} exists already and is not overwritten; choose another path or remove it")
+    if not (path / METADATA).is_file():
+        raise BagError(
+            f"{path} is no folder of a bag (it has no {METADATA}) and is not overwritten; choose another path"
+        )
+
+
+def _size_of(file: Path) -> int:
+    return file.stat().st_size if file.is_file() else -1

@@ -14,6 +14,7 @@ from pvd_cli.checks.weights import check_weights
 from pvd_cli.commands.ablate import ablate
 from pvd_cli.commands.balance import balance
 from pvd_cli.commands.bench import bench
+from pvd_cli.commands.label_bag import label_bag
 from pvd_cli.commands.predict import predict
 from pvd_cli.commands.submit import submit
 from pvd_cli.commands.view import view
@@ -269,7 +270,7 @@ SHARED = {
 }
 
 
-@pytest.mark.parametrize("command", [predict, view, submit, balance, without_intensity, bench])
+@pytest.mark.parametrize("command", [predict, label_bag, view, submit, balance, without_intensity, bench])
 def test_options_that_mean_the_same_are_declared_in_one_place(command):
     declared = inspect.get_annotations(command)
     name = command.__name__

@@ -31,8 +31,8 @@ def test_predict_writes_what_the_segmenter_says_as_raw_ids_in_input_order(scan, 
     assert raw[5] == raw[7] == 0
     printed = capsys.readouterr().out
     assert "1 scan labelled, 0 failed" in printed
-    assert "found in 2,998 points: " in printed
-    assert "; 2 points without a label" in printed
+    assert "classes found: " in printed
+    assert "without a class under 0.1 %" in printed
     assert "p99" in printed
 
 

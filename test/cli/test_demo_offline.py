@@ -68,6 +68,24 @@ def test_every_cloud_is_labelled_and_the_report_adds_up(without_node, bag, weigh
         np.testing.assert_array_equal(slow_column(message, "label"), segmenter.segment(points_of(index)).labels)
 
 
+def test_a_message_that_is_no_cloud_is_counted_as_rejected(without_node, weights, tmp_path, capsys):
+    with BagWriter(tmp_path / "drive") as writer:
+        writer.write_cloud("/lidar", xyzi_cloud(points_of(0), stamp_ns=100), 100)
+        writer.write_cloud_bytes("/lidar", b"\x00\x01\x00\x00rubbish", 101)
+    out = tmp_path / "demo"
+    assert run(["demo", "--bag", str(tmp_path / "drive"), "--weights", str(weights), "--out", str(out)]) == 0
+    report = json.loads((out / "report.json").read_text())
+    assert (report["clouds_in"], report["labelled"], report["rejected"]) == (2, 1, 1)
+    assert "rejected 1: unreadable_message" in capsys.readouterr().out
+
+
+def test_a_damaged_bag_is_refused_before_anything_is_written(bag, tmp_path, error_of):
+    (file,) = bag.glob("*.mcap")
+    file.write_bytes(file.read_bytes()[:-100])
+    assert "is cut or damaged at byte" in error_of("demo", "--bag", bag, "--out", tmp_path / "demo")
+    assert not (tmp_path / "demo").exists()
+
+
 @pytest.mark.parametrize(
     "command", ["demo --weights {weights} --out {out}", "simulate {out}", "dataset simulated {out}"]
 )

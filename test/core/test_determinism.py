@@ -22,7 +22,8 @@ def threads_as_before():
 @pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.bf16)])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_logits_do_not_depend_on_the_number_of_threads_and_repeat(width, precision):
-    segmenter = Segmenter(build_model({"width": width, "grid": {"shape": (48, 36, 8)}}), precision=precision)
+    model = build_model({"width": width, "grid": {"shape": (48, 36, 8)}})
+    segmenter = Segmenter(model, precision=precision, backend="native")
     batch = voxelise([torch.from_numpy(spinning_scan(2500))], segmenter.model.grid)
 
     outputs = []

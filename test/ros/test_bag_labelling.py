@@ -1,50 +1,20 @@
 """label_bag: labels equal the segmenter's, everything else is copied unchanged, damage is counted."""
 
-import signal
-import subprocess
-import sys
-
 import numpy as np
 import pytest
-from ros_clouds import STORE, rosbags_cloud, slow_column, xyzi_cloud
+from bags import START_NS, STEP_NS, cloud_bytes, clouds_of, points_of, rows_of, write_drive
+from ros_clouds import rosbags_cloud, slow_column, xyzi_cloud
 from ros_weights import tiny_weights
 
-from pvd_cli.main import run
 from pvd_core.borders.errors import UserError
 from pvd_core.segmenter import Segmenter
-from pvd_ros.bags import BagError, BagWriter, LabelOptions, label_bag, read_clouds, topics_of
-from pvd_ros.bags.reader import open_bag, raw_messages
-
-STRING = "std_msgs/msg/String"
+from pvd_ros.bags import BagError, BagWriter, Channel, LabelOptions, label_bag, read_clouds, topics_of
+from pvd_ros.codec import CLOUD_TYPE, stamp_of
 
 
 @pytest.fixture(scope="module")
 def segmenter(tmp_path_factory):
     return Segmenter.from_weights(tiny_weights(tmp_path_factory.mktemp("weights")), device="cpu")
-
-
-def points_of(seed, count=300):
-    generator = np.random.default_rng(seed)
-    points = generator.uniform((-20, -20, -2, 0), (20, 20, 2, 1), (count, 4)).astype(np.float32)
-    points[::17, 0] = np.nan
-    points[5] = 0
-    return points
-
-
-def write_drive(path, clouds, storage="mcap"):
-    definition, _ = STORE.generate_msgdef(STRING, ros_version=2)
-    with BagWriter(path, storage) as bag:
-        bag.add_topic("/notes", STRING, definition, STORE.hash_rihs01(STRING))
-        for index, cloud in enumerate(clouds):
-            note = STORE.serialize_cdr(STORE.types[STRING](data=f"cloud {index}"), STRING)
-            bag.write_bytes("/notes", note, 100 * index)
-            bag.write_cloud("/lidar", cloud, 100 * index + 50)
-    return path
-
-
-def raw_of(path):
-    with open_bag(path) as reader:
-        return [(connection.topic, time, bytes(raw)) for connection, time, raw in raw_messages(reader, path)]
 
 
 @pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
@@ -64,7 +34,7 @@ def test_labels_equal_the_segmenters_and_all_else_is_unchanged(tmp_path, segment
     assert seen == [(1, 3), (2, 3), (3, 3)]
     assert set(report.latency_ms) == {"decode", "voxelise", "network", "to_points", "encode", "total"}
     assert "p99" in report.text()
-    assert [row for row in raw_of(tmp_path / "out") if row[0] != "/lidar/labelled"] == raw_of(bag_in)
+    assert [row for row in rows_of(tmp_path / "out") if row[0] != "/lidar/labelled"] == rows_of(bag_in)
     outputs = list(read_clouds(tmp_path / "out", "/lidar/labelled"))
     assert len(outputs) == 3
     for output, cloud, points in zip(outputs, clouds, inputs, strict=True):
@@ -81,7 +51,7 @@ def test_the_same_bag_weights_and_options_give_the_same_bytes(tmp_path, segmente
     bag_in = write_drive(tmp_path / "in", [xyzi_cloud(points_of(1))])
     label_bag(bag_in, tmp_path / "a" / "out", segmenter)
     label_bag(bag_in, tmp_path / "b" / "out", segmenter)
-    assert (tmp_path / "a/out/out.mcap").read_bytes() == (tmp_path / "b/out/out.mcap").read_bytes()
+    assert (tmp_path / "a/out/out_0.mcap").read_bytes() == (tmp_path / "b/out/out_0.mcap").read_bytes()
 
 
 def test_malformed_empty_and_all_nan_clouds_are_counted_not_fatal(tmp_path, segmenter):
@@ -94,6 +64,8 @@ def test_malformed_empty_and_all_nan_clouds_are_counted_not_fatal(tmp_path, segm
     report = label_bag(write_drive(tmp_path / "in", clouds), tmp_path / "out", segmenter, "/lidar")
     assert (report.clouds, report.labelled) == (4, 2)
     assert dict(report.rejected) == {"row_step": 1, "missing_xyz": 1}
+    assert [(each.number, each.reason) for each in report.rejections] == [(1, "row_step"), (4, "missing_xyz")]
+    assert not report.is_whole
     empty, all_nan = (cloud.message for cloud in read_clouds(tmp_path / "out", "/lidar/labelled"))
     assert (empty.width, len(empty.data)) == (0, 0)
     assert slow_column(all_nan, "label") == [0, 0, 0, 0]
@@ -113,37 +85,81 @@ def test_a_topic_that_is_already_there_is_not_mixed_into(tmp_path, segmenter):
         label_bag(bag_in, tmp_path / "out", segmenter, options=LabelOptions(labelled_topic="/notes"))
 
 
-def test_an_existing_output_stays_as_it_is(tmp_path, segmenter):
-    bag_in = write_drive(tmp_path / "in", [xyzi_cloud(points_of(1))])
-    label_bag(bag_in, tmp_path / "out", segmenter)
-    before = (tmp_path / "out/out.mcap").read_bytes()
-    with pytest.raises(BagError, match="exists already"):
-        label_bag(bag_in, tmp_path / "out", segmenter)
-    assert (tmp_path / "out/out.mcap").read_bytes() == before
+def test_rejected_clouds_are_named_by_number_stamp_and_reason(tmp_path, segmenter):
+    clouds = clouds_of(3)
+    clouds[1] = rosbags_cloud(fields=[("x", 0, 7, 1)], data=bytes(32), stamp_ns=START_NS + 5)
+    bag = write_drive(tmp_path / "in", clouds)
+    report = label_bag(bag, tmp_path / "out", segmenter, "/lidar")
+    assert "2 of 3 clouds labelled" in report.text()
+    assert "rejected 1: missing_xyz\n  cloud 2, stamp 1700000000.000000005: " in report.text()
 
 
-def test_a_killed_labelling_leaves_no_bag_and_is_started_anew(tmp_path, project_root, caplog):
-    bag_in = write_drive(tmp_path / "in", [xyzi_cloud(points_of(1, 3000))] * 24)
-    out, line = tmp_path / "out", ["label-bag", tmp_path / "in", tmp_path / "out", "--weights", tiny_weights(tmp_path)]
-    line = [str(word) for word in line]
-    script = f"""
-import os
-from pvd_cli import main, progress
-progress.Steps.show = lambda self, done, total: done == 20 and os.kill(os.getpid(), {int(signal.SIGKILL)})
-main.run({line})
-"""
-    killed = subprocess.run([sys.executable, "-c", script], cwd=project_root, capture_output=True, timeout=300)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert not out.exists()
-    assert (tmp_path / ".out.unfinished").is_dir()
-    assert any(file.stat().st_size for file in tmp_path.glob(".out.unfinished/out/*"))
+def test_a_message_that_is_no_cloud_is_rejected_by_its_log_time(tmp_path, segmenter):
+    with BagWriter(tmp_path / "in") as bag:
+        bag.write_cloud_bytes("/lidar", b"\x00\x01\x00\x00rubbish", START_NS)
+        bag.write_cloud("/lidar", xyzi_cloud(points_of(1)), START_NS + 1)
+    report = label_bag(tmp_path / "in", tmp_path / "out", segmenter)
+    assert [(each.number, each.stamp_ns, each.reason) for each in report.rejections] == [
+        (1, START_NS, "unreadable_message")
+    ]
 
-    assert run(line) == 0
 
-    assert len(list(read_clouds(out, "/lidar/labelled"))) == 24
-    assert not (tmp_path / ".out.unfinished").exists()
-    assert "half a bag that a killed process left is replaced" in caplog.text
-    assert raw_of(out)[:2] == raw_of(bag_in)[:2]
+def test_where_no_cloud_was_labelled_nothing_is_written(tmp_path, segmenter):
+    bad = rosbags_cloud(fields=[("x", 0, 7, 1)], data=bytes(32))
+    bag = write_drive(tmp_path / "in", [bad] * 30)
+    with pytest.raises(
+        BagError, match=r"not one of the 30 clouds .* nothing is written: rejected 30: missing_xyz"
+    ) as e:
+        label_bag(bag, tmp_path / "out", segmenter)
+    assert "and 10 more clouds" in str(e.value)
+    assert list(tmp_path.iterdir()) == [bag]
+
+
+def test_a_topic_without_clouds_is_said_and_nothing_is_written(tmp_path, segmenter):
+    with BagWriter(tmp_path / "in") as bag:
+        bag.add_channel(Channel("/lidar", CLOUD_TYPE))
+    with pytest.raises(BagError, match=r"topic /lidar of .* holds no clouds"):
+        label_bag(tmp_path / "in", tmp_path / "out", segmenter)
+    assert not (tmp_path / "out").exists()
+
+
+def test_classes_that_were_found_are_counted(tmp_path, segmenter):
+    report = label_bag(write_drive(tmp_path / "in", clouds_of(2)), tmp_path / "out", segmenter)
+    expected = sum(np.bincount(segmenter.segment(points_of(seed)).labels, minlength=20) for seed in range(2))
+    np.testing.assert_array_equal(report.points_of_class, expected)
+    assert report.points == report.points_of_class.sum() == 600
+
+
+def test_start_and_end_choose_messages_by_seconds_from_the_first(tmp_path, segmenter):
+    bag = write_drive(tmp_path / "in", clouds_of(6))
+    options = LabelOptions(start_s=0.2, end_s=0.4)
+    report = label_bag(bag, tmp_path / "out", segmenter, options=options)
+    assert (report.clouds, report.labelled) == (2, 2)
+    copied = [row for row in rows_of(tmp_path / "out") if row[0] != "/lidar/labelled"]
+    assert copied == [row for row in rows_of(bag) if START_NS + 2 * STEP_NS <= row[1] < START_NS + 4 * STEP_NS]
+    assert len(copied) == 4
+
+
+def test_a_span_without_clouds_says_how_long_the_bag_is(tmp_path, segmenter):
+    bag = write_drive(tmp_path / "in", clouds_of(6))
+    with pytest.raises(BagError, match=r"no cloud .* between --start and --end; it is 0\.5 s long"):
+        label_bag(bag, tmp_path / "out", segmenter, options=LabelOptions(start_s=7))
+    with pytest.raises(UserError, match="the end, 1 s, must lie after the start, 2 s"):
+        LabelOptions(start_s=2, end_s=1)
+    for seconds in (np.nan, np.inf, -1):
+        with pytest.raises(UserError, match=r"the start is .* s, expected 0 to"):
+            LabelOptions(start_s=seconds)
+
+
+def test_messages_that_lie_out_of_order_in_the_file_are_labelled_in_order(tmp_path, segmenter):
+    clouds = clouds_of(6)
+    with BagWriter(tmp_path / "in") as bag:
+        for index in (3, 0, 5, 1, 4, 2):
+            bag.write_cloud_bytes("/lidar", cloud_bytes(clouds[index]), START_NS + index * STEP_NS)
+    label_bag(tmp_path / "in", tmp_path / "out", segmenter)
+    labelled = list(read_clouds(tmp_path / "out", "/lidar/labelled"))
+    assert [cloud.log_time_ns for cloud in labelled] == [START_NS + index * STEP_NS for index in range(6)]
+    assert [stamp_of(cloud.message) for cloud in labelled] == [stamp_of(cloud) for cloud in clouds]
 
 
 def test_a_labelled_topic_that_ros_would_refuse_is_refused_first(tmp_path):

@@ -71,6 +71,41 @@ def test_a_loop_goes_on_until_it_is_stopped(ros):
     assert {stamp_of(cloud.message) for cloud in clouds} == {STAMP_NS, STAMP_NS + 1}
 
 
+def test_messages_that_are_no_clouds_are_named_and_the_rest_is_played(ros):
+    bag = ros.folder / "in"
+    with BagWriter(bag) as writer:
+        for index in range(3):
+            points = np.random.default_rng(index).normal(size=(100, 4)).astype(np.float32)
+            writer.write_cloud("/lidar", xyzi_cloud(points, STAMP_NS + index), STAMP_NS + 2 * index)
+            writer.write_cloud_bytes("/lidar", b"\x00\x01\x00\x00rubbish", STAMP_NS + 2 * index + 1)
+    played, _, clouds = play_and_record(ros, bag, 3, "--reliable")
+    assert len(clouds) == played["clouds"] == 3
+    assert (played["unreadable"], played["total"]) == (3, 6)
+    assert [text.split(":")[0] for text in played["not_read"]] == ["cloud 2", "cloud 4", "cloud 6"]
+
+
+def test_a_cut_bag_is_not_played_in_silence_and_what_is_whole_is_played_on_request(ros):
+    bag = write_bag(ros.folder)
+    (file,) = bag.glob("*.mcap")
+    file.write_bytes(file.read_bytes()[:-100])
+    player = ros.start("pvd_ros.play", bag)
+    assert player.wait() == 2
+    assert "is cut or damaged at byte" in player.text()
+    assert "5 clouds can be read: `--salvage`" in player.text()
+    played, _, clouds = play_and_record(ros, bag, 5, "--reliable", "--salvage")
+    assert len(clouds) == 5
+    assert "is cut or damaged" in played["not_read"][0]
+
+
+def test_pvd_play_bag_ends_with_3_where_clouds_could_not_be_read(ros):
+    with BagWriter(ros.folder / "in") as writer:
+        writer.write_cloud("/lidar", xyzi_cloud(np.ones((5, 4), np.float32), STAMP_NS), STAMP_NS)
+        writer.write_cloud_bytes("/lidar", b"\x00\x01\x00\x00rubbish", STAMP_NS + 1)
+    player = ros.start("pvd_cli", "play-bag", ros.folder / "in")
+    assert player.wait() == 3, player.text()
+    assert "played 1 cloud on /lidar, 0 late, 1 unreadable\nnot played: cloud 2: " in player.text()
+
+
 def test_a_best_effort_recorder_hears_a_best_effort_player(ros):
     bag = write_bag(ros.folder, count=20, gap_ns=50_000_000)
     _, recorded, clouds = play_and_record(ros, bag, 10, record_options=["--best-effort"])

@@ -1,0 +1,103 @@
+"""The files of a bag: those of a folder, which its metadata.yaml lists, or one file alone."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from pvd_core.borders.wording import counted
+from pvd_core.clouds import SUFFIXES
+from pvd_ros.bags.channel import BagError
+
+METADATA = "metadata.yaml"
+PACKED = ".zstd"
+KINDS = (".mcap", ".db3", ".bag")
+_EXPECTED = "a rosbag2 folder, an .mcap or .db3 file, or a .bag of ROS 1"
+INFORMATION = "rosbag2_bagfile_information"
+
+
+class BagFiles(NamedTuple):
+    """Paths of the files of a bag in their order; how many messages its metadata declare, None if there are none; and
+    what is missing, in plain words."""
+
+    paths: list[Path]
+    declared: int | None
+    damage: list[str]
+
+
+def files_of(path: Path) -> BagFiles:
+    """The files of the bag at `path`. BagError if there is no bag."""
+    if not path.exists():
+        raise BagError(f"no bag at {path}; expected {_EXPECTED}")
+    if path.is_dir():
+        return _files_of_folder(path)
+    if path.suffix.lower() in SUFFIXES:
+        raise BagError(f"{path} is a scan, not a bag; expected {_EXPECTED} (scans: `pvd predict`)")
+    if path.name == METADATA:
+        return _files_of_folder(path.parent)
+    if _kind(path) is None:
+        raise BagError(f"{path} is no bag; expected {_EXPECTED}")
+    return BagFiles([path], None, [])
+
+
+def _files_of_folder(folder: Path) -> BagFiles:
+    present = sorted((each for each in folder.iterdir() if each.is_file() and _kind(each)), key=_in_order)
+    if not (folder / METADATA).is_file():
+        kinds = {_kind(each) for each in present}
+        if not present:
+            raise BagError(f"{folder} is no bag: it has neither {METADATA} nor .mcap or .db3 files")
+        if len(kinds) > 1 or (kinds == {".bag"} and len(present) > 1):
+            names = ", ".join(each.name for each in present)
+            raise BagError(f"{folder} has no {METADATA}, and several bags may be in it: {names}; give one of the files")
+        return BagFiles(present, None, [])
+    listed, declared = _read_metadata(folder / METADATA)
+    paths = [folder / name for name in listed]
+    if left_out := [each.name for each in present if each not in paths]:
+        raise BagError(
+            f"{folder / METADATA} does not list {', '.join(left_out)}; if they belong to the bag, as after a killed "
+            f"recorder, move {METADATA} out of the folder and all files are read; if not, move them out"
+        )
+    missing = [each.name for each in paths if not each.is_file()]
+    damage = [f"{', '.join(missing)} of {folder} is missing, which {METADATA} lists"] if missing else []
+    found = [each for each in paths if each.is_file()]
+    if not found and listed:
+        raise BagError(f"{damage[0]}; there is no file to read: copy the folder again")
+    return BagFiles(found, declared, damage)
+
+
+def _read_metadata(file: Path) -> tuple[list[str], int]:
+    """(names of the files, number of messages)"""
+    try:
+        content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
+        facts = content[INFORMATION]
+        # Only names: old bags have paths from the folder above, and nothing outside the folder is ever read.
+        names = [Path(str(name)).name for name in facts["relative_file_paths"]]
+        return names, int(facts["message_count"])
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        why = f"there is no {error} in it" if isinstance(error, KeyError) else " ".join(str(error).split())
+        raise BagError(
+            f"{file} is no metadata of a bag: {why}; move it out of the folder and the files are read without it"
+        ) from error
+
+
+def check_count(path: Path, files: BagFiles, found: int) -> tuple[list[str], list[str]]:
+    """(damage, remarks) where a bag holds another number of messages than its metadata declare."""
+    if files.declared is None or files.declared == found:
+        return [], []
+    text = f"{path / METADATA} declares {counted(files.declared, 'message')}, its files hold {found:,}"
+    return ([text], []) if found < files.declared else ([], [f"{text}: all of them are read"])
+
+
+def _kind(path: Path) -> str | None:
+    """One of KINDS, also of a file compressed as a whole."""
+    name = path.name.lower().removesuffix(PACKED)
+    return next((kind for kind in KINDS if name.endswith(kind)), None)
+
+
+def _in_order(path: Path) -> tuple[int, str]:
+    """Recorders number the files of a split bag: name_0, name_1, ..., name_10."""
+    number = re.search(r"_(\d+)$", path.name.split(".")[0])
+    return int(number[1]) if number else -1, path.name

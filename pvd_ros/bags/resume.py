@@ -1,0 +1,86 @@
+"""What a killed labelling left: clouds that need not be labelled again, if it had the same bag, weights and options."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pvd_core.borders.errors import UserError
+from pvd_ros.bags.bag import Bag
+from pvd_ros.bags.channel import BagError, Message
+from pvd_ros.bags.reader import open_bag
+
+if TYPE_CHECKING:  # its module imports torch
+    from pvd_core.segmenter import Segmenter
+    from pvd_ros.bags.label_options import LabelOptions
+
+RECORD = "pvd_label_bag"
+"""Name of the metadata record with the settings."""
+
+_WITHOUT_EFFECT = ("resume", "overwrite")
+
+
+def settings_of(bag: Bag, topic: str, segmenter: Segmenter, options: LabelOptions) -> dict[str, str]:
+    """All that labels depend on, for comparison."""
+    chosen = {name: value for name, value in dataclasses.asdict(options).items() if name not in _WITHOUT_EFFECT}
+    return {
+        "bag": f"{bag.count()} messages from {bag.start_ns} to {bag.end_ns} ns",
+        "topic": topic,
+        "weights": _digest(segmenter),
+        "precision": segmenter.precision,
+        **{name: str(value) for name, value in chosen.items()},
+    }
+
+
+class EarlierLabels:
+    """Labelled clouds by the number of their cloud, which must be asked for in rising order."""
+
+    def __init__(self, messages: Iterator[Message]) -> None:
+        self._messages = messages
+        self._next = next(messages, None)
+
+    def take(self, number: int) -> bytes | None:
+        """The labelled cloud as CDR, or None if it is not there."""
+        while self._next is not None and self._next.sequence < number:
+            self._next = next(self._messages, None)
+        return self._next.raw if self._next is not None and self._next.sequence == number else None
+
+
+@contextmanager
+def earlier_labels(file: Path | None, labelled_topic: str, settings: Mapping[str, str]) -> Iterator[EarlierLabels]:
+    """Those in the file that was left; none for None, or where it was cut before the first. UserError if it was written
+    with other settings."""
+    with ExitStack() as held:
+        bag = None
+        # Nothing can be read where the process was killed before it wrote anything.
+        with suppress(BagError):
+            bag = held.enter_context(open_bag(file, salvage=True)) if file else None
+        if bag is not None and RECORD in bag.metadata:
+            check_settings(bag, settings)
+            yield EarlierLabels(bag.messages(labelled_topic))
+        else:
+            yield EarlierLabels(iter(()))
+
+
+def check_settings(bag: Bag, settings: Mapping[str, str]) -> None:
+    """UserError if a labelled bag was written with other settings, or does not say with which."""
+    written = bag.metadata.get(RECORD)
+    if written is None:
+        raise UserError(f"{bag.path} does not say how it was labelled, so it cannot be continued; leave --resume out")
+    if other := sorted(name for name in {*written, *settings} if written.get(name) != settings.get(name)):
+        raise UserError(
+            f"{bag.path} was labelled with other settings ({', '.join(other)}); use those again, or leave --resume out "
+            "to start anew"
+        )
+
+
+def _digest(segmenter: Segmenter) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in segmenter.model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()
