@@ -1,5 +1,5 @@
 """How a command ends: one clear line and exit code 2 for the user's mistakes, 3 if it did only part of its work, 130
-for Ctrl-C, a traceback for bugs."""
+for Ctrl-C, 143 for SIGTERM, a traceback for bugs."""
 
 import contextlib
 import sys
@@ -11,7 +11,8 @@ from pvd_core.borders.errors import UserError
 
 EXIT_USER_ERROR = 2
 EXIT_INCOMPLETE = 3
-EXIT_INTERRUPTED = 130
+# As shells count: 128 and the number of the signal.
+EXIT_INTERRUPTED, EXIT_BROKEN_PIPE, EXIT_TERMINATED = 130, 141, 143
 _OWN_PACKAGES = ("pvd_core", "training", "pvd_ros", "pvd_cli")
 
 
@@ -22,12 +23,18 @@ def print_error(message: object) -> None:
 
 @contextlib.contextmanager
 def interruptible(note: Callable[[], str]) -> Iterator[None]:
-    """On Ctrl-C within the block the command prints `note()`, which says what is kept, and ends with exit code 130."""
+    """On Ctrl-C or SIGTERM within the block the command prints `note()`, which says what is kept, and ends with exit
+    code 130 or 143."""
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as stop:
         print(f"interrupted: {note()}", file=sys.stderr, flush=True)
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+        raise typer.Exit(EXIT_INTERRUPTED if isinstance(stop, KeyboardInterrupt) else EXIT_TERMINATED) from None
+
+
+def interrupted_by(signal_name: str | None) -> typer.Exit:
+    """To be raised after a run that stopped in order on the signal "SIGINT" or "SIGTERM"."""
+    return typer.Exit(EXIT_TERMINATED if signal_name == "SIGTERM" else EXIT_INTERRUPTED)
 
 
 @contextlib.contextmanager

@@ -27,10 +27,16 @@ def label_paths(clouds: Iterable[Path], inputs: Sequence[Path], out: str | Path)
     return paths
 
 
-def write_labels(path: Path, class_ids: np.ndarray) -> None:
-    """Writes class ids 0..19 (N,) as raw SemanticKITTI ids, one uint32 for each point in the order of the scan."""
+def label_bytes(class_ids: np.ndarray) -> bytes:
+    """The content of a .label file for class ids 0..19 (N,): raw SemanticKITTI ids, one uint32 for each point in the
+    order of the scan."""
+    return raw_from_class_ids(class_ids).astype("<u4").tobytes()
+
+
+def write_labels(path: Path, content: bytes) -> None:
+    """Writes a .label file, whole or not at all."""
     with written_atomically(path) as temporary:
-        raw_from_class_ids(class_ids).astype("<u4").tofile(temporary)
+        temporary.write_bytes(content)
 
 
 def read_labels(path: Path) -> np.ndarray:

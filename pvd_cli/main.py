@@ -1,8 +1,10 @@
 """The `pvd` command: its sub-commands, and how their errors reach the user."""
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
@@ -24,7 +26,9 @@ from pvd_cli.commands.submit import submit
 from pvd_cli.commands.train import train
 from pvd_cli.commands.view import view
 from pvd_cli.commands.without_intensity import without_intensity
-from pvd_cli.errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, print_error
+from pvd_cli.empty_paths import check_no_empty_path
+from pvd_cli.errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, EXIT_TERMINATED, EXIT_USER_ERROR, print_error
+from pvd_cli.version import program_version
 from pvd_core.borders.errors import UserError
 
 COMMANDS = (
@@ -56,27 +60,52 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for _command in COMMANDS:
-    app.command(_command.__name__.replace("_", "-"))(_command)
+_BY_NAME = {command.__name__.replace("_", "-"): command for command in COMMANDS}
+for _name, _command in _BY_NAME.items():
+    app.command(_name)(_command)
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        print(f"pvd {program_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:
     # Stopped by `timeout`, a container or CI: unwinds like Ctrl-C, so that half-written files are removed.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str]) -> int:
     """Runs one command line, without the program's name; returns its exit code."""
+    arguments = list(arguments) or ["--help"]
     command = typer.main.get_command(app)
     try:
-        result = command.main(args=list(arguments) or ["--help"], prog_name="pvd", standalone_mode=False)
+        if arguments[0] in _BY_NAME:
+            check_no_empty_path(_BY_NAME[arguments[0]], arguments[1:])
+        result = command.main(args=arguments, prog_name="pvd", standalone_mode=False)
     except UserError as error:
         print_error(error)
         return EXIT_USER_ERROR
     except KeyboardInterrupt:
         result = EXIT_INTERRUPTED
+    except BrokenPipeError:  # `pvd ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        result = EXIT_BROKEN_PIPE
     except Exception as error:
+        # Some versions of typer turn Ctrl-C into an exception of their own.
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            return EXIT_INTERRUPTED
         # Mistakes on the command line itself; their class belongs to click or to typer, depending on the version.
         if not hasattr(error, "format_message"):
             raise

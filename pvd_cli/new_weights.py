@@ -1,4 +1,4 @@
-"""Checks shared by the commands that make new weights from old ones and some training scans."""
+"""Checks shared by the commands that make new weights."""
 
 import sys
 from pathlib import Path
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 def check_new_weights(out: Path) -> None:
-    """UserError where `--out` is no name of a weights file that can be written anew."""
+    """UserError where `out` is no name of a weights file that can be written anew."""
     if out.suffix != ".safetensors":
-        raise UserError(f"--out is {out}: name a .safetensors file")
+        raise UserError(f"{out} is to hold weights: name a .safetensors file")
     if out.exists():
-        raise UserError(f"{out} exists already; name another file with --out")
+        raise UserError(f"{out} exists already; name another file")
     check_output(out)
 
 

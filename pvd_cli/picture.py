@@ -10,6 +10,7 @@ from pvd_core.borders.files import written_atomically
 from pvd_core.taxonomy import CLASS_COLOURS, CLASS_NAMES
 
 matplotlib.use("Agg")
+from matplotlib import patheffects
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -37,25 +38,25 @@ def save_prediction_picture(
     if truth is not None:
         panels["truth"] = class_colours(truth)
         shown.append(truth)
-    save_panels(path, points, panels, np.unique(np.concatenate(shown)), title)
+    save_panels(path, points, panels, class_legend(np.unique(np.concatenate(shown))), title)
 
 
 def save_panels(
     path: str | Path,
     points: np.ndarray,
     panels: Mapping[str, np.ndarray],
-    class_ids: Sequence[int] | np.ndarray = (),
+    legend: Mapping[str, np.ndarray] | None = None,
     title: str = "",
 ) -> None:
-    """Writes a PNG with one bird's-eye panel for each of `panels`, {name: RGB (N, 3) in 0..1}, and a legend of
-    `class_ids`. points: float32 (N, 4); those that are not measured or are far away are left out."""
+    """Writes a PNG with one bird's-eye panel for each of `panels`, {name: RGB (N, 3) in 0..1}, and a legend, {name: RGB
+    in 0..1}. points: float32 (N, 4); those that are not measured or are far away are left out."""
     is_drawn = np.isfinite(points[:, :3]).all(axis=1) & (points[:, :3] != 0).any(axis=1)
     is_drawn &= (np.abs(points[:, 1]) < _HALF_WIDTH_M) & (np.abs(points[:, 0]) < _HALF_HEIGHT_M)
     # Drawn from the lowest to the highest, as seen from above.
     order = np.flatnonzero(is_drawn)
     order = order[np.argsort(points[order, 2], kind="stable")]
     drawn = [(name, colours[order]) for name, colours in panels.items()]
-    figure = _draw(points[order], drawn, class_ids, title)
+    figure = _draw(points[order], drawn, legend or {}, title)
     with written_atomically(path) as temporary:
         figure.savefig(temporary, format="png", facecolor=_BACKGROUND, dpi=110)
     plt.close(figure)
@@ -71,6 +72,11 @@ def class_colours(class_ids: np.ndarray) -> np.ndarray:
     return (palette + lift * (1 - palette))[class_ids]
 
 
+def class_legend(class_ids: Sequence[int] | np.ndarray) -> dict[str, np.ndarray]:
+    """{class name: RGB in 0..1} of some classes, as `class_colours` has them."""
+    return {CLASS_NAMES[class_id]: class_colours(np.array([class_id]))[0] for class_id in class_ids}
+
+
 def input_colours(points: np.ndarray) -> np.ndarray:
     """RGB (N, 3) in 0..1 of `points`, float32 (N, 4): height as colour, intensity as brightness."""
     height = np.clip((np.nan_to_num(points[:, 2]) + 2.5) / 6.0, 0, 1)
@@ -82,7 +88,10 @@ def input_colours(points: np.ndarray) -> np.ndarray:
 
 
 def _draw(
-    points: np.ndarray, panels: Sequence[tuple[str, np.ndarray]], class_ids: Sequence[int] | np.ndarray, title: str
+    points: np.ndarray,
+    panels: Sequence[tuple[str, np.ndarray]],
+    legend: Mapping[str, np.ndarray],
+    title: str,
 ) -> Figure:
     figure, axes = plt.subplots(
         1, len(panels), figsize=(_PANEL_INCHES * len(panels), _PANEL_INCHES + 1.3), facecolor=_BACKGROUND, squeeze=False
@@ -99,7 +108,7 @@ def _draw(
         axis.set_yticks([])
         for spine in axis.spines.values():
             spine.set_color(_FAINT)
-    _draw_legend(figure, class_ids, num_columns=5 * len(panels))
+    _draw_legend(figure, legend, num_columns=5 * len(panels))
     if title:
         figure.suptitle(title, color=_TEXT, fontsize=14, y=0.985)
     figure.subplots_adjust(left=0.01, right=0.99, top=0.91 if title else 0.95, bottom=0.11, wspace=0.02)
@@ -109,18 +118,20 @@ def _draw(
 def _draw_rings(axis: Axes) -> None:
     for radius_m in (10, 20, 30):
         axis.add_patch(plt.Circle((0, 0), radius_m, fill=False, color=_FAINT, linewidth=0.6, zorder=0))
-        axis.text(0.6, -radius_m + 0.5, f"{radius_m} m", color="#a4adb6", fontsize=8, zorder=3)
+        # Outlined and above all points, which are as light as the letters.
+        axis.text(
+            0.6, -radius_m + 0.5, f"{radius_m} m", color=_TEXT, fontsize=9, zorder=10,
+            path_effects=[patheffects.withStroke(linewidth=3, foreground=_BACKGROUND)],
+        )  # fmt: skip
 
 
-def _draw_legend(figure: Figure, class_ids: Sequence[int] | np.ndarray, num_columns: int) -> None:
-    if not len(class_ids):
+def _draw_legend(figure: Figure, legend: Mapping[str, np.ndarray], num_columns: int) -> None:
+    if not legend:
         return
     handles = [
-        Line2D([], [], marker="s", linestyle="", markersize=9, color=class_colours(np.array([class_id]))[0])
-        for class_id in class_ids
+        Line2D([], [], marker="s", linestyle="", markersize=9, color=tuple(colour)) for colour in legend.values()
     ]
-    names = [CLASS_NAMES[class_id] for class_id in class_ids]
     figure.legend(
-        handles, names, loc="lower center", ncols=num_columns, frameon=False, labelcolor=_TEXT, fontsize=11,
+        handles, list(legend), loc="lower center", ncols=num_columns, frameon=False, labelcolor=_TEXT, fontsize=11,
         handletextpad=0.3, columnspacing=1.4,
     )  # fmt: skip

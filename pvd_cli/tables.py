@@ -40,18 +40,18 @@ def print_class_table(confusion: "ConfusionMatrix", title: str) -> None:
 def print_iou(metrics: Mapping[str, Any], title: str) -> None:
     """Prints the IoU of each class and the means. `metrics` has "iou" {class: 0..1}, "miou", "miou_present",
     "num_points" and "num_points_by_class", as `training.judge.evaluate.evaluate` returns them."""
+    has_colours = Console().color_system is not None
     table = Table()
-    table.add_column("", justify="left")
     table.add_column("class")
     table.add_column("IoU %", justify="right")
     table.add_column("points", justify="right")
     for name, iou in metrics["iou"].items():
         red, green, blue = CLASS_COLOURS[CLASS_NAMES.index(name)]
-        points = metrics["num_points_by_class"][name]
-        table.add_row(f"[rgb({red},{green},{blue})]##[/]", name, f"{100 * iou:.1f}", f"{points:,}")
+        chip = f"[on rgb({red},{green},{blue})]  [/] " if has_colours else ""
+        table.add_row(f"{chip}{name}", f"{100 * iou:.1f}", f"{metrics['num_points_by_class'][name]:,}")
     table.add_section()
-    table.add_row("", "mean of those present", f"{100 * metrics['miou_present']:.1f}", f"{metrics['num_points']:,}")
-    table.add_row("", "mean of all 19 (official)", f"{100 * metrics['miou']:.1f}", "")
+    table.add_row("mean of those present", f"{100 * metrics['miou_present']:.1f}", f"{metrics['num_points']:,}")
+    table.add_row("mean of all 19 (official)", f"{100 * metrics['miou']:.1f}", "")
     _print(title, table)
 
 

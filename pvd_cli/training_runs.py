@@ -4,9 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
-from pvd_cli.errors import EXIT_INTERRUPTED
+from pvd_cli.errors import interrupted_by
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.wording import counted
 
@@ -59,7 +57,7 @@ def _report(summary: Mapping[str, Any]) -> None:
     print(
         f"{summary['stopped']} after {counted(summary['steps'], 'step')}, {summary['minutes']:.1f} minutes; "
         + (
-            f"best mIoU {summary['best_miou']:.4f} at step {summary['best_step']}: {summary['weights']}"
+            f"best mean IoU {100 * summary['best_miou']:.1f} % at step {summary['best_step']}: {summary['weights']}"
             if summary["best_miou"] >= 0
             else "not validated yet, so no weights are written"
         )
@@ -67,4 +65,4 @@ def _report(summary: Mapping[str, Any]) -> None:
     if summary["stopped"] != "done":
         print(f"go on with: pvd train --resume {summary['run_dir']}")
     if summary["stopped"] == "interrupted":
-        raise typer.Exit(EXIT_INTERRUPTED)
+        raise interrupted_by(summary["signal"])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pvd_cli.comma_lists import names_in
-from pvd_cli.errors import EXIT_INTERRUPTED, optional_packages
+from pvd_cli.errors import interrupted_by, optional_packages
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.wording import counted
 
@@ -78,9 +78,9 @@ def _run(grid: "GridConfig", plan: "Plan", data: Path, out: Path) -> None:
     results = Path(out, grid.name)
     try:
         failed = work(plan, ConsoleProgress, on_finished=lambda: write_results(grid, plan, data, results))
-    except RunInterruptedError:
+    except RunInterruptedError as stop:
         print("interrupted: its state is kept; the same command goes on")
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+        raise interrupted_by(stop.signal_name) from None
     # Even if all runs were finished before: the notes in the grid file may have changed.
     write_results(grid, plan, data, results)
     print(Path(results, "results.md").read_text(encoding="utf-8"))

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from pvd_cli import options
 from pvd_cli.comma_lists import scans_in
 from pvd_cli.errors import interruptible, optional_packages
 from pvd_core.borders.wording import counted
@@ -12,10 +13,11 @@ from pvd_core.borders.wording import counted
 
 def balance(
     dataset: Annotated[Path, typer.Argument(help="Folder that holds `sequences`.")],
-    weights: Annotated[Path, typer.Option(help="Weights to start from.")],
+    weights: Annotated[Path, typer.Option(help="Weights to start from, or the folder of a training run.")],
     out: Annotated[Path, typer.Option(help="Weights to write (.safetensors).")],
     split: Annotated[str, typer.Option(help="train, or sequences such as 00 or 05,07.")] = "train",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: options.Device = "auto",
+    threads: options.Threads = 0,
     max_scans: Annotated[int, typer.Option(min=1, help="Use this many scans, evenly spread.")] = 100,
 ) -> None:
     """Shift the class scores of weights so that their mean IoU on training scans is highest.
@@ -27,7 +29,7 @@ def balance(
     \b
     Examples:
       pvd balance data/simulated --weights runs/simulated/last.safetensors --out balanced.safetensors
-      pvd balance kitti --weights runs/kitti/best.safetensors --out balanced.safetensors --max-scans 500
+      pvd balance kitti --weights runs/kitti --out balanced.safetensors --max-scans 500
     """
     from pvd_cli.new_weights import check_new_weights, say_remarks
     from pvd_cli.progress import Steps
@@ -40,6 +42,7 @@ def balance(
         from training.judge.balance import balance_classes
 
     check_new_weights(out)
+    options.use_threads(threads)
     folder = ScanFolder(dataset, scans_in(split))
     say_remarks(folder)
     segmenter = Segmenter.from_weights(weights, device, backend="reference", programs="off")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pvd_cli import options
 from pvd_cli.comma_lists import names_in
 from pvd_cli.errors import interruptible
 from pvd_core.borders.errors import UserError
@@ -21,11 +22,11 @@ _GROWTH_POINTS = "10000,20000,50000,100000,200000,500000,1000000,2000000"
 
 def bench(
     scans: Annotated[list[Path], typer.Argument(metavar="SCAN...", help="Scans (.bin, .npy, .pcd, .ply) and folders.")],
-    weights: Annotated[Path | None, typer.Option(help="Weights; those that ship with pvd if left out.")] = None,
+    weights: options.Weights = None,
     model: Annotated[
         str | None, typer.Option(help="Networks by name instead, with random weights: cylinder3d-0.5x,cylinder3d-1x")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: options.Device = "auto",
     backends: Annotated[
         str, typer.Option(help="Sparse engines to time, separated by commas: reference,native,spconv,triton.")
     ] = "auto",
@@ -61,7 +62,7 @@ def bench(
     Examples:
       pvd bench scan.bin
       pvd bench scan.bin --threads 2 --beside 0,2
-      pvd bench scan.bin --weights runs/first/best.safetensors --threads 1,2 --runs 50
+      pvd bench scan.bin --weights runs/first --threads 1,2 --runs 50
       pvd bench scan.bin --model cylinder3d-0.5x --device cpu --backends reference,spconv --precision fp32,bf16
       pvd bench sequences/08/velodyne --pool --json bench.json --markdown bench.md
       pvd bench scan.bin --layers --stages --precision bf16
@@ -144,13 +145,14 @@ def _networks(model: str | None, weights: Path | None) -> dict[str, "Cylinder3D"
     """{name: network} of --model or --weights."""
     import torch
 
+    from pvd_cli.view.networks import named_weights
     from pvd_core import default_weights
     from pvd_core.models import build_model
     from pvd_core.weights import load_model
 
     if model is None:
         path = weights or default_weights()
-        return {path.stem: load_model(path)[0]}
+        return {name: load_model(file)[0] for name, file in named_weights([path]).items()}
     if weights is not None:
         raise UserError("--model times random weights, --weights those of a file; give one of the two")
     networks = {}

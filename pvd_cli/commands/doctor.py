@@ -1,12 +1,13 @@
 """`pvd doctor`: what this machine can do, and what to do about the rest."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 
 def doctor(
-    json_file: Annotated[str | None, typer.Option("--json", help="Also write the findings to this file.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the findings to this file.")] = None,
 ) -> None:
     """Say what this machine can do, and why it cannot do the rest.
 
@@ -20,14 +21,15 @@ def doctor(
       pvd doctor --json doctor.json
     """
     import json
-    from pathlib import Path
 
     from rich.console import Console
 
     from pvd_cli.checks import CHECKS
     from pvd_cli.errors import EXIT_USER_ERROR
-    from pvd_core.borders.files import written_atomically
+    from pvd_core.borders.files import check_output, written_atomically
 
+    if json_file is not None:
+        check_output(json_file)
     console = Console(highlight=False, soft_wrap=True)
     findings = [finding for check in CHECKS for finding in check()]
     for finding in findings:
@@ -38,8 +40,8 @@ def doctor(
             console.print(f"    {'':<18}-> {finding.remedy}", markup=False)
     missing = [finding.name for finding in findings if finding.is_needed and not finding.is_present]
     print(f"cannot label scans here: {', '.join(missing)} missing" if missing else "this machine can label scans")
-    if json_file:
-        with written_atomically(Path(json_file)) as temporary:
+    if json_file is not None:
+        with written_atomically(json_file) as temporary:
             temporary.write_text(json.dumps([vars(finding) for finding in findings], indent=2) + "\n")
     if missing:
         raise typer.Exit(EXIT_USER_ERROR)

@@ -5,20 +5,20 @@ from typing import Annotated
 
 import typer
 
+from pvd_cli import options
 from pvd_cli.errors import EXIT_INCOMPLETE, interruptible, optional_packages
 
 
 def label_bag(
     bag: Annotated[Path, typer.Argument(metavar="IN", help="rosbag2 folder, .mcap or .db3 file, or .bag of ROS 1.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Bag to write, a folder.")],
-    weights: Annotated[Path | None, typer.Option(help="Weights; those that ship with pvd if left out.")] = None,
+    weights: options.Weights = None,
     topic: Annotated[str | None, typer.Option(help="PointCloud2 topic; the bag's only one if left out.")] = None,
     labelled_topic: Annotated[str, typer.Option(help="Topic of the labelled clouds; TOPIC/labelled if left out.")] = "",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    precision: Annotated[str, typer.Option(help="Number format: auto, fp32, bf16; on GPUs also tf32, fp16.")] = "fp32",
-    intensity_scale: Annotated[
-        float, typer.Option(min=0, max=1e6, help="Factor that brings intensity to 0..1: 0.00392 (1/255) for 0..255.")
-    ] = 1.0,
+    device: options.Device = "auto",
+    precision: options.Precision = "fp32",
+    threads: options.Threads = 0,
+    intensity_scale: options.IntensityScale = 1.0,
     intensity_field: Annotated[str, typer.Option(help="Field that holds intensity, where it has another name.")] = "",
     only_labelled: Annotated[bool, typer.Option("--only-labelled", help="Leave the other topics out.")] = False,
     storage: Annotated[str, typer.Option(help="mcap or sqlite3.")] = "mcap",
@@ -55,7 +55,8 @@ def label_bag(
         from pvd_ros.bags import LabelOptions
         from pvd_ros.bags import label_bag as label_whole_bag
 
-    options = LabelOptions(
+    options.use_threads(threads)
+    label_options = LabelOptions(
         intensity_scale=intensity_scale,
         intensity_field=intensity_field,
         labelled_topic=labelled_topic,
@@ -72,7 +73,7 @@ def label_bag(
         interruptible(lambda: f"{out} is not complete and not there; the same command with --resume continues"),
         Steps("labelling", "clouds") as steps,
     ):
-        report = label_whole_bag(bag, out, segmenter, topic=topic, options=options, progress=steps.show)
+        report = label_whole_bag(bag, out, segmenter, topic=topic, options=label_options, progress=steps.show)
     print(report.text())
     print(classes_found_text(report.points_of_class))
     if not report.is_whole:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pvd_cli.errors import EXIT_USER_ERROR, interruptible, optional_packages, print_error
+from pvd_cli import options
+from pvd_cli.errors import EXIT_INCOMPLETE, EXIT_USER_ERROR, interruptible, optional_packages, print_error
+from pvd_cli.version import program_version
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.wording import counted
 
@@ -22,18 +24,16 @@ if TYPE_CHECKING:
 def predict(
     inputs: Annotated[list[Path], typer.Argument(help="Scans (.bin, .npy, .pcd, .ply) and folders of them.")],
     out: Annotated[Path, typer.Option(help="Folder for the .label files.")],
-    weights: Annotated[Path | None, typer.Option(help="Weights; those that ship with pvd if left out.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    precision: Annotated[str, typer.Option(help="Number format: auto, fp32, bf16; on GPUs also tf32, fp16.")] = "fp32",
-    threads: Annotated[int, typer.Option(min=0, max=256, help="Threads of the network; 0 leaves it to torch.")] = 0,
-    intensity_scale: Annotated[
-        float, typer.Option(min=0, max=1e6, help="Factor that brings intensity to 0..1: 0.00392 (1/255) for 0..255.")
-    ] = 1.0,
-    columns: Annotated[int, typer.Option(min=4, max=16, help="float32 numbers a point in .bin files.")] = 4,
+    weights: options.Weights = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "fp32",
+    threads: options.Threads = 0,
+    intensity_scale: options.IntensityScale = 1.0,
+    columns: options.Columns = 4,
     picture: Annotated[bool, typer.Option("--picture", help="Write a bird's-eye NAME.png beside each .label.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace .label files that exist.")] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Continue: scans keep a .label file that fits, whichever weights made it.")
+        bool, typer.Option("--resume", help="Continue: keep .label files that the same weights and options made.")
     ] = False,
 ) -> None:
     """Label scan files.
@@ -42,6 +42,10 @@ def predict(
 
     Points that are no measurement (NaN, or 0, 0, 0 for no return) get 0. Where the scans lie in SemanticKITTI's
     layout with labels beside them, the IoU of each class is printed too.
+
+    Networks expect of a cloud: x forward, y left, z up, in metres, the sensor about 1.7 m above the ground, intensity
+    0..1. predict.jsonl beside the labels says which weights and options made each file. The exit code is 3 if some
+    scans could not be read.
 
     \b
     Examples:
@@ -52,15 +56,19 @@ def predict(
       pvd predict cloud.pcd --intensity-scale 0.00392 --picture --out labels
       pvd predict sweep.pcd.bin --columns 5 --intensity-scale 0.00392 --out labels
     """
-    import torch
+    import numpy as np
 
-    from pvd_cli.label_files import label_paths, read_labels, true_labels, write_labels
+    from pvd_cli.classes_found import classes_found_text
+    from pvd_cli.label_files import label_bytes, label_paths, read_labels, true_labels, write_labels
+    from pvd_cli.label_record import LabelRecord
     from pvd_cli.progress import tracked
     from pvd_cli.scan_remarks import ScanRemarks
     from pvd_core import default_weights
     from pvd_core.borders.files import check_output_folder
     from pvd_core.clouds import CloudFileError, find_clouds, read_cloud
     from pvd_core.segmenter import Segmenter
+    from pvd_core.taxonomy import NUM_CLASSES
+    from pvd_core.weights import weights_file
     from training.judge.metrics import ConfusionMatrix
 
     clouds = find_clouds(inputs)
@@ -70,18 +78,23 @@ def predict(
     if picture:
         with optional_packages("view", "--picture"):
             from pvd_cli.picture import save_prediction_picture
-    if threads:
-        torch.set_num_threads(threads)
-    segmenter = Segmenter.from_weights(weights or default_weights(), device=device, precision=precision)
+    options.use_threads(threads)
+    file = weights_file(weights or default_weights())
+    segmenter = Segmenter.from_weights(file, device=device, precision=precision)
+    made_with = {"precision": segmenter.precision, "intensity_scale": intensity_scale, "columns": columns}
+    record = LabelRecord(out, file, {**made_with, "version": program_version()})
+    record.check_own(earlier.values())
     segmenter.warm_up()
 
     confusion, remarks = ConfusionMatrix(), ScanRemarks()
     timings_ms: dict[str, list[float]] = defaultdict(list)
     notes: set[str] = set()
     num_failed = num_done = num_kept = 0
+    counts = np.zeros(NUM_CLASSES, np.int64)
 
     def score(cloud: Path, labels: "np.ndarray") -> "np.ndarray | None":
-        """The truth, if it is known; counts what the labels got right."""
+        """The truth, if it is known; counts the labels, and what they got right."""
+        counts[:] += np.bincount(labels, minlength=NUM_CLASSES)
         truth, reason = true_labels(cloud, len(labels))
         if truth is not None:
             confusion.update(labels, truth)
@@ -100,8 +113,8 @@ def predict(
                 continue
             read_ms = (time.perf_counter() - started) * 1e3
             remarks.look_at(cloud, points)
-            # A label file of another size was cut short or belongs to another scan.
-            if cloud in earlier and paths[cloud].stat().st_size == 4 * len(points):
+            # Others were cut short or changed, or belong to another scan.
+            if cloud in earlier and record.is_unchanged(paths[cloud], points):
                 score(cloud, read_labels(paths[cloud]))
                 num_kept, num_done = num_kept + 1, num_done + 1
                 continue
@@ -113,15 +126,18 @@ def predict(
             if picture:
                 save_prediction_picture(paths[cloud].with_suffix(".png"), points, result.labels, truth)
             # Written last, because for --resume a scan with labels is done.
-            write_labels(paths[cloud], result.labels)
+            content = label_bytes(result.labels)
+            record.add(paths[cloud], points, content)
+            write_labels(paths[cloud], content)
             num_done += 1
     if num_kept:
-        notes.add(f"{counted(num_kept, 'scan')} labelled before; with which weights is not checked")
+        notes.add(f"{counted(num_kept, 'scan')} labelled before, with the same weights and options")
     if num_kept < len(earlier):
-        notes.add(f"{counted(len(earlier) - num_kept, 'scan')} labelled anew: their files did not fit the scans")
+        notes.add(f"{counted(len(earlier) - num_kept, 'scan')} labelled anew: the scan or its file has changed since")
     _report(num_done, num_failed, out, timings_ms, confusion, sorted(notes))
+    print(classes_found_text(counts))
     if num_failed:
-        raise typer.Exit(EXIT_USER_ERROR)
+        raise typer.Exit(EXIT_INCOMPLETE if num_done else EXIT_USER_ERROR)
 
 
 def _earlier(paths: Mapping[Path, Path], overwrite: bool, resume: bool) -> dict[Path, Path]:

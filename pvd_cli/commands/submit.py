@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from pvd_cli import options
 from pvd_cli.errors import EXIT_USER_ERROR, interruptible, optional_packages, print_error
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.wording import counted
@@ -13,9 +14,11 @@ from pvd_core.borders.wording import counted
 def submit(
     dataset: Annotated[Path, typer.Argument(help="Folder that holds `sequences`, with 11 to 21 among them.")],
     out: Annotated[Path, typer.Option(help="The .zip to write.")],
-    weights: Annotated[Path | None, typer.Option(help="Weights; those that ship with pvd if left out.")] = None,
-    votes: Annotated[int, typer.Option(min=1, max=8, help="Votes a scan: flipped, and from 5 on turned.")] = 1,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    weights: options.Weights = None,
+    votes: options.Votes = 1,
+    device: options.Device = "auto",
+    precision: options.Precision = "fp32",
+    threads: options.Threads = 0,
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Write it although test sequences are absent.")
     ] = False,
@@ -27,8 +30,8 @@ def submit(
 
     \b
     Examples:
-      pvd submit kitti --weights runs/student/best.safetensors --out submission.zip
-      pvd submit kitti --weights runs/student/best.safetensors --votes 4 --out submission_tta.zip
+      pvd submit kitti --weights runs/student --out submission.zip
+      pvd submit kitti --weights runs/student --votes 4 --out submission_tta.zip
       pvd submit kitti --out submission.zip --check
     """
     from pvd_cli.progress import Steps
@@ -43,7 +46,8 @@ def submit(
         if out.exists():
             raise UserError(f"{out} exists already; name another file with --out")
         check_output(out)
-        segmenter = Segmenter.from_weights(weights or default_weights(), device)
+        options.use_threads(threads)
+        segmenter = Segmenter.from_weights(weights or default_weights(), device, precision)
         with interruptible(lambda: "nothing was written"), Steps("labelling", "scans") as steps:
             num_scans = write_submission(dataset, segmenter, out, votes, allow_missing, steps.show)
         print(f"wrote {out}: {counted(num_scans, 'scan')}")

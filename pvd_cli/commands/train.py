@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pvd_cli.errors import EXIT_INTERRUPTED, optional_packages
+from pvd_cli.errors import interrupted_by, optional_packages
 from pvd_cli.training_runs import settings_of, start_or_resume
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.wording import counted
@@ -75,7 +75,7 @@ def _dry_run(dataset: Path | None, config: Path | None, overrides: list[str]) ->
     # If there are several processes, only one gets the summary.
     if summary is not None:
         if summary["stopped"] == "interrupted":
-            raise typer.Exit(EXIT_INTERRUPTED)
+            raise interrupted_by(summary["signal"])
         steps = counted(summary["steps"], "step")
         print(f"dry run ended well: {steps} in {summary['minutes']:.1f} minutes; nothing was kept")
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from pvd_cli import options
 from pvd_cli.errors import optional_packages
 from pvd_core.borders.errors import UserError
 
@@ -13,7 +14,7 @@ def view(
     scans: Annotated[list[Path], typer.Argument(metavar="SCAN...", help="Scans (.bin, .npy, .pcd, .ply) and folders.")],
     weights: Annotated[
         list[Path] | None,
-        typer.Option(help="A network, or the folder of a training run, to show; may be repeated, to compare."),
+        typer.Option(help="Weights, or the folder of a training run; may be repeated, to compare networks."),
     ] = None,
     png: Annotated[Path | None, typer.Option(help="Write a picture a scan into this folder; no window.")] = None,
     affinity: Annotated[
@@ -23,11 +24,11 @@ def view(
         bool, typer.Option("--errors", help="In pictures only the truth and where each network is wrong.")
     ] = False,
     class_: Annotated[str | None, typer.Option("--class", help="Show this class alone.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    intensity_scale: Annotated[
-        float, typer.Option(min=0, max=1e6, help="Factor that brings intensity to 0..1: 0.00392 (1/255) for 0..255.")
-    ] = 1.0,
-    columns: Annotated[int, typer.Option(min=4, max=16, help="float32 numbers a point in .bin files.")] = 4,
+    device: options.Device = "auto",
+    precision: options.Precision = "fp32",
+    threads: options.Threads = 0,
+    intensity_scale: options.IntensityScale = 1.0,
+    columns: options.Columns = 4,
 ) -> None:
     """Look at scans: the input, the truth, what networks predict and where they are wrong.
 
@@ -39,7 +40,7 @@ def view(
     Examples:
       pvd view data/drive/sequences/08/velodyne
       pvd view kitti/sequences/08/velodyne --weights student.safetensors --weights student_pvd.safetensors
-      pvd view scan.bin --weights runs/first/best.safetensors --png pictures --class car
+      pvd view scan.bin --weights runs/first --png pictures --class car
       pvd view scan.bin --weights runs/student --weights runs/pvd --errors --png pictures
       pvd view scan.bin --weights runs/teacher --weights runs/student --weights runs/pvd --affinity affinity.png
     """
@@ -67,7 +68,8 @@ def view(
     if errors and png is None:
         raise UserError("--errors is for pictures: name their folder with --png; in the window, L shows the errors")
     files = named_weights(weights or [default_weights()])
-    networks = {name: Segmenter.from_weights(path, device) for name, path in files.items()}
+    options.use_threads(threads)
+    networks = {name: Segmenter.from_weights(path, device, precision) for name, path in files.items()}
     viewed = ViewedScans(find_clouds(scans), networks, intensity_scale=intensity_scale, num_columns=columns)
     if affinity is not None:
         from pvd_cli.view.affinity import save_affinity

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pvd_cli import options
 from pvd_cli.comma_lists import scans_in
 from pvd_cli.errors import interruptible, optional_packages
 
@@ -15,10 +16,11 @@ if TYPE_CHECKING:
 
 def without_intensity(
     dataset: Annotated[Path, typer.Argument(help="Folder that holds `sequences`.")],
-    weights: Annotated[Path, typer.Option(help="Weights to start from.")],
+    weights: Annotated[Path, typer.Option(help="Weights to start from, or the folder of a training run.")],
     out: Annotated[Path, typer.Option(help="Weights to write (.safetensors).")],
     split: Annotated[str, typer.Option(help="train, or sequences such as 00 or 05,07.")] = "train",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: options.Device = "auto",
+    threads: options.Threads = 0,
     max_scans: Annotated[int, typer.Option(min=2, help="Use this many scans, evenly spread.")] = 50,
 ) -> None:
     """Let weights also label clouds without intensity.
@@ -43,6 +45,7 @@ def without_intensity(
         from training.data.dataset import ScanFolder, usable_points
 
     check_new_weights(out)
+    options.use_threads(threads)
     folder = ScanFolder(dataset, scans_in(split))
     say_remarks(folder)
     segmenter = Segmenter.from_weights(weights, device, programs="off")

@@ -10,7 +10,9 @@ import numpy as np
 from pvd_cli.picture import class_colours, input_colours
 from pvd_core.taxonomy import CLASS_NAMES
 
-_RIGHT, _WRONG, _UNKNOWN = (0.45, 0.50, 0.55), (1.0, 0.16, 0.16), (0.18, 0.20, 0.23)
+# White is no class's colour; red is that of persons and traffic signs.
+_WRONG, _RIGHT, _UNKNOWN = np.array([(1.0, 1.0, 1.0), (0.30, 0.36, 0.42), (0.16, 0.18, 0.20)])
+ERROR_LEGEND = {"wrong": _WRONG, "right": _RIGHT, "truth unknown": _UNKNOWN}
 _DIMMED = 0.12
 
 
@@ -33,7 +35,7 @@ def layers_of(
 
 
 def error_colours(labels: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Red where the label is wrong, grey where it is right, dark where the truth is class 0 (unlabelled)."""
+    """White where the label is wrong, grey where it is right, dark where the truth is class 0 (unlabelled)."""
     colours = np.tile(_RIGHT, (len(labels), 1))
     colours[labels != truth] = _WRONG
     colours[truth == 0] = _UNKNOWN

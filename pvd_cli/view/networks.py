@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pvd_core.borders.errors import UserError
+from pvd_core.weights import weights_file
 
 # The weights files that a training run writes.
 _STEMS_OF_RUNS = ("best", "last")
@@ -16,20 +17,13 @@ def named_weights(paths: Sequence[Path]) -> dict[str, Path]:
     The name is that of the file without suffix, or of the run's folder, with as many folders before it as are needed to
     make all names different.
     """
-    files = [_best_weights(path) if path.is_dir() else path for path in paths]
+    files = [weights_file(path) for path in paths]
     twice = next((file for file in files if files.count(file) > 1), None)
     if twice is not None:
         raise UserError(f"{twice} is given twice: name every network once")
     parts = [file.resolve().with_suffix("").parts for file in files]
     of_runs = [part[:-1] if part[-1] in _STEMS_OF_RUNS else part for part in parts]
     return dict(zip(_shortest_ends(parts if len(set(of_runs)) < len(files) else of_runs), files, strict=True))
-
-
-def _best_weights(folder: Path) -> Path:
-    file = folder / "best.safetensors"
-    if not file.is_file():
-        raise UserError(f"{folder} holds no weights: expected {file.name}, as a training run writes it")
-    return file
 
 
 def _shortest_ends(parts: Sequence[tuple[str, ...]]) -> list[str]:

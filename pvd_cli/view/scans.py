@@ -26,6 +26,11 @@ class ViewedScan:
     predictions: dict[str, np.ndarray]  # {network: class ids uint8 (N,)}
     layers: dict[str, np.ndarray]  # {layer: RGB (N, 3)}, see layers_of
 
+    @property
+    def has_errors(self) -> bool:
+        """Whether there are layers of errors."""
+        return self.truth is not None and bool(self.predictions)
+
 
 class ViewedScans:
     """The scans at `paths`, labelled by `segmenters`, {name: Segmenter}. The rest is for read_cloud."""

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pvd_cli.picture import save_panels
-from pvd_cli.view.layers import class_names_of, only_class
+from pvd_cli.picture import class_legend, save_panels
+from pvd_cli.view.layers import ERROR_LEGEND, class_names_of, only_class
 from pvd_cli.view.scans import ViewedScan
 from pvd_core.borders.errors import UserError
 from pvd_core.taxonomy import CLASS_NAMES
@@ -26,7 +26,8 @@ def save_sheet(folder: Path, scan: ViewedScan, class_name: str | None = None, er
     names = [class_name] if class_name else class_names_of(scan.truth, scan.predictions)
     ends = [scan.name, *([class_name] if class_name else []), *(["errors"] if errors_only else [])]
     path = folder / f"{'_'.join(ends)}.png"
-    save_panels(path, scan.points, panels, [CLASS_NAMES.index(name) for name in names], scan.name)
+    legend = {**class_legend([CLASS_NAMES.index(name) for name in names]), **(ERROR_LEGEND if scan.has_errors else {})}
+    save_panels(path, scan.points, panels, legend, scan.name)
     return path
 
 

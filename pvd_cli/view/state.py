@@ -38,7 +38,8 @@ class ViewState:
         """Names the scan, the layer and the class on show."""
         scan, name = self.scan, list(self.scan.layers)[self.layer]
         alone = f", {self.class_name} alone" if self.class_name else ""
-        return f"{scan.name} ({self.number + 1} of {len(self._scans)}): {name}{alone}"
+        colours = " (white: wrong, grey: right)" if name.endswith(": errors") else ""
+        return f"{scan.name} ({self.number + 1} of {len(self._scans)}): {name}{colours}{alone}"
 
     def colours(self) -> np.ndarray:
         """RGB (N, 3) in 0..1 of the points of the scan."""

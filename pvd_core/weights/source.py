@@ -36,7 +36,7 @@ def opened(path: Path) -> safe_open:
         if what is None:
             return safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:
-        what = f"not a whole safetensors file ({error}); copy it again"
+        what = f"not a whole safetensors file ({str(error)[:300]}); copy it again"
     raise WeightsError(f"weights {path}: {what}. Expected a .safetensors file that `pvd train` or `pvd convert` wrote")
 
 

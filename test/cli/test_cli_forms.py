@@ -1,5 +1,7 @@
 """The `pvd` command line: its forms, the examples of its help, and what it says of mistakes."""
 
+import inspect
+import re
 import shlex
 import subprocess
 import sys
@@ -7,9 +9,21 @@ import sys
 import pytest
 import typer
 
+from pvd_cli import options
+from pvd_cli.checks.weights import check_weights
+from pvd_cli.commands.ablate import ablate
+from pvd_cli.commands.balance import balance
+from pvd_cli.commands.bench import bench
+from pvd_cli.commands.label_bag import label_bag
 from pvd_cli.commands.predict import predict
+from pvd_cli.commands.submit import submit
+from pvd_cli.commands.view import view
+from pvd_cli.commands.without_intensity import without_intensity
+from pvd_cli.empty_paths import check_no_empty_path
 from pvd_cli.main import COMMANDS, app, run
+from pvd_cli.version import program_version
 from pvd_core.segmenter import Segmenter
+from pvd_core.weights import ExpectedCloud
 
 NAMES = [command.__name__.replace("_", "-") for command in COMMANDS]
 
@@ -17,6 +31,7 @@ NAMES = [command.__name__.replace("_", "-") for command in COMMANDS]
 PROMISED = (
     "pvd convert OFFICIAL.pt OUT.safetensors --layout spconv1 --kernels as_trained",
     "pvd convert OFFICIAL.pt OUT.safetensors --layout spconv2 --kernels as_written",
+    "pvd convert OFFICIAL.pt OUT.safetensors --layout spconv1 --kernels as_trained --dataset semantickitti",
     "pvd predict A.bin B.npy folder --weights W --out DIR",
     "pvd evaluate DATASET --weights W --split valid --json FILE",
     "pvd bench A.bin B.bin --weights W --device cpu --backends reference,spconv,triton --precision fp32,bf16 --json F",
@@ -81,8 +96,12 @@ def test_every_option_of_predict_has_help():
         ("predict {scan}", "Missing option '--out'"),
         ("predict {scan} --out {tmp}/out --weights {tmp}/none.safetensors", "does not exist"),
         ("predict {scan} --out {tmp}/out --weights {scan}", "not a whole safetensors file"),
-        ("predict {scan} --out {tmp}/out --weights {weights} --device tpu", "'tpu'"),
-        ("predict {scan} --out {tmp}/out --weights {weights} --precision fp7", "fp7"),
+        ("predict {scan} --out {tmp}/out --weights {tmp}", "holds no weights: expected best.safetensors"),
+        ("predict {scan} --out {tmp}/out --weights {weights} --device tpu", "'--device': 'tpu': expected auto"),
+        ("predict {scan} --out {tmp}/out --weights {weights} --precision fp7", "'--precision': 'fp7': expected auto"),
+        ("predict {scan} --out {tmp}/out --weights {weights} --threads -1", "'--threads'"),
+        ("view {scan} --weights {weights} --precision fp7", "'--precision': 'fp7'"),
+        ("submit {tmp} --weights {weights} --out {tmp}/s.zip --device tpu", "'--device': 'tpu'"),
         ("predict {scan} --out {scan}/out --weights {weights}", "cannot write"),
         ("predict {scan} --wieghts x --out y", "No such option"),
         ("predikt", "predict"),
@@ -98,6 +117,9 @@ def test_every_option_of_predict_has_help():
         ("play-bag {tmp}/none --topic /t", "no bag at"),
         ("convert {tmp}/none.pt {tmp}/o.safetensors --layout spconv1 --kernels as_trained", "does not exist"),
         ("convert {scan} {tmp}/o.safetensors --layout spconv3 --kernels as_trained", "scan.bin"),
+        ("convert {scan} {tmp}/o.pt --layout spconv1 --kernels as_trained", "name a .safetensors file"),
+        ("convert {scan} {weights} --layout spconv1 --kernels as_trained", "exists already"),
+        ("convert {scan} {tmp}/o.safetensors --layout spconv1 --kernels as_trained --dataset waymo", "supported yet"),
         ("bench {scan} --model cylinder3d-9x", "cylinder3d-9x"),
         ("bench {scan} --model cylinder3d-0.5x --weights {weights}", "one of the two"),
         ("bench {scan} --weights {weights} --backends magic", "magic"),
@@ -167,3 +189,92 @@ def test_missing_optional_package_is_named_with_its_extra(monkeypatch, scan, wei
     message = error_of(*line)
     assert "matplotlib" in message
     assert "pip install 'pvd_ros[view]'" in message
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        (["predict", "", "--out", "labels"], "an argument"),
+        (["predict", "--overwrite", "", "--out", "labels"], "an argument"),
+        (["predict", "scan.bin", "--out", ""], "--out"),
+        (["predict", "scan.bin", "--out="], "--out"),
+        (["predict", "scan.bin", "--out", "labels", "--weights", ""], "--weights"),
+        (["view", "scan.bin", "--png="], "--png"),
+        (["bench", ""], "an argument"),
+        (["bench", "scan.bin", "--json", ""], "--json"),
+        (["evaluate", "", "--split", "08"], "an argument"),
+        (["doctor", "--json", ""], "--json"),
+        (["convert", "", "out.safetensors"], "an argument"),
+        (["train", "--resume", ""], "--resume"),
+        (["label-bag", "in", ""], "an argument"),
+        (["dataset", "", ""], "an argument"),
+    ],
+)
+def test_empty_paths_are_refused_and_not_taken_for_the_present_folder(line, what, tmp_path, monkeypatch, error_of):
+    monkeypatch.chdir(tmp_path)
+    assert f"error: {what} is empty: name a file or folder" in error_of(*line)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_texts_may_be_empty_as_if_left_out():
+    check_no_empty_path(ablate, ["grid.yaml", "--data", "d", "--out", "o", "--seeds", "", "--only="])
+
+
+def test_version_is_printed(capsys):
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"pvd {program_version()}\n"
+    assert re.fullmatch(r"\d+\.\d+\.\d+.*", program_version())
+
+
+@pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_at_any_moment_ends_a_command_with_its_exit_code(number, code):
+    # Within the command, but outside of all that expects an interrupt.
+    script = f"""
+import os, signal, time
+from pvd_cli import main
+@main.app.command("stopped")
+def stopped():
+    os.kill(os.getpid(), signal.{number})
+    time.sleep(60)
+main.sys.argv = ["pvd", "stopped"]
+main.main()
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert result.returncode == code
+    assert result.stderr == ""
+
+
+def test_a_reader_that_has_seen_enough_is_no_traceback():
+    script = "import sys; from pvd_cli.main import run; sys.exit(run(['predict', '--help']))"
+    process = subprocess.Popen([sys.executable, "-u", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.wait(timeout=120) in (0, 1, 141)  # some versions of typer answer themselves, with 1
+    assert process.stderr.read() == b""
+
+
+def test_help_of_predict_says_what_the_doctor_says_of_clouds(capsys):
+    assert run(["predict", "--help"]) == 0
+    assert str(ExpectedCloud()) in " ".join(capsys.readouterr().out.split())
+    (finding,) = (each for each in check_weights() if each.name == "expected cloud")
+    assert finding.found == str(ExpectedCloud())
+
+
+SHARED = {
+    "weights": (options.Weights, {"balance", "without_intensity", "view"}),  # two must have some, one takes several
+    "device": (options.Device, set()),
+    "precision": (options.Precision, {"bench"}),  # several
+    "threads": (options.Threads, {"bench"}),  # several
+    "intensity_scale": (options.IntensityScale, set()),
+    "columns": (options.Columns, set()),
+    "votes": (options.Votes, set()),
+}
+
+
+@pytest.mark.parametrize("command", [predict, label_bag, view, submit, balance, without_intensity, bench])
+def test_options_that_mean_the_same_are_declared_in_one_place(command):
+    declared = inspect.get_annotations(command)
+    name = command.__name__
+    own = {option for option, (_, others) in SHARED.items() if name in others}
+    used = SHARED.keys() & declared.keys() - own
+    assert used
+    assert {option: declared[option] for option in used} == {option: SHARED[option][0] for option in used}

@@ -1,17 +1,24 @@
 """`pvd predict` on files, folders and data sets: what it writes, scores, leaves alone and says."""
 
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
 import numpy as np
+import pytest
+import torch
+from ros_weights import TINY
 
+from pvd_cli.label_record import NAME
 from pvd_cli.main import run
 from pvd_core.clouds import read_cloud
+from pvd_core.models import build_model
 from pvd_core.segmenter import Segmenter
 from pvd_core.taxonomy import RAW_NAMES, class_ids_from_raw, raw_from_class_ids
+from pvd_core.weights import save_weights
 
 
 def test_predict_writes_what_the_segmenter_says_as_raw_ids_in_input_order(scan, weights, tmp_path, capsys):
@@ -24,6 +31,8 @@ def test_predict_writes_what_the_segmenter_says_as_raw_ids_in_input_order(scan, 
     assert raw[5] == raw[7] == 0
     printed = capsys.readouterr().out
     assert "1 scan labelled, 0 failed" in printed
+    assert "classes found: " in printed
+    assert "without a class under 0.1 %" in printed
     assert "p99" in printed
 
 
@@ -31,7 +40,7 @@ def test_predict_goes_on_after_a_bad_file_and_says_so_at_the_end(scan, weights, 
     (tmp_path / "cut.bin").write_bytes(scan.read_bytes()[:-3])
     out = tmp_path / "out"
     inputs = [str(tmp_path / "cut.bin"), str(scan)]
-    assert run(["predict", *inputs, "--weights", str(weights), "--out", str(out)]) == 2
+    assert run(["predict", *inputs, "--weights", str(weights), "--out", str(out)]) == 3
     printed = capsys.readouterr()
     assert "cut.bin: 47997 bytes found" in printed.err
     assert "1 scan labelled, 1 failed" in printed.out
@@ -58,7 +67,7 @@ def test_predict_goes_on_where_it_stopped_and_scores_everything(scan, weights, t
     arguments = ["predict", str(folder), "--weights", str(weights), "--out", str(out)]
     assert run(arguments) == 0
     whole = capsys.readouterr().out
-    kept, missing = sorted(out.iterdir())[:2]
+    kept, missing = sorted(out.glob("*.label"))[:2]
     missing.unlink()
     before = kept.stat().st_mtime_ns
 
@@ -66,7 +75,7 @@ def test_predict_goes_on_where_it_stopped_and_scores_everything(scan, weights, t
 
     printed = capsys.readouterr()
     assert "3 scans labelled, 0 failed" in printed.out
-    assert "2 scans labelled before" in printed.err
+    assert "2 scans labelled before, with the same weights and options" in printed.err
     (score,) = (line for line in whole.splitlines() if "road" in line.split())
     assert score in printed.out
     assert missing.stat().st_size == 4 * 3000
@@ -79,11 +88,57 @@ def test_predict_goes_on_where_it_stopped_and_scores_everything(scan, weights, t
     assert run([*arguments, "--resume"]) == 0
     assert "1 scan labelled anew" in capsys.readouterr().err
     assert kept.stat().st_size == 4 * 3000
-    np.full(3000, 3, "<u4").tofile(kept)
-    assert str(kept) in error_of(*arguments, "--resume")
+    right = kept.read_bytes()
+    np.full(3000, 3, "<u4").tofile(kept)  # of the right size, but not what was written
+    assert run([*arguments, "--resume"]) == 0
+    assert "1 scan labelled anew" in capsys.readouterr().err
+    assert kept.read_bytes() == right
     kept.unlink()
     kept.mkdir()
     assert "is a folder" in error_of(*arguments, "--resume")
+
+
+def test_resume_keeps_no_labels_of_other_weights_options_or_programs(scan, weights, tmp_path, error_of, capsys):
+    other = tmp_path / "other.safetensors"
+    torch.manual_seed(9)
+    save_weights(other, build_model(TINY))
+    out = tmp_path / "out"
+    line = ["predict", scan, "--out", out, "--weights"]
+    assert run([*map(str, line), str(weights)]) == 0
+    labels = (out / "scan.label").read_bytes()
+
+    message = error_of(*line, other, "--resume")
+    assert "scan.label: made with weights tiny.safetensors instead of other.safetensors" in message
+    assert "--overwrite" in message
+    message = error_of(*line, weights, "--resume", "--intensity-scale", "0.5", "--columns", "5")
+    assert "made with intensity scale 1.0 instead of 0.5, columns 4 instead of 5" in message
+    (out / NAME).rename(out / "elsewhere")
+    assert f"not made by a command that wrote {out / NAME}" in error_of(*line, weights, "--resume")
+    assert (out / "scan.label").read_bytes() == labels
+
+    (out / NAME).write_text("{not json\n[1]\n" + (out / "elsewhere").read_text() + '\n{"file": "sc')
+    assert run([*map(str, line), str(weights), "--resume"]) == 0
+    assert run([*map(str, line), str(other), "--overwrite"]) == 0
+    capsys.readouterr()
+    assert "made with weights other.safetensors" in error_of(*line, weights, "--resume")
+
+
+def test_resume_labels_anew_where_the_scan_has_changed(scan, weights, tmp_path, capsys):
+    line = ["predict", str(scan), "--weights", str(weights), "--out", str(tmp_path / "out")]
+    assert run(line) == 0
+    points = np.fromfile(scan, "<f4").reshape(-1, 4)
+    points[:, 2] += 0.5
+    points.tofile(scan)
+    assert run([*line, "--resume"]) == 0
+    assert "1 scan labelled anew: the scan or its file has changed since" in capsys.readouterr().err
+
+
+def test_the_folder_of_a_run_may_stand_for_its_weights(scan, weights, tmp_path):
+    (tmp_path / "run").mkdir()
+    shutil.copy(weights, tmp_path / "run" / "best.safetensors")
+    for name, given in (("a", weights), ("b", tmp_path / "run")):
+        assert run(["predict", str(scan), "--weights", str(given), "--out", str(tmp_path / name)]) == 0
+    assert (tmp_path / "a/scan.label").read_bytes() == (tmp_path / "b/scan.label").read_bytes()
 
 
 def test_predict_that_cannot_start_leaves_no_folder(scan, weights, tmp_path, error_of):
@@ -110,10 +165,11 @@ def test_predict_leaves_no_half_label_file_on_a_full_disk(scan, weights, tmp_pat
     result = subprocess.run(command, capture_output=True, text=True, timeout=300, preexec_fn=limit_file_size)
     assert result.returncode == 2
     assert result.stderr.startswith("error: cannot write")
-    assert list((tmp_path / "out").iterdir()) == []
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [NAME]
 
 
-def test_interrupted_predict_keeps_what_is_done_and_says_so(scan, weights, tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_predict_keeps_what_is_done_and_says_so(number, code, scan, weights, tmp_path):
     folder = tmp_path / "scans"
     folder.mkdir()
     for index in range(400):
@@ -126,9 +182,9 @@ def test_interrupted_predict_keeps_what_is_done_and_says_so(scan, weights, tmp_p
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=300)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert errors.startswith("interrupted: ")
     num_kept = int(errors.split()[1])
     labels = [path for path in out.iterdir() if path.suffix == ".label"]

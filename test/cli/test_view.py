@@ -1,5 +1,6 @@
 """Looking at scans: layers, what keys do, pictures; the window itself where a virtual display can be started."""
 
+import functools
 import os
 import shutil
 import subprocess
@@ -15,12 +16,19 @@ from pvd_cli.main import run
 
 plt = pytest.importorskip("matplotlib.pyplot", reason="pictures need matplotlib: pip install 'pvd_ros[view]'")
 
-from pvd_cli.view.layers import error_colours, layers_of, only_class  # noqa: E402
+from rich.console import Console  # noqa: E402
+
+from pvd_cli import picture  # noqa: E402
+from pvd_cli.picture import class_colours  # noqa: E402
+from pvd_cli.tables import print_class_table  # noqa: E402
+from pvd_cli.view import sheet  # noqa: E402
+from pvd_cli.view.layers import ERROR_LEGEND, error_colours, layers_of, only_class  # noqa: E402
 from pvd_cli.view.networks import named_weights  # noqa: E402
 from pvd_cli.view.scans import ViewedScans  # noqa: E402
 from pvd_cli.view.state import ViewState  # noqa: E402
 from pvd_core.borders.errors import UserError  # noqa: E402
 from pvd_core.segmenter import Segmenter  # noqa: E402
+from training.judge.metrics import ConfusionMatrix  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +54,49 @@ def test_layers_are_the_input_the_truth_and_each_network_with_its_errors():
     assert all(colours.shape == (4, 3) and colours.min() >= 0 and colours.max() <= 1 for colours in layers.values())
 
 
-def test_errors_are_red_right_points_grey_and_unlabelled_ones_dark():
+def test_errors_are_white_right_points_grey_and_unlabelled_ones_dark():
     colours = error_colours(np.array([9, 1, 5]), np.array([9, 9, 0]))
-    assert colours[1, 0] > 0.9
-    assert colours[1, 1] < 0.3
+    assert colours[1].min() > 0.9
     assert np.ptp(colours[0]) < 0.2
     assert colours[2].max() < colours[0].min()
+
+
+def test_no_class_has_a_colour_of_the_errors():
+    for colour in ERROR_LEGEND.values():
+        distances = np.abs(class_colours(np.arange(1, 20)) - colour).max(axis=1)
+        assert distances.min() > 0.15
+
+
+def test_pictures_name_every_colour_in_them(state, monkeypatch, tmp_path):
+    legends = []
+    monkeypatch.setattr(sheet, "save_panels", lambda path, points, panels, legend, title: legends.append(set(legend)))
+    sheet.save_sheet(tmp_path, state.scan)
+    sheet.save_sheet(tmp_path, state.scan, "car", errors_only=True)
+    assert legends[0] >= {"car", "road", "wrong", "right", "truth unknown"}
+    assert legends[1] == {"car", "wrong", "right", "truth unknown"}
+
+
+def test_distances_of_the_rings_are_drawn_above_the_points():
+    axes = plt.figure().subplots()
+    axes.scatter([0], [0])
+    picture._draw_rings(axes)
+    assert [text.get_text() for text in axes.texts] == ["10 m", "20 m", "30 m"]
+    assert all(text.get_path_effects() for text in axes.texts)
+    assert min(text.zorder for text in axes.texts) > axes.collections[0].zorder
+
+
+@pytest.mark.parametrize("has_colours", [True, False])
+def test_classes_have_colour_chips_only_where_there_are_colours(monkeypatch, capsys, has_colours):
+    monkeypatch.setattr("pvd_cli.tables.Console", functools.partial(Console, force_terminal=has_colours))
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    confusion = ConfusionMatrix()
+    confusion.update(np.array([1, 9]), np.array([1, 9]))
+    print_class_table(confusion, "title")
+    text = capsys.readouterr().out
+    assert ("\x1b[48;2;255;0;255m  \x1b[0m road" in text) == has_colours
+    assert "##" not in text
 
 
 def test_one_class_alone_dims_every_other_point():
@@ -72,7 +117,7 @@ def test_keys_walk_through_scans_layers_and_classes(state):
     assert "truth" in state.title
     state.press("K")
     state.press("K")
-    assert "tiny: errors" in state.title
+    assert "tiny: errors (white: wrong, grey: right)" in state.title
     state.press("C")
     names = [state.class_name]
     while True:
@@ -131,6 +176,7 @@ def test_networks_are_called_by_their_files_or_their_run_folders(tmp_path):
         (tmp_path / name).mkdir(parents=True)
         for file in ("best.safetensors", "last.safetensors"):
             (tmp_path / name / file).touch()
+    (tmp_path / "a.safetensors").touch()
     pvd, student, other = (tmp_path / name for name in ("seed0/pvd", "seed0/student", "seed1/pvd"))
     assert named_weights([pvd, student]) == {"pvd": pvd / "best.safetensors", "student": student / "best.safetensors"}
     assert list(named_weights([pvd / "last.safetensors", tmp_path / "a.safetensors"])) == ["pvd", "a"]

@@ -112,7 +112,9 @@ class _Builder:
 
     def _distillation(self, of_row: dict[str, Any], teacher: Run) -> dict[str, Any]:
         method = of_row.get("method", "pvd")
-        common = {"method": method, "backbone": self.grid.backbone, "settings": self.grid.methods.get(method, {})}
+        # A method that is no text is refused with the rest of the config.
+        settings = self.grid.methods.get(method, {}) if isinstance(method, str) else {}
+        common = {"method": method, "backbone": self.grid.backbone, "settings": settings}
         return merged(common, of_row, {"teacher": _weights(teacher)})
 
     def _run(

@@ -23,7 +23,11 @@ _WAIT_S = 1.0
 
 
 class RunInterruptedError(Exception):
-    """The run stopped on a signal and kept its state."""
+    """The run stopped on the signal `signal_name` and kept its state."""
+
+    def __init__(self, run: str, signal_name: str | None) -> None:
+        super().__init__(run)
+        self.signal_name = signal_name
 
 
 def work(
@@ -103,7 +107,7 @@ def _do(run: Run, progress: Callable[[], NoProgress]) -> None:
         summary = train(run.config, run.folder, resume=_can_resume(run, folder), progress=progress())
     assert summary is not None  # only a rank that is not the first gives none; grids run in single processes
     if summary["stopped"] == "interrupted":
-        raise RunInterruptedError(run.name)
+        raise RunInterruptedError(run.name, summary["signal"])
     write_result(run, summary, summary["steps"], summary["minutes"])
 
 

@@ -33,5 +33,6 @@ def class_weights(counts: np.ndarray, preset: str) -> torch.Tensor:
 
 
 def describe(weights: torch.Tensor) -> str:
-    """One line: each class and its weight."""
-    return ", ".join(f"{CLASS_NAMES[i]} {weights[i]:.2f}" for i in range(1, NUM_CLASSES))
+    """One line: each class and its weight. Those that are 1, as of classes without points, are not listed."""
+    listed = [f"{CLASS_NAMES[i]} {weights[i]:.2f}" for i in range(1, NUM_CLASSES) if weights[i] != 1]
+    return ", ".join([*listed, "others 1"])

@@ -37,8 +37,9 @@ def draw_curves(run: RunFolder) -> Path | None:
     for axes, (title, names) in zip(loss_axes, titles.items(), strict=True):
         _draw_terms(axes, losses, names)
         axes.set(title=title, xlabel="step", ylim=(0, None))
-    score_axes.plot([line["step"] for line in validations], [line["miou_present"] for line in validations], "o-")
-    score_axes.set(title="validation mIoU over the classes present", xlabel="step", ylim=(0, 1))
+    scores = [100 * line["miou_present"] for line in validations]
+    score_axes.plot([line["step"] for line in validations], scores, "o-")
+    score_axes.set(title="validation mean IoU in %, classes present", xlabel="step", ylim=(0, 100))
     score_axes.grid(alpha=0.3)
     figure.savefig(run.curves, dpi=100)
     return run.curves

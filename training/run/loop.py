@@ -34,7 +34,8 @@ def train(
 ) -> dict[str, Any] | None:
     """Trains a network in the new folder `run_dir` or, with `resume`, continues from the last checkpoint there.
 
-    Returns a JSON-able summary: "stopped" (done, max_minutes or interrupted), "steps", "miou", "miou_present", "iou",
+    Returns a JSON-able summary: "stopped" (done, max_minutes or interrupted), "signal" (the one that interrupted it,
+    or None), "steps", "miou", "miou_present", "iou",
     "best_miou", "best_step", "weights" (the best ones), "last_weights", "num_parameters", "minutes", "run_dir". With
     several ranks only the first one shows progress, writes files and returns the summary; the others return None.
 
@@ -66,7 +67,7 @@ def _train(session: Session, resume: bool) -> dict[str, Any] | None:
         if session.writes:
             _finish(session, logs, stopped)
         session.fabric.barrier()
-    return _write_summary(session, stopped) if session.writes else None
+    return _write_summary(session, stopped, stop.signal_name) if session.writes else None
 
 
 def _restore_or_start(session: Session, resume: bool) -> None:
@@ -228,11 +229,12 @@ def _facts(session: Session) -> dict[str, Any]:
     }
 
 
-def _write_summary(session: Session, stopped: str) -> dict[str, Any]:
+def _write_summary(session: Session, stopped: str, signal_name: str | None) -> dict[str, Any]:
     state, run = session.state, session.run
     validation = {key: value for key, value in (state.last_validation or {}).items() if key != "step"}
     summary = {
         "stopped": stopped,
+        "signal": signal_name,
         "steps": state.step,
         **validation,
         "best_miou": state.best_miou,

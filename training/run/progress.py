@@ -82,10 +82,10 @@ class ConsoleProgress(NoProgress):
 
     def validated(self, step: int, metrics: Mapping[str, Any], is_best: bool) -> None:
         best = ", the best so far" if is_best else ""
-        title = (
-            f"step {step}: mIoU {metrics['miou']:.4f} over 19 classes, {metrics['miou_present']:.4f} over those present"
+        self.note(
+            f"step {step}: mean IoU {100 * metrics['miou']:.1f} % over 19 classes, "
+            f"{100 * metrics['miou_present']:.1f} % over those present{best}"
         )
-        self.note(f"{title}{best}")
         self.console.print(iou_table(metrics["iou"]))
 
     def _line(self, step: int) -> str:
@@ -118,9 +118,13 @@ class _RecentStep(NamedTuple):
 
 
 def iou_table(iou: Mapping[str, float]) -> Table:
-    """A table of {class: IoU}, three classes a row."""
+    """A table of {class: IoU}, as "car 61.0 %", three classes a row. Classes that round to 0 % share the last row."""
     table = Table(show_header=False, box=None, padding=(0, 1))
-    cells = [cell for name, value in iou.items() for cell in (name, f"{value:.4f}")]
+    texts = {name: f"{100 * value:.1f} %" for name, value in iou.items()}
+    zeros = [name for name, text in texts.items() if text == "0.0 %"]
+    cells = [cell for name, text in texts.items() if name not in zeros for cell in (name, text)]
+    if zeros:
+        cells += [f"{len(zeros)} other classes" if len(zeros) > 1 else zeros[0], "0 %"]
     for start in range(0, len(cells), 6):
         table.add_row(*cells[start : start + 6])
     return table

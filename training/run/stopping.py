@@ -16,7 +16,8 @@ class StopRequest:
         self._note = note
         self._limit_s = float("inf") if max_minutes is None else max_minutes * 60
         self._start = time.monotonic()
-        self._signalled = False
+        self.signal_name: str | None = None
+        """SIGINT or SIGTERM, after it came to this process."""
         self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "StopRequest":
@@ -30,12 +31,12 @@ class StopRequest:
 
     def reason(self, needed_s: float) -> str | None:
         """Why to stop now: "interrupted", "max_minutes" (`needed_s` more seconds would exceed the limit), or None."""
-        if self._signalled:
+        if self.signal_name is not None:
             return "interrupted"
         return "max_minutes" if time.monotonic() - self._start + needed_s > self._limit_s else None
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._signalled = True
+        self.signal_name = signal.Signals(number).name
         self._restore()
         self._note("stops after this step or validation and keeps the state; once more stops at once")
 

@@ -1,0 +1,46 @@
+"""Options that mean the same in several commands: their types, limits and help."""
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def _known_device(device: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise typer.BadParameter(f"{device!r}: expected auto, cpu, cuda or cuda:N")
+    return device
+
+
+def _known_precision(precision: str) -> str:
+    from pvd_core.runtime.precision import PRECISIONS
+
+    if precision not in ("auto", *PRECISIONS):
+        raise typer.BadParameter(f"{precision!r}: expected auto, {', '.join(PRECISIONS)}")
+    return precision
+
+
+Weights = Annotated[
+    Path | None,
+    typer.Option(help="Weights, or the folder of a training run; those that ship with pvd if left out."),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.", callback=_known_device)]
+Precision = Annotated[
+    str,
+    typer.Option(help="Number format: auto, fp32, bf16; on GPUs also tf32, fp16.", callback=_known_precision),
+]
+Threads = Annotated[int, typer.Option(min=0, max=256, help="Threads of the network on the CPU; 0 leaves it to torch.")]
+IntensityScale = Annotated[
+    float, typer.Option(min=0, max=1e6, help="Factor that brings intensity to 0..1: 0.00392 (1/255) for 0..255.")
+]
+Columns = Annotated[int, typer.Option(min=4, max=16, help="float32 numbers a point in .bin files.")]
+Votes = Annotated[int, typer.Option(min=1, max=8, help="Votes a scan: flipped, and from 5 on turned.")]
+
+
+def use_threads(threads: int) -> None:
+    """Lets torch use as many threads as --threads says; 0 changes nothing."""
+    import torch
+
+    if threads:
+        torch.set_num_threads(threads)
