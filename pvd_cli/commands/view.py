@@ -27,7 +27,7 @@ def view(
     intensity_scale: Annotated[
         float, typer.Option(min=0, max=1e6, help="Factor that brings intensity to 0..1: 0.00392 (1/255) for 0..255.")
     ] = 1.0,
-    columns: Annotated[int, typer.Option(min=4, max=16, help="float32 numbers a point in .bin files.")] = 4,
+    columns: Columns = "4",
 ) -> None:
     """Look at scans: the input, the truth, what networks predict and where they are wrong.
 
@@ -68,7 +68,7 @@ def view(
         raise UserError("--errors is for pictures: name their folder with --png; in the window, L shows the errors")
     files = named_weights(weights or [default_weights()])
     networks = {name: Segmenter.from_weights(path, device) for name, path in files.items()}
-    viewed = ViewedScans(find_clouds(scans), networks, intensity_scale=intensity_scale, num_columns=columns)
+    viewed = ViewedScans(find_clouds(scans), networks, intensity_scale=intensity_scale, columns=columns)
     if affinity is not None:
         from pvd_cli.view.affinity import save_affinity
 
