@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+from pvd_cli.columns_option import Columns
 from pvd_cli.comma_lists import scans_in
+from pvd_cli.dataset_checks import check_scans
 from pvd_cli.errors import interruptible, optional_packages
 from pvd_core.borders.wording import counted
 
@@ -18,6 +20,7 @@ def balance(
     split: Annotated[str, typer.Option(help="train, or sequences such as 00 or 05,07.")] = "train",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     max_scans: Annotated[int, typer.Option(min=1, help="Use this many scans, evenly spread.")] = 100,
+    columns: Columns = "4",
 ) -> None:
     """Shift the class scores of weights so that their mean IoU on training scans is highest.
 
@@ -38,6 +41,7 @@ def balance(
     from pvd_core.weights import save_weights
 
     with optional_packages("train", "balancing"):
+        from training.data.checking.check import SCORE
         from training.data.dataset import SPLITS, ScanFolder
         from training.judge.balance import balance_classes
 
@@ -46,7 +50,9 @@ def balance(
     if out.exists():
         raise UserError(f"{out} exists already; name another file with --out")
     check_output(out)
-    folder = ScanFolder(dataset, scans_in(split))
+    with interruptible(lambda: "nothing was written"):
+        check_scans(dataset, SCORE, scans_in(split), columns, max_scans)
+    folder = ScanFolder(dataset, scans_in(split), columns)
     if remark := folder.remark():
         print(f"note: {remark}", file=sys.stderr)
     if held_out := set(folder.sequences) & {*SPLITS["valid"], *SPLITS["test"]}:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from pvd_cli.columns_option import Columns
 from pvd_cli.errors import optional_packages
 from pvd_core.borders.errors import UserError
 

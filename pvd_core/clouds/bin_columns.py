@@ -50,6 +50,10 @@ class BinColumns:
             return table.astype("<f4", copy=False)
 
 
+FOUR_COLUMNS = BinColumns()
+"""KITTI's: x, y, z, intensity as float32."""
+
+
 def bin_columns(text: str | int | BinColumns) -> BinColumns:
     """The BinColumns that "4", "5" or "4xfloat64" stand for; UserError for anything else."""
     if isinstance(text, BinColumns):

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import numpy as np
 
-from pvd_core.clouds.bin_columns import BinColumns, candidates, likely_columns
+from pvd_core.clouds.bin_columns import FOUR_COLUMNS, BinColumns, candidates, likely_columns
 from pvd_core.clouds.errors import CloudFileError
 from pvd_core.clouds.fields import points_from_columns
 
 _MOST_COLUMNS = 16
 
 
-def read_bin(path: Path, columns: BinColumns = BinColumns()) -> np.ndarray:
+def read_bin(path: Path, columns: BinColumns = FOUR_COLUMNS) -> np.ndarray:
     """float32 (N, 4), perhaps read-only, of KITTI's format: x, y, z, intensity of each point, little endian, no header.
     Of more columns the first four are kept. CloudFileError if the file does not look like these columns."""
     data = path.read_bytes()
@@ -54,4 +54,3 @@ def read_npy(path: Path) -> np.ndarray:
     num_taken = min(4, table.shape[1])
     points[:, :num_taken] = table[:, :num_taken]
     return points
-

@@ -17,6 +17,7 @@ from training.data.scan_list import SPLITS as SPLITS
 from training.data.scan_list import Scan, chosen_sequences, evenly_spaced, scans_of
 from training.simulate.folder import SIMULATION_FILE
 
+
 class ScanFolder:
     """The scans of some sequences, sorted by sequence and frame.
 

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 
 from pvd_core.borders.errors import UserError
-from pvd_core.clouds.bin_columns import BinColumns
+from pvd_core.clouds.bin_columns import FOUR_COLUMNS, BinColumns
 from pvd_core.taxonomy import UnknownLabelError, class_ids_from_raw
 
 _BYTES_PER_LABEL = 4
 
 
-def read_points(path: str | Path, columns: BinColumns = BinColumns()) -> np.ndarray:
+def read_points(path: str | Path, columns: BinColumns = FOUR_COLUMNS) -> np.ndarray:
     """float32 (N, 4) of a `.bin` file: x, y, z in metres in the LiDAR frame, intensity as the file has it.
 
     UserError for a file that is missing or truncated.

@@ -66,7 +66,9 @@ def scans_of(root: str | Path, sequence: str) -> list[Scan]:
     that cannot be read."""
     folder = Path(root) / "sequences" / sequence
     try:
-        paths = sorted(path for path in (folder / "velodyne").iterdir() if path.suffix == ".bin" and path.name[0] != ".")
+        paths = sorted(
+            path for path in (folder / "velodyne").iterdir() if path.suffix == ".bin" and path.name[0] != "."
+        )
     except OSError as error:
         raise UserError(f"{folder / 'velodyne'} cannot be read: {error.strerror}") from error
     return [Scan(sequence, path.stem, path, folder / "labels" / f"{path.stem}.label") for path in paths]

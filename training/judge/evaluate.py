@@ -28,6 +28,7 @@ def evaluate(
     max_scans: int | None = None,
     votes: int = 1,
     by_distance: bool = False,
+    columns: str | int = 4,
 ) -> dict[str, Any]:
     """Labels the scans of a data set and compares with the truth. Returns a JSON-able dictionary:
 
@@ -40,12 +41,12 @@ def evaluate(
     - with `by_distance`, "by_distance": a list of the metrics in each of DISTANCE_BANDS_M
 
     `split`: "train", "valid" or one or several sequences. `max_scans`: only so many, evenly spaced. `votes`: 1 to 8, of
-    test-time augmentation. `progress(num_done, num_all)` is called after each scan. UserError where there is nothing
-    to compare with.
+    test-time augmentation. `columns`: of the .bin files, see ScanFolder. `progress(num_done, num_all)` is called after
+    each scan. UserError where there is nothing to compare with.
     """
     if split == "test":
         raise UserError("split 'test' has no labels to evaluate against; use train, valid or a list of sequences")
-    folder = ScanFolder(dataset_root, split)
+    folder = ScanFolder(dataset_root, split, columns)
     segmenter = Segmenter.from_weights(weights, device)
     indices = folder.evenly_spaced(max_scans)
     start = time.perf_counter()

@@ -8,6 +8,7 @@ from typing import Any
 
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.settings import apply_overrides, filled, plain, read_yaml
+from pvd_core.clouds.bin_columns import bin_columns
 from pvd_core.runtime.precision import resolve_precision
 from pvd_core.segmenter import resolve_device
 from training.data.augment import AugmentationConfig
@@ -90,6 +91,8 @@ class ValidationConfig:
 class TrainConfig:
     dataset: str
     """Folder that holds 'sequences'."""
+    columns: str = "4"
+    """Numbers of each point in its .bin files: 4 (x, y, z, intensity), 5 as in nuScenes, or 4xfloat64."""
     model: dict | str = field(default_factory=lambda: {"name": DEFAULT_MODEL})
     """A preset's name, or a section with a 'name' and any field of the network's config."""
     initial_weights: str | None = None
@@ -144,6 +147,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if isinstance(self.model, str):
             object.__setattr__(self, "model", {"name": self.model})
+        bin_columns(self.columns)
         _one_of("data", self.data, DATA)
         object.__setattr__(self, "precision", _OLD_PRECISIONS.get(self.precision, self.precision))
         _one_of("precision", self.precision, PRECISIONS)

@@ -24,7 +24,7 @@ from training.run.logs import Logs, NoLogs
 from training.run.optimization import learning_rate
 from training.run.progress import NoProgress
 from training.run.run_folder import RunFolder, source_commit
-from training.run.session import Session, build_session, open_data
+from training.run.session import Session, build_session, check_data, open_data
 from training.run.state import DivergedError
 from training.run.stopping import StopRequest
 
@@ -45,7 +45,8 @@ def train(
     progress = progress if progress is not None and fabric.is_global_zero else NoProgress()
     with contextlib.ExitStack() as held:
         on_first_rank(lambda: _take(run, config, resume, held), fabric)
-        with contextlib.closing(open_data(config)) as data:
+        left_out = on_first_rank(lambda: check_data(config, progress), fabric)
+        with contextlib.closing(open_data(config, left_out)) as data:
             return _train(build_session(config, data, run, progress, fabric), resume)
 
 
