@@ -231,9 +231,10 @@ def _data_settings_without_effect(config: TrainConfig) -> list[str]:
     return [f"{name} has no effect: data is simulated" for name, value in defaults.items() if values[name] != value]
 
 
-def differing_keys(first: TrainConfig, second: TrainConfig) -> list[str]:
-    """Dotted names of the fields in which two configs differ, such as "optimizer.learning_rate", sorted."""
-    return sorted(_differing(config_as_dict(first), config_as_dict(second), ""))
+def differing_keys(first: TrainConfig | dict[str, Any], second: TrainConfig | dict[str, Any]) -> list[str]:
+    """Dotted names of the fields in which two configs differ, such as "optimizer.learning_rate", sorted. Either may be
+    as `config_as_dict` gives it."""
+    return sorted(_differing(plain(first), plain(second), ""))
 
 
 def _differing(first: dict[str, Any], second: dict[str, Any], prefix: str) -> Iterator[str]:

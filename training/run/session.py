@@ -24,7 +24,7 @@ from training.distil.distillation import DistillationObjective, Method, build_me
 from training.distil.slicing import sliced_state
 from training.distil.teacher_cache import TeacherCache
 from training.judge.seen import seen_by_ancestors
-from training.run.config import TrainConfig
+from training.run.config import TrainConfig, config_as_dict
 from training.run.objective import SegmentationObjective
 from training.run.optimization import RunningMean, build_optimizer
 from training.run.progress import NoProgress
@@ -123,7 +123,9 @@ def build_session(config: TrainConfig, data: Data, run: RunFolder, progress: NoP
         progress=progress,
         fabric=fabric,
         objective=wrapped_objective,
-        state=TrainingState(model, optimizer, running_mean, data.training.fingerprint(), method),
+        state=TrainingState(
+            model, optimizer, running_mean, data.training.fingerprint(), method, config_as_dict(config)
+        ),
         stream=_batches(config, data, model, fabric),
         num_steps=config.num_steps(data.training.num_scans()),
         ancestors=_ancestors(config),

@@ -90,8 +90,8 @@ class Report:
         ]
 
     def say(self, note: Callable[[str], object]) -> None:
-        """Shows the remarks, a line a kind, with `note`; UserError where there are errors. Those that do not fit into it
-        are shown before."""
+        """Shows the remarks, a line a kind, with `note`. UserError where there are errors; if they do not fit into it,
+        they are shown before."""
         for line in self.remark_lines():
             note(f"note: {line}")
         if not self.errors:
