@@ -44,6 +44,7 @@ def balance(
         from training.data.checking.check import SCORE
         from training.data.dataset import SPLITS, ScanFolder
         from training.judge.balance import balance_classes
+        from training.judge.seen import seen_data
 
     if out.suffix != ".safetensors":
         raise UserError(f"--out is {out}: name a .safetensors file")
@@ -63,7 +64,7 @@ def balance(
         result = balance_classes(segmenter, folder, max_scans, steps.show)
     shifts = {name: float(shift) for name, shift in zip(CLASS_NAMES, result.shift_C, strict=True) if shift}
     facts = {"dataset": Path(dataset).resolve().name, "sequences": list(folder.sequences), "shifts": shifts}
-    save_weights(out, segmenter.model, {**segmenter.facts, "balance": facts})
+    save_weights(out, segmenter.model, {**segmenter.facts, "ancestors": seen_data(segmenter.facts), "balance": facts})
     for name, shift in shifts.items():
         print(f"{name:>14} {shift:+.2f}")
     print(

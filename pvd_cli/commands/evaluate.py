@@ -85,6 +85,9 @@ def evaluate(
     print_iou(result, f"{title}, sequences {sequences}, {counted(result['num_scans'], 'scan')}")
     if result["remark"]:
         print(f"note: {result['remark']}", file=sys.stderr)
+    print(result["trained_on"])
+    if seen := result["seen_in_training"]:
+        print(f"note: {', '.join(seen)} of {dataset} among them: this is no score on unseen scans", file=sys.stderr)
     if by_distance:
         print_iou_by_distance(result["by_distance"], "By distance from the sensor")
     if confusions:

@@ -102,7 +102,8 @@ def looks_like_points(numbers: np.ndarray) -> bool:
 
 def plausible_share(numbers: np.ndarray) -> float:
     """Share, 0..1, of numbers that are not finite, 0, or of a size that occurs; 1 where there are none."""
-    sizes = np.abs(numbers)
+    with np.errstate(invalid="ignore"):
+        sizes = np.abs(numbers)
     is_odd = ((sizes > _LARGEST) & (sizes < np.inf)) | ((sizes < _SMALLEST) & (sizes > 0))
     return 1 - np.count_nonzero(is_odd) / max(1, sizes.size)
 
