@@ -11,7 +11,7 @@ from pvd_core.borders.errors import UserError
 from training.data.augmentation.objects import ObjectBank, objects_in
 from training.data.class_weights import count_classes
 from training.data.dataset import ScanFolder, usable_points
-from training.data.scan_stream import LabelledScan
+from training.data.scan_stream import LEAST_LEARNT, LabelledScan
 
 # Keeps this use of the seed apart from those in `batches`.
 _ORDER = 0
@@ -106,7 +106,7 @@ class FolderStream:
 
     def _usable_scan(self, index: int) -> LabelledScan:
         points, labels = usable_points(*self.folder.labelled_points(index))
-        if len(points) < 2:
+        if len(points) < LEAST_LEARNT:
             raise UserError(
                 f"scan {self.folder.scans[index].points_path} has {len(points)} usable points; leave it out"
             )

@@ -60,8 +60,10 @@ class TrainingState:
         other scans, with other settings or with another network."""
         state = load_checkpoint(path)
         missing = sorted({*_PLAIN_FIELDS, *_PARTS} - state.keys())
-        if missing:
-            raise UserError(f"checkpoint {path} has no {', '.join(missing)}: it is damaged; {WAY_ON}")
+        if missing or not isinstance(state["step"], int):
+            raise UserError(
+                f"checkpoint {path} has no {', '.join(missing) or 'number of steps'}: it is damaged; {WAY_ON}"
+            )
         if changed := changed_settings(state.get("settings"), self.settings):
             raise UserError(
                 f"{path.parent / 'config.yaml'} was changed since this run started, in {', '.join(changed)}: a run "

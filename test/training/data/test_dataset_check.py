@@ -165,6 +165,9 @@ def test_data_without_a_labelled_or_a_usable_point_is_refused(root):
     for number in range(6):
         write_scan(root, "00", f"{number:06d}", np.zeros((1, 4)), np.full(1, 40))
     assert kinds(checked(root).errors) == ["no labelled point"]
+    for number in range(6):
+        write_scan(root, "00", f"{number:06d}", np.ones((1, 4)), np.full(1, 40))
+    assert kinds(checked(root).errors) == ["no usable scan"]
 
 
 def test_points_that_are_not_finite_are_remarked_on(root):

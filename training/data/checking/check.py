@@ -14,9 +14,7 @@ from training.data.checking.findings import Finding, Report, SequenceCounts
 from training.data.checking.memory import Memory, Stamp, sizes_of, stamp_of
 from training.data.checking.widths import LABEL_TYPES, Widths, recognised
 from training.data.scan_list import Scan, chosen_sequences, evenly_spaced, scans_of
-
-LEAST_LEARNT = 2
-"""Usable points of a scan that can be trained on."""
+from training.data.scan_stream import LEAST_LEARNT
 
 TRAIN, SCORE, LABEL = "train", "score", "label"
 

@@ -74,6 +74,8 @@ def _vote(scan: Scan, first: BinColumns, among: Sequence[BinColumns]) -> BinColu
 def _head(path: Path) -> bytes:
     """The first bytes of a file; none where it cannot be read, which the examination says."""
     try:
+        if not path.is_file():  # a pipe would be waited for without end
+            return b""
         with open(path, "rb") as file:
             return file.read(_SAMPLE_BYTES)
     except OSError:
