@@ -91,8 +91,6 @@ class ValidationConfig:
 class TrainConfig:
     dataset: str
     """Folder that holds 'sequences'."""
-    columns: str = "4"
-    """Numbers of each point in its .bin files: 4 (x, y, z, intensity), 5 as in nuScenes, or 4xfloat64."""
     model: dict | str = field(default_factory=lambda: {"name": DEFAULT_MODEL})
     """A preset's name, or a section with a 'name' and any field of the network's config."""
     initial_weights: str | None = None
@@ -103,6 +101,8 @@ class TrainConfig:
     data: str = "folder"
     """What to train on: folder (the 'sequences' of 'dataset') or simulated (worlds that 'stream' makes while training).
     Validation scans always come from 'dataset'."""
+    columns: str = "4"
+    """Numbers of each point in the .bin files of 'dataset': 4 (x, y, z, intensity), 5 as in nuScenes, or 4xfloat64."""
     sequences: str | tuple[str, ...] = "train"
     """A split name or a list of sequences."""
     max_scans: int | None = None

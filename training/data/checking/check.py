@@ -33,7 +33,7 @@ class Part:
 
 
 def check_dataset(
-    root: str | Path, parts: Sequence[Part], columns: str | int = 4, progress: Progress | None = None
+    root: str | Path, parts: Sequence[Part], columns: str | int | BinColumns = 4, progress: Progress | None = None
 ) -> Report:
     """The Report on the scans of some parts. What was found before in files that have not changed since is not looked
     for again. `progress(done, total)` is called after each scan that is read. UserError where there is no data set or

@@ -7,6 +7,7 @@ import numpy as np
 
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.wording import counted
+from pvd_core.clouds.bin_columns import bin_columns
 from training.data.checking.check import LABEL, SCORE, TRAIN, Part, Progress, check_dataset
 from training.data.checking.findings import Finding, Report
 from training.data.scan_list import SPLITS, existing_sequences, scans_of
@@ -19,14 +20,14 @@ def check_folder(
 ) -> Report:
     """The Report on all sequences of a data set, or on some. Those of the training split must be fit for training;
     those of the test split may be without labels. UserError where there is no data set or no such sequence."""
-    root, existing = Path(root), existing_sequences(root)
+    root, expected, existing = Path(root), bin_columns(columns), existing_sequences(root)
     wanted = [name.zfill(2) for name in sequences] if sequences else existing
     unknown = [name for name in wanted if name not in existing]
     if unknown or not wanted:
         what = f"no sequence {', '.join(unknown)}" if unknown else "no sequence at all"
         found = ", ".join(existing) or "none with velodyne"
         raise UserError(f"{root / 'sequences'} has {what}; found {found}")
-    report = check_dataset(root, list(_parts(root, wanted)), columns, progress)
+    report = check_dataset(root, list(_parts(root, wanted)), expected, progress)
     for name in wanted:
         for finding in _beside_the_scans(root, name):
             report.add(finding)
