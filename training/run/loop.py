@@ -87,6 +87,9 @@ def _describe(session: Session, logs: Logs | NoLogs) -> None:
     if remark := session.data.validation.remark():
         progress.note(f"note: {remark}")
     progress.note(f"validating on {session.data.validation.describe()}, {len(session.data.validation_indices)} used")
+    trained_on = session.data.training.facts()["sequences"] if config.data == "folder" else []
+    if shared := set(trained_on) & set(session.data.validation.sequences):
+        progress.note(f"warning: {', '.join(sorted(shared))} are trained on and validated on: no score of unseen scans")
     num_parameters = _num_parameters(session.state.model)
     progress.note(f"{num_parameters:,} parameters, {session.num_steps} steps, device {session.fabric.device}")
     if not logs.has_tensorboard:

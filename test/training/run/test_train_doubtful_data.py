@@ -97,6 +97,13 @@ def test_scans_of_other_columns_are_refused_with_the_setting_that_then_works(tmp
     assert trained(data, tmp_path / "run", "columns=4xfloat64")["steps"] == 6
 
 
+def test_validating_on_what_is_trained_on_is_said(data, tmp_path):
+    for sequences, number in (("[00, 08]", 1), ("[00]", 0)):
+        notes = Notes()
+        trained(data, tmp_path / str(number), f"sequences={sequences}", "max_minutes=1e-6", progress=notes)
+        assert sum("08 are trained on and validated on" in line for line in notes.lines) == number
+
+
 def test_unknown_columns_are_refused(data, tmp_path):
     with pytest.raises(UserError, match="columns is '3'"):
         trained(data, tmp_path / "run", "columns=3")
