@@ -69,7 +69,18 @@ def remove(path, random):
 
 
 def rename(path, random):
-    names = ["0.bin", "x.label", "-1.bin", "a b.bin", "\u00fc.bin", "000000.BIN", ".hidden.bin", "000000", "00\n1.bin"]
+    names = [
+        "0.bin",
+        "x.label",
+        "-1.bin",
+        "a b.bin",
+        "\u00fc.bin",
+        "000000.BIN",
+        ".hidden.bin",
+        "000000",
+        "00\n1.bin",
+        "\udcff.bin",
+    ]
     path.rename(path.with_name(str(random.choice(names))))
 
 

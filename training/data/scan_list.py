@@ -30,7 +30,8 @@ class Scan:
 
 
 def existing_sequences(root: str | Path) -> list[str]:
-    """Names of all sequences in a data set, sorted; UserError where it has no folder for them."""
+    """Names of all sequences in a data set, sorted; folders whose names are no text are none. UserError where there is
+    no folder for them."""
     root = Path(root)
     folder = root / "sequences"
     if not root.is_dir():
@@ -41,7 +42,9 @@ def existing_sequences(root: str | Path) -> list[str]:
             f"{root} has no folder 'sequences': expected SemanticKITTI's layout, sequences/SS/velodyne{hint}"
         )
     try:
-        return sorted(path.name for path in folder.iterdir() if (path / "velodyne").is_dir())
+        return sorted(
+            path.name for path in folder.iterdir() if path.name.isprintable() and (path / "velodyne").is_dir()
+        )
     except OSError as error:
         raise UserError(f"{folder} cannot be read: {error.strerror}") from error
 

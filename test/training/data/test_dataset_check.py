@@ -202,6 +202,21 @@ def test_links_are_followed_and_broken_ones_named(root):
     assert f"is a link to {target}, which is not there" in checked(root).error_lines()[0]
 
 
+def test_names_that_are_no_text_are_errors_that_can_be_printed(root):
+    path_of(root, 1).rename(path_of(root, 1).with_name("\udcff.bin"))
+    path_of(root, 1, "label").rename(path_of(root, 1, "label").with_name("\udcff.label"))
+    report = checked(root)
+    assert kinds(report.errors) == ["file name"]
+    assert r"\udcff.bin: has a name with bytes that are no text" in report.error_lines()[0]
+    report.error_lines()[0].encode()
+
+
+def test_file_that_may_not_fit_into_memory_is_not_read(root):
+    with open(path_of(root, 1), "r+b") as file:
+        file.truncate(5 << 30)  # takes no space on the disk
+    assert "5.4 GB, expected a single scan" in checked(root).error_lines()[0]
+
+
 def test_only_the_scans_that_are_used_are_checked(root):
     path_of(root, 5).write_bytes(b"123")
     assert check_dataset(root, [Part(TRAIN, ["00"], max_scans=2)]).errors == []

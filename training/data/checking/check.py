@@ -122,6 +122,9 @@ def _judge_scan(scan: Scan, found: Examined, use: str, report: Report) -> None:
     counts.num_scans += 1
     counts.num_points += found.num_points
     counts.num_labelled += found.num_labelled
+    if not scan.name.isprintable():
+        what = "has a name with bytes that are no text; rename it and its label file"
+        report.add(Finding("file name", str(scan.points_path), what, True, scan.sequence))
     for kind, is_labels, what in found.problems:
         path = scan.labels_path if is_labels else scan.points_path
         report.add(Finding(kind, str(path), what, True, scan.sequence))

@@ -20,6 +20,8 @@ UNREADABLE = "unreadable"
 
 # No sensor counts so far, and a network's sums overflow not far above.
 _LARGEST_INTENSITY = 1e6
+# Far more than any sensor sends at once; larger files may not fit into memory.
+_LARGEST_FILE = 1 << 30
 # Fewer numbers may all be odd by chance.
 _LEAST_JUDGED, _MOST_JUDGED = 30, 5000
 
@@ -117,7 +119,10 @@ def _read(path: Path, is_labels: bool, problems: list[tuple[str, bool, str]]) ->
     try:
         # A pipe would be waited for without end.
         if not path.exists() or path.is_file():
-            return path.read_bytes()
+            if (size := path.stat().st_size) <= _LARGEST_FILE:
+                return path.read_bytes()
+            problems.append(("size", is_labels, f"{size / 1e9:.1f} GB, expected a single scan; move it away"))
+            return None
         kind, what = UNREADABLE, f"is {'a folder' if path.is_dir() else 'no file'}; move it away"
     except FileNotFoundError:
         is_link = path.is_symlink()

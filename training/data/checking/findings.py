@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ class Report:
 
     def add(self, finding: Finding) -> None:
         """Adds a finding, which counts in its sequence too."""
-        self.findings.append(finding)
+        self.findings.append(replace(finding, where=_printable(finding.where), message=_printable(finding.message)))
         if finding.sequence:
             counts = self.sequences.setdefault(finding.sequence, SequenceCounts())
             counts.num_errors += finding.is_error
@@ -114,6 +114,11 @@ class Report:
             "sequences": {name: asdict(counts) for name, counts in sorted(self.sequences.items())},
             "findings": [asdict(finding) for finding in self.findings],
         }
+
+
+def _printable(text: str) -> str:
+    """`text` with bytes of file names that are no UTF-8 written as \\udcff."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _kinds_in_turn(findings: Iterable[Finding]) -> list[Finding]:
