@@ -15,7 +15,7 @@ _BYTES_LOOKED_AT = 4_000_000
 # Coordinates, intensities, rings and times lie within these; bytes read as numbers of the wrong type mostly do not.
 _LARGEST, _SMALLEST = 1e6, 1e-9
 # Shares of such numbers among those of the right and of the wrong type.
-_RIGHT, _WRONG = 0.95, 0.85
+_RIGHT, _WRONG, _LEAST_LEAD = 0.95, 0.85, 0.02
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,9 @@ def plausible_share(numbers: np.ndarray) -> float:
 def _is_float64(data: bytes, expected: bool) -> bool:
     whole = data[: len(data) - len(data) % 8]
     shares = {wide: _finite_share(np.frombuffer(whole, "<f8" if wide else "<f4")) for wide in (False, True)}
-    return not expected if shares[not expected] > _RIGHT and shares[expected] < _WRONG else expected
+    # Rings are whole numbers, half of whose bytes are 0 in float64, so the wrong type may be wrong in few numbers.
+    is_other = shares[not expected] > max(_RIGHT, shares[expected] + _LEAST_LEAD)
+    return not expected if is_other else expected
 
 
 def _finite_share(numbers: np.ndarray) -> float:
