@@ -34,7 +34,6 @@ Threads = Annotated[int, typer.Option(min=0, max=256, help="Threads of the netwo
 IntensityScale = Annotated[
     float, typer.Option(min=0, max=1e6, help="Factor that brings intensity to 0..1: 0.00392 (1/255) for 0..255.")
 ]
-Columns = Annotated[int, typer.Option(min=4, max=16, help="float32 numbers a point in .bin files.")]
 Votes = Annotated[int, typer.Option(min=1, max=8, help="Votes a scan: flipped, and from 5 on turned.")]
 
 

@@ -199,8 +199,8 @@ def main(arguments: list[str] | None = None) -> int:
         if chosen.report:
             check_output(chosen.report)
         if chosen.check:
-            with open_bag(chosen.bag) as reader:
-                cloud_topic(reader, chosen.bag, chosen.topic)
+            with open_bag(chosen.bag, chosen.salvage) as bag:
+                cloud_topic(bag, chosen.topic)
             return 0
         with stop_on_signals() as stop:
             report = play_bag(

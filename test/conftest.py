@@ -19,6 +19,12 @@ ROOT = Path(__file__).resolve().parent.parent
 _SHARED = ROOT.parent / "shared"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache_folder(tmp_path_factory):
+    """What is found in data sets is remembered in a folder of the tests, also by programs that they start."""
+    os.environ["PVD_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
+
+
 def pytest_runtest_setup(item):
     if item.get_closest_marker("bf16"):
         from pvd_core.runtime import onednn

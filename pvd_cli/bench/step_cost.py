@@ -16,7 +16,7 @@ from training.run.config import TrainConfig, with_precision
 from training.run.distributed import check_single_process, launched_fabric
 from training.run.progress import NoProgress
 from training.run.run_folder import RunFolder
-from training.run.session import Session, build_session, open_data
+from training.run.session import Session, build_session, check_data, open_data
 
 _NUM_WARMUP_STEPS = 2
 
@@ -45,7 +45,7 @@ def step_cost(config: TrainConfig, num_steps: int) -> StepCost:
         raise UserError("there is no distillation to measure: the settings have no section 'distillation'")
     distillation = dataclasses.replace(config.distillation, cache=None)
     config = with_precision(dataclasses.replace(config, distillation=distillation))
-    with contextlib.closing(open_data(config)) as data:
+    with contextlib.closing(open_data(config, check_data(config, NoProgress()))) as data:
         fabric = launched_fabric(config)
         session = build_session(config, data, RunFolder("not written"), NoProgress(), fabric)
         distilling = cast(DistillationObjective, session.objective.module)

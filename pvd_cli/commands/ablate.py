@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pvd_cli.columns_option import ColumnsSetting, as_setting
 from pvd_cli.comma_lists import names_in
 from pvd_cli.errors import interrupted_by, optional_packages
 from pvd_core.borders.errors import UserError
@@ -21,6 +22,7 @@ def ablate(
     out: Annotated[Path, typer.Option(help="Folder for the runs and the results; unfinished runs are continued.")],
     seeds: Annotated[str, typer.Option(help="Such as 0,1,2; those of the file if left out.")] = "",
     only: Annotated[str, typer.Option(help="Rows to run, such as kd,pvd, with what they need; all if left out.")] = "",
+    columns: ColumnsSetting = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="One key of the grid file; may be repeated."),
@@ -52,7 +54,11 @@ def ablate(
         from training.run.distributed import check_single_process
 
     check_single_process("pvd ablate", ", as often as you like; processes with the same --out share the runs out")
-    overrides = [*(set_ or ()), *([f"seeds={_whole_numbers(seeds)}"] if seeds else [])]
+    overrides = [
+        *as_setting(columns, "settings.columns"),
+        *(set_ or ()),
+        *([f"seeds={_whole_numbers(seeds)}"] if seeds else []),
+    ]
     settings = read_grid(grid, overrides)
     plan = make_plan(settings, data, out, names_in(only))
     if dry_run:

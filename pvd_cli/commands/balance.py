@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 
 from pvd_cli import options
+from pvd_cli.columns_option import Columns
 from pvd_cli.comma_lists import scans_in
+from pvd_cli.dataset_checks import check_scans
 from pvd_cli.errors import interruptible, optional_packages
 from pvd_core.borders.wording import counted
 
@@ -19,6 +21,7 @@ def balance(
     device: options.Device = "auto",
     threads: options.Threads = 0,
     max_scans: Annotated[int, typer.Option(min=1, help="Use this many scans, evenly spread.")] = 100,
+    columns: Columns = "4",
 ) -> None:
     """Shift the class scores of weights so that their mean IoU on training scans is highest.
 
@@ -38,19 +41,23 @@ def balance(
     from pvd_core.weights import save_weights
 
     with optional_packages("train", "balancing"):
+        from training.data.checking.check import SCORE
         from training.data.dataset import ScanFolder
         from training.judge.balance import balance_classes
+        from training.judge.seen import seen_data
 
     check_new_weights(out)
     options.use_threads(threads)
-    folder = ScanFolder(dataset, scans_in(split))
+    with interruptible(lambda: "nothing was written"):
+        check_scans(dataset, SCORE, scans_in(split), columns, max_scans)
+    folder = ScanFolder(dataset, scans_in(split), columns)
     say_remarks(folder)
     segmenter = Segmenter.from_weights(weights, device, backend="reference", programs="off")
     with interruptible(lambda: "nothing was written"), Steps("labelling", "scans") as steps:
         result = balance_classes(segmenter, folder, max_scans, steps.show)
     shifts = {name: float(shift) for name, shift in zip(CLASS_NAMES, result.shift_C, strict=True) if shift}
     facts = {"dataset": Path(dataset).resolve().name, "sequences": list(folder.sequences), "shifts": shifts}
-    save_weights(out, segmenter.model, {**segmenter.facts, "balance": facts})
+    save_weights(out, segmenter.model, {**segmenter.facts, "ancestors": seen_data(segmenter.facts), "balance": facts})
     for name, shift in shifts.items():
         print(f"{name:>14} {shift:+.2f}")
     print(

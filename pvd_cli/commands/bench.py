@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pvd_cli import options
+from pvd_cli.columns_option import Columns
 from pvd_cli.comma_lists import names_in
 from pvd_cli.errors import interruptible
 from pvd_core.borders.errors import UserError
@@ -50,6 +51,7 @@ def bench(
     train: Annotated[bool, typer.Option("--train", help="Instead: a training step against inference.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write everything to this file.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Also write the tables to this file.")] = None,
+    columns: Columns = "4",
     force: Annotated[bool, typer.Option("--force", help="Replace these files if they exist.")] = False,
 ) -> None:
     """Time labelling on this machine.
@@ -81,7 +83,7 @@ def bench(
         check_new_output(path, force)
     if len(set(files)) < len(files):
         raise UserError(f"--json and --markdown both name {json_file}; name two files")
-    clouds = {str(path): read_cloud(path) for path in find_clouds(scans)}
+    clouds = {str(path): read_cloud(path, columns=columns) for path in find_clouds(scans)}
     engines: dict[str, Any] = {
         "device": resolve_device(device),
         "backends": _names(backends, "--backends"),

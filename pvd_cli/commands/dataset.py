@@ -1,39 +1,60 @@
-"""`pvd dataset`: makes and verifies the fixed benchmarks."""
+"""`pvd dataset`: makes and verifies the fixed benchmarks, and checks any data set."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from pvd_cli.columns_option import Columns
 from pvd_cli.comma_lists import names_in
+from pvd_cli.dataset_report import report_on
 from pvd_cli.errors import interruptible, optional_packages
+from pvd_core.borders.errors import UserError
 from pvd_core.borders.wording import counted
+
+EXIT_DATA_ERRORS = 1
 
 
 def dataset(
-    name: Annotated[str, typer.Argument(help="Benchmark: simulated or real-33.")],
+    name: Annotated[str, typer.Argument(help="Benchmark: simulated or real-33; or check.")],
     folder: Annotated[Path, typer.Argument(help="Where its scans are, or are to be made.")],
-    split: Annotated[str, typer.Option(help="Only these, such as valid or valid,test; all if left out.")] = "",
+    split: Annotated[str, typer.Option(help="Only these splits (check: sequences); all if left out.")] = "",
     workers: Annotated[int, typer.Option(min=1, help="Processes that simulate.")] = 1,
     refresh: Annotated[
         bool, typer.Option("--refresh", help="Write the scans' fingerprints into config/benchmarks; for maintainers.")
     ] = False,
+    columns: Columns = "4",
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Of check: also write all that is found to this file.")
+    ] = None,
 ) -> None:
-    """Make and verify a benchmark's scans.
+    """Make and verify a benchmark's scans, or check any data set.
 
     Simulated scans that are missing are made, also after an interrupt, and all are checked against the fingerprints
     that ship with pvd; recorded scans are only checked. If a folder does not match, the first scan that differs is
     named. Sequences, seeds and versions: config/benchmarks.
+
+    `check` reads every scan and label file of a folder and lists all that is doubtful; it ends with exit code 1 where
+    something must be mended. Training, distilling, evaluating and submitting check the scans that they use too. What
+    was read is remembered by size and time of the files, in ~/.cache/pvd (PVD_CACHE_DIR names another folder).
 
     \b
     Examples:
       pvd dataset simulated data/simulated --workers 2
       pvd dataset simulated data/held_out --split valid,test
       pvd dataset real-33 kitti
+      pvd dataset check kitti
+      pvd dataset check nuscenes --columns 5 --json doubtful.json
       pvd evaluate data/held_out --benchmark simulated --split valid
     """
     from pvd_cli.progress import Steps
 
+    if name == "check":
+        with interruptible(lambda: "what was read is remembered; repeat the command to go on"):
+            is_good = report_on(folder, columns, names_in(split), json_file)
+        raise typer.Exit(0 if is_good else EXIT_DATA_ERRORS)
+    if json_file is not None:
+        raise UserError("--json is for `pvd dataset check FOLDER`; a benchmark has no report")
     with optional_packages("sim", "the simulator"):
         from training.data.benchmarks import benchmark_named, check, make
         from training.data.benchmarks import refresh as write_fingerprints

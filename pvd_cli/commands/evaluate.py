@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
+from pvd_cli.columns_option import Columns
 from pvd_cli.comma_lists import names_in, scans_in
+from pvd_cli.dataset_checks import check_scans
 from pvd_cli.errors import interruptible, optional_packages
 from pvd_core.borders.wording import counted
 
@@ -28,6 +30,7 @@ def evaluate(
     by_distance: Annotated[bool, typer.Option("--by-distance", help="Also the IoU of each distance band.")] = False,
     confusions: Annotated[bool, typer.Option("--confusions", help="Also what each class is taken for.")] = False,
     max_scans: Annotated[int | None, typer.Option(min=1, help="Use this many scans, evenly spread.")] = None,
+    columns: Columns = "4",
 ) -> None:
     """Score weights on labelled scans.
 
@@ -48,6 +51,7 @@ def evaluate(
 
     with optional_packages("train", "evaluation"):
         from training.data.benchmarks import benchmark_named, check
+        from training.data.checking.check import SCORE
         from training.judge.evaluate import evaluate as score_dataset
 
     if json_file is not None:
@@ -60,6 +64,9 @@ def evaluate(
         choice = chosen.sequences(splits)
         check(chosen, dataset, splits)
         title = f"benchmark {chosen.title}, {split}"
+    with interruptible(lambda: "nothing was written"):
+        if choice != "test":  # which the evaluation refuses
+            check_scans(dataset, SCORE, choice, columns, max_scans)
     with interruptible(lambda: "nothing was written"), Steps("evaluating", "scans") as steps:
         result = score_dataset(
             dataset,
@@ -70,6 +77,7 @@ def evaluate(
             max_scans=max_scans,
             votes=votes,
             by_distance=by_distance,
+            columns=columns,
         )
     if benchmark is not None:
         result["benchmark"] = title
@@ -77,6 +85,9 @@ def evaluate(
     print_iou(result, f"{title}, sequences {sequences}, {counted(result['num_scans'], 'scan')}")
     if result["remark"]:
         print(f"note: {result['remark']}", file=sys.stderr)
+    print(result["trained_on"])
+    if seen := result["seen_in_training"]:
+        print(f"note: {', '.join(seen)} of {dataset} among them: this is no score on unseen scans", file=sys.stderr)
     if by_distance:
         print_iou_by_distance(result["by_distance"], "By distance from the sensor")
     if confusions:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pvd_cli import options
+from pvd_cli.columns_option import Columns
 from pvd_cli.errors import EXIT_INCOMPLETE, EXIT_USER_ERROR, interruptible, optional_packages, print_error
 from pvd_cli.version import program_version
 from pvd_core.borders.errors import UserError
@@ -29,7 +30,7 @@ def predict(
     precision: options.Precision = "fp32",
     threads: options.Threads = 0,
     intensity_scale: options.IntensityScale = 1.0,
-    columns: options.Columns = 4,
+    columns: Columns = "4",
     picture: Annotated[bool, typer.Option("--picture", help="Write a bird's-eye NAME.png beside each .label.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace .label files that exist.")] = False,
     resume: Annotated[
@@ -66,11 +67,13 @@ def predict(
     from pvd_core import default_weights
     from pvd_core.borders.files import check_output_folder
     from pvd_core.clouds import CloudFileError, find_clouds, read_cloud
+    from pvd_core.clouds.bin_columns import bin_columns
     from pvd_core.segmenter import Segmenter
     from pvd_core.taxonomy import NUM_CLASSES
     from pvd_core.weights import weights_file
     from training.judge.metrics import ConfusionMatrix
 
+    bin_columns(columns)  # refused once, not for each scan
     clouds = find_clouds(inputs)
     paths = label_paths(clouds, inputs, out)
     earlier = _earlier(paths, overwrite, resume)
@@ -106,7 +109,7 @@ def predict(
         for cloud in tracked(clouds, "labelling", "scans"):
             started = time.perf_counter()
             try:
-                points = read_cloud(cloud, intensity_scale=intensity_scale, num_columns=columns)
+                points = read_cloud(cloud, intensity_scale=intensity_scale, columns=columns)
             except CloudFileError as error:
                 print_error(error)
                 num_failed += 1

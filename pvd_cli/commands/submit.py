@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from pvd_cli import options
+from pvd_cli.columns_option import Columns
+from pvd_cli.dataset_checks import check_scans
 from pvd_cli.errors import EXIT_USER_ERROR, interruptible, optional_packages, print_error
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.wording import counted
@@ -22,6 +24,7 @@ def submit(
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Write it although test sequences are absent.")
     ] = False,
+    columns: Columns = "4",
     check: Annotated[bool, typer.Option("--check", help="Only check the .zip that --out names.")] = False,
 ) -> None:
     """Label the test sequences into a zip that the SemanticKITTI server takes.
@@ -40,6 +43,7 @@ def submit(
     from pvd_core.segmenter import Segmenter
 
     with optional_packages("train", "submission"):
+        from training.data.checking.check import LABEL
         from training.judge.submission import check_submission, write_submission
 
     if not check:
@@ -47,11 +51,13 @@ def submit(
             raise UserError(f"{out} exists already; name another file with --out")
         check_output(out)
         options.use_threads(threads)
+        with interruptible(lambda: "nothing was written"):
+            check_scans(dataset, LABEL, "test", columns)
         segmenter = Segmenter.from_weights(weights or default_weights(), device, precision)
         with interruptible(lambda: "nothing was written"), Steps("labelling", "scans") as steps:
-            num_scans = write_submission(dataset, segmenter, out, votes, allow_missing, steps.show)
+            num_scans = write_submission(dataset, segmenter, out, votes, allow_missing, steps.show, columns)
         print(f"wrote {out}: {counted(num_scans, 'scan')}")
-    problems = check_submission(out, dataset, allow_missing)
+    problems = check_submission(out, dataset, allow_missing, columns)
     for line in problems[:10]:
         print_error(line)
     if problems:

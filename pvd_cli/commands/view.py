@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from pvd_cli import options
+from pvd_cli.columns_option import Columns
 from pvd_cli.errors import optional_packages
 from pvd_core.borders.errors import UserError
 
@@ -28,7 +29,7 @@ def view(
     precision: options.Precision = "fp32",
     threads: options.Threads = 0,
     intensity_scale: options.IntensityScale = 1.0,
-    columns: options.Columns = 4,
+    columns: Columns = "4",
 ) -> None:
     """Look at scans: the input, the truth, what networks predict and where they are wrong.
 
@@ -70,7 +71,7 @@ def view(
     files = named_weights(weights or [default_weights()])
     options.use_threads(threads)
     networks = {name: Segmenter.from_weights(path, device, precision) for name, path in files.items()}
-    viewed = ViewedScans(find_clouds(scans), networks, intensity_scale=intensity_scale, num_columns=columns)
+    viewed = ViewedScans(find_clouds(scans), networks, intensity_scale=intensity_scale, columns=columns)
     if affinity is not None:
         from pvd_cli.view.affinity import save_affinity
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pvd_cli import options
+from pvd_cli.columns_option import Columns
 from pvd_cli.comma_lists import scans_in
+from pvd_cli.dataset_checks import check_scans
 from pvd_cli.errors import interruptible, optional_packages
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ def without_intensity(
     device: options.Device = "auto",
     threads: options.Threads = 0,
     max_scans: Annotated[int, typer.Option(min=2, help="Use this many scans, evenly spread.")] = 50,
+    columns: Columns = "4",
 ) -> None:
     """Let weights also label clouds without intensity.
 
@@ -42,11 +45,14 @@ def without_intensity(
     from pvd_core.weights import save_weights
 
     with optional_packages("train", "reading data sets"):
+        from training.data.checking.check import LABEL
         from training.data.dataset import ScanFolder, usable_points
 
     check_new_weights(out)
     options.use_threads(threads)
-    folder = ScanFolder(dataset, scans_in(split))
+    with interruptible(lambda: "nothing was written"):
+        check_scans(dataset, LABEL, scans_in(split), columns, max_scans)
+    folder = ScanFolder(dataset, scans_in(split), columns)
     say_remarks(folder)
     segmenter = Segmenter.from_weights(weights, device, programs="off")
     indices = folder.evenly_spaced(max_scans)

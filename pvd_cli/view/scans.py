@@ -40,10 +40,10 @@ class ViewedScans:
         paths: Iterable[Path],
         segmenters: Mapping[str, Segmenter],
         intensity_scale: float = 1.0,
-        num_columns: int = 4,
+        columns: str | int = 4,
     ) -> None:
         self._paths, self._segmenters = list(paths), segmenters
-        self._intensity_scale, self._num_columns = intensity_scale, num_columns
+        self._intensity_scale, self._columns = intensity_scale, columns
         self._remarks = ScanRemarks()
         # The last few are kept, because people go back and forth between neighbours.
         self._cached = functools.lru_cache(maxsize=_KEPT_SCANS)(self._load)
@@ -57,7 +57,7 @@ class ViewedScans:
 
     def _load(self, number: int) -> ViewedScan:
         path = self._paths[number]
-        points = read_cloud(path, self._intensity_scale, self._num_columns)
+        points = read_cloud(path, self._intensity_scale, self._columns)
         self._remarks.look_at(path, points)
         truth, _reason = true_labels(path, len(points))
         predictions = {name: segmenter.segment(points).labels for name, segmenter in self._segmenters.items()}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pvd_core.clouds.bin_columns import bin_columns
 from pvd_core.clouds.columns import read_bin, read_npy
 from pvd_core.clouds.errors import CloudFileError
 from pvd_core.clouds.pcd import read_pcd
@@ -26,10 +27,11 @@ _LARGEST_COORDINATE_M = 1e6
 _LEAST_MEDIAN_M = 1e-9
 
 
-def read_cloud(path: str | Path, intensity_scale: float = 1.0, num_columns: int = 4) -> np.ndarray:
+def read_cloud(path: str | Path, intensity_scale: float = 1.0, columns: str | int = 4) -> np.ndarray:
     """Points of the file, float32 (N, 4): x, y, z in metres and the intensity times `intensity_scale`; intensity 0 if
     the file has none. KITTI's intensity is in 0..1; for a sensor whose intensity is in 0..255 take 1/255.
-    `num_columns`: float32 numbers of each point in a .bin file, of which the first four are kept (nuScenes: 5).
+    `columns`: numbers of each point in a .bin file, of which the first four are kept: 4, or 5 as in nuScenes, or
+    "4xfloat64" where they are float64.
 
     All points of the file are kept in their order, also NaN and no-return points. Raises CloudFileError.
     """
@@ -40,7 +42,7 @@ def read_cloud(path: str | Path, intensity_scale: float = 1.0, num_columns: int 
     if reader is None:
         raise CloudFileError(f"{path}: suffix {path.suffix or '(none)'} found, one of {', '.join(SUFFIXES)} expected")
     try:
-        points = reader(path, num_columns) if reader is read_bin else reader(path)
+        points = reader(path, bin_columns(columns)) if reader is read_bin else reader(path)
     except IsADirectoryError:
         raise CloudFileError(f"{path} is a folder, a file expected") from None
     except OSError as error:

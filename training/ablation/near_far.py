@@ -5,6 +5,7 @@ By the paper cars up to 20 m are for training and those beyond for validation. I
 cars; `handling` has two readings that keep the scans of both splits.
 """
 
+import json
 import os
 import shutil
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from pvd_core.borders.locks import locked
 from pvd_core.taxonomy import CLASS_NAMES, class_ids_from_raw
 from training.data.dataset import ScanFolder
 from training.data.scan_files import read_raw_labels
+from training.simulate.folder import SIMULATION_FILE
 
 HANDLINGS = ("unlabelled", "removed")
 
@@ -53,14 +55,16 @@ def write_near_far(
     training: str | Sequence[str],
     validation: str | Sequence[str],
     config: NearFarConfig,
+    columns: str | int = 4,
 ) -> None:
     """Writes the re-partitioned data set with the sequences `training` and `validation` (splits or lists) of `source`
-    into the folder `out`, unless it exists. Files of points that do not change become links.
+    into the folder `out`, unless it exists. Files of points that do not change become links, and those that change keep
+    their `columns`.
 
     UserError where training and validation share a sequence.
     """
     out = Path(out)
-    parts = [(ScanFolder(source, training), True), (ScanFolder(source, validation), False)]
+    parts = [(ScanFolder(source, training, columns), True), (ScanFolder(source, validation, columns), False)]
     shared = set(parts[0][0].sequences) & set(parts[1][0].sequences)
     if shared:
         raise UserError(f"sequences {', '.join(sorted(shared))} are in training and validation: expected other ones")
@@ -72,6 +76,8 @@ def write_near_far(
         for folder, is_near in parts:
             for index in range(len(folder)):
                 _write_scan(folder, index, unfinished, is_near, config)
+        # The scans keep the intensity of their sensor.
+        (unfinished / SIMULATION_FILE).write_text(json.dumps({"intensity_max": parts[0][0].intensity_max}))
         os.replace(unfinished, out)
 
 
@@ -90,7 +96,8 @@ def _write_scan(folder: ScanFolder, index: int, out: Path, is_near: bool, config
         sequence / "labels" / scan.labels_path.name,
     )
     if config.handling == "removed":
-        points[~is_wrong].astype("<f4").tofile(points_path)
+        rows = np.frombuffer(scan.points_path.read_bytes(), np.uint8).reshape(len(points), -1)
+        rows[~is_wrong].tofile(points_path)
         raw[~is_wrong].tofile(labels_path)
     else:
         points_path.symlink_to(scan.points_path.resolve())

@@ -12,6 +12,7 @@ from typing import Any
 from pvd_core.borders.locks import locked
 from training.ablation.finished import check_same_run, is_finished, write_result
 from training.ablation.plan import Plan, Run
+from training.data.checking.check import SCORE, Part, check_dataset
 from training.judge.evaluate import evaluate
 from training.run.config import TrainConfig
 from training.run.loop import train
@@ -90,16 +91,16 @@ def _done_here(
         number = [other.name for other in plan.runs].index(run.name) + 1
         note(f"run {number} of {len(plan.runs)}: {run.name}")
         try:
-            _do(run, progress)
+            _do(run, progress, note)
         except DivergedError as error:
             failed[run.name] = str(error)
             note(f"{run.name} has failed: {error}")
     return True
 
 
-def _do(run: Run, progress: Callable[[], NoProgress]) -> None:
+def _do(run: Run, progress: Callable[[], NoProgress], note: Callable[[str], object]) -> None:
     if run.weights is not None:
-        write_result(run, _evaluated(run.config, run.weights), steps=0, minutes=0.0)
+        write_result(run, _evaluated(run.config, run.weights, note), steps=0, minutes=0.0)
         return
     folder = RunFolder(run.folder)
     summary = _summary_of_finished_training(folder)
@@ -123,9 +124,18 @@ def _can_resume(run: Run, folder: RunFolder) -> bool:
     return False
 
 
-def _evaluated(config: TrainConfig, weights: str) -> dict[str, Any]:
+def _evaluated(config: TrainConfig, weights: str, note: Callable[[str], object]) -> dict[str, Any]:
     validation = config.validation
-    return evaluate(config.dataset, weights, validation.sequences, config.device, max_scans=validation.max_scans)
+    part = Part(SCORE, validation.sequences, validation.max_scans)
+    check_dataset(config.dataset, [part], config.columns).say(note)
+    return evaluate(
+        config.dataset,
+        weights,
+        validation.sequences,
+        config.device,
+        max_scans=validation.max_scans,
+        columns=config.columns,
+    )
 
 
 def _summary_of_finished_training(folder: RunFolder) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ from pvd_core.taxonomy import NUM_CLASSES
 from pvd_core.voxels import CylindricalGrid, VoxelBatch, majority_labels, voxelise
 from training.data.augment import AugmentationConfig, augment
 from training.data.mix import MixingConfig, mix
-from training.data.scan_stream import LabelledScan, ScanStream
+from training.data.scan_stream import LEAST_LEARNT, LabelledScan, ScanStream
 
 # Keep the uses of the seed apart; 0 is the order of the scans.
 _AUGMENTATION, _MIXING = 1, 2
@@ -107,7 +107,10 @@ class BatchStream:
         generator = np.random.default_rng((self.seed, _MIXING, *identity))
         bank = self.scans.objects(position) if self.mixing.paste_objects else None
         points, labels = mix(scan, lambda random: self.scans.partner(position, random), bank, generator, self.mixing)
-        return augment(points, labels, np.random.default_rng((self.seed, _AUGMENTATION, *identity)), self.augmentation)
+        generator = np.random.default_rng((self.seed, _AUGMENTATION, *identity))
+        example = augment(points, labels, generator, self.augmentation)
+        # The norms need more than one point. Mixing and dropping can leave fewer of a tiny scan.
+        return example if len(example[0]) >= LEAST_LEARNT else scan
 
 
 def make_batch(

@@ -1,6 +1,7 @@
 """The scans of a folder as an endless stream: epoch after epoch, each a permutation of them."""
 
 import functools
+import hashlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,7 +11,7 @@ from pvd_core.borders.errors import UserError
 from training.data.augmentation.objects import ObjectBank, objects_in
 from training.data.class_weights import count_classes
 from training.data.dataset import ScanFolder, usable_points
-from training.data.scan_stream import LabelledScan
+from training.data.scan_stream import LEAST_LEARNT, LabelledScan
 
 # Keeps this use of the seed apart from those in `batches`.
 _ORDER = 0
@@ -20,8 +21,8 @@ _MAX_SCANS_COUNTED = 1000
 
 
 class FolderStream:
-    """A ScanStream of the scans `indices` of a ScanFolder. `bank_scans`: see MixingConfig; `num_versions`: see
-    TrainConfig.scan_versions."""
+    """A ScanStream of the scans `indices` of a ScanFolder, but those with the names `left_out`. `bank_scans`: see
+    MixingConfig; `num_versions`: see TrainConfig.scan_versions."""
 
     def __init__(
         self,
@@ -30,8 +31,11 @@ class FolderStream:
         seed: int,
         bank_scans: int = 200,
         num_versions: int | None = None,
+        left_out: Iterable[str] = (),
     ) -> None:
-        self.folder, self.indices, self.seed = folder, list(indices), seed
+        self._left_out = sorted(left_out)
+        self.folder, self.seed = folder, seed
+        self.indices = [index for index in indices if folder.scans[index].name not in self._left_out]
         self._bank_scans, self._num_versions = bank_scans, num_versions
 
     def scan(self, position: int) -> LabelledScan:
@@ -83,8 +87,9 @@ class FolderStream:
         }
 
     def fingerprint(self) -> str:
-        """That of the folder."""
-        return self.folder.fingerprint()
+        """That of the folder and, where scans are left out, of their names."""
+        of_folder, left_out = self.folder.fingerprint(), " ".join(self._left_out)
+        return hashlib.sha256(f"{of_folder} without {left_out}".encode()).hexdigest() if left_out else of_folder
 
     def close(self) -> None:
         """Does nothing: scans are read when they are asked for."""
@@ -101,7 +106,7 @@ class FolderStream:
 
     def _usable_scan(self, index: int) -> LabelledScan:
         points, labels = usable_points(*self.folder.labelled_points(index))
-        if len(points) < 2:
+        if len(points) < LEAST_LEARNT:
             raise UserError(
                 f"scan {self.folder.scans[index].points_path} has {len(points)} usable points; leave it out"
             )

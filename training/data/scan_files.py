@@ -5,18 +5,18 @@ from pathlib import Path
 import numpy as np
 
 from pvd_core.borders.errors import UserError
+from pvd_core.clouds.bin_columns import FOUR_COLUMNS, BinColumns
 from pvd_core.taxonomy import UnknownLabelError, class_ids_from_raw
 
-_BYTES_PER_POINT = 16
 _BYTES_PER_LABEL = 4
 
 
-def read_points(path: str | Path) -> np.ndarray:
+def read_points(path: str | Path, columns: BinColumns = FOUR_COLUMNS) -> np.ndarray:
     """float32 (N, 4) of a `.bin` file: x, y, z in metres in the LiDAR frame, intensity as the file has it.
 
     UserError for a file that is missing or truncated.
     """
-    return np.frombuffer(_read(path, "scan", _BYTES_PER_POINT), dtype="<f4").reshape(-1, 4).astype(np.float32)
+    return np.array(columns.points(_read(path, "scan", columns.point_bytes)), dtype=np.float32, order="C")
 
 
 def read_raw_labels(path: str | Path, num_points: int) -> np.ndarray:

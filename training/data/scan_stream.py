@@ -9,6 +9,9 @@ import numpy as np
 
 from training.data.augmentation.objects import ObjectBank
 
+LEAST_LEARNT = 2
+"""Measured points of a scan that can be trained on."""
+
 LabelledScan = tuple[np.ndarray, np.ndarray]
 """(points float32 (N, 4): x, y, z in metres, intensity; class ids uint8 (N,))."""
 

@@ -12,7 +12,7 @@ from pvd_core.segmenter import Segmenter
 from training.data.dataset import ScanFolder
 from training.data.prefetch import prefetched
 from training.judge.metrics import ConfusionMatrix
-from training.judge.seen import seen_sequences
+from training.judge.seen import described, seen_data, seen_sequences
 from training.judge.votes import labels_by_vote
 
 DISTANCE_BANDS_M = ((0, 10), (10, 20), (20, 30), (30, 40), (40, 50), (50, np.inf))
@@ -28,6 +28,7 @@ def evaluate(
     max_scans: int | None = None,
     votes: int = 1,
     by_distance: bool = False,
+    columns: str | int = 4,
 ) -> dict[str, Any]:
     """Labels the scans of a data set and compares with the truth. Returns a JSON-able dictionary:
 
@@ -35,17 +36,17 @@ def evaluate(
     - "num_points" (labelled), "num_points_by_class", "labels_by_truth" {true class: {predicted class: points}}
     - "num_scans", "sequences", "votes", "seconds", "weights", "dataset"
     - "remark": a sentence where the scans are not as networks expect them, else ""
-    - "seen_in_training": those of the sequences that the weights, or weights that they come from, were trained on, as
-      far as the header of the file tells
+    - "trained_on": a sentence on what the weights, and weights that they come from, were trained on, as far as the
+      header of the file tells; "seen_in_training": those of the sequences that are among it
     - with `by_distance`, "by_distance": a list of the metrics in each of DISTANCE_BANDS_M
 
     `split`: "train", "valid" or one or several sequences. `max_scans`: only so many, evenly spaced. `votes`: 1 to 8, of
-    test-time augmentation. `progress(num_done, num_all)` is called after each scan. UserError where there is nothing
-    to compare with.
+    test-time augmentation. `columns`: of the .bin files, see ScanFolder. `progress(num_done, num_all)` is called after
+    each scan. UserError where there is nothing to compare with.
     """
     if split == "test":
         raise UserError("split 'test' has no labels to evaluate against; use train, valid or a list of sequences")
-    folder = ScanFolder(dataset_root, split)
+    folder = ScanFolder(dataset_root, split, columns)
     segmenter = Segmenter.from_weights(weights, device)
     indices = folder.evenly_spaced(max_scans)
     start = time.perf_counter()
@@ -63,6 +64,7 @@ def evaluate(
         "votes": votes,
         "sequences": list(folder.sequences),
         "remark": folder.remark(),
+        "trained_on": described(seen_data(segmenter.facts)),
         "seen_in_training": seen_sequences(segmenter.facts, folder),
         "seconds": round(time.perf_counter() - start, 3),
         "weights": str(weights),

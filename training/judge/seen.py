@@ -11,9 +11,13 @@ def seen_data(facts: dict[str, Any]) -> list[dict[str, Any]]:
     """What the header of a weights file says about the scans of each training: its own and those of its ancestors.
 
     `facts`: as `read_facts` gives them. Ancestors are the weights that a training starts from, its teacher, and the
-    ancestors of both. Each item has "dataset" (name of its folder) and "sequences"; equal ones come once.
+    ancestors of both; scans on which `pvd balance` chose its shifts count too. Each item has "dataset" (name of its
+    folder) and "sequences"; equal ones come once.
     """
-    found = [facts.get("training_data"), *facts.get("ancestors", ())]
+    ancestors, balance = facts.get("ancestors"), facts.get("balance")
+    found = [facts.get("training_data"), *(ancestors if isinstance(ancestors, list) else ())]
+    if isinstance(balance, dict):
+        found.append({key: balance[key] for key in ("dataset", "sequences") if key in balance})
     # Converted checkpoints say nothing, and facts may hold a sentence instead.
     return _distinct(data for data in found if isinstance(data, dict))
 
@@ -28,8 +32,24 @@ def seen_sequences(facts: dict[str, Any], folder: ScanFolder) -> list[str]:
     # Sequences of other data sets have the same numbers, so the name of the data set has to match too.
     name = folder.root.resolve().name
     of_this_data = [data for data in seen_data(facts) if data.get("dataset") == name]
-    seen = {sequence for data in of_this_data for sequence in data.get("sequences", ())}
+    seen = {sequence for data in of_this_data for sequence in _sequences(data)}
     return [sequence for sequence in folder.sequences if sequence in seen]
+
+
+def described(seen: Iterable[dict[str, Any]]) -> str:
+    """A sentence on what `seen_data` gave, for whoever reads a score."""
+    of_dataset: dict[str, set[str]] = {}
+    for data in seen:
+        of_dataset.setdefault(str(data.get("dataset")), set()).update(_sequences(data))
+    if not of_dataset:
+        return "the weights file does not say what it was trained on"
+    parts = [f"{name} {', '.join(sorted(sequences))}".strip() for name, sequences in of_dataset.items()]
+    return f"the weights, or weights that they come from, were trained on: {'; '.join(parts)}"
+
+
+def _sequences(data: dict[str, Any]) -> list[str]:
+    found = data.get("sequences")
+    return [str(name) for name in found] if isinstance(found, list) else []
 
 
 def _distinct(items: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -25,16 +25,17 @@ def write_submission(
     num_votes: int = 1,
     allows_missing: bool = False,
     progress: Callable[[int, int], object] | None = None,
+    columns: str | int = 4,
 ) -> int:
     """Labels the test split of a data set and writes the zip `path`, whole or not at all. Returns the number of scans.
 
     `num_votes`: 1 to 8, of test-time augmentation. `allows_missing`: sequences of the test split may be missing (the
     server refuses such a file); otherwise they are a UserError. `progress(num_done, num_all)` is called after each
-    scan.
+    scan. `columns`: of the .bin files, see ScanFolder.
     """
     if path.suffix != ".zip":
         raise UserError(f"submission {path}: the server takes .zip files only; name it {path.with_suffix('.zip').name}")
-    folder = ScanFolder(dataset_root, "test")
+    folder = ScanFolder(dataset_root, "test", columns)
     if folder.missing_sequences and not allows_missing:
         raise UserError(
             f"{folder.root} lacks the test sequences {', '.join(folder.missing_sequences)}: the server refuses a "
@@ -55,10 +56,12 @@ def write_submission(
     return len(folder)
 
 
-def check_submission(path: str | Path, dataset_root: str | Path, allows_missing: bool = False) -> list[str]:
+def check_submission(
+    path: str | Path, dataset_root: str | Path, allows_missing: bool = False, columns: str | int = 4
+) -> list[str]:
     """The reasons for which the server would refuse the zip `path`, a line each; none when it passes.
     `allows_missing`: missing test sequences are no reason."""
-    folder = ScanFolder(dataset_root, "test")
+    folder = ScanFolder(dataset_root, "test", columns)
     problems = [] if str(path).endswith(".zip") else [f"{path} does not end in .zip"]
     try:
         archive = zipfile.ZipFile(path)
@@ -72,7 +75,7 @@ def check_submission(path: str | Path, dataset_root: str | Path, allows_missing:
         problems += [f"no entry for the folder {name}" for name in sorted(wanted - sizes.keys())]
         for scan in folder.scans:
             name = f"sequences/{scan.sequence}/predictions/{scan.frame}.label"
-            num_points = scan.points_path.stat().st_size // 16
+            num_points = scan.points_path.stat().st_size // folder.columns.point_bytes
             if name not in sizes:
                 problems.append(f"{name} is missing")
             elif sizes.pop(name) != 4 * num_points:

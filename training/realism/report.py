@@ -34,19 +34,20 @@ def compare_scans(
     *,
     pair: Sequence[str] | None = None,
     credit: str = "",
+    columns: str | int = 4,
 ) -> dict[str, Any]:
     """Writes report.md, report.json and PNGs to the new folder `out`; returns what report.json holds.
 
     real, simulated: folders in SemanticKITTI's layout; of each at most `max_scans` scans are read, evenly spread.
     `progress(done, total)` counts the scans of both. `pair`: names SS/NNNNNN of the real and the simulated scan that
     pair.png shows (default: the first scans of the other pictures); `credit`, owner and licence of the real scans, is
-    written on it. UserError: `out` is not empty, a folder or scan is missing, `real` has too few sequences, or the
-    folders have nothing in common to compare.
+    written on it. `columns`: of the real .bin files, see ScanFolder. UserError: `out` is not empty, a folder or scan is
+    missing, `real` has too few sequences, or the folders have nothing in common to compare.
     """
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} exists already; a report needs a new or empty folder")
-    samples = ScanSample(real, max_scans), ScanSample(simulated, max_scans)
+    samples = ScanSample(real, max_scans, columns), ScanSample(simulated, max_scans)
     if len(samples[0].sequences) < MIN_SEQUENCES:
         found = counted(len(samples[0].sequences), "sequence")
         raise UserError(

@@ -55,8 +55,8 @@ class MeasuredScan:
 class ScanSample:
     """At most `max_scans` scans, evenly spread, of all sequences of a folder in SemanticKITTI's layout."""
 
-    def __init__(self, root: str | Path, max_scans: int | None = None) -> None:
-        self._folder = ScanFolder(root, _all_sequences(Path(root)))
+    def __init__(self, root: str | Path, max_scans: int | None = None, columns: str | int = 4) -> None:
+        self._folder = ScanFolder(root, _all_sequences(Path(root)), columns)
         count = len(self._folder)
         chosen = count if max_scans is None else min(count, max_scans)
         self._indices = np.linspace(0, count - 1, chosen).round().astype(int)

@@ -12,6 +12,11 @@ from pvd_core.borders.errors import UserError
 from pvd_core.borders.files import write_atomically
 
 FORMAT = 1
+WAY_ON = (
+    "copy it again from a backup, or start a new run, from the last weights of this one with "
+    "--set initial_weights=RUN/last.safetensors"
+)
+"""What to do about a checkpoint that cannot be used."""
 
 
 def random_states() -> dict[str, Any]:
@@ -46,12 +51,17 @@ def save_checkpoint(path: str | Path, state: dict[str, Any]) -> None:
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """The state that `save_checkpoint` wrote; UserError for a damaged file and for one of another version."""
+    path = Path(path)
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch has many exception types for damaged files
-        first_line = (str(error).splitlines() or [""])[0]
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"checkpoint {path} cannot be read: {error.strerror}") from error
+    try:
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    # torch has many exception types for damaged files, and its advice (other ways to load them) would run their code.
+    except Exception as error:
         raise UserError(
-            f"checkpoint {path} cannot be read: {first_line}; start the run again in a new folder"
+            f"checkpoint {path} is damaged, or no checkpoint of pvd ({len(content):,} bytes): {WAY_ON}"
         ) from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         found = state.get("format") if isinstance(state, dict) else type(state).__name__

@@ -8,6 +8,7 @@ from typing import Any
 
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.settings import apply_overrides, filled, plain, read_yaml
+from pvd_core.clouds.bin_columns import bin_columns
 from pvd_core.models.build import check_model_settings
 from pvd_core.runtime.precision import resolve_precision
 from pvd_core.segmenter import resolve_device
@@ -101,6 +102,8 @@ class TrainConfig:
     data: str = "folder"
     """What to train on: folder (the 'sequences' of 'dataset') or simulated (worlds that 'stream' makes while training).
     Validation scans always come from 'dataset'."""
+    columns: str = "4"
+    """Numbers of each point in the .bin files of 'dataset': 4 (x, y, z, intensity), 5 as in nuScenes, or 4xfloat64."""
     sequences: str | tuple[str, ...] = "train"
     """A split name or a list of sequences."""
     max_scans: int | None = None
@@ -146,6 +149,7 @@ class TrainConfig:
         if isinstance(self.model, str):
             object.__setattr__(self, "model", {"name": self.model})
         check_model_settings(self.model)
+        bin_columns(self.columns)
         _one_of("data", self.data, DATA)
         object.__setattr__(self, "precision", _OLD_PRECISIONS.get(self.precision, self.precision))
         _one_of("precision", self.precision, PRECISIONS)
@@ -229,9 +233,10 @@ def _data_settings_without_effect(config: TrainConfig) -> list[str]:
     return [f"{name} has no effect: data is simulated" for name, value in defaults.items() if values[name] != value]
 
 
-def differing_keys(first: TrainConfig, second: TrainConfig) -> list[str]:
-    """Dotted names of the fields in which two configs differ, such as "optimizer.learning_rate", sorted."""
-    return sorted(_differing(config_as_dict(first), config_as_dict(second), ""))
+def differing_keys(first: TrainConfig | dict[str, Any], second: TrainConfig | dict[str, Any]) -> list[str]:
+    """Dotted names of the fields in which two configs differ, such as "optimizer.learning_rate", sorted. Either may be
+    as `config_as_dict` gives it."""
+    return sorted(_differing(plain(first), plain(second), ""))
 
 
 def _differing(first: dict[str, Any], second: dict[str, Any], prefix: str) -> Iterator[str]:

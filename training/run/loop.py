@@ -24,7 +24,7 @@ from training.run.logs import Logs, NoLogs
 from training.run.optimization import learning_rate
 from training.run.progress import NoProgress
 from training.run.run_folder import RunFolder, source_commit
-from training.run.session import Session, build_session, open_data
+from training.run.session import Session, build_session, check_data, open_data
 from training.run.state import DivergedError
 from training.run.stopping import StopRequest
 
@@ -46,7 +46,8 @@ def train(
     progress = progress if progress is not None and fabric.is_global_zero else NoProgress()
     with contextlib.ExitStack() as held:
         on_first_rank(lambda: _take(run, config, resume, held), fabric)
-        with contextlib.closing(open_data(config)) as data:
+        left_out = on_first_rank(lambda: check_data(config, progress), fabric)
+        with contextlib.closing(open_data(config, left_out)) as data:
             return _train(build_session(config, data, run, progress, fabric), resume)
 
 
@@ -87,6 +88,9 @@ def _describe(session: Session, logs: Logs | NoLogs) -> None:
     if remark := session.data.validation.remark():
         progress.note(f"note: {remark}")
     progress.note(f"validating on {session.data.validation.describe()}, {len(session.data.validation_indices)} used")
+    trained_on = session.data.training.facts()["sequences"] if config.data == "folder" else []
+    if shared := set(trained_on) & set(session.data.validation.sequences):
+        progress.note(f"warning: {', '.join(sorted(shared))} are trained on and validated on: no score of unseen scans")
     num_parameters = _num_parameters(session.state.model)
     progress.note(f"{num_parameters:,} parameters, {session.num_steps} steps, device {session.fabric.device}")
     if not logs.has_tensorboard:

@@ -34,6 +34,9 @@ class NoProgress:
     def step(self, step: int, record: Mapping[str, float], step_s: float) -> None:
         """Step number `step` is done and took `step_s` seconds. `record`: "loss", "data_wait_ms" and more."""
 
+    def checking(self, num_done: int, num_all: int) -> None:
+        """So many scans of the data set are checked."""
+
     def validating(self, num_done: int, num_all: int) -> None:
         """So many scans of a validation are done."""
 
@@ -74,6 +77,15 @@ class ConsoleProgress(NoProgress):
         text = self._line(step)
         self._bar.update(self._task, completed=step, description=text)
         self._print_line(text, is_due=step == self._num_steps)
+
+    def checking(self, num_done: int, num_all: int) -> None:
+        # The live line is not there yet, so a terminal gets lines too; a short check says nothing.
+        now = time.monotonic()
+        if num_done == 1:
+            self._last_line = now
+        elif now - self._last_line >= _SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            self.note(f"checking the data set: {num_done:,} of {num_all:,} scans")
 
     def validating(self, num_done: int, num_all: int) -> None:
         text = f"validating {num_done}/{num_all}"

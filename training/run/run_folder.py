@@ -19,6 +19,7 @@ _FREE_ON_RESUME = (
     "device",
     "distillation.cache",
     "distillation.teacher",
+    "initial_weights",
     "max_minutes",
     "num_threads",
     "num_workers",
@@ -60,13 +61,22 @@ class RunFolder:
     def _check_same_run(self, config: TrainConfig) -> None:
         if not self.config.is_file():
             raise UserError(f"{self.path} holds no run to resume: {self.config.name} is missing")
-        differing = differing_keys(load_config(self.config), config)
-        changed = [key for key in differing if key not in _FREE_ON_RESUME]
+        changed = [key for key in differing_keys(load_config(self.config), config) if key not in _FREE_ON_RESUME]
         if changed:
             raise UserError(
                 f"{self.config} differs from the settings given in {', '.join(changed)}; resume with the same settings "
                 "or start a new run"
             )
+
+
+def changed_settings(before: dict[str, Any] | None, now: dict[str, Any]) -> list[str]:
+    """Dotted names of the settings, as `config_as_dict` gives them, in which a run that goes on differs from what it
+    was; none where nothing is known of `before`."""
+    if not isinstance(before, dict):
+        return []
+    # A setting that a checkpoint does not name is newer than the checkpoint.
+    known = {key: value for key, value in now.items() if key in before}
+    return [key for key in differing_keys(before, known) if key not in _FREE_ON_RESUME]
 
 
 def read_run_config(run_dir: str | Path) -> TrainConfig:

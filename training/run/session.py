@@ -1,6 +1,7 @@
 """Builds what a run consists of from its config: data, network, losses, optimizer, stream of batches."""
 
 import dataclasses
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from pvd_core.sparse.backends.choose import backend_for
 from pvd_core.taxonomy import NUM_CLASSES
 from pvd_core.weights import load_model, load_state, read_facts
 from training.data.batches import BatchStream, Share
+from training.data.checking.check import SCORE, TRAIN, Part, check_dataset
 from training.data.class_weights import class_weights, describe
 from training.data.dataset import ScanFolder
 from training.data.folder_stream import FolderStream
@@ -22,7 +24,7 @@ from training.distil.distillation import DistillationObjective, Method, build_me
 from training.distil.slicing import sliced_state
 from training.distil.teacher_cache import TeacherCache
 from training.judge.seen import seen_by_ancestors
-from training.run.config import TrainConfig
+from training.run.config import TrainConfig, config_as_dict
 from training.run.objective import SegmentationObjective
 from training.run.optimization import RunningMean, build_optimizer
 from training.run.progress import NoProgress
@@ -69,18 +71,29 @@ class Session:
         return self.fabric.is_global_zero
 
 
-def open_data(config: TrainConfig) -> Data:
-    """The scans of a run; to be closed. UserError where there are none."""
-    validation = ScanFolder(config.dataset, config.validation.sequences)
-    return Data(_training_scans(config), validation, validation.evenly_spaced(config.validation.max_scans))
+def check_data(config: TrainConfig, progress: NoProgress) -> list[str]:
+    """Checks all scans that a run uses, and shows what is doubtful. Returns the names of training scans with too few
+    points, which are to be left out. UserError where the data set cannot be used."""
+    parts = [Part(SCORE, config.validation.sequences, config.validation.max_scans)]
+    if config.data == "folder":
+        parts.insert(0, Part(TRAIN, config.sequences, config.max_scans))
+    report = check_dataset(config.dataset, parts, config.columns, progress.checking)
+    report.say(progress.note)
+    return report.left_out
 
 
-def _training_scans(config: TrainConfig) -> FolderStream | SimulatedStream:
+def open_data(config: TrainConfig, left_out: Collection[str] = ()) -> Data:
+    """The scans of a run but those of these names; to be closed. UserError where there are none."""
+    validation = ScanFolder(config.dataset, config.validation.sequences, config.columns)
+    return Data(_training_scans(config, left_out), validation, validation.evenly_spaced(config.validation.max_scans))
+
+
+def _training_scans(config: TrainConfig, left_out: Collection[str]) -> FolderStream | SimulatedStream:
     if config.data == "simulated":
         return SimulatedStream(config.stream, config.seed)
-    folder = ScanFolder(config.dataset, config.sequences)
+    folder = ScanFolder(config.dataset, config.sequences, config.columns)
     indices = folder.evenly_spaced(config.max_scans)
-    return FolderStream(folder, indices, config.seed, config.mixing.bank_scans, config.scan_versions)
+    return FolderStream(folder, indices, config.seed, config.mixing.bank_scans, config.scan_versions, left_out)
 
 
 def build_session(config: TrainConfig, data: Data, run: RunFolder, progress: NoProgress, fabric: Fabric) -> Session:
@@ -110,7 +123,9 @@ def build_session(config: TrainConfig, data: Data, run: RunFolder, progress: NoP
         progress=progress,
         fabric=fabric,
         objective=wrapped_objective,
-        state=TrainingState(model, optimizer, running_mean, data.training.fingerprint(), method),
+        state=TrainingState(
+            model, optimizer, running_mean, data.training.fingerprint(), method, config_as_dict(config)
+        ),
         stream=_batches(config, data, model, fabric),
         num_steps=config.num_steps(data.training.num_scans()),
         ancestors=_ancestors(config),

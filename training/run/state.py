@@ -11,8 +11,9 @@ import torch
 from pvd_core.borders.errors import UserError
 from pvd_core.models import Cylinder3D
 from training.distil.distillation import Method
-from training.run.checkpoint import load_checkpoint, random_states, restore_random_states, save_checkpoint
+from training.run.checkpoint import WAY_ON, load_checkpoint, random_states, restore_random_states, save_checkpoint
 from training.run.optimization import RunningMean
+from training.run.run_folder import changed_settings
 
 
 class DivergedError(UserError):
@@ -29,6 +30,8 @@ class TrainingState:
     data_fingerprint: str
     method: Method | None = None
     """A distillation method, which may have learnable parts."""
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """All settings of the run, as plain values."""
     step: int = 0
     """Number of steps done."""
     best_miou: float = -1.0
@@ -49,26 +52,44 @@ class TrainingState:
         state["method"] = self.method.state_dict() if self.method else None
         state["running_mean"] = self.running_mean.state_dict() if self.running_mean else None
         state["random"] = random_states()
+        state["settings"] = self.settings
         save_checkpoint(path, state)
 
     def restore(self, path: Path) -> None:
         """Restores a checkpoint, also the states of the global random generators. UserError where it was trained on
-        other scans."""
+        other scans, with other settings or with another network."""
         state = load_checkpoint(path)
+        missing = sorted({*_PLAIN_FIELDS, *_PARTS} - state.keys())
+        if missing or not isinstance(state["step"], int):
+            raise UserError(
+                f"checkpoint {path} has no {', '.join(missing) or 'number of steps'}: it is damaged; {WAY_ON}"
+            )
+        if changed := changed_settings(state.get("settings"), self.settings):
+            raise UserError(
+                f"{path.parent / 'config.yaml'} was changed since this run started, in {', '.join(changed)}: a run "
+                "goes on with the settings that it began with; put them back, or start a new run"
+            )
         if state["data_fingerprint"] != self.data_fingerprint:
             raise UserError(
                 f"{path} was trained on other scans than the data set holds now; put the same scans there or start a "
                 "new run"
             )
+        try:
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            if self.method:
+                self.method.load_state_dict(state["method"])
+            if self.running_mean:
+                self.running_mean.load_state_dict(state["running_mean"])
+            restore_random_states(state["random"])
+        # torch has no exception of its own for a state of another network.
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"checkpoint {path} does not fit the network, optimizer and method that {path.parent / 'config.yaml'} "
+                f"describes: put back the settings that the run began with; or {WAY_ON}"
+            ) from error
         for name in _PLAIN_FIELDS:
             setattr(self, name, state[name])
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.method:
-            self.method.load_state_dict(state["method"])
-        if self.running_mean:
-            self.running_mean.load_state_dict(state["running_mean"])
-        restore_random_states(state["random"])
 
     @contextlib.contextmanager
     def weights_to_keep(self) -> Iterator[Cylinder3D]:
@@ -85,6 +106,7 @@ class TrainingState:
             self.model.load_state_dict(own)
 
 
+_PARTS = ("model", "optimizer", "method", "running_mean", "random")
 _PLAIN_FIELDS = ("data_fingerprint", "step", "best_miou", "best_step", "last_validation", "seconds")
 
 

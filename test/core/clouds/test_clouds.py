@@ -61,15 +61,15 @@ def test_five_column_scans_are_refused_as_four_columns_and_read_as_five(shared_d
     ]
     assert len(paths) == 6
     for path in paths:
-        with pytest.raises(CloudFileError, match=r"repeat every 5 values.*--columns 5"):
+        with pytest.raises(CloudFileError, match=r"look like 5 columns of float32.*--columns 5"):
             read_cloud(path)
-        points = read_cloud(path, num_columns=5)
+        points = read_cloud(path, columns=5)
         assert points.tobytes() == np.fromfile(path, "<f4").reshape(-1, 5)[:, :4].tobytes()
 
 
 def test_nan_points_are_kept_in_their_place(shared_data):
     path = sorted((shared_data / "vlp16_organised").glob("*.bin"))[0]
-    points = read_cloud(path, num_columns=5)
+    points = read_cloud(path, columns=5)
     assert len(points) == 29184
     assert 3744 <= np.isnan(points[:, 0]).sum() <= 3848
 
@@ -153,7 +153,7 @@ def test_more_columns_than_four_are_noticed_at_any_length(tmp_path, num_columns)
         path = saved(tmp_path / "cloud.bin", scan(num_points, num_columns))
         with pytest.raises(CloudFileError, match=f"{num_columns}"):
             read_cloud(path)
-        assert len(read_cloud(path, num_columns=num_columns)) == num_points
+        assert len(read_cloud(path, columns=num_columns)) == num_points
 
 
 @pytest.mark.parametrize(

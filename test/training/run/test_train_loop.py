@@ -15,6 +15,7 @@ from pvd_core.weights import read_facts
 from training.judge.evaluate import evaluate
 from training.run.config import config_as_dict, load_config
 from training.run.loop import train
+from training.run.progress import NoProgress
 from training.run.run_folder import read_run_config
 from training.run.state import DivergedError
 
@@ -29,6 +30,13 @@ def dataset(tmp_path_factory):
 def config_for(dataset, *overrides):
     base = [f"dataset={dataset}", f"model={json.dumps(TINY_MODEL)}", "num_threads=1", "schedule.warmup_steps=2"]
     return load_config(None, [*base, "optimizer.learning_rate=0.01", *overrides])
+
+
+class AtStart(NoProgress):
+    """Does something when the data set has been checked and the first step is about to come."""
+
+    def __init__(self, action):
+        self.start = lambda step, num_steps: action()
 
 
 def lines_of(path):
@@ -214,12 +222,13 @@ def test_time_limit_stops_the_run_and_resuming_finishes_it(dataset, tmp_path):
 def test_loss_that_is_not_finite_stops_the_run_names_the_term_and_keeps_the_state(tmp_path):
     data = write_dataset(tmp_path / "data", {"00": 1, "08": 1})
     points = np.random.default_rng(0).uniform(-5, 5, (100, 4))
+    write_scan(data, "00", "000001", points, np.full(100, 40))
     # Finite, yet the sums of the first norm overflow.
     points[:, 3] = 3e38
-    write_scan(data, "00", "000001", points, np.full(100, 40))
+    spoilt = AtStart(lambda: write_scan(data, "00", "000001", points, np.full(100, 40)))
     config = config_for(data, "batch_size=1", "max_steps=20", "checkpoint_every_steps=1")
     with pytest.raises(DivergedError, match=r"cross_entropy is nan on scans 00/000001; .*checkpoint\.pt keeps"):
-        train(config, tmp_path / "run")
+        train(config, tmp_path / "run", progress=spoilt)
     kept = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
     assert all(torch.isfinite(tensor).all() for tensor in kept["model"].values())
     assert kept["step"] == len(lines_of(tmp_path / "run" / "losses.jsonl"))
@@ -254,10 +263,9 @@ def test_broken_scan_met_while_training_is_reported_and_the_run_can_go_on(tmp_pa
     data = write_dataset(tmp_path / "data", {"00": 4, "08": 1})
     path = data / "sequences" / "00" / "velodyne" / "000002.bin"
     whole = path.read_bytes()
-    path.write_bytes(whole[:-3])
     config = config_for(data, "batch_size=1", "max_steps=4", "num_workers=1", "checkpoint_every_steps=1")
     with pytest.raises(UserError, match=r"000002\.bin is truncated"):
-        train(config, tmp_path / "run")
+        train(config, tmp_path / "run", progress=AtStart(lambda: path.write_bytes(whole[:-3])))
     path.write_bytes(whole)
     assert train(config, tmp_path / "run", resume=True)["steps"] == 4
 

@@ -1,0 +1,18 @@
+"""The check of scans at the start of a command that scores or labels them."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def check_scans(
+    dataset: Path, use: str, choice: str | Sequence[str], columns: str, max_scans: int | None = None
+) -> None:
+    """Checks the scans that a command will read and prints what is doubtful on stderr. UserError where they cannot be
+    used. `use`: one of `training.data.checking.check`; `choice`: a split or sequences."""
+    from pvd_cli.progress import Steps
+    from training.data.checking.check import Part, check_dataset
+
+    with Steps("checking the data set", "scans") as steps:
+        report = check_dataset(dataset, [Part(use, choice, max_scans)], columns, steps.show)
+    report.say(note=lambda line: print(line, file=sys.stderr, flush=True))

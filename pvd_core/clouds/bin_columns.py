@@ -1,0 +1,130 @@
+"""How many numbers a point of a .bin file has and of which type: as the user says it, and as the numbers show it."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from pvd_core.borders.errors import UserError
+
+LEAST_COLUMNS, MOST_COLUMNS = 4, 16
+_RECOGNISED_COLUMNS = range(LEAST_COLUMNS, 9)
+_BYTES_LOOKED_AT = 4_000_000
+
+# Coordinates, intensities, rings and times lie within these; bytes read as numbers of the wrong type mostly do not.
+_LARGEST, _SMALLEST = 1e6, 1e-9
+# Shares of such numbers among those of the right and of the wrong type.
+_RIGHT, _WRONG, _LEAST_LEAD = 0.95, 0.85, 0.02
+
+
+@dataclass(frozen=True)
+class BinColumns:
+    """The numbers of each point in a .bin file: x, y, z, intensity first, little endian, no header."""
+
+    number: int = 4
+    is_float64: bool = False
+
+    @property
+    def dtype(self) -> str:
+        """Of one number, as NumPy names it."""
+        return "<f8" if self.is_float64 else "<f4"
+
+    @property
+    def point_bytes(self) -> int:
+        """Bytes of one point."""
+        return self.number * (8 if self.is_float64 else 4)
+
+    @property
+    def option(self) -> str:
+        """What `--columns` and the setting `columns` take for it."""
+        return f"{self.number}xfloat64" if self.is_float64 else str(self.number)
+
+    def __str__(self) -> str:
+        return f"{self.number} columns of {'float64' if self.is_float64 else 'float32'}"
+
+    def points(self, data: bytes) -> np.ndarray:
+        """float32 (N, 4), read-only or a copy, of the first four columns of whole points."""
+        table = np.frombuffer(data, self.dtype).reshape(-1, self.number)[:, :4]
+        with np.errstate(over="ignore"):  # too large for float32 becomes inf, which is no measurement either
+            return table.astype("<f4", copy=False)
+
+
+FOUR_COLUMNS = BinColumns()
+"""KITTI's: x, y, z, intensity as float32."""
+
+
+def bin_columns(text: str | int | BinColumns) -> BinColumns:
+    """The BinColumns that "4", "5" or "4xfloat64" stand for; UserError for anything else."""
+    if isinstance(text, BinColumns):
+        return text
+    match = re.fullmatch(r"(\d{1,3})(?:x(float32|float64))?", str(text).strip())
+    if match is None or not LEAST_COLUMNS <= int(match[1]) <= MOST_COLUMNS:
+        raise UserError(
+            f"columns is {text!r}: expected how many float32 numbers a point has in the .bin files, {LEAST_COLUMNS} to "
+            f"{MOST_COLUMNS} (x, y, z, intensity and more), or such as 4xfloat64 where they are float64"
+        )
+    return BinColumns(int(match[1]), match[2] == "float64")
+
+
+def candidates(num_bytes: int) -> list[BinColumns]:
+    """The usual columns that divide a file of so many bytes into whole points."""
+    usual = [BinColumns(number, wide) for wide in (False, True) for number in _RECOGNISED_COLUMNS]
+    return [columns for columns in usual if num_bytes % columns.point_bytes == 0]
+
+
+def likely_columns(data: bytes, expected: BinColumns, among: Iterable[BinColumns]) -> BinColumns:
+    """`expected`, or the one of `among` that the bytes of a file clearly fit better.
+
+    Numbers of the wrong type are huge, tiny or not finite. Successive points of a scan are close in space, so numbers
+    one row apart differ little if the row length is right; if it is wrong, they come from different columns. Points in
+    random order show no clear difference.
+    """
+    data = data[: _BYTES_LOOKED_AT - _BYTES_LOOKED_AT % expected.point_bytes]
+    if len(data) < 400 * expected.number:
+        return expected
+    is_float64 = _is_float64(data, expected.is_float64)
+    same_type = [columns for columns in among if columns.is_float64 == is_float64]
+    if not same_type:
+        return expected
+    numbers = np.frombuffer(data[: len(data) - len(data) % 8], "<f8" if is_float64 else "<f4")
+    # Without a clear answer: what is expected or, of another type, the fewest columns.
+    default = expected if is_float64 == expected.is_float64 else same_type[0]
+    steps = {columns: _median_step(numbers, columns.number) for columns in {default, *same_type}}
+    best = min(steps, key=lambda columns: steps[columns])
+    return best if steps[best] < 0.25 * steps[default] else default
+
+
+def looks_like_points(numbers: np.ndarray) -> bool:
+    """Whether nearly all of some coordinates are what a sensor could send, or stand for "no return" (NaN, inf, 0)."""
+    return plausible_share(numbers) > _WRONG
+
+
+def plausible_share(numbers: np.ndarray) -> float:
+    """Share, 0..1, of numbers that are not finite, 0, or of a size that occurs; 1 where there are none."""
+    with np.errstate(invalid="ignore"):
+        sizes = np.abs(numbers)
+    is_odd = ((sizes > _LARGEST) & (sizes < np.inf)) | ((sizes < _SMALLEST) & (sizes > 0))
+    return 1 - np.count_nonzero(is_odd) / max(1, sizes.size)
+
+
+def _is_float64(data: bytes, expected: bool) -> bool:
+    whole = data[: len(data) - len(data) % 8]
+    shares = {wide: _finite_share(np.frombuffer(whole, "<f8" if wide else "<f4")) for wide in (False, True)}
+    # Rings are whole numbers, half of whose bytes are 0 in float64, so the wrong type may be wrong in few numbers.
+    is_other = shares[not expected] > max(_RIGHT, shares[expected] + _LEAST_LEAD)
+    return not expected if is_other else expected
+
+
+def _finite_share(numbers: np.ndarray) -> float:
+    """As `plausible_share`, of the numbers that are finite."""
+    with np.errstate(invalid="ignore"):
+        return plausible_share(numbers[np.isfinite(numbers)])
+
+
+def _median_step(numbers: np.ndarray, row_length: int) -> float:
+    """Median difference between numbers that are `row_length` apart."""
+    with np.errstate(invalid="ignore", over="ignore"):  # differences that are not finite are left out below
+        steps = np.abs(numbers[row_length:] - numbers[:-row_length])
+    steps = steps[np.isfinite(steps)]
+    return float(np.median(steps)) if len(steps) else 0.0

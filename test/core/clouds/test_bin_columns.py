@@ -1,0 +1,63 @@
+"""Columns and type of the numbers in .bin files: as they are said, and as single files show them."""
+
+import contextlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pvd_core.borders.errors import UserError
+from pvd_core.clouds import CloudFileError, read_cloud
+from pvd_core.clouds.bin_columns import BinColumns, bin_columns
+
+
+def ring(num_points=1000):
+    """float32 (N, 4), neighbours close in space."""
+    angle = np.linspace(0, 8 * np.pi, num_points)
+    columns = (20 * np.cos(angle), 20 * np.sin(angle), np.full_like(angle, -1.7), np.cos(angle) ** 2)
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+@pytest.mark.parametrize("text", ["4", 5, "16", "4xfloat64", "6xfloat32"])
+def test_columns_are_read_and_written_the_same(text):
+    columns = bin_columns(text)
+    assert columns.option == str(text).removesuffix("xfloat32")
+    assert bin_columns(columns.option) == columns == bin_columns(columns)
+
+
+@pytest.mark.parametrize("text", ["3", "17", "", "four", "4xfloat16", "4 x float64", "-5", "4.0", None])
+def test_other_words_are_refused_with_an_example(text):
+    with pytest.raises(UserError, match="such as 4xfloat64"):
+        bin_columns(text)
+
+
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("number", [4, 5, 6, 8])
+@pytest.mark.parametrize("num_points", [1000, 1001, 1002, 1003, 1004])
+def test_single_file_of_other_columns_is_refused_with_the_option_that_reads_it(tmp_path, wide, number, num_points):
+    points, path = ring(num_points), tmp_path / "scan.bin"
+    more = np.tile(np.arange(num_points)[:, None] % 32, number - 4)
+    np.c_[points, more].astype("<f8" if wide else "<f4").tofile(path)
+    option = BinColumns(number, wide).option
+    if option != "4":
+        with pytest.raises(CloudFileError, match=f"--columns {option}$"):
+            read_cloud(path)
+    np.testing.assert_array_equal(read_cloud(path, columns=option), points)
+
+
+def test_real_scans_as_float64_are_recognised(tmp_path, shared_data):
+    for scan in sorted(shared_data.glob("semantickitti/sequences/0[0-3]/velodyne/*.bin"))[:4]:
+        path = tmp_path / scan.name
+        np.fromfile(scan, "<f4").astype("<f8").tofile(path)
+        with pytest.raises(CloudFileError, match="--columns 4xfloat64"):
+            read_cloud(path)
+        assert read_cloud(path, columns="4xfloat64").tobytes() == scan.read_bytes()
+
+
+@given(st.binary(max_size=3000), st.sampled_from(["4", "5", "4xfloat64"]))
+def test_any_bytes_are_read_or_refused(tmp_path_factory, content, columns):
+    path = tmp_path_factory.getbasetemp() / "any.bin"
+    path.write_bytes(content)
+    with contextlib.suppress(CloudFileError):
+        assert read_cloud(path, columns=columns).shape == (len(content) // bin_columns(columns).point_bytes, 4)
