@@ -34,6 +34,13 @@ Threads = Annotated[int, typer.Option(min=0, max=256, help="Threads of the netwo
 IntensityScale = Annotated[
     float, typer.Option(min=0, max=1e6, help="Factor that brings intensity to 0..1: 0.00392 (1/255) for 0..255.")
 ]
+_COLUMNS = typer.Option(
+    "--columns",
+    metavar="N",
+    help="Numbers a point in .bin files, x, y, z, intensity first: 4, or 5 as in nuScenes; 4xfloat64 for float64.",
+)
+Columns = Annotated[str, _COLUMNS]
+ColumnsSetting = Annotated[str | None, _COLUMNS]  # None leaves it to the settings of a run
 Votes = Annotated[int, typer.Option(min=1, max=8, help="Votes a scan: flipped, and from 5 on turned.")]
 
 
@@ -43,3 +50,8 @@ def use_threads(threads: int) -> None:
 
     if threads:
         torch.set_num_threads(threads)
+
+
+def columns_setting(columns: str | None, name: str = "columns") -> list[str]:
+    """--columns as an override of settings, KEY=VALUE; none where it was not given."""
+    return [] if columns is None else [f"{name}={columns}"]

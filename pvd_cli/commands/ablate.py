@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pvd_cli.columns_option import ColumnsSetting, as_setting
+from pvd_cli import options
 from pvd_cli.comma_lists import names_in
 from pvd_cli.errors import interrupted_by, optional_packages
 from pvd_core.borders.errors import UserError
@@ -22,7 +22,7 @@ def ablate(
     out: Annotated[Path, typer.Option(help="Folder for the runs and the results; unfinished runs are continued.")],
     seeds: Annotated[str, typer.Option(help="Such as 0,1,2; those of the file if left out.")] = "",
     only: Annotated[str, typer.Option(help="Rows to run, such as kd,pvd, with what they need; all if left out.")] = "",
-    columns: ColumnsSetting = None,
+    columns: options.ColumnsSetting = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="One key of the grid file; may be repeated."),
@@ -55,7 +55,7 @@ def ablate(
 
     check_single_process("pvd ablate", ", as often as you like; processes with the same --out share the runs out")
     overrides = [
-        *as_setting(columns, "settings.columns"),
+        *options.columns_setting(columns, "settings.columns"),
         *(set_ or ()),
         *([f"seeds={_whole_numbers(seeds)}"] if seeds else []),
     ]

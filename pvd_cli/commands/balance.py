@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from pvd_cli import options
-from pvd_cli.columns_option import Columns
 from pvd_cli.comma_lists import scans_in
 from pvd_cli.dataset_checks import check_scans
 from pvd_cli.errors import interruptible, optional_packages
@@ -21,7 +20,7 @@ def balance(
     device: options.Device = "auto",
     threads: options.Threads = 0,
     max_scans: Annotated[int, typer.Option(min=1, help="Use this many scans, evenly spread.")] = 100,
-    columns: Columns = "4",
+    columns: options.Columns = "4",
 ) -> None:
     """Shift the class scores of weights so that their mean IoU on training scans is highest.
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pvd_cli import options
-from pvd_cli.columns_option import Columns
 from pvd_cli.comma_lists import names_in
 from pvd_cli.errors import interruptible
 from pvd_core.borders.errors import UserError
@@ -51,7 +50,7 @@ def bench(
     train: Annotated[bool, typer.Option("--train", help="Instead: a training step against inference.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write everything to this file.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Also write the tables to this file.")] = None,
-    columns: Columns = "4",
+    columns: options.Columns = "4",
     force: Annotated[bool, typer.Option("--force", help="Replace these files if they exist.")] = False,
 ) -> None:
     """Time labelling on this machine.

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pvd_cli.columns_option import Columns
+from pvd_cli import options
 from pvd_cli.comma_lists import names_in
 from pvd_cli.errors import interruptible, optional_packages
 from pvd_core.borders.errors import UserError
@@ -22,7 +22,7 @@ def compare(
         str, typer.Option(help="Show these two in pair.png: REAL,SIMULATED, such as 08/000000,12/000007.")
     ] = "",
     credit: Annotated[str, typer.Option(help="Source and licence of the real scans, written on pair.png.")] = "",
-    columns: Columns = "4",
+    columns: options.Columns = "4",
     top: Annotated[int, typer.Option(min=1, help="Print this many of the largest gaps.")] = 15,
 ) -> None:
     """Compare simulated scans with real ones, in a report with pictures.

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pvd_cli.columns_option import Columns
+from pvd_cli import options
 from pvd_cli.comma_lists import names_in
 from pvd_cli.dataset_report import report_on
 from pvd_cli.errors import interruptible, optional_packages
@@ -23,7 +23,7 @@ def dataset(
     refresh: Annotated[
         bool, typer.Option("--refresh", help="Write the scans' fingerprints into config/benchmarks; for maintainers.")
     ] = False,
-    columns: Columns = "4",
+    columns: options.Columns = "4",
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Of check: also write all that is found to this file.")
     ] = None,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pvd_cli.columns_option import ColumnsSetting, as_setting
+from pvd_cli import options
 from pvd_cli.errors import optional_packages
 from pvd_cli.training_runs import settings_of, start_or_resume
 from pvd_core.borders.errors import UserError
@@ -32,7 +32,7 @@ def distill(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="New folder for the run: settings, logs, weights.")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file with settings.")] = None,
-    columns: ColumnsSetting = None,
+    columns: options.ColumnsSetting = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting; may be repeated.")
     ] = None,
@@ -61,7 +61,7 @@ def distill(
     with optional_packages("train", "distillation"):
         import training.run.loop  # noqa: F401 - to see whether its packages are installed
 
-    overrides = [*as_setting(columns), *(set_ or ())]
+    overrides = [*options.columns_setting(columns), *(set_ or ())]
     if dry_run:
         if any(given is not None for given in (dataset, teacher, config, out, resume)):
             raise UserError(

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pvd_cli.columns_option import Columns
+from pvd_cli import options
 from pvd_cli.comma_lists import names_in, scans_in
 from pvd_cli.dataset_checks import check_scans
 from pvd_cli.errors import interruptible, optional_packages
@@ -30,7 +30,7 @@ def evaluate(
     by_distance: Annotated[bool, typer.Option("--by-distance", help="Also the IoU of each distance band.")] = False,
     confusions: Annotated[bool, typer.Option("--confusions", help="Also what each class is taken for.")] = False,
     max_scans: Annotated[int | None, typer.Option(min=1, help="Use this many scans, evenly spread.")] = None,
-    columns: Columns = "4",
+    columns: options.Columns = "4",
 ) -> None:
     """Score weights on labelled scans.
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pvd_cli import options
-from pvd_cli.columns_option import Columns
 from pvd_cli.errors import EXIT_INCOMPLETE, EXIT_USER_ERROR, interruptible, optional_packages, print_error
 from pvd_cli.version import program_version
 from pvd_core.borders.errors import UserError
@@ -30,7 +29,7 @@ def predict(
     precision: options.Precision = "fp32",
     threads: options.Threads = 0,
     intensity_scale: options.IntensityScale = 1.0,
-    columns: Columns = "4",
+    columns: options.Columns = "4",
     picture: Annotated[bool, typer.Option("--picture", help="Write a bird's-eye NAME.png beside each .label.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace .label files that exist.")] = False,
     resume: Annotated[

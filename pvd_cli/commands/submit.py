@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from pvd_cli import options
-from pvd_cli.columns_option import Columns
 from pvd_cli.dataset_checks import check_scans
 from pvd_cli.errors import EXIT_USER_ERROR, interruptible, optional_packages, print_error
 from pvd_core.borders.errors import UserError
@@ -24,7 +23,7 @@ def submit(
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Write it although test sequences are absent.")
     ] = False,
-    columns: Columns = "4",
+    columns: options.Columns = "4",
     check: Annotated[bool, typer.Option("--check", help="Only check the .zip that --out names.")] = False,
 ) -> None:
     """Label the test sequences into a zip that the SemanticKITTI server takes.

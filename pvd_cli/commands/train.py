@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pvd_cli.columns_option import ColumnsSetting, as_setting
+from pvd_cli import options
 from pvd_cli.errors import interrupted_by, optional_packages
 from pvd_cli.training_runs import settings_of, start_or_resume
 from pvd_core.borders.errors import UserError
@@ -19,7 +19,7 @@ def train(
     dataset: Annotated[Path | None, typer.Argument(help="Folder that holds `sequences`.")] = None,
     out: Annotated[Path | None, typer.Option(help="New folder for the run: settings, logs, weights.")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file with settings.")] = None,
-    columns: ColumnsSetting = None,
+    columns: options.ColumnsSetting = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting; may be repeated.")
     ] = None,
@@ -53,7 +53,7 @@ def train(
     with optional_packages("train", "training"):
         import training.run.loop  # noqa: F401 - to see whether its packages are installed
 
-    overrides = [*as_setting(columns), *(set_ or ())]
+    overrides = [*options.columns_setting(columns), *(set_ or ())]
     if dry_run:
         if out is not None or resume is not None:
             raise UserError("--dry-run keeps nothing and goes on with nothing; leave out --out and --resume")

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from pvd_cli import options
-from pvd_cli.columns_option import Columns
 from pvd_cli.errors import optional_packages
 from pvd_core.borders.errors import UserError
 
@@ -29,7 +28,7 @@ def view(
     precision: options.Precision = "fp32",
     threads: options.Threads = 0,
     intensity_scale: options.IntensityScale = 1.0,
-    columns: Columns = "4",
+    columns: options.Columns = "4",
 ) -> None:
     """Look at scans: the input, the truth, what networks predict and where they are wrong.
 

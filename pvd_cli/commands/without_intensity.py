@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pvd_cli import options
-from pvd_cli.columns_option import Columns
 from pvd_cli.comma_lists import scans_in
 from pvd_cli.dataset_checks import check_scans
 from pvd_cli.errors import interruptible, optional_packages
@@ -24,7 +23,7 @@ def without_intensity(
     device: options.Device = "auto",
     threads: options.Threads = 0,
     max_scans: Annotated[int, typer.Option(min=2, help="Use this many scans, evenly spread.")] = 50,
-    columns: Columns = "4",
+    columns: options.Columns = "4",
 ) -> None:
     """Let weights also label clouds without intensity.
 
