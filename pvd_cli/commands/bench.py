@@ -69,8 +69,10 @@ def bench(
     """
     from pvd_cli import bench as measure
     from pvd_cli.bench.report import check_new_output, with_circumstances, write_result
+    from pvd_cli.cloud_options import NotedClouds
     from pvd_cli.progress import Steps
     from pvd_core.clouds import find_clouds, read_cloud
+    from pvd_core.clouds.stream import CloudStream
     from pvd_core.segmenter import resolve_device
 
     files = [path for path in (json_file, markdown) if path is not None]
@@ -79,6 +81,9 @@ def bench(
     if len(set(files)) < len(files):
         raise UserError(f"--json and --markdown both name {json_file}; name two files")
     clouds = {str(path): read_cloud(path) for path in find_clouds(scans)}
+    noted = NotedClouds(CloudStream(intensity_scale=1.0))
+    for name, cloud in clouds.items():
+        noted.look_at(Path(name), cloud)
     engines: dict[str, Any] = {
         "device": resolve_device(device),
         "backends": _names(backends, "--backends"),

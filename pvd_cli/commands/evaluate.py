@@ -8,6 +8,15 @@ from typing import Annotated
 
 import typer
 
+from pvd_cli.cloud_options import (
+    LABELLING_OPTIONS,
+    USUAL_HEIGHT,
+    IntensityScale,
+    MountingHeight,
+    MountingPitch,
+    MountingRoll,
+    MountingYaw,
+)
 from pvd_cli.comma_lists import names_in, scans_in
 from pvd_cli.errors import interruptible, optional_packages
 from pvd_core.borders.wording import counted
@@ -24,6 +33,11 @@ def evaluate(
         str | None, typer.Option(help="Verify that the folder is this benchmark, such as real-33; --split is its.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    intensity_scale: IntensityScale = "auto",
+    mounting_height: MountingHeight = USUAL_HEIGHT,
+    mounting_roll: MountingRoll = 0.0,
+    mounting_pitch: MountingPitch = 0.0,
+    mounting_yaw: MountingYaw = 0.0,
     votes: Annotated[int, typer.Option(min=1, max=8, help="Votes a scan: flipped, and from 5 on turned.")] = 1,
     by_distance: Annotated[bool, typer.Option("--by-distance", help="Also the IoU of each distance band.")] = False,
     confusions: Annotated[bool, typer.Option("--confusions", help="Also what each class is taken for.")] = False,
@@ -45,11 +59,15 @@ def evaluate(
     from pvd_cli.tables import print_confusions, print_iou, print_iou_by_distance
     from pvd_core import default_weights
     from pvd_core.borders.files import check_output, written_atomically
+    from pvd_core.clouds.mounting import Mounting
+    from pvd_core.clouds.stream import CloudStream
 
     with optional_packages("train", "evaluation"):
         from training.data.benchmarks import benchmark_named, check
         from training.judge.evaluate import evaluate as score_dataset
 
+    mounting = Mounting(mounting_height, mounting_roll, mounting_pitch, mounting_yaw)
+    stream = CloudStream(intensity_scale, mounting, LABELLING_OPTIONS)
     if json_file is not None:
         check_output(json_file)
     choice: str | Sequence[str] = scans_in(split)
@@ -70,13 +88,14 @@ def evaluate(
             max_scans=max_scans,
             votes=votes,
             by_distance=by_distance,
+            stream=stream,
         )
     if benchmark is not None:
         result["benchmark"] = title
     sequences = ", ".join(result["sequences"])
     print_iou(result, f"{title}, sequences {sequences}, {counted(result['num_scans'], 'scan')}")
-    if result["remark"]:
-        print(f"note: {result['remark']}", file=sys.stderr)
+    for remark in result["remarks"]:
+        print(f"note: {remark}", file=sys.stderr)
     if by_distance:
         print_iou_by_distance(result["by_distance"], "By distance from the sensor")
     if confusions:

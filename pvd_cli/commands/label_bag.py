@@ -5,6 +5,15 @@ from typing import Annotated
 
 import typer
 
+from pvd_cli.cloud_options import (
+    BAG_OPTIONS,
+    USUAL_HEIGHT,
+    IntensityScale,
+    MountingHeight,
+    MountingPitch,
+    MountingRoll,
+    MountingYaw,
+)
 from pvd_cli.errors import interruptible, optional_packages
 from pvd_core.borders.errors import UserError
 
@@ -17,9 +26,11 @@ def label_bag(
     labelled_topic: Annotated[str, typer.Option(help="Topic of the labelled clouds; TOPIC/labelled if left out.")] = "",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     precision: Annotated[str, typer.Option(help="Number format: auto, fp32, bf16; on GPUs also tf32, fp16.")] = "fp32",
-    intensity_scale: Annotated[
-        float, typer.Option(min=0, max=1e6, help="Factor that brings intensity to 0..1: 0.00392 (1/255) for 0..255.")
-    ] = 1.0,
+    intensity_scale: IntensityScale = "auto",
+    mounting_height: MountingHeight = USUAL_HEIGHT,
+    mounting_roll: MountingRoll = 0.0,
+    mounting_pitch: MountingPitch = 0.0,
+    mounting_yaw: MountingYaw = 0.0,
     intensity_field: Annotated[str, typer.Option(help="Field that holds intensity, where it has another name.")] = "",
     only_labelled: Annotated[bool, typer.Option("--only-labelled", help="Leave the other topics out.")] = False,
     storage: Annotated[str, typer.Option(help="mcap or sqlite3.")] = "mcap",
@@ -33,10 +44,12 @@ def label_bag(
     \b
     Examples:
       pvd label-bag drive drive_labelled --topic /velodyne_points
-      pvd label-bag drive.mcap out --weights runs/first/best.safetensors --topic /points --intensity-scale 0.00392
+      pvd label-bag drive.mcap out --weights runs/first/best.safetensors --topic /points
+      pvd label-bag truck.mcap out --mounting-height 3.2 --mounting-pitch 5
     """
     from pvd_cli.progress import Steps
     from pvd_core import default_weights
+    from pvd_core.clouds.mounting import Mounting
     from pvd_core.segmenter import Segmenter
 
     with optional_packages("ros", "reading bags"):
@@ -45,6 +58,8 @@ def label_bag(
 
     options = LabelOptions(
         intensity_scale=intensity_scale,
+        mounting=Mounting(mounting_height, mounting_roll, mounting_pitch, mounting_yaw),
+        wording=BAG_OPTIONS,
         intensity_field=intensity_field,
         labelled_topic=labelled_topic,
         copy_other_topics=not only_labelled,

@@ -9,6 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pvd_cli.cloud_options import (
+    USUAL_HEIGHT,
+    IntensityScale,
+    MountingHeight,
+    MountingPitch,
+    MountingRoll,
+    MountingYaw,
+    noted_clouds,
+)
 from pvd_cli.errors import EXIT_USER_ERROR, interruptible, optional_packages, print_error
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.wording import counted
@@ -26,9 +35,11 @@ def predict(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     precision: Annotated[str, typer.Option(help="Number format: auto, fp32, bf16; on GPUs also tf32, fp16.")] = "fp32",
     threads: Annotated[int, typer.Option(min=0, max=256, help="Threads of the network; 0 leaves it to torch.")] = 0,
-    intensity_scale: Annotated[
-        float, typer.Option(min=0, max=1e6, help="Factor that brings intensity to 0..1: 0.00392 (1/255) for 0..255.")
-    ] = 1.0,
+    intensity_scale: IntensityScale = "auto",
+    mounting_height: MountingHeight = USUAL_HEIGHT,
+    mounting_roll: MountingRoll = 0.0,
+    mounting_pitch: MountingPitch = 0.0,
+    mounting_yaw: MountingYaw = 0.0,
     columns: Annotated[int, typer.Option(min=4, max=16, help="float32 numbers a point in .bin files.")] = 4,
     picture: Annotated[bool, typer.Option("--picture", help="Write a bird's-eye NAME.png beside each .label.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace .label files that exist.")] = False,
@@ -49,20 +60,20 @@ def predict(
       pvd predict sequences/08/velodyne --weights mine.safetensors --out predictions
       pvd predict kitti --out submission
       pvd predict kitti --out submission --resume
-      pvd predict cloud.pcd --intensity-scale 0.00392 --picture --out labels
-      pvd predict sweep.pcd.bin --columns 5 --intensity-scale 0.00392 --out labels
+      pvd predict cloud.pcd --picture --out labels
+      pvd predict sweep.pcd.bin --columns 5 --mounting-height 1.84 --mounting-yaw 90 --out labels
     """
     import torch
 
     from pvd_cli.label_files import label_paths, read_labels, true_labels, write_labels
     from pvd_cli.progress import tracked
-    from pvd_cli.scan_remarks import ScanRemarks
     from pvd_core import default_weights
     from pvd_core.borders.files import check_output_folder
     from pvd_core.clouds import CloudFileError, find_clouds, read_cloud
     from pvd_core.segmenter import Segmenter
     from training.judge.metrics import ConfusionMatrix
 
+    noted = noted_clouds(intensity_scale, mounting_height, mounting_roll, mounting_pitch, mounting_yaw)
     clouds = find_clouds(inputs)
     paths = label_paths(clouds, inputs, out)
     earlier = _earlier(paths, overwrite, resume)
@@ -75,7 +86,7 @@ def predict(
     segmenter = Segmenter.from_weights(weights or default_weights(), device=device, precision=precision)
     segmenter.warm_up()
 
-    confusion, remarks = ConfusionMatrix(), ScanRemarks()
+    confusion = ConfusionMatrix()
     timings_ms: dict[str, list[float]] = defaultdict(list)
     notes: set[str] = set()
     num_failed = num_done = num_kept = 0
@@ -93,20 +104,20 @@ def predict(
         for cloud in tracked(clouds, "labelling", "scans"):
             started = time.perf_counter()
             try:
-                points = read_cloud(cloud, intensity_scale=intensity_scale, num_columns=columns)
+                points = read_cloud(cloud, num_columns=columns)
             except CloudFileError as error:
                 print_error(error)
                 num_failed += 1
                 continue
             read_ms = (time.perf_counter() - started) * 1e3
-            remarks.look_at(cloud, points)
+            prepared = noted.prepared(cloud, points)
             # A label file of another size was cut short or belongs to another scan.
             if cloud in earlier and paths[cloud].stat().st_size == 4 * len(points):
                 score(cloud, read_labels(paths[cloud]))
                 num_kept, num_done = num_kept + 1, num_done + 1
                 continue
             timings_ms["read"].append(read_ms)
-            result = segmenter.segment(points)
+            result = segmenter.segment(prepared)
             for stage, value in result.timings_ms.items():
                 timings_ms[stage].append(value)
             truth = score(cloud, result.labels)

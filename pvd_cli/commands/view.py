@@ -5,6 +5,15 @@ from typing import Annotated
 
 import typer
 
+from pvd_cli.cloud_options import (
+    USUAL_HEIGHT,
+    IntensityScale,
+    MountingHeight,
+    MountingPitch,
+    MountingRoll,
+    MountingYaw,
+    noted_clouds,
+)
 from pvd_cli.errors import optional_packages
 from pvd_core.borders.errors import UserError
 
@@ -24,9 +33,11 @@ def view(
     ] = False,
     class_: Annotated[str | None, typer.Option("--class", help="Show this class alone.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    intensity_scale: Annotated[
-        float, typer.Option(min=0, max=1e6, help="Factor that brings intensity to 0..1: 0.00392 (1/255) for 0..255.")
-    ] = 1.0,
+    intensity_scale: IntensityScale = "auto",
+    mounting_height: MountingHeight = USUAL_HEIGHT,
+    mounting_roll: MountingRoll = 0.0,
+    mounting_pitch: MountingPitch = 0.0,
+    mounting_yaw: MountingYaw = 0.0,
     columns: Annotated[int, typer.Option(min=4, max=16, help="float32 numbers a point in .bin files.")] = 4,
 ) -> None:
     """Look at scans: the input, the truth, what networks predict and where they are wrong.
@@ -55,6 +66,7 @@ def view(
         from pvd_cli.view.state import ViewState
 
     _check_class(class_)
+    noted = noted_clouds(intensity_scale, mounting_height, mounting_roll, mounting_pitch, mounting_yaw)
     if affinity is not None:
         check_output(affinity)
     elif png is not None:
@@ -68,7 +80,7 @@ def view(
         raise UserError("--errors is for pictures: name their folder with --png; in the window, L shows the errors")
     files = named_weights(weights or [default_weights()])
     networks = {name: Segmenter.from_weights(path, device) for name, path in files.items()}
-    viewed = ViewedScans(find_clouds(scans), networks, intensity_scale=intensity_scale, num_columns=columns)
+    viewed = ViewedScans(find_clouds(scans), networks, noted, columns)
     if affinity is not None:
         from pvd_cli.view.affinity import save_affinity
 

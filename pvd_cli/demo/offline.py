@@ -24,7 +24,7 @@ def why_no_node() -> str:
     return ""
 
 
-def label_offline(drive: Drive, weights: Path, intensity_scale: float, out: Path) -> LabelledDrive:
+def label_offline(drive: Drive, weights: Path, intensity_scale: str, out: Path) -> LabelledDrive:
     """Labels the drive's bag into the folder `out`."""
     from pvd_core.segmenter import Segmenter
     from pvd_ros.bags import LabelOptions, label_bag, read_clouds
@@ -44,6 +44,7 @@ def label_offline(drive: Drive, weights: Path, intensity_scale: float, out: Path
         counts={**counts, "dropped": 0, "skipped": 0, "lost": 0, "recorded": report.labelled},
         rejected_by_reason=dict(report.rejected),
         latency_ms=report.latency_ms,
+        remarks=report.remarks,
         bag_stamp_of_published={stamp: stamp for stamp in stamps},
         is_live=False,
     )

@@ -12,6 +12,10 @@ from rosbags.interfaces import ConnectionExtRosbag2
 from rosbags.rosbag2 import Reader
 
 from pvd_core.borders.wording import counted
+from pvd_core.clouds.intensity import AUTO, check_intensity_scale
+from pvd_core.clouds.judge import Wording
+from pvd_core.clouds.mounting import Mounting
+from pvd_core.clouds.stream import CloudStream
 from pvd_ros.bags.definitions import definition_of
 from pvd_ros.bags.reader import BagError, cloud_topic, open_bag, raw_messages
 from pvd_ros.bags.topic_names import check_bag_topic
@@ -29,18 +33,22 @@ if TYPE_CHECKING:  # its module imports torch
 class LabelOptions:
     """How a bag is labelled. UserError for a labelled_topic that is no topic name.
 
-    intensity_scale, intensity_field: as pvd_ros.codec.decode takes them. labelled_topic: where the labelled clouds go;
+    intensity_scale, mounting, wording: as CloudStream takes them. intensity_field: as pvd_ros.codec.decode takes it.
+    labelled_topic: where the labelled clouds go;
     "" is <topic>/labelled. copy_other_topics: whether the topics of the old bag are in the new one too.
     storage: a key of pvd_ros.bags.writer.STORAGES.
     """
 
-    intensity_scale: float = 1.0
+    intensity_scale: float | str = AUTO
+    mounting: Mounting = field(default_factory=Mounting)
+    wording: Wording = field(default_factory=Wording)
     intensity_field: str = ""
     labelled_topic: str = ""
     copy_other_topics: bool = True
     storage: str = "mcap"
 
     def __post_init__(self) -> None:
+        check_intensity_scale(self.intensity_scale)
         if self.labelled_topic:
             check_bag_topic("labelled_topic", self.labelled_topic)
 
@@ -50,7 +58,8 @@ class LabelReport:
     """The outcome: clouds = labelled + the sum of rejected, which is {reason: clouds}.
 
     bag: the bag that was written. points: those of the labelled clouds. not_copied: topics left out, each with the
-    reason. latency_ms: {stage: {"p50", "p90", "p99"}} in milliseconds.
+    reason. remarks: sentences on what of the clouds is not as networks expect it. latency_ms: {stage: {"p50", "p90",
+    "p99"}} in milliseconds.
     """
 
     bag: Path
@@ -61,6 +70,7 @@ class LabelReport:
     points: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     not_copied: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
     latency_ms: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def text(self) -> str:
@@ -71,6 +81,7 @@ class LabelReport:
         ]
         lines += [f"rejected {count}: {reason}" for reason, count in sorted(self.rejected.items())]
         lines += [f"not copied: {topic}" for topic in self.not_copied]
+        lines += [f"note: {remark}" for remark in self.remarks]
         return "\n".join([*lines, latency_table(self.latency_ms), f"written: {self.bag}"])
 
 
@@ -89,7 +100,8 @@ def label_bag(
     BagError for bags and topics that do not fit.
     """
     options = options or LabelOptions()
-    labeller = CloudLabeller(segmenter, rosbags_cloud_types(), options.intensity_scale, options.intensity_field)
+    stream = CloudStream(options.intensity_scale, options.mounting, options.wording)
+    labeller = CloudLabeller(segmenter, rosbags_cloud_types(), stream, options.intensity_field)
     with open_bag(bag_in) as reader:
         topic = cloud_topic(reader, bag_in, topic)
         report = LabelReport(Path(bag_out), topic, options.labelled_topic or f"{topic.rstrip('/')}/labelled")
@@ -140,5 +152,7 @@ def _label_message(
         return
     writer.write_cloud(report.labelled_topic, labelled.message, log_time_ns)
     window.record(labelled.timings_ms)
+    found = [labelled.note, *labeller.remarks_on(labelled)]
+    report.remarks += [f"cloud {report.clouds}: {sentence}" for sentence in found if sentence]
     report.labelled += 1
     report.points += len(labelled.segmentation.labels)

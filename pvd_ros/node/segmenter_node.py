@@ -20,6 +20,9 @@ from visualization_msgs.msg import MarkerArray
 from pvd_core import default_weights
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.files import check_output, written_atomically
+from pvd_core.clouds.judge import MOUNTING_SETTINGS, parameters
+from pvd_core.clouds.mounting import Mounting
+from pvd_core.clouds.stream import CloudStream
 from pvd_ros.codec import rclpy_cloud_types, stamp_of
 from pvd_ros.labeller import CloudLabeller, LabelledCloud
 from pvd_ros.middleware.ros_session import check_topic_name, qos_profile
@@ -37,6 +40,7 @@ from pvd_ros.node.topic_check import no_publisher, publisher_problems
 from pvd_ros.node.worker import LabellingWorker
 
 REPORT_PERIOD_S = 1.0
+_WORDING = parameters("intensity_scale", "intensity_field", *MOUNTING_SETTINGS)
 
 
 class SegmenterNode(LifecycleNode):
@@ -60,6 +64,8 @@ class SegmenterNode(LifecycleNode):
         self._legend_frame: str | None = None
         self._counts_before: dict[str, int] = {}
         self._known_problems: set[str] = set()
+        self._said: list[str] = []
+        self._stream_settings: list[Any] | None = None
 
     def start(self) -> None:
         """Configures and activates the node, as a lifecycle manager would; raises the error that prevents it."""
@@ -74,7 +80,7 @@ class SegmenterNode(LifecycleNode):
         self.get_logger().info("clouds: " + ", ".join(f"{name} {count}" for name, count in counts.items()))
         self.get_logger().info("latency:\n" + latency_table(self.window.percentiles()))
         if self._value("report_path"):
-            report = {"clouds": counts, "latency_ms": self.window.percentiles()}
+            report = {"clouds": counts, "latency_ms": self.window.percentiles(), "remarks": self._said}
             try:
                 with written_atomically(self._value("report_path")) as temporary:
                     temporary.write_text(json.dumps(report, indent=2))
@@ -160,7 +166,8 @@ class SegmenterNode(LifecycleNode):
     def _activate(self) -> None:
         assert self._segmenter is not None, "rclpy activates configured nodes only"
         self._topic = self.resolve_topic_name(self._value("points_in"))
-        self._labeller = CloudLabeller(self._segmenter, rclpy_cloud_types())
+        self._stream_settings = None
+        self._labeller = CloudLabeller(self._segmenter, rclpy_cloud_types(), self._stream())
         self._worker = LabellingWorker(
             self._labeller,
             self.counters,
@@ -170,6 +177,7 @@ class SegmenterNode(LifecycleNode):
             is_wanted=self._is_wanted,
             now_ns=lambda: self.get_clock().now().nanoseconds,
             log=lambda level, text: getattr(self.get_logger(), level)(text),
+            said=self._said,
         )
         qos = qos_profile(self._value("input_reliability") == "reliable", self._value("input_depth"))
         self._subscription = subscribe_with_events(self, PointCloud2, self._topic, self._on_cloud, qos, self._on_lost)
@@ -181,9 +189,17 @@ class SegmenterNode(LifecycleNode):
         assert self._worker is not None, "there is a subscription only while a worker runs"
         self.counters.received += 1
         self.counters.gaps += self._gaps.missing_before(stamp_of(message))
-        self._labeller.intensity_scale = self._value("intensity_scale")
+        self._labeller.stream = self._stream()
         self._labeller.intensity_field = self._value("intensity_field")
         self.counters.dropped += self._worker.offer(message)
+
+    def _stream(self) -> CloudStream:
+        """The stream by the present parameters: the same one until they change."""
+        settings = [self._value(name) for name in ("intensity_scale", *MOUNTING_SETTINGS)]
+        if settings == self._stream_settings:
+            return self._labeller.stream
+        self._stream_settings = settings
+        return CloudStream(settings[0], Mounting(*settings[1:]), _WORDING)
 
     def _on_lost(self, count: int) -> None:
         # Fast DDS has been seen to report a change of 2^31 after an oversized cloud.
@@ -205,7 +221,7 @@ class SegmenterNode(LifecycleNode):
         assert self._segmenter is not None, "the timer runs only while the node is active"
         assert self._worker is not None, "the timer runs only while the node is active"
         percentiles = self.window.percentiles()
-        counts = self.counters.as_numbers()
+        counts: dict[str, Any] = self.counters.as_numbers()
         problems, missing = self._input_problems()
         health = judge(
             self._counts_before,
@@ -220,6 +236,7 @@ class SegmenterNode(LifecycleNode):
         now = self.get_clock().now().to_msg()
         hardware = str(self._segmenter.device)
         counts |= self._segmenter.counters
+        counts["intensity_scale"] = self._labeller.stream.factor
         self._diagnostics.publish(diagnostics_message(now, self.get_name(), hardware, health, counts, percentiles))
         if percentiles:
             self._latency_window.publish(latency_window_message(percentiles))

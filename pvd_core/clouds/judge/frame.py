@@ -54,7 +54,7 @@ def _wrong_axes(ground: Ground, up: np.ndarray, height: float) -> Remark:
     axis = int(np.argmax(np.abs(up)))
     return Remark(
         "axes",
-        f"the ground lies towards {'-+'[up[axis] < 0]}{'xyz'[axis]}, expected towards -z",
+        f"the ground lies towards {'+' if up[axis] < 0 else '-'}{'xyz'[axis]}, expected towards -z",
         "turn the axes where the clouds are made: x forward, y left, z up",
         {"mounting_height": f"{height:.2f}", **_turns(up)},
         is_certain=False,

@@ -45,9 +45,9 @@ def _near(points: np.ndarray) -> np.ndarray:
 def _lowest_of_cells(near: np.ndarray) -> np.ndarray:
     """Of the points in each square of x and y, the one with the least z."""
     from_top = near[np.argsort(-near[:, 2])]
-    columns, rows = np.floor((from_top[:, :2] + _FARTHEST_M) / _CELL_M).astype(np.int64).T
+    cells = np.floor((from_top[:, :2] + _FARTHEST_M) / _CELL_M).astype(np.int64)
     lowest = np.full(_CELLS_A_SIDE**2, -1)
-    lowest[columns * _CELLS_A_SIDE + rows] = np.arange(len(from_top))  # of several, the last stays
+    lowest[cells[:, 0] * _CELLS_A_SIDE + cells[:, 1]] = np.arange(len(from_top))  # of several, the last stays
     return from_top[lowest[lowest >= 0]]
 
 
@@ -68,7 +68,7 @@ def _planes_through(near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     normals = np.cross(corners[1] - corners[0], corners[2] - corners[0])
     # Points that lie close together or on a line give no plane; its normal of 0 gets the direction z.
     lengths = np.linalg.norm(normals, axis=1, keepdims=True)
-    normals = np.where(lengths > 1, normals / np.maximum(lengths, 1), np.float32([0, 0, 1]))
+    normals = np.where(lengths > 1, normals / np.maximum(lengths, 1), np.array([0, 0, 1], np.float32))
     return normals, -(normals * corners[0]).sum(axis=1)
 
 
@@ -94,5 +94,5 @@ def _refined(near: np.ndarray, up: np.ndarray, height: float) -> Ground:
         _, _, axes = np.linalg.svd((on - middle).T @ (on - middle))
         up = axes[2] if axes[2] @ up > 0 else -axes[2]
         height = float(-up @ middle)
-    share, _, _ = _judged(near, up[None], np.float32([height]))
+    share, _, _ = _judged(near, up[None], np.array([height], np.float32))
     return Ground(up.astype(np.float64), height, float(share[0]))
