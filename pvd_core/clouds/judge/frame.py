@@ -52,19 +52,21 @@ def remarks_on_frame(measured: np.ndarray, mounting: Mounting) -> Iterator[Remar
 
 def _wrong_axes(ground: Ground, up: np.ndarray, height: float) -> Remark:
     axis = int(np.argmax(np.abs(up)))
+    # Axes are exchanged by whole quarter turns; the little that is missing is the slope of the street.
+    upright = np.sign(up) * (np.abs(up) > np.cos(np.radians(_MOST_TILT_DEG))) + 0.0  # 0 for -0
     return Remark(
         "axes",
         f"the ground lies towards {'+' if up[axis] < 0 else '-'}{'xyz'[axis]}, expected towards -z",
         "turn the axes where the clouds are made: x forward, y left, z up",
-        {"mounting_height": f"{height:.2f}", **_turns(up)},
+        {"mounting_height": f"{height:.2f}", **_turns(upright if upright.any() else up)},
         is_certain=False,
     )
 
 
 def _turns(up: np.ndarray) -> dict[str, str]:
-    """The roll and pitch that turn `up`, in the cloud's frame, to z; those of an exchanged axis without its tilt."""
-    roll, pitch = np.degrees((np.arctan2(up[1], up[2]), -np.arcsin(np.clip(up[0], -1, 1))))
-    return {"mounting_roll": f"{roll:.1f}", "mounting_pitch": f"{pitch:.1f}"}
+    """The roll and pitch that turn `up`, in the cloud's frame, to z."""
+    roll, pitch = np.degrees((np.arctan2(up[1], up[2]), -np.arcsin(np.clip(up[0], -1, 1)))).tolist()
+    return {"mounting_roll": f"{round(roll, 1) + 0.0}", "mounting_pitch": f"{round(pitch, 1) + 0.0}"}
 
 
 def _as_mounted(mounting: Mounting) -> str:

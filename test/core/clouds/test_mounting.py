@@ -104,7 +104,8 @@ def test_points_that_are_no_measurement_stay_so():
     points = np.array(odd, np.float32)
     moved = Mounting(0.5, 10, 20, 45).apply(points)
     np.testing.assert_array_equal(moved[:4], points[:4])
-    assert np.isfinite(moved[4, :3]).all() and np.isnan(moved[4, 3])
+    assert np.isfinite(moved[4, :3]).all()
+    assert np.isnan(moved[4, 3])
     np.testing.assert_array_equal(points, np.array(odd, np.float32))
 
 
