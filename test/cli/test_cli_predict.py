@@ -191,8 +191,10 @@ def test_doubtful_scans_are_remarked_on_once_a_kind(weights, tmp_path, capsys):
     assert "all get label 0" in notes[3]
 
     scaled = ["--intensity-scale", "0.0142", "--mounting-height", "0.8"]
-    assert run([*line, str(tmp_path / "scaled"), *scaled]) == 0
-    assert "intensity" not in capsys.readouterr().err
+    both = [str(scans / "loud0.bin"), str(scans / "low0.bin")]
+    assert run(["predict", *both, *line[2:], str(tmp_path / "scaled"), *scaled]) == 0
+    (note,) = [text for text in capsys.readouterr().err.splitlines() if text.startswith("note: ")]
+    assert "low0.bin: intensity reaches 0.01" in note
 
 
 def test_a_folder_of_byte_intensities_is_labelled_as_the_same_scans_scaled(weights, tmp_path, capsys):
