@@ -33,6 +33,11 @@ class Spec:
         """Whether it takes a number or a word."""
         return bool(self.limits and self.choices)
 
+    @property
+    def range_text(self) -> str:
+        """Its limits for people."""
+        return "{:g}..{:g}".format(*self.limits) if self.limits else ""
+
     def complaint(self, value: object) -> str:
         """Why `value` cannot be taken, where ROS does not check that itself; "" if it can."""
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -40,7 +45,7 @@ class Spec:
             return ""
         if self.limits and is_number and self.limits[0] <= value <= self.limits[1]:  # type: ignore[operator]
             return ""
-        number = f", or a number in {self.limits[0]:g}..{self.limits[1]:g}" if self.limits else ""
+        number = f", or a number in {self.range_text}" if self.limits else ""
         return f"parameter {self.name} is {value!r}, expected one of: {', '.join(self.choices)}{number}"
 
 
@@ -161,9 +166,10 @@ def _descriptor(spec: Spec) -> Any:
     descriptor = ParameterDescriptor(
         description=spec.description, read_only=spec.read_only, dynamic_typing=spec.takes_both
     )
-    if spec.takes_both:
-        descriptor.additional_constraints = f"{', '.join(spec.choices)}, or a number"
-    elif spec.choices:
+    if spec.takes_both:  # ROS checks ranges of one type only
+        descriptor.additional_constraints = f"{', '.join(spec.choices)}, or a number in {spec.range_text}"
+        return descriptor
+    if spec.choices:
         descriptor.additional_constraints = f"one of: {', '.join(spec.choices)}"
     if spec.limits and isinstance(spec.default, float):
         descriptor.floating_point_range = [FloatingPointRange(from_value=spec.limits[0], to_value=spec.limits[1])]

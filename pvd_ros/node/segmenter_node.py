@@ -176,7 +176,7 @@ class SegmenterNode(LifecycleNode):
             after_publish=self._after_publish,
             is_wanted=self._is_wanted,
             now_ns=lambda: self.get_clock().now().nanoseconds,
-            log=lambda level, text: getattr(self.get_logger(), level)(text),
+            log=self._log,
             said=self._said,
         )
         qos = qos_profile(self._value("input_reliability") == "reliable", self._value("input_depth"))
@@ -192,6 +192,15 @@ class SegmenterNode(LifecycleNode):
         self._labeller.stream = self._stream()
         self._labeller.intensity_field = self._value("intensity_field")
         self.counters.dropped += self._worker.offer(message)
+
+    def _log(self, level: str, text: str) -> None:
+        """Writes to the log. rclpy refuses a line of code that logs at several levels, so each has its own."""
+        if level == "info":
+            self.get_logger().info(text)
+        elif level == "warning":
+            self.get_logger().warning(text)
+        else:
+            self.get_logger().error(text)
 
     def _stream(self) -> CloudStream:
         """The stream by the present parameters: the same one until they change."""
