@@ -33,7 +33,7 @@ def certain_factor(intensity: np.ndarray) -> float | None:
     mirrors return thousands where everything else returns hundreds, so the 95th percentile is brought to KITTI's, not
     the largest to 1.
     """
-    values = intensity[np.isfinite(intensity)]
+    values = intensity[np.isfinite(intensity)].astype(np.float64)
     if len(values) < _LEAST_VALUES or values.min() < 0 or values.max() == values.min():
         return None
     largest = float(values.max())

@@ -15,15 +15,15 @@ _LEAST_99TH = 0.1
 def remarks_on_intensity(raw: np.ndarray, factor: float) -> Iterator[Remark]:
     """`raw`: intensities float32 (N,) of measured points as the cloud has them. `factor`: multiplies them for the
     network; 0 if they are not wanted."""
-    values = raw[np.isfinite(raw)]
+    values = raw[np.isfinite(raw)].astype(np.float64)
     if factor == 0:
         return
     if not len(values) or values.min() == values.max():
         value = f"{values[0]:g}" if len(values) else "NaN"
         yield Remark(
             "no_intensity",
-            f"its intensity is {value} everywhere, or it has no intensity",
-            "labels are much less accurate than with it",
+            f"its intensity is {value} everywhere, or it has none, and labels without it are much less accurate",
+            "give clouds with intensity",
             {"intensity_field": "NAME of the field that holds it"},
             is_certain=False,
         )
