@@ -81,9 +81,6 @@ def bench(
     if len(set(files)) < len(files):
         raise UserError(f"--json and --markdown both name {json_file}; name two files")
     clouds = {str(path): read_cloud(path) for path in find_clouds(scans)}
-    noted = NotedClouds(CloudStream(intensity_scale=1.0))
-    for name, cloud in clouds.items():
-        noted.look_at(Path(name), cloud)
     engines: dict[str, Any] = {
         "device": resolve_device(device),
         "backends": _names(backends, "--backends"),
@@ -109,6 +106,9 @@ def bench(
         raise UserError("--pool is for the main table; leave it out, or --layers, --stages, --growth, --batch, --train")
     runs = runs or (_RUNS_OF_PARTS if tables else _RUNS)
     plan = measure.Plan(_networks(model, weights), clouds, runs=runs, **engines)
+    noted = NotedClouds(CloudStream(intensity_scale=1.0))
+    for name, cloud in clouds.items():
+        noted.look_at(Path(name), cloud)
     tables = tables or {"rows": partial(measure.benchmark, pool=pool)}
     result: dict[str, Any] = {"rows": [], "skipped": [], "incomplete": list(tables)}
     kept: list[Path] = []

@@ -1,5 +1,6 @@
 """`pvd submit`: a submission to the SemanticKITTI benchmark."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -37,12 +38,15 @@ def submit(
     from pvd_core.segmenter import Segmenter
 
     with optional_packages("train", "submission"):
+        from training.data.dataset import ScanFolder
         from training.judge.submission import check_submission, write_submission
 
     if not check:
         if out.exists():
             raise UserError(f"{out} exists already; name another file with --out")
         check_output(out)
+        if remark := ScanFolder(dataset, "test").remark():
+            print(f"note: {remark}", file=sys.stderr)
         segmenter = Segmenter.from_weights(weights or default_weights(), device)
         with interruptible(lambda: "nothing was written"), Steps("labelling", "scans") as steps:
             num_scans = write_submission(dataset, segmenter, out, votes, allow_missing, steps.show)
