@@ -40,11 +40,12 @@ class Spec:
 
     def complaint(self, value: object) -> str:
         """Why `value` cannot be taken, where ROS does not check that itself; "" if it can."""
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if not self.choices or value in self.choices:
             return ""
-        if self.limits and is_number and self.limits[0] <= value <= self.limits[1]:  # type: ignore[operator]
-            return ""
+        if self.limits and isinstance(value, int | float) and not isinstance(value, bool):
+            low, high = self.limits
+            if low <= value <= high:
+                return ""
         number = f", or a number in {self.range_text}" if self.limits else ""
         return f"parameter {self.name} is {value!r}, expected one of: {', '.join(self.choices)}{number}"
 

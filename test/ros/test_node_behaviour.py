@@ -78,6 +78,8 @@ def values_of(message, name):
         (["-p", "intensity_scale:=-1"], "intensity_scale is -1, expected one of: auto, or a number in 0..1e+06"),
         (["-p", "intensity_scale:=true"], "intensity_scale is True, expected one of: auto, or a number"),
         (["-p", "mounting_pitch:=400.0"], "mounting_pitch must lie in -360..360"),
+        (["-p", "intensity_scale:=.nan"], "intensity_scale is nan, expected one of: auto, or a number"),
+        (["-p", "mounting_height:=.nan"], "mounting_height must lie in -100..100"),
         (["-p", "latency_warn_ms:=-1.0"], "must lie in 0..1e+06"),
         (["-p", "input_reliability:=often"], "expected one of: best_effort, reliable"),
         (["-p", "points_in:=no topic"], "points_in is no topic name"),
@@ -225,6 +227,7 @@ def test_thresholds_change_at_run_time_and_the_model_does_not(ros, peer):
         assert "expected one of: auto, or a number in 0..1e+06" in refused.reason
     assert set_parameter("mounting_height", 0.4).successful
     assert not set_parameter("mounting_height", 400.0).successful
+    assert not set_parameter("mounting_height", float("nan")).successful
     assert set_parameter("always_label", True).successful
     assert not set_parameter("latency_warn_ms", -5.0).successful
     assert not set_parameter("weights", "other.safetensors").successful
