@@ -31,9 +31,6 @@ Precision = Annotated[
     typer.Option(help="Number format: auto, fp32, bf16; on GPUs also tf32, fp16.", callback=_known_precision),
 ]
 Threads = Annotated[int, typer.Option(min=0, max=256, help="Threads of the network on the CPU; 0 leaves it to torch.")]
-IntensityScale = Annotated[
-    float, typer.Option(min=0, max=1e6, help="Factor that brings intensity to 0..1: 0.00392 (1/255) for 0..255.")
-]
 _COLUMNS = typer.Option(
     "--columns",
     metavar="N",

@@ -7,7 +7,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pvd_ros.codec import CloudTypes, DecodedCloud, decode_data, encode, read_layout
+import numpy as np
+
+from pvd_core.clouds.stream import CloudStream
+from pvd_ros.codec import CloudLayout, CloudTypes, DecodedCloud, decode_data, encode, read_layout
 
 if TYPE_CHECKING:  # its module imports torch
     from pvd_core.segmenter import Segmentation, Segmenter
@@ -17,33 +20,36 @@ if TYPE_CHECKING:  # its module imports torch
 class LabelledCloud:
     """`message` is the labelled PointCloud2, ready to publish; `cloud` is the input, decoded.
 
-    timings_ms: milliseconds of decode, the stages of the segmentation, encode, and total.
+    timings_ms: milliseconds of decode, the stages of the segmentation, encode, and total. note: a sentence if this
+    cloud decided how intensity is scaled from here on, else "".
     """
 
     message: Any
     cloud: DecodedCloud
     segmentation: Segmentation
     timings_ms: dict[str, float]
+    note: str = ""
 
 
 class CloudLabeller:
     """Labels PointCloud2 messages of rclpy or rosbags, whichever `types` are of.
 
-    intensity_scale and intensity_field, as `decode` takes them, may be changed between clouds.
+    stream, which brings clouds to the network's frame, and intensity_field, as `decode` takes it, may be changed
+    between clouds.
     """
 
     def __init__(
-        self, segmenter: Segmenter, types: CloudTypes, intensity_scale: float = 1.0, intensity_field: str = ""
+        self, segmenter: Segmenter, types: CloudTypes, stream: CloudStream | None = None, intensity_field: str = ""
     ) -> None:
         self.segmenter = segmenter
         self.types = types
-        self.intensity_scale = intensity_scale
+        self.stream = stream or CloudStream()
         self.intensity_field = intensity_field
 
     def label(self, message: Any) -> LabelledCloud:
         """The labelled cloud of `message`, a PointCloud2; MalformedCloudError if the message contradicts itself."""
         start = time.perf_counter()
-        cloud, segmentation = self._segmented(message)
+        cloud, segmentation, note = self._segmented(message)
         segmented = time.perf_counter()
         output = encode(message, cloud, segmentation, self.types)
         end = time.perf_counter()
@@ -54,15 +60,41 @@ class CloudLabeller:
             "encode": 1e3 * (end - segmented),
             "total": 1e3 * (end - start),
         }
-        return LabelledCloud(output, cloud, segmentation, timings_ms)
+        return LabelledCloud(output, cloud, segmentation, timings_ms, note)
 
-    def _segmented(self, message: Any) -> tuple[DecodedCloud, Segmentation]:
-        layout, scale = read_layout(message, self.intensity_field), self.intensity_scale
+    def take_scale_of(self, message: Any) -> None:
+        """Lets an automatic intensity scale be decided by a cloud that need not be labelled (again)."""
+        self._decide(self.stream, message, read_layout(message, self.intensity_field))
+
+    def remarks_on(self, labelled: LabelledCloud) -> list[str]:
+        """Sentences on what is said for the first time of the clouds that come here. Looks only now and then, for that
+        takes some milliseconds; to be asked after each cloud."""
+        stream = self.stream
+        return stream.look_at(_raw_points(labelled.cloud)) if stream.is_look_due() else []
+
+    def _segmented(self, message: Any) -> tuple[DecodedCloud, Segmentation, str]:
+        layout, stream = read_layout(message, self.intensity_field), self.stream
+        note = self._decide(stream, message, layout)
+        scale, mounting = stream.factor, stream.mounting
         # The labelled cloud carries x, y, z and intensity, so the host has to decode in any case. With programs it does
         # so while the device works.
         decoded = functools.cache(lambda: decode_data(message.data, layout, scale))
-        if self.segmenter.runs_programs:
+        # Programs decode on the device, but know no mounting.
+        if self.segmenter.runs_programs and mounting.is_usual:
             segmentation = self.segmenter.segment_bytes(message.data, layout, scale, meanwhile=decoded)
         else:
-            segmentation = self.segmenter.segment(decoded().points)
-        return decoded(), segmentation
+            segmentation = self.segmenter.segment(mounting.apply(decoded().points))
+        return decoded(), segmentation, note
+
+    def _decide(self, stream: CloudStream, message: Any, layout: CloudLayout) -> str:
+        """Lets an automatic intensity scale be decided by the cloud; a sentence if it was, else ""."""
+        if stream.is_decided or layout.intensity_field is None:
+            return ""
+        return stream.decide(_raw_points(decode_data(message.data, layout)))
+
+
+def _raw_points(cloud: DecodedCloud) -> np.ndarray:
+    """float32 (N, 4): x, y, z and the intensity as received."""
+    points = cloud.points.copy()
+    points[:, 3] = cloud.intensity
+    return points

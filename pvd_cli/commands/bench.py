@@ -73,8 +73,10 @@ def bench(
     """
     from pvd_cli import bench as measure
     from pvd_cli.bench.report import check_new_output, with_circumstances, write_result
+    from pvd_cli.cloud_options import NotedClouds
     from pvd_cli.progress import Steps
     from pvd_core.clouds import find_clouds, read_cloud
+    from pvd_core.clouds.stream import CloudStream
     from pvd_core.segmenter import resolve_device
 
     files = [path for path in (json_file, markdown) if path is not None]
@@ -108,6 +110,9 @@ def bench(
         raise UserError("--pool is for the main table; leave it out, or --layers, --stages, --growth, --batch, --train")
     runs = runs or (_RUNS_OF_PARTS if tables else _RUNS)
     plan = measure.Plan(_networks(model, weights), clouds, runs=runs, **engines)
+    noted = NotedClouds(CloudStream(intensity_scale=1.0))
+    for name, cloud in clouds.items():
+        noted.look_at(Path(name), cloud)
     tables = tables or {"rows": partial(measure.benchmark, pool=pool)}
     result: dict[str, Any] = {"rows": [], "skipped": [], "incomplete": list(tables)}
     kept: list[Path] = []

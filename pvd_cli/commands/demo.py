@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from pvd_cli.cloud_options import IntensityScale
+
 
 def demo(
     bag: Annotated[Path | None, typer.Option(help="Bag to label; a simulated drive if left out.")] = None,
@@ -14,7 +16,7 @@ def demo(
         float | None, typer.Option(min=0.5, max=600, help="Length of the simulated drive; 12 if left out.")
     ] = None,
     weights: Annotated[Path | None, typer.Option(help="Weights; those that ship with pvd if left out.")] = None,
-    intensity_scale: Annotated[float, typer.Option(help="Factor that brings intensity to 0..1.")] = 1.0,
+    intensity_scale: IntensityScale = "auto",
     out: Annotated[Path, typer.Option(help="Folder for results; an earlier demo's are replaced.")] = Path("demo"),
 ) -> None:
     """Label a drive with the ROS 2 node, as on a vehicle, and show latency, accuracy and a picture.
@@ -34,8 +36,10 @@ def demo(
     from pvd_cli.errors import interruptible
     from pvd_core import default_weights
     from pvd_core.borders.files import held_alone
+    from pvd_core.clouds.intensity import check_intensity_scale
     from pvd_core.weights import read_facts
 
+    check_intensity_scale(intensity_scale)
     weights = weights or default_weights()
     read_facts(weights)
     # Before an earlier demo's results are removed.

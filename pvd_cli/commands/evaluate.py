@@ -9,6 +9,15 @@ from typing import Annotated
 import typer
 
 from pvd_cli import options
+from pvd_cli.cloud_options import (
+    LABELLING_OPTIONS,
+    USUAL_HEIGHT,
+    IntensityScale,
+    MountingHeight,
+    MountingPitch,
+    MountingRoll,
+    MountingYaw,
+)
 from pvd_cli.comma_lists import names_in, scans_in
 from pvd_cli.dataset_checks import check_scans
 from pvd_cli.errors import interruptible, optional_packages
@@ -26,6 +35,11 @@ def evaluate(
         str | None, typer.Option(help="Verify that the folder is this benchmark, such as real-33; --split is its.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    intensity_scale: IntensityScale = "auto",
+    mounting_height: MountingHeight = USUAL_HEIGHT,
+    mounting_roll: MountingRoll = 0.0,
+    mounting_pitch: MountingPitch = 0.0,
+    mounting_yaw: MountingYaw = 0.0,
     votes: Annotated[int, typer.Option(min=1, max=8, help="Votes a scan: flipped, and from 5 on turned.")] = 1,
     by_distance: Annotated[bool, typer.Option("--by-distance", help="Also the IoU of each distance band.")] = False,
     confusions: Annotated[bool, typer.Option("--confusions", help="Also what each class is taken for.")] = False,
@@ -48,12 +62,16 @@ def evaluate(
     from pvd_cli.tables import print_confusions, print_iou, print_iou_by_distance
     from pvd_core import default_weights
     from pvd_core.borders.files import check_output, written_atomically
+    from pvd_core.clouds.mounting import Mounting
+    from pvd_core.clouds.stream import CloudStream
 
     with optional_packages("train", "evaluation"):
         from training.data.benchmarks import benchmark_named, check
         from training.data.checking.check import SCORE
         from training.judge.evaluate import evaluate as score_dataset
 
+    mounting = Mounting(mounting_height, mounting_roll, mounting_pitch, mounting_yaw)
+    stream = CloudStream(intensity_scale, mounting, LABELLING_OPTIONS)
     if json_file is not None:
         check_output(json_file)
     choice: str | Sequence[str] = scans_in(split)
@@ -78,13 +96,14 @@ def evaluate(
             votes=votes,
             by_distance=by_distance,
             columns=columns,
+            stream=stream,
         )
     if benchmark is not None:
         result["benchmark"] = title
     sequences = ", ".join(result["sequences"])
     print_iou(result, f"{title}, sequences {sequences}, {counted(result['num_scans'], 'scan')}")
-    if result["remark"]:
-        print(f"note: {result['remark']}", file=sys.stderr)
+    for remark in result["remarks"]:
+        print(f"note: {remark}", file=sys.stderr)
     print(result["trained_on"])
     if seen := result["seen_in_training"]:
         print(f"note: {', '.join(seen)} of {dataset} among them: this is no score on unseen scans", file=sys.stderr)

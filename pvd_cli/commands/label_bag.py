@@ -6,6 +6,15 @@ from typing import Annotated
 import typer
 
 from pvd_cli import options
+from pvd_cli.cloud_options import (
+    BAG_OPTIONS,
+    USUAL_HEIGHT,
+    IntensityScale,
+    MountingHeight,
+    MountingPitch,
+    MountingRoll,
+    MountingYaw,
+)
 from pvd_cli.errors import EXIT_INCOMPLETE, interruptible, optional_packages
 
 
@@ -18,7 +27,11 @@ def label_bag(
     device: options.Device = "auto",
     precision: options.Precision = "fp32",
     threads: options.Threads = 0,
-    intensity_scale: options.IntensityScale = 1.0,
+    intensity_scale: IntensityScale = "auto",
+    mounting_height: MountingHeight = USUAL_HEIGHT,
+    mounting_roll: MountingRoll = 0.0,
+    mounting_pitch: MountingPitch = 0.0,
+    mounting_yaw: MountingYaw = 0.0,
     intensity_field: Annotated[str, typer.Option(help="Field that holds intensity, where it has another name.")] = "",
     only_labelled: Annotated[bool, typer.Option("--only-labelled", help="Leave the other topics out.")] = False,
     storage: Annotated[str, typer.Option(help="mcap or sqlite3.")] = "mcap",
@@ -44,11 +57,13 @@ def label_bag(
       pvd label-bag drive drive_labelled --topic /velodyne_points
       pvd label-bag drive drive_minute --start 60 --end 120
       pvd label-bag drive drive_labelled --resume
-      pvd label-bag drive.mcap out --weights runs/first/best.safetensors --topic /points --intensity-scale 0.00392
+      pvd label-bag drive.mcap out --weights runs/first/best.safetensors --topic /points
+      pvd label-bag truck.mcap out --mounting-height 3.2 --mounting-pitch 5
     """
     from pvd_cli.classes_found import classes_found_text
     from pvd_cli.progress import Steps
     from pvd_core import default_weights
+    from pvd_core.clouds.mounting import Mounting
     from pvd_core.segmenter import Segmenter
 
     with optional_packages("ros", "reading bags"):
@@ -58,6 +73,8 @@ def label_bag(
     options.use_threads(threads)
     label_options = LabelOptions(
         intensity_scale=intensity_scale,
+        mounting=Mounting(mounting_height, mounting_roll, mounting_pitch, mounting_yaw),
+        wording=BAG_OPTIONS,
         intensity_field=intensity_field,
         labelled_topic=labelled_topic,
         copy_other_topics=not only_labelled,

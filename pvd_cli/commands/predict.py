@@ -10,6 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pvd_cli import options
+from pvd_cli.cloud_options import (
+    USUAL_HEIGHT,
+    IntensityScale,
+    MountingHeight,
+    MountingPitch,
+    MountingRoll,
+    MountingYaw,
+    noted_clouds,
+)
 from pvd_cli.errors import EXIT_INCOMPLETE, EXIT_USER_ERROR, interruptible, optional_packages, print_error
 from pvd_cli.version import program_version
 from pvd_core.borders.errors import UserError
@@ -28,7 +37,11 @@ def predict(
     device: options.Device = "auto",
     precision: options.Precision = "fp32",
     threads: options.Threads = 0,
-    intensity_scale: options.IntensityScale = 1.0,
+    intensity_scale: IntensityScale = "auto",
+    mounting_height: MountingHeight = USUAL_HEIGHT,
+    mounting_roll: MountingRoll = 0.0,
+    mounting_pitch: MountingPitch = 0.0,
+    mounting_yaw: MountingYaw = 0.0,
     columns: options.Columns = "4",
     picture: Annotated[bool, typer.Option("--picture", help="Write a bird's-eye NAME.png beside each .label.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace .label files that exist.")] = False,
@@ -53,8 +66,8 @@ def predict(
       pvd predict sequences/08/velodyne --weights mine.safetensors --out predictions
       pvd predict kitti --out submission
       pvd predict kitti --out submission --resume
-      pvd predict cloud.pcd --intensity-scale 0.00392 --picture --out labels
-      pvd predict sweep.pcd.bin --columns 5 --intensity-scale 0.00392 --out labels
+      pvd predict cloud.pcd --picture --out labels
+      pvd predict sweep.pcd.bin --columns 5 --mounting-height 1.84 --mounting-yaw 90 --out labels
     """
     import numpy as np
 
@@ -62,7 +75,6 @@ def predict(
     from pvd_cli.label_files import label_bytes, label_paths, read_labels, true_labels, write_labels
     from pvd_cli.label_record import LabelRecord
     from pvd_cli.progress import tracked
-    from pvd_cli.scan_remarks import ScanRemarks
     from pvd_core import default_weights
     from pvd_core.borders.files import check_output_folder
     from pvd_core.clouds import CloudFileError, find_clouds, read_cloud
@@ -73,6 +85,7 @@ def predict(
     from training.judge.metrics import ConfusionMatrix
 
     bin_columns(columns)  # refused once, not for each scan
+    noted = noted_clouds(intensity_scale, mounting_height, mounting_roll, mounting_pitch, mounting_yaw)
     clouds = find_clouds(inputs)
     paths = label_paths(clouds, inputs, out)
     earlier = _earlier(paths, overwrite, resume)
@@ -83,12 +96,18 @@ def predict(
     options.use_threads(threads)
     file = weights_file(weights or default_weights())
     segmenter = Segmenter.from_weights(file, device=device, precision=precision)
-    made_with = {"precision": segmenter.precision, "intensity_scale": intensity_scale, "columns": columns}
+    mounting = f"{mounting_height:g} m, {mounting_roll:g}, {mounting_pitch:g}, {mounting_yaw:g} degrees"
+    made_with = {
+        "precision": segmenter.precision,
+        "intensity_scale": intensity_scale,
+        "mounting": mounting,
+        "columns": columns,
+    }
     record = LabelRecord(out, file, {**made_with, "version": program_version()})
     record.check_own(earlier.values())
     segmenter.warm_up()
 
-    confusion, remarks = ConfusionMatrix(), ScanRemarks()
+    confusion = ConfusionMatrix()
     timings_ms: dict[str, list[float]] = defaultdict(list)
     notes: set[str] = set()
     num_failed = num_done = num_kept = 0
@@ -108,20 +127,20 @@ def predict(
         for cloud in tracked(clouds, "labelling", "scans"):
             started = time.perf_counter()
             try:
-                points = read_cloud(cloud, intensity_scale=intensity_scale, columns=columns)
+                points = read_cloud(cloud, columns=columns)
             except CloudFileError as error:
                 print_error(error)
                 num_failed += 1
                 continue
             read_ms = (time.perf_counter() - started) * 1e3
-            remarks.look_at(cloud, points)
+            prepared = noted.prepared(cloud, points)
             # Others were cut short or changed, or belong to another scan.
             if cloud in earlier and record.is_unchanged(paths[cloud], points):
                 score(cloud, read_labels(paths[cloud]))
                 num_kept, num_done = num_kept + 1, num_done + 1
                 continue
             timings_ms["read"].append(read_ms)
-            result = segmenter.segment(points)
+            result = segmenter.segment(prepared)
             for stage, value in result.timings_ms.items():
                 timings_ms[stage].append(value)
             truth = score(cloud, result.labels)

@@ -6,6 +6,15 @@ from typing import Annotated
 import typer
 
 from pvd_cli import options
+from pvd_cli.cloud_options import (
+    USUAL_HEIGHT,
+    IntensityScale,
+    MountingHeight,
+    MountingPitch,
+    MountingRoll,
+    MountingYaw,
+    noted_clouds,
+)
 from pvd_cli.errors import optional_packages
 from pvd_core.borders.errors import UserError
 
@@ -27,7 +36,11 @@ def view(
     device: options.Device = "auto",
     precision: options.Precision = "fp32",
     threads: options.Threads = 0,
-    intensity_scale: options.IntensityScale = 1.0,
+    intensity_scale: IntensityScale = "auto",
+    mounting_height: MountingHeight = USUAL_HEIGHT,
+    mounting_roll: MountingRoll = 0.0,
+    mounting_pitch: MountingPitch = 0.0,
+    mounting_yaw: MountingYaw = 0.0,
     columns: options.Columns = "4",
 ) -> None:
     """Look at scans: the input, the truth, what networks predict and where they are wrong.
@@ -56,6 +69,7 @@ def view(
         from pvd_cli.view.state import ViewState
 
     _check_class(class_)
+    noted = noted_clouds(intensity_scale, mounting_height, mounting_roll, mounting_pitch, mounting_yaw)
     if affinity is not None:
         check_output(affinity)
     elif png is not None:
@@ -70,7 +84,7 @@ def view(
     files = named_weights(weights or [default_weights()])
     options.use_threads(threads)
     networks = {name: Segmenter.from_weights(path, device, precision) for name, path in files.items()}
-    viewed = ViewedScans(find_clouds(scans), networks, intensity_scale=intensity_scale, columns=columns)
+    viewed = ViewedScans(find_clouds(scans), networks, noted, columns)
     if affinity is not None:
         from pvd_cli.view.affinity import save_affinity
 

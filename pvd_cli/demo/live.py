@@ -21,7 +21,7 @@ _SILENCE_S = 60
 _QUIET_REPORTS = 3
 
 
-def label_live(drive: Drive, weights: Path, rate: float, intensity_scale: float, out: Path) -> LabelledDrive:
+def label_live(drive: Drive, weights: Path, rate: float, intensity_scale: str, out: Path) -> LabelledDrive:
     """Plays the drive into the node and records what it publishes. UserError where a process fails."""
     logs, reports = out / "logs", {name: out / "logs" / f"{name}.json" for name in ("player", "node", "recorder")}
     logs.mkdir()
@@ -36,7 +36,7 @@ def label_live(drive: Drive, weights: Path, rate: float, intensity_scale: float,
             "points_in": drive.topic,
             "weights": Path(weights).resolve(),
             "report_path": reports["node"].resolve(),
-            "intensity_scale": float(intensity_scale),
+            "intensity_scale": intensity_scale,
             "latency_window": min(max(drive.num_clouds, 1), 100_000),
         }
         node_arguments = [word for key, value in node_parameters.items() for word in ("-p", f"{key}:={value}")]
@@ -157,5 +157,6 @@ def _labelled_drive(labelled_bag, played, node, recorded):
         },
         rejected_by_reason=reasons,
         latency_ms=node["latency_ms"],
+        remarks=node["remarks"],
         bag_stamp_of_published={published: in_bag for in_bag, published in played["stamps"]},
     )

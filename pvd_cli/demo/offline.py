@@ -24,8 +24,9 @@ def why_no_node() -> str:
     return ""
 
 
-def label_offline(drive: Drive, weights: Path, intensity_scale: float, out: Path) -> LabelledDrive:
+def label_offline(drive: Drive, weights: Path, intensity_scale: str, out: Path) -> LabelledDrive:
     """Labels the drive's bag into the folder `out`."""
+    from pvd_core.clouds.judge import options as names
     from pvd_core.segmenter import Segmenter
     from pvd_ros.bags import LabelOptions, label_bag, read_clouds
     from pvd_ros.codec import stamp_of
@@ -33,7 +34,12 @@ def label_offline(drive: Drive, weights: Path, intensity_scale: float, out: Path
     (out / "logs").mkdir()
     segmenter = Segmenter.from_weights(weights)
     segmenter.warm_up()
-    options = LabelOptions(intensity_scale=intensity_scale, labelled_topic=_LABELLED_TOPIC, copy_other_topics=False)
+    options = LabelOptions(
+        intensity_scale=intensity_scale,
+        wording=names("intensity_scale"),
+        labelled_topic=_LABELLED_TOPIC,
+        copy_other_topics=False,
+    )
     with Steps("labelling", "clouds") as steps:
         report = label_bag(drive.bag, out / "labelled", segmenter, drive.topic, options, steps.show)
     stamps = [stamp_of(cloud.message) for cloud in read_clouds(report.bag, _LABELLED_TOPIC)]
@@ -44,6 +50,7 @@ def label_offline(drive: Drive, weights: Path, intensity_scale: float, out: Path
         counts={**counts, "dropped": 0, "skipped": 0, "lost": 0, "recorded": report.labelled},
         rejected_by_reason=dict(report.rejected),
         latency_ms=report.latency_ms,
+        remarks=report.remarks,
         bag_stamp_of_published={stamp: stamp for stamp in stamps},
         is_live=False,
     )

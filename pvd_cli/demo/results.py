@@ -59,6 +59,7 @@ def write_report(run: LabelledDrive, scores: ConfusionMatrix | None, picture: Pa
         "node": run.is_live,
         "rejected_by_reason": run.rejected_by_reason,
         "latency_ms": run.latency_ms,
+        "remarks": run.remarks,
         "miou": scores.miou() if scores else None,
         "miou_present": scores.miou(present_only=True) if scores else None,
         "iou": _iou_of_present(scores) if scores else None,
@@ -92,6 +93,8 @@ def print_results(report: dict[str, Any], scores: ConfusionMatrix | None, rate: 
             f"note: {counted(num_missed, 'cloud')} came while this machine was busy with others: it is too slow for "
             f"this pace; --rate {slower:g} (make demo RATE={slower:g}) plays slower, so that all can be labelled"
         )
+    for remark in report["remarks"]:
+        print(f"note: {remark}")
     if report["skipped"]:
         print(f"  skipped {report['skipped']}: the recorder had not been found yet")
     for reason, count in report["rejected_by_reason"].items():

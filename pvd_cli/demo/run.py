@@ -1,6 +1,6 @@
 """What labelling the demo's drive gave, by the node or without it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -14,5 +14,7 @@ class LabelledDrive:
     latency_ms: dict[str, dict[str, float]]
     bag_stamp_of_published: dict[int, int]
     """Stamp of a cloud as published in ns -> its stamp in the bag."""
+    remarks: list[str] = field(default_factory=list)
+    """Sentences on what of the clouds is not as networks expect it."""
     is_live: bool = True
     """Labelled by the node over ROS 2."""

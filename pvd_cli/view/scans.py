@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from pvd_cli.cloud_options import NotedClouds
 from pvd_cli.label_files import true_labels
-from pvd_cli.scan_remarks import ScanRemarks
 from pvd_cli.view.layers import layers_of
 from pvd_core.clouds import read_cloud
+from pvd_core.clouds.stream import CloudStream
 from pvd_core.segmenter import Segmenter
 
 _KEPT_SCANS = 16
@@ -21,7 +22,7 @@ class ViewedScan:
     """One scan with everything that can be shown of it."""
 
     name: str
-    points: np.ndarray  # float32 (N, 4)
+    points: np.ndarray  # float32 (N, 4), as networks get them
     truth: np.ndarray | None  # class ids uint8 (N,)
     predictions: dict[str, np.ndarray]  # {network: class ids uint8 (N,)}
     layers: dict[str, np.ndarray]  # {layer: RGB (N, 3)}, see layers_of
@@ -33,18 +34,18 @@ class ViewedScan:
 
 
 class ViewedScans:
-    """The scans at `paths`, labelled by `segmenters`, {name: Segmenter}. The rest is for read_cloud."""
+    """The scans at `paths`, brought to the networks' frame by `noted` and labelled by `segmenters`, {name: Segmenter}.
+    `num_columns` is for read_cloud."""
 
     def __init__(
         self,
         paths: Iterable[Path],
         segmenters: Mapping[str, Segmenter],
-        intensity_scale: float = 1.0,
+        noted: NotedClouds | None = None,
         columns: str | int = 4,
     ) -> None:
         self._paths, self._segmenters = list(paths), segmenters
-        self._intensity_scale, self._columns = intensity_scale, columns
-        self._remarks = ScanRemarks()
+        self._noted, self._columns = noted or NotedClouds(CloudStream()), columns
         # The last few are kept, because people go back and forth between neighbours.
         self._cached = functools.lru_cache(maxsize=_KEPT_SCANS)(self._load)
 
@@ -57,8 +58,7 @@ class ViewedScans:
 
     def _load(self, number: int) -> ViewedScan:
         path = self._paths[number]
-        points = read_cloud(path, self._intensity_scale, self._columns)
-        self._remarks.look_at(path, points)
+        points = self._noted.prepared(path, read_cloud(path, columns=self._columns))
         truth, _reason = true_labels(path, len(points))
         predictions = {name: segmenter.segment(points).labels for name, segmenter in self._segmenters.items()}
         return ViewedScan(path.stem, points, truth, predictions, layers_of(points, truth, predictions))

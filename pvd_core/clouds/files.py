@@ -89,5 +89,5 @@ def _check_coordinates(path: Path, points: np.ndarray) -> None:
         x, y, z = points[row, :3]
         raise CloudFileError(
             f"{path}: point {row} is at x {x:.3g}, y {y:.3g}, z {z:.3g} m, which no LiDAR measures; "
-            "is this a point cloud, and does its format fit its suffix?"
+            "is this a point cloud in the sensor's frame, not a map's, and does its format fit its suffix?"
         )

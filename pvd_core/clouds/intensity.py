@@ -1,16 +1,88 @@
-"""Whether a cloud's intensity is in the range that networks expect."""
+"""The factor that brings the intensity of a stream of clouds (a folder, a bag, a topic) to 0..1.
+
+The figures are measured on 33 scans of KITTI and one to ten of each of 11 other sensors, real and simulated.
+"""
+
+import math
 
 import numpy as np
 
-# Networks expect 0..1. Sensors that send 0..255 exceed this by far, rounding errors do not.
-_LARGEST_INTENSITY = 1.5
+from pvd_core.borders.errors import UserError
+
+AUTO = "auto"
+"""The setting with which the clouds themselves tell the factor."""
+LARGEST_FACTOR = 1e6
+
+LARGEST_USUAL = 1.5
+"""Networks expect 0..1. Rounding and gain calibration exceed 1 a little, sensors that send 0..255 by far."""
+USUAL_95TH = 0.4
+_USUAL_95THS = 0.2, 1.0
+"""Of KITTI's intensities 95 % are below 0.44 to 0.58. The shipped network labels as well with 0.6 to 1.2 times as much
+(five scans: 67 to 69 % right), and much worse with a third or one and a half times (58 and 51). Brought to 0.4, KITTI's
+own scans lose nothing (66.5 %, 65.6 as they are), PandaSet's, whose 95th percentile is 0.15, gain much (69.8 %, 51.4).
+Between these limits nothing is changed, so that a scan in 0..1 has the same labels whatever came before it."""
+
+_LARGEST_16_BIT = 65535.0
+_LEAST_VALUES = 200
 
 
-def remark_on_intensity(points: np.ndarray, setting: str) -> str:
-    """A sentence for the user if the intensities of `points`, float32 (N, 4) with intensity last, exceed 0..1, else "".
-    `setting` is the name of the option or parameter that scales the intensity."""
-    intensity = points[:, 3]
-    largest = float(np.max(intensity, initial=0, where=np.isfinite(intensity)))
-    if largest <= _LARGEST_INTENSITY:
-        return ""
-    return f"intensity reaches {largest:g}, expected 0..1: set {setting}, 0.00392157 for 0..255"
+def certain_factor(intensity: np.ndarray) -> float | None:
+    """The factor for raw intensities float32 (N,) of measured points; None where they do not tell it with certainty.
+
+    Intensities like KITTI's stay as they are. Others, such as bytes and counts of photons, are scaled by their 95th
+    percentile, not their largest: a few mirrors return thousands where everything else returns hundreds.
+    """
+    values = intensity[np.isfinite(intensity)].astype(np.float64)
+    if len(values) < _LEAST_VALUES or values.min() < 0 or values.max() == values.min():
+        return None
+    largest, usual = float(values.max()), float(np.percentile(values, 95))
+    is_small = largest <= LARGEST_USUAL
+    if is_small and bool((values == np.rint(values)).all()):
+        return None  # a byte sensor in the dark sends 0 and 1
+    if is_small and _USUAL_95THS[0] <= usual <= _USUAL_95THS[1]:
+        return 1.0
+    return usual_factor(values) if usual > 0 and largest <= _LARGEST_16_BIT else None
+
+
+def usual_factor(values: np.ndarray) -> float:
+    """The factor for finite intensities float32 (N,) in a scale that is not known; 1 where they are all 0."""
+    usual = float(np.percentile(values, 95))
+    return float(f"{USUAL_95TH / usual:.4g}") if usual > 0 else 1.0
+
+
+class IntensityScale:
+    """`factor` is that of a stream: the one that was set; with AUTO what its first cloud tells with certainty, kept for
+    the rest, and 1 until then."""
+
+    def __init__(self, setting: float | str = AUTO) -> None:
+        """UserError for a `setting` that is neither AUTO nor a number from 0 to a million."""
+        self.is_decided = setting != AUTO
+        self.factor = _number(setting) if self.is_decided else 1.0
+
+    def look_at(self, intensity: np.ndarray) -> bool:
+        """Decides if that is still to be done and the raw intensities (N,) of measured points allow it. Returns whether
+        it has set a factor other than 1 just now."""
+        if self.is_decided:
+            return False
+        factor = certain_factor(intensity)
+        self.is_decided = factor is not None
+        self.factor = factor or 1.0
+        return self.factor != 1.0
+
+
+def check_intensity_scale(setting: float | str) -> None:
+    """UserError for a setting that IntensityScale does not take."""
+    IntensityScale(setting)
+
+
+def _number(setting: float | str) -> float:
+    try:
+        factor = float(setting)
+    except ValueError:
+        factor = math.nan
+    if isinstance(setting, bool) or not 0 <= factor <= LARGEST_FACTOR:
+        raise UserError(
+            f"intensity scale {setting!r}: expected {AUTO} or a number from 0 to {LARGEST_FACTOR:g}, such as "
+            "0.00392157 (1/255) for 0..255"
+        )
+    return factor

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pvd_core.borders.errors import UserError
+from pvd_core.clouds.stream import CloudStream
 from pvd_ros.bags.bag import Bag
 from pvd_ros.bags.channel import BagError, Message
 from pvd_ros.bags.label_options import LabelOptions
@@ -42,7 +43,8 @@ def label_bag(
     BagError for bags and topics that do not fit, and if not one cloud was labelled: then nothing is written.
     """
     options = options or LabelOptions()
-    labeller = CloudLabeller(segmenter, rosbags_cloud_types(), options.intensity_scale, options.intensity_field)
+    stream = CloudStream(options.intensity_scale, options.mounting, options.wording)
+    labeller = CloudLabeller(segmenter, rosbags_cloud_types(), stream, options.intensity_field)
     with open_bag(bag_in, options.salvage) as bag:
         topic = cloud_topic(bag, topic)
         report = LabelReport(Path(bag_out), topic, options.labelled_topic or f"{topic.rstrip('/')}/labelled")
@@ -72,7 +74,7 @@ def label_bag(
                     f"not one of the {report.clouds} clouds on {topic} of {bag.path} was labelled, and nothing is "
                     f"written: {'; '.join(report.rejected_lines())}"
                 )
-        report.damage, report.remarks = bag.damage, bag.remarks
+        report.damage, report.remarks = bag.damage, [*bag.remarks, *report.remarks]
     report.latency_ms = window.percentiles()
     return report
 
@@ -90,6 +92,7 @@ def _label_message(
     raw: bytes | memoryview | None = earlier.take(report.clouds)
     if raw is not None:
         report.resumed += 1
+        labeller.take_scale_of(cloud_from_bytes(message.raw))
         report.count_labels(_labels_of(cloud_from_bytes(raw)))
     else:
         cloud = None
@@ -101,6 +104,8 @@ def _label_message(
             report.reject(Rejection(report.clouds, stamp_ns, error.reason, str(error)))
             return
         window.record(labelled.timings_ms)
+        found = [labelled.note, *labeller.remarks_on(labelled)]
+        report.remarks += [f"cloud {report.clouds}: {sentence}" for sentence in found if sentence]
         report.count_labels(labelled.segmentation.labels)
         raw = cloud_to_bytes(labelled.message)
     writer.write_cloud_bytes(report.labelled_topic, raw, message.log_time_ns, sequence=report.clouds)

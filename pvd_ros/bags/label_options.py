@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pvd_core.borders.errors import UserError
+from pvd_core.clouds.intensity import AUTO, check_intensity_scale
+from pvd_core.clouds.judge import Wording
+from pvd_core.clouds.mounting import Mounting
 from pvd_ros.bags.topic_names import check_bag_topic
 
 _MOST_SECONDS = 1e9
@@ -15,14 +18,17 @@ class LabelOptions:
     """How a bag is labelled. UserError for a labelled_topic that is no topic name, and for choices that exclude each
     other.
 
-    intensity_scale, intensity_field: as pvd_ros.codec.decode takes them. labelled_topic: where the labelled clouds go;
+    intensity_scale, mounting, wording: as CloudStream takes them. intensity_field: as pvd_ros.codec.decode takes it.
+    labelled_topic: where the labelled clouds go;
     "" is <topic>/labelled. copy_other_topics: whether the topics of the old bag are in the new one too.
     storage: a key of pvd_ros.bags.writer.STORAGES. start_s, end_s: only messages logged from then on and before then,
     in seconds from the first one. salvage: label what is whole of a damaged bag. resume: continue what a killed run
     left; a bag that is complete stays as it is. overwrite: replace a bag that is already there.
     """
 
-    intensity_scale: float = 1.0
+    intensity_scale: float | str = AUTO
+    mounting: Mounting = field(default_factory=Mounting)
+    wording: Wording = field(default_factory=Wording)
     intensity_field: str = ""
     labelled_topic: str = ""
     copy_other_topics: bool = True
@@ -34,6 +40,7 @@ class LabelOptions:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
+        check_intensity_scale(self.intensity_scale)
         if self.labelled_topic:
             check_bag_topic("labelled_topic", self.labelled_topic)
         for name, seconds in (("start", self.start_s), ("end", self.end_s)):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # its module imports torch
 RECORD = "pvd_label_bag"
 """Name of the metadata record with the settings."""
 
-_WITHOUT_EFFECT = ("resume", "overwrite")
+_WITHOUT_EFFECT = ("resume", "overwrite", "wording")
 
 
 def settings_of(bag: Bag, topic: str, segmenter: Segmenter, options: LabelOptions) -> dict[str, str]:
@@ -80,7 +80,8 @@ def check_settings(bag: Bag, settings: Mapping[str, str]) -> None:
 
 def _digest(segmenter: Segmenter) -> str:
     digest = hashlib.sha256()
-    for name, tensor in segmenter.model.state_dict().items():
+    model = segmenter.model
+    for name, tensor in (*model.state_dict().items(), *(model.bare_statistics or {}).items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().numpy().tobytes())
     return digest.hexdigest()

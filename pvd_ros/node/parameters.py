@@ -7,16 +7,19 @@ while the node runs.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pvd_core.borders.errors import UserError
+from pvd_core.clouds.intensity import AUTO, LARGEST_FACTOR
+from pvd_core.clouds.mounting import NETWORK_HEIGHT_M
 
 
 @dataclass(frozen=True)
 class Spec:
-    """One parameter. `limits`: smallest and largest number allowed. `choices`: the strings allowed; empty for any."""
+    """One parameter. `limits`: smallest and largest number allowed. `choices`: the strings allowed; empty for any. With
+    both it takes either kind."""
 
     name: str
     default: str | int | float | bool
@@ -25,8 +28,30 @@ class Spec:
     limits: tuple[float, float] | None = None
     choices: tuple[str, ...] = ()
 
+    @property
+    def takes_both(self) -> bool:
+        """Whether it takes a number or a word."""
+        return bool(self.limits and self.choices)
+
+    @property
+    def range_text(self) -> str:
+        """Its limits for people."""
+        return "{:g}..{:g}".format(*self.limits) if self.limits else ""
+
+    def complaint(self, value: object) -> str:
+        """Why `value` cannot be taken, where ROS does not check that itself; "" if it can."""
+        if not self.choices or value in self.choices:
+            return ""
+        if self.limits and isinstance(value, int | float) and not isinstance(value, bool):
+            low, high = self.limits
+            if low <= value <= high:
+                return ""
+        number = f", or a number in {self.range_text}" if self.limits else ""
+        return f"parameter {self.name} is {value!r}, expected one of: {', '.join(self.choices)}{number}"
+
 
 RELIABILITIES = ("best_effort", "reliable")
+_DEGREES = (-360.0, 360.0)
 
 SPECS = (
     Spec("points_in", "/velodyne_points", "topic of the sensor_msgs/PointCloud2 to label"),
@@ -56,11 +81,22 @@ SPECS = (
     Spec("intensity_field", "", "field to take as intensity; empty: intensity, reflectivity or the like", False),
     Spec(
         "intensity_scale",
-        1.0,
-        "multiplies intensity to bring it to 0..1; 0.00392157 for a sensor that sends 0..255",
+        AUTO,
+        "factor that brings intensity to 0..1, such as 0.00392157 for 0..255; auto: by the first cloud, if certain",
         False,
-        (0.0, 1e6),
+        (0.0, LARGEST_FACTOR),
+        (AUTO,),
     ),
+    Spec(
+        "mounting_height",
+        NETWORK_HEIGHT_M,
+        "metres of the clouds' origin above the ground; 0.0 if their z is 0 there",
+        False,
+        (-100.0, 100.0),
+    ),
+    Spec("mounting_roll", 0.0, "degrees that the sensor leans to its right, as roll in a URDF", False, _DEGREES),
+    Spec("mounting_pitch", 0.0, "degrees that the sensor looks down, as pitch in a URDF", False, _DEGREES),
+    Spec("mounting_yaw", 0.0, "degrees that its x axis points left of forward, as yaw in a URDF", False, _DEGREES),
     Spec("always_label", False, "label although nobody subscribes to ~/points", False),
     Spec(
         "latency_warn_ms", 150.0, "diagnostics warn when the 90th percentile of total exceeds this", False, (0.0, 1e6)
@@ -89,6 +125,7 @@ def declare_parameters(node: Any) -> None:
         if spec.name in given:
             node.undeclare_parameter(spec.name)
         _declare(node, spec)
+    node.add_on_set_parameters_callback(_checked)
     check_thresholds(node, {})
 
 
@@ -124,14 +161,28 @@ def _declare(node: Any, spec: Spec) -> None:
         assert spec.limits is not None, "only a range makes a number invalid"
         low, high = spec.limits
         raise UserError(f"parameter {spec.name} must lie in {low:g}..{high:g}: {error.args[0]}") from error
-    if spec.choices and value not in spec.choices:
-        raise UserError(f"parameter {spec.name} is {value!r}, expected one of: {', '.join(spec.choices)}")
+    if complaint := spec.complaint(value):
+        raise UserError(complaint)
+
+
+def _checked(changed: Sequence[Any]) -> Any:
+    """Answers a change of parameters while the node runs."""
+    from rcl_interfaces.msg import SetParametersResult
+
+    specs = {spec.name: spec for spec in SPECS}
+    complaints = [specs[each.name].complaint(each.value) for each in changed if each.name in specs]
+    return SetParametersResult(successful=not any(complaints), reason="; ".join(filter(None, complaints)))
 
 
 def _descriptor(spec: Spec) -> Any:
     from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 
-    descriptor = ParameterDescriptor(description=spec.description, read_only=spec.read_only)
+    descriptor = ParameterDescriptor(
+        description=spec.description, read_only=spec.read_only, dynamic_typing=spec.takes_both
+    )
+    if spec.takes_both:  # ROS checks ranges of one type only
+        descriptor.additional_constraints = f"{', '.join(spec.choices)}, or a number in {spec.range_text}"
+        return descriptor
     if spec.choices:
         descriptor.additional_constraints = f"one of: {', '.join(spec.choices)}"
     if spec.limits and isinstance(spec.default, float):

@@ -23,6 +23,9 @@ from visualization_msgs.msg import MarkerArray
 
 from pvd_core import default_weights
 from pvd_core.borders.errors import UserError
+from pvd_core.clouds.judge import MOUNTING_SETTINGS, parameters
+from pvd_core.clouds.mounting import Mounting
+from pvd_core.clouds.stream import CloudStream
 from pvd_ros.codec import rclpy_cloud_types, stamp_of
 from pvd_ros.labeller import CloudLabeller, LabelledCloud
 from pvd_ros.middleware.ros_session import check_topic_name, qos_profile
@@ -44,6 +47,7 @@ from pvd_ros.node.subscribing import subscribe_with_events
 from pvd_ros.node.worker import LabellingWorker
 
 REPORT_PERIOD_S = 1.0
+_WORDING = parameters("intensity_scale", "intensity_field", *MOUNTING_SETTINGS)
 
 
 class SegmenterNode(LifecycleNode):
@@ -69,6 +73,8 @@ class SegmenterNode(LifecycleNode):
         self._outputs: list[Any] = []
         self._legend_frame: str | None = None
         self._counts_before: dict[str, int] = {}
+        self._said: list[str] = []
+        self._stream_settings: list[Any] | None = None
 
     def start(self) -> None:
         """Configures and activates the node, as a lifecycle manager would; raises the error that prevents it."""
@@ -85,7 +91,7 @@ class SegmenterNode(LifecycleNode):
         self.get_logger().info("latency:\n" + latency_table(self.window.percentiles()))
         if self._value("report_path"):
             try:
-                write_report(self._value("report_path"), counts, self.window.percentiles())
+                write_report(self._value("report_path"), counts, self.window.percentiles(), self._said)
             except UserError as error:
                 self.get_logger().error(str(error))
 
@@ -161,7 +167,8 @@ class SegmenterNode(LifecycleNode):
     def _activate(self) -> None:
         assert self._segmenter is not None, "rclpy activates configured nodes only"
         self._topic = self.resolve_topic_name(self._value("points_in"))
-        self._labeller = CloudLabeller(self._segmenter, rclpy_cloud_types())
+        self._stream_settings = None
+        self._labeller = CloudLabeller(self._segmenter, rclpy_cloud_types(), self._stream())
         self._worker = LabellingWorker(
             self._labeller,
             self.counters,
@@ -170,7 +177,8 @@ class SegmenterNode(LifecycleNode):
             after_publish=self._after_publish,
             is_wanted=self._is_wanted,
             now_ns=lambda: self.get_clock().now().nanoseconds,
-            log=lambda level, text: getattr(self.get_logger(), level)(text),
+            log=self._log,
+            said=self._said,
         )
         wants_reliable = self._value("input_reliability") == "reliable"
         self._input = InputWatch(self, self._topic, self._points.topic_name, wants_reliable, self._remedy)
@@ -188,9 +196,26 @@ class SegmenterNode(LifecycleNode):
         self._lost.receive(number)
         self.counters.lost = self._lost.total
         self.counters.gaps += self._gaps.missing_before(stamp_of(message))
-        self._labeller.intensity_scale = self._value("intensity_scale")
+        self._labeller.stream = self._stream()
         self._labeller.intensity_field = self._value("intensity_field")
         self.counters.dropped += self._worker.offer(message)
+
+    def _log(self, level: str, text: str) -> None:
+        """Writes to the log. rclpy refuses a line of code that logs at several levels, so each has its own."""
+        if level == "info":
+            self.get_logger().info(text)
+        elif level == "warning":
+            self.get_logger().warning(text)
+        else:
+            self.get_logger().error(text)
+
+    def _stream(self) -> CloudStream:
+        """The stream by the present parameters: the same one until they change."""
+        settings = [self._value(name) for name in ("intensity_scale", *MOUNTING_SETTINGS)]
+        if settings == self._stream_settings:
+            return self._labeller.stream
+        self._stream_settings = settings
+        return CloudStream(settings[0], Mounting(*settings[1:]), _WORDING)
 
     def _on_lost(self, count: int) -> None:
         self._lost.report(count)
@@ -211,7 +236,7 @@ class SegmenterNode(LifecycleNode):
         assert self._segmenter is not None, "the timer runs only while the node is active"
         assert self._worker is not None, "the timer runs only while the node is active"
         percentiles = self.window.percentiles()
-        counts = self.counters.as_numbers()
+        counts: dict[str, Any] = self.counters.as_numbers()
         problems, remarks = self._input.look(counts["received"], time.monotonic())
         self._say_losses(counts, time.monotonic())
         health = judge(
@@ -227,6 +252,7 @@ class SegmenterNode(LifecycleNode):
         now = self.get_clock().now().to_msg()
         hardware = str(self._segmenter.device)
         counts |= self._segmenter.counters
+        counts["intensity_scale"] = self._labeller.stream.factor
         name = self.get_fully_qualified_name()
         self._diagnostics.publish(diagnostics_message(now, name, hardware, health, counts, percentiles))
         if percentiles:

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from threading import Thread
 from typing import Any
 
-from pvd_core.clouds.intensity import remark_on_intensity
-from pvd_ros.codec import DecodedCloud, MalformedCloudError, stamp_of
+from pvd_ros.codec import MalformedCloudError, stamp_of
 from pvd_ros.labeller import CloudLabeller, LabelledCloud
 from pvd_ros.node.mailbox import LatestMailbox
 from pvd_ros.node.spare_memory import SpareMemory
@@ -27,7 +26,8 @@ class LabellingWorker:
 
     publish(LabelledCloud) sends the result; after_publish(LabelledCloud, timings_ms) sends what goes with it.
     is_wanted() says whether a cloud is to be labelled. now_ns() is the time by the clock of header stamps.
-    log(level, text) writes to the node's log. All are called in the worker's thread.
+    log(level, text) writes to the node's log. All are called in the worker's thread. `said` collects what is said of
+    clouds.
     """
 
     def __init__(
@@ -41,16 +41,21 @@ class LabellingWorker:
         is_wanted: Callable[[], bool],
         now_ns: Callable[[], int],
         log: Callable[[str, str], None],
+        said: list[str] | None = None,
     ) -> None:
-        self.remarks: list[str] = []
-        """What is wrong with the latest labelled cloud: at most one sentence."""
         self._labeller, self._counters, self._window = labeller, counters, window
         self._publish, self._after_publish = publish, after_publish
         self._is_wanted, self._now_ns, self._log = is_wanted, now_ns, log
         self._spare_memory = SpareMemory()
+        self._said = [] if said is None else said
         self._mailbox: LatestMailbox[tuple[Any, float]] = LatestMailbox()
         self._thread = Thread(target=self._run, name="labelling", daemon=True)
         self._thread.start()
+
+    @property
+    def remarks(self) -> list[str]:
+        """Sentences on what is not as networks expect it in the cloud that was looked at last."""
+        return self._labeller.stream.remarks
 
     def offer(self, message: Any) -> bool:
         """Hands over a PointCloud2 without waiting; returns whether it replaced an older one that still waited."""
@@ -92,8 +97,8 @@ class LabellingWorker:
         }
         self._counters.labelled += 1
         self._window.record(timings_ms)
-        self._note_intensity(labelled.cloud)
         self._after_publish(labelled, timings_ms)
+        self._note(labelled)
 
     def _stamp_to_publish(self, message: Any) -> dict[str, float]:
         since_stamp_ms = (self._now_ns() - stamp_of(message)) / 1e6
@@ -102,15 +107,12 @@ class LabellingWorker:
         self._counters.foreign_stamps += 1
         return {}
 
-    def _note_intensity(self, cloud: DecodedCloud) -> None:
-        """Remarks on intensities that make labels less accurate."""
-        if len(cloud.points) and not cloud.has_intensity:
-            remark = "clouds have no intensity: labels are less accurate"
-        else:
-            remark = remark_on_intensity(cloud.points, "intensity_scale")
-        if remark and not self.remarks:
-            self._log("warning", remark)
-        self.remarks = [remark] if remark else []
+    def _note(self, labelled: LabelledCloud) -> None:
+        remarks = self._labeller.remarks_on(labelled)
+        for level, text in [("info", labelled.note), *(("warning", remark) for remark in remarks)]:
+            if text:
+                self._said.append(text)
+                self._log(level, text)
 
     def _reject(self, reason: str, level: str, text: str) -> None:
         self._counters.rejected[reason] += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pvd_core.borders.errors import UserError
@@ -20,8 +20,13 @@ def check_report_path(path: str) -> None:
         raise UserError(f"parameter report_path: {error}") from error
 
 
-def write_report(path: str, counts: Mapping[str, int], latency_ms: Mapping[str, Mapping[str, float]]) -> None:
-    """Writes counts of CloudCounters and percentiles of LatencyWindow to `path`. UserError as check_report_path."""
+def write_report(
+    path: str, counts: Mapping[str, int], latency_ms: Mapping[str, Mapping[str, float]], remarks: Sequence[str]
+) -> None:
+    """Writes counts of CloudCounters, percentiles of LatencyWindow and what was said of the clouds to `path`. UserError
+    as check_report_path."""
     check_report_path(path)
     with written_atomically(path) as temporary:
-        temporary.write_text(json.dumps({"clouds": counts, "latency_ms": latency_ms}, indent=2))
+        temporary.write_text(
+            json.dumps({"clouds": counts, "latency_ms": latency_ms, "remarks": list(remarks)}, indent=2)
+        )

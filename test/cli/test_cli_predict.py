@@ -15,6 +15,7 @@ from ros_weights import TINY
 from pvd_cli.label_record import NAME
 from pvd_cli.main import run
 from pvd_core.clouds import read_cloud
+from pvd_core.clouds.example import spinning_scan
 from pvd_core.models import build_model
 from pvd_core.segmenter import Segmenter
 from pvd_core.taxonomy import RAW_NAMES, class_ids_from_raw, raw_from_class_ids
@@ -111,7 +112,7 @@ def test_resume_keeps_no_labels_of_other_weights_options_or_programs(scan, weigh
     assert "scan.label: made with weights tiny.safetensors instead of other.safetensors" in message
     assert "--overwrite" in message
     message = error_of(*line, weights, "--resume", "--intensity-scale", "0.5", "--columns", "5")
-    assert "made with intensity scale 1.0 instead of 0.5, columns 4 instead of 5" in message
+    assert "made with intensity scale auto instead of 0.5, columns 4 instead of 5" in message
     (out / NAME).rename(out / "elsewhere")
     assert f"not made by a command that wrote {out / NAME}" in error_of(*line, weights, "--resume")
     assert (out / "scan.label").read_bytes() == labels
@@ -226,22 +227,62 @@ def test_predict_on_a_data_set_keeps_its_folders_and_scores_it(shared_data, weig
 def test_doubtful_scans_are_remarked_on_once_a_kind(weights, tmp_path, capsys):
     scans = tmp_path / "scans"
     scans.mkdir()
-    loud = np.random.default_rng(0).uniform((-9, -9, -2, 0), (9, 9, 1, 255), (500, 4)).astype("<f4")
-    clouds = {"empty": loud[:0], "loud": loud, "nothing": np.full_like(loud, np.nan), "zeros": 0 * loud}
+    loud = spinning_scan(24_000)
+    loud[:, 3] *= 1e5  # more than 16 bits
+    low = spinning_scan(24_000) + np.float32([0, 0, 0.9, 0])
+    nothing = np.full_like(loud, np.nan)
+    clouds = {"empty": loud[:0], "loud": loud, "low": low, "nothing": nothing, "zeros": 0 * loud}
     for name, points in clouds.items():
         for number in range(2):
             points.tofile(scans / f"{name}{number}.bin")
     line = ["predict", str(scans), "--weights", str(weights), "--out"]
     assert run([*line, str(tmp_path / "out")]) == 0
     notes = [text for text in capsys.readouterr().err.splitlines() if text.startswith("note: ")]
-    expected = [str(scans / f"{name}0.bin") for name in ("empty", "loud", "nothing")]
+    expected = [str(scans / f"{name}0.bin") for name in ("empty", "loud", "low", "nothing")]
     assert [note.split(": ")[1] for note in notes] == expected
-    assert "there is no point in it; not said" in notes[0]
-    assert f"intensity reaches {loud[:, 3].max():g}, expected 0..1: set --intensity-scale, 0.00392157" in notes[1]
-    assert "all get label 0" in notes[2]
+    assert "there is no point in it: look at the sensor and its driver; not said of other scans" in notes[0]
+    assert "expected 0..1: perhaps set --intensity-scale 4" in notes[1]
+    assert "expected 1.73 m: set --mounting-height 0.8" in notes[2]
+    assert "all get label 0" in notes[3]
 
-    assert run([*line, str(tmp_path / "scaled"), "--intensity-scale", "0.00392157"]) == 0
-    assert "intensity" not in capsys.readouterr().err
+    scaled = ["--intensity-scale", "0.0000045", "--mounting-height", "0.8"]
+    both = [str(scans / "loud0.bin"), str(scans / "low0.bin")]
+    assert run(["predict", *both, *line[2:], str(tmp_path / "scaled"), *scaled]) == 0
+    (note,) = [text for text in capsys.readouterr().err.splitlines() if text.startswith("note: ")]
+    assert "low0.bin: intensity reaches 4" in note
+
+
+def test_a_folder_of_byte_intensities_is_labelled_as_the_same_scans_scaled(weights, tmp_path, capsys):
+    for name, factor in (("unit", 0.4 / 0.9), ("byte", 255)):  # 95 % of the scan's intensities are below 0.9
+        for number in range(2):
+            points = spinning_scan(24_000)
+            points[:, 3] = np.rint(points[:, 3] * 255) / 255 * factor
+            (tmp_path / name).mkdir(exist_ok=True)
+            points.tofile(tmp_path / name / f"{number}.bin")
+        out = tmp_path / f"{name}_labels"
+        assert run(["predict", str(tmp_path / name), "--weights", str(weights), "--out", str(out)]) == 0
+    notes = [text for text in capsys.readouterr().err.splitlines() if text.startswith("note: ")]
+    assert len(notes) == 1
+    assert "0.bin: intensity reaches 2" in notes[0]
+    for number in range(2):
+        one, other = (np.fromfile(tmp_path / f"{name}_labels/{number}.label", "<u4") for name in ("unit", "byte"))
+        assert (one == other).mean() > 0.99
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--intensity-scale", "automatic"], "intensity scale 'automatic': expected auto or a number"),
+        (["--mounting-height", "nan"], "mounting height nan: expected a number from -100 to 100 (metres)"),
+        (["--mounting-yaw", "500"], "mounting yaw 500: expected a number from -360 to 360 (degrees)"),
+    ],
+)
+@pytest.mark.parametrize("command", ["predict", "label-bag", "evaluate", "view"])
+def test_wrong_scales_and_mountings_are_refused_in_one_line(command, options, words, tmp_path, capsys):
+    spinning_scan(100).tofile(tmp_path / "scan.bin")
+    out = {"predict": ["--out", str(tmp_path / "o")], "label-bag": [str(tmp_path / "o")]}.get(command, [])
+    assert run([command, str(tmp_path / "scan.bin"), *out, *options]) == 2
+    assert words in capsys.readouterr().err
 
 
 def test_labels_of_another_taxonomy_are_named_and_not_scored(shared_data, weights, tmp_path, capsys):

@@ -108,7 +108,8 @@ def test_without_the_ray_caster_nothing_is_written_and_an_earlier_demo_stays(
 def test_clouds_that_came_too_fast_are_explained_with_the_rate_that_suits(capsys):
     counts = {"clouds_in": 120, "labelled": 30, "dropped": 80, "lost_in_transport": 10, "rejected": 0, "skipped": 0}
     paths = dict.fromkeys(("labelled_bag", "picture", "report", "logs"))
-    report = {**counts, "recorded": 30, "rejected_by_reason": {}, "latency_ms": {}, "node": True, "paths": paths}
+    facts = {"rejected_by_reason": {}, "latency_ms": {}, "remarks": [], "node": True}
+    report = {**counts, **facts, "recorded": 30, "paths": paths}
     print_results(report, None, rate=1.0)
     printed = capsys.readouterr().out
     assert "note: 90 clouds came while this machine was busy" in printed

@@ -122,9 +122,8 @@ def shown(value):
 
 
 def range_of(spec):
-    if spec.limits:
-        return "{:g} to {:g}".format(*spec.limits)
-    return ", ".join(spec.choices)
+    limits = ["{:g} to {:g}".format(*spec.limits)] if spec.limits else []
+    return ", ".join([*spec.choices, *limits])
 
 
 def test_table_of_parameters_is_that_of_the_node():

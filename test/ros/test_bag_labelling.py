@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 from bags import START_NS, STEP_NS, cloud_bytes, clouds_of, points_of, rows_of, write_drive
-from ros_clouds import rosbags_cloud, slow_column, xyzi_cloud
+from ros_clouds import factor_said, rosbags_cloud, slow_column, xyzi_cloud
 from ros_weights import tiny_weights
 
+from pvd_cli.main import run
 from pvd_core.borders.errors import UserError
+from pvd_core.clouds.example import spinning_scan
 from pvd_core.segmenter import Segmenter
 from pvd_ros.bags import BagError, BagWriter, Channel, LabelOptions, label_bag, read_clouds, topics_of
 from pvd_ros.codec import CLOUD_TYPE, stamp_of
@@ -186,3 +188,54 @@ def test_real_scans_of_two_sensors_are_labelled_point_for_point(tmp_path, shared
         np.testing.assert_array_equal(slow_column(after.message, "z"), slow_column(before.message, "z"))
         z = np.array(slow_column(after.message, "z"))
         assert not np.array(slow_column(after.message, "label"))[np.isnan(z)].any()
+
+
+def streets(num_clouds, factor=1, height_m=1.73):
+    clouds = []
+    for _ in range(num_clouds):
+        points = spinning_scan(24_000)
+        points[:, 2] += np.float32(1.73 - height_m)
+        points[:, 3] = np.rint(points[:, 3] * 255) / np.float32(255) * np.float32(factor)
+        clouds.append(points)
+    return clouds
+
+
+@pytest.mark.parametrize("factor", [255, 255 * 13])
+def test_a_bag_of_bytes_or_counts_is_scaled_from_its_first_certain_cloud_on_and_says_so(tmp_path, segmenter, factor):
+    dark = streets(1, 0)
+    bag_in = write_drive(tmp_path / "in", [xyzi_cloud(points) for points in [*dark, *streets(2, factor)]])
+    report = label_bag(bag_in, tmp_path / "out", segmenter)
+    assert [remark.split(":")[0] for remark in report.remarks] == ["cloud 1", "cloud 2"]
+    assert "or it has none" in report.remarks[0]
+    (points,) = streets(1, factor)
+    points[:, 3] *= factor_said(report.remarks[1])
+    assert np.percentile(points[:, 3], 95) == pytest.approx(0.4, rel=0.05)
+    assert f"note: {report.remarks[1]}" in report.text()
+    expected = segmenter.segment(points).labels
+    labelled = list(read_clouds(tmp_path / "out", "/lidar/labelled"))
+    for cloud in labelled[1:]:
+        assert (np.array(slow_column(cloud.message, "label")) == expected).mean() > 0.999
+
+
+def test_a_bag_of_a_low_sensor_names_the_option_and_is_labelled_alike_if_it_is_given(tmp_path, capsys):
+    weights = tiny_weights(tmp_path)
+    for name, height_m in (("usual", 1.73), ("low", 0.5)):
+        write_drive(tmp_path / name, [xyzi_cloud(points) for points in streets(2, height_m=height_m)])
+    command = ["label-bag", "--weights", str(weights), "--device", "cpu", "--topic", "/lidar"]
+    assert run([*command, str(tmp_path / "low"), str(tmp_path / "untold")]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("note: ") == 1
+    assert "note: cloud 1: the ground is 0.4" in printed
+    assert "expected 1.73 m: set --mounting-height 0.4" in printed
+    assert run([*command, str(tmp_path / "low"), str(tmp_path / "told"), "--mounting-height", "0.5"]) == 0
+    assert run([*command, str(tmp_path / "usual"), str(tmp_path / "usual_labelled")]) == 0
+    assert "note: " not in capsys.readouterr().out
+    told, usual = (
+        [cloud.message for cloud in read_clouds(tmp_path / name, "/lidar/labelled")]
+        for name in ("told", "usual_labelled")
+    )
+    given = [cloud.message for cloud in read_clouds(tmp_path / "low", "/lidar")]
+    for one, other, before in zip(told, usual, given, strict=True):
+        labels = [np.array(slow_column(message, "label")) for message in (one, other)]
+        assert (labels[0] == labels[1]).mean() > 0.99
+        np.testing.assert_array_equal(slow_column(one, "z"), slow_column(before, "z"))

@@ -6,6 +6,8 @@ from ros_clouds import rosbags_cloud, slow_column, xyzi_cloud
 from ros_processes import wait_until
 from ros_weights import tiny_weights
 
+from pvd_core.clouds.mounting import Mounting
+from pvd_core.clouds.stream import CloudStream
 from pvd_core.segmenter import Segmenter
 from pvd_ros.bags.types import rosbags_cloud_types
 from pvd_ros.codec import MalformedCloudError
@@ -71,7 +73,7 @@ MALFORMED = [
 def test_programs_give_the_cloud_that_decoded_points_give(segmenters, name):
     message = CLOUDS[name]
     expected, found = (
-        CloudLabeller(segmenter, rosbags_cloud_types(), intensity_scale=1 / 255).label(message)
+        CloudLabeller(segmenter, rosbags_cloud_types(), CloudStream(intensity_scale=1 / 255)).label(message)
         for segmenter in segmenters
     )
 
@@ -81,6 +83,23 @@ def test_programs_give_the_cloud_that_decoded_points_give(segmenters, name):
     for column in ("x", "y", "z", "intensity", "rgb", "label"):
         np.testing.assert_array_equal(slow_column(found.message, column), slow_column(expected.message, column))
     np.testing.assert_allclose(*(slow_column(m, "confidence") for m in (found.message, expected.message)), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", CLOUDS)
+def test_with_a_mounting_and_an_automatic_scale_labels_are_those_of_the_prepared_points(segmenters, name):
+    mounting = Mounting(0.7, roll=3, pitch=-8, yaw=100)
+    for segmenter in segmenters:
+        stream = CloudStream(mounting=mounting)
+        labelled = CloudLabeller(segmenter, rosbags_cloud_types(), stream).label(CLOUDS[name])
+        points = (
+            np.stack([np.array(slow_column(CLOUDS[name], column), np.float32) for column in "xyz"], 1)
+            if len(CLOUDS[name].data)
+            else np.zeros((0, 3), np.float32)
+        )
+        scaled = np.c_[points, labelled.cloud.points[:, 3]]
+        expected = segmenters[0].segment(mounting.apply(scaled)).labels
+        assert np.count_nonzero(np.array(slow_column(labelled.message, "label")) != expected) <= 0.01 * len(expected)
+        np.testing.assert_array_equal(labelled.cloud.points[:, :3], points)
 
 
 def test_the_stage_of_a_program_stands_for_three(segmenters):

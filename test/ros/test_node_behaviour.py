@@ -21,6 +21,7 @@ from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Float64MultiArray, String
 from visualization_msgs.msg import MarkerArray
 
+from pvd_core.clouds.example import spinning_scan
 from pvd_core.taxonomy import CLASS_COLOURS, CLASS_NAMES
 from pvd_ros.middleware.ros_session import qos_profile
 from pvd_ros.node.parameters import SPECS
@@ -72,7 +73,13 @@ def values_of(message, name):
     [
         (["-p", "weights:=/nowhere/w.safetensors"], "/nowhere/w.safetensors: does not exist"),
         (["-p", "wieghts:=w"], "unknown parameter wieghts; did you mean weights?"),
-        (["-p", "intensity_scale:=1"], "parameter intensity_scale must be a float (write 1.0, not 1)"),
+        (["-p", "latency_error_ms:=1"], "parameter latency_error_ms must be a float (write 1000.0, not 1000)"),
+        (["-p", "intensity_scale:=automatic"], "expected one of: auto, or a number in 0..1e+06"),
+        (["-p", "intensity_scale:=-1"], "intensity_scale is -1, expected one of: auto, or a number in 0..1e+06"),
+        (["-p", "intensity_scale:=true"], "intensity_scale is True, expected one of: auto, or a number"),
+        (["-p", "mounting_pitch:=400.0"], "mounting_pitch must lie in -360..360"),
+        (["-p", "intensity_scale:=.nan"], "intensity_scale is nan, expected one of: auto, or a number"),
+        (["-p", "mounting_height:=.nan"], "mounting_height must lie in -100..100"),
         (["-p", "latency_warn_ms:=-1.0"], "must lie in 0..1e+06"),
         (["-p", "input_reliability:=often"], "expected one of: best_effort, reliable"),
         (["-p", "points_in:=no topic"], "points_in is no topic name"),
@@ -104,6 +111,33 @@ def test_the_shipped_parameter_file_starts_the_node(ros, project_root):
     node = ros.start(
         "pvd_ros.node", "--ros-args", *arguments, ready="labelling /velodyne_points onto /segmenter/points"
     )
+    assert node.stop() == 0
+
+
+def test_a_cloud_in_another_frame_is_said_in_log_and_diagnostics_until_the_mounting_is_told(ros, peer):
+    node = start_node(ros, "always_label:=true")
+    diagnostics, publisher = (
+        peer.hear(DiagnosticArray, "/diagnostics"),
+        peer.node.create_publisher(PointCloud2, "/lidar", 1),
+    )
+    points = spinning_scan(24_000)
+    points[:, 2] += 1.3  # as of a sensor 0.4 m above the ground
+    points[:, 3] = np.rint(points[:, 3] * 255)
+
+    def health(words, is_there):
+        publisher.publish(xyzi_cloud(points, time.time_ns(), build=rclpy_cloud))
+        status = diagnostics[-1].status[0] if diagnostics else None
+        return status and status.message and (words in status.message) == is_there and "no clouds" not in status.message
+
+    remark = "below the cloud's origin, expected 1.73 m: set mounting_height to 0.4"
+    peer.spin_until(lambda: health(remark, True))
+    node.wait_for_text(remark)
+    node.wait_for_text(", which intensity scale auto chose")
+    factor = float(values_of(diagnostics[-1], "segmenter: labelling")[0]["intensity_scale"])
+    assert np.percentile(points[:, 3], 95) * factor == pytest.approx(0.4, rel=0.05)
+    request = SetParameters.Request(parameters=[Parameter("mounting_height", value=0.4).to_parameter_msg()])
+    assert peer.call(SetParameters, "/segmenter/set_parameters", request).results[0].successful
+    peer.spin_until(lambda: health(remark, False))
     assert node.stop() == 0
 
 
@@ -188,7 +222,15 @@ def test_thresholds_change_at_run_time_and_the_model_does_not(ros, peer):
         request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
         return peer.call(SetParameters, "/segmenter/set_parameters", request).results[0]
 
-    assert set_parameter("intensity_scale", 0.5).successful
+    for scale in (0.5, 1, "auto"):
+        assert set_parameter("intensity_scale", scale).successful
+    for scale in ("automatic", -0.5, 2e6, True):
+        refused = set_parameter("intensity_scale", scale)
+        assert not refused.successful
+        assert "expected one of: auto, or a number in 0..1e+06" in refused.reason
+    assert set_parameter("mounting_height", 0.4).successful
+    assert not set_parameter("mounting_height", 400.0).successful
+    assert not set_parameter("mounting_height", float("nan")).successful
     assert set_parameter("always_label", True).successful
     assert not set_parameter("latency_warn_ms", -5.0).successful
     assert "above latency_error_ms" in set_parameter("latency_warn_ms", 5000.0).reason
@@ -200,7 +242,8 @@ def test_thresholds_change_at_run_time_and_the_model_does_not(ros, peer):
     for spec, descriptor in zip(SPECS, described, strict=True):
         assert descriptor.description == spec.description
         assert descriptor.read_only == spec.read_only
-        assert bool(descriptor.floating_point_range or descriptor.integer_range) == bool(spec.limits)
+        has_range = bool(descriptor.floating_point_range or descriptor.integer_range)
+        assert has_range == bool(spec.limits and not spec.takes_both)
     assert node.stop() == 0
 
 

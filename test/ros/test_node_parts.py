@@ -6,10 +6,13 @@ import threading
 
 import numpy as np
 import pytest
-from ros_clouds import rosbags_cloud, slow_column, xyzi_cloud
+from ros_clouds import factor_said, rosbags_cloud, slow_column, xyzi_cloud
 from ros_processes import wait_until
 from ros_weights import tiny_weights
 
+from pvd_core.clouds.example import spinning_scan
+from pvd_core.clouds.judge import MOUNTING_SETTINGS, parameters
+from pvd_core.clouds.stream import CloudStream
 from pvd_core.segmenter import Segmenter
 from pvd_ros.bags import BagWriter
 from pvd_ros.bags.types import rosbags_cloud_types
@@ -99,6 +102,9 @@ def segmenter(tmp_path_factory):
     return Segmenter.from_weights(tiny_weights(tmp_path_factory.mktemp("weights")), device="cpu")
 
 
+SETTINGS = ("intensity_scale", "intensity_field", *MOUNTING_SETTINGS)
+
+
 class Bench:
     """A worker over a real segmenter, with its outputs in lists."""
 
@@ -106,7 +112,7 @@ class Bench:
         self.counters, self.window = CloudCounters(), LatencyWindow()
         self.published, self.logged = [], []
         self.worker = LabellingWorker(
-            CloudLabeller(segmenter, rosbags_cloud_types()),
+            CloudLabeller(segmenter, rosbags_cloud_types(), CloudStream(wording=parameters(*SETTINGS))),
             self.counters,
             self.window,
             publish=publish or (lambda labelled: self.published.append(labelled.message)),
@@ -175,17 +181,41 @@ def test_a_stamp_of_another_clock_is_counted_instead_of_measured(segmenter):
     assert bench.window.percentiles()["stamp_to_publish"]["p50"] == pytest.approx(50)
 
 
-def test_absent_or_unscaled_intensity_is_said_once(segmenter):
-    bench = Bench(segmenter)
-    loud = points_of(1)
-    loud[:, 3] *= 255
+def test_an_intensity_whose_scale_is_certain_is_scaled_and_said_once(segmenter):
+    bench, loud = Bench(segmenter), spinning_scan(24_000)
+    loud[:, 3] = np.rint(loud[:, 3] * 255)
     bench.work_through(xyzi_cloud(loud), xyzi_cloud(loud))
-    assert len(bench.logged) == 1
-    assert "set intensity_scale" in bench.worker.remarks[0]
+    assert [level for level, _ in bench.logged] == ["info"]
+    factor = factor_said(bench.logged[0][1])
+    assert np.percentile(loud[:, 3], 95) * factor == pytest.approx(0.4, rel=0.05)
+    assert bench.worker.remarks == []
+    expected = segmenter.segment(loud * np.float32([1, 1, 1, factor])).labels
+    for message in bench.published:
+        assert (np.array(slow_column(message, "label")) == expected).mean() > 0.999
+        np.testing.assert_array_equal(slow_column(message, "intensity"), loud[:, 3])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda points: points * np.float32([1, 1, 1, 1e5]), "perhaps set intensity_scale to 4"),
+        (lambda points: points * np.float32([1, 1, 1, 0]), "perhaps set intensity_field to NAME"),
+        (lambda points: points + np.float32([0, 0, 0.9, 0]), "set mounting_height to 0."),
+    ],
+)
+def test_what_is_not_as_networks_expect_it_is_said_once_and_stays_in_the_diagnostics(segmenter, change, words):
     bench = Bench(segmenter)
-    data = points_of(1)[:, :3].tobytes()
+    cloud = xyzi_cloud(change(spinning_scan(24_000)))
+    bench.work_through(cloud, cloud, cloud)
+    assert [level for level, _ in bench.logged] == ["warning"]
+    assert words in bench.logged[0][1]
+    assert bench.worker.remarks == [bench.logged[0][1]]
+
+
+def test_a_cloud_without_an_intensity_field_is_remarked_on(segmenter):
+    bench, data = Bench(segmenter), spinning_scan(24_000)[:, :3].tobytes()
     bench.work_through(rosbags_cloud(fields=[("x", 0, 7, 1), ("y", 4, 7, 1), ("z", 8, 7, 1)], data=data, point_step=12))
-    assert "no intensity" in bench.worker.remarks[0]
+    assert "or it has none" in bench.worker.remarks[0]
 
 
 def test_under_overload_every_cloud_is_accounted_for_and_the_last_is_labelled(segmenter):

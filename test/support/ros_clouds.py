@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import struct
 from array import array
 
@@ -106,3 +107,8 @@ def damaged_cloud(generator: random.Random):
             field[column] = generator.choice(values[column])
             fields[generator.randrange(len(fields))] = field
     return rosbags_cloud(fields=fields, **message)
+
+
+def factor_said(sentence):
+    """The factor in a sentence that says how intensity is scaled from here on."""
+    return float(re.search(r"multiplied by ([0-9.e-]+),", sentence)[1])

@@ -10,7 +10,7 @@ import numpy as np
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.wording import counted
 from pvd_core.clouds.bin_columns import bin_columns
-from pvd_core.clouds.intensity import remark_on_intensity
+from pvd_core.clouds.judge import Wording, judge
 from pvd_core.clouds.measured import is_measured, measured_points
 from training.data.scan_files import read_class_ids, read_points, read_raw_labels
 from training.data.scan_list import SPLITS as SPLITS
@@ -75,9 +75,9 @@ class ScanFolder:
         return text
 
     def remark(self) -> str:
-        """A sentence for the user where the intensity of the first scan is not as networks expect it, else ""."""
-        remark = remark_on_intensity(self.points(0), "a factor where the .bin files are written")
-        return f"{self.scans[0].points_path}: {remark}" if remark else ""
+        """What of the first scan is not as networks expect it, for the user; "" if there is nothing."""
+        remarks = map(Wording().sentence, judge(self.points(0)))
+        return "; ".join(f"{self.scans[0].points_path}: {remark}" for remark in remarks)
 
     def fingerprint(self) -> str:
         """Text that changes when scans are added, removed or renamed."""

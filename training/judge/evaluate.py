@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from pvd_core.borders.errors import UserError
+from pvd_core.clouds.stream import CloudStream
 from pvd_core.segmenter import Segmenter
 from training.data.dataset import ScanFolder
 from training.data.prefetch import prefetched
@@ -29,19 +30,21 @@ def evaluate(
     votes: int = 1,
     by_distance: bool = False,
     columns: str | int = 4,
+    stream: CloudStream | None = None,
 ) -> dict[str, Any]:
     """Labels the scans of a data set and compares with the truth. Returns a JSON-able dictionary:
 
     - "miou" over the 19 classes, "miou_present" over those in the truth, "iou" {class: value}, "accuracy"; all 0..1
     - "num_points" (labelled), "num_points_by_class", "labels_by_truth" {true class: {predicted class: points}}
     - "num_scans", "sequences", "votes", "seconds", "weights", "dataset"
-    - "remark": a sentence where the scans are not as networks expect them, else ""
+    - "remarks": sentences on what of the scans is not as networks expect it
     - "trained_on": a sentence on what the weights, and weights that they come from, were trained on, as far as the
       header of the file tells; "seen_in_training": those of the sequences that are among it
     - with `by_distance`, "by_distance": a list of the metrics in each of DISTANCE_BANDS_M
 
     `split`: "train", "valid" or one or several sequences. `max_scans`: only so many, evenly spaced. `votes`: 1 to 8, of
-    test-time augmentation. `columns`: of the .bin files, see ScanFolder. `progress(num_done, num_all)` is called after
+    test-time augmentation. `columns`: of the .bin files, see ScanFolder. `stream`
+    brings the scans to the network's frame. `progress(num_done, num_all)` is called after
     each scan. UserError where there is nothing to compare with.
     """
     if split == "test":
@@ -50,7 +53,10 @@ def evaluate(
     segmenter = Segmenter.from_weights(weights, device)
     indices = folder.evenly_spaced(max_scans)
     start = time.perf_counter()
-    bands = score_bands(segmenter, folder, indices, progress, votes)
+    # The clouds of a training are not scaled either, so that networks are scored on what they know.
+    stream = stream or CloudStream(intensity_scale=1.0)
+    remarks: list[str] = []
+    bands = score_bands(segmenter, folder, indices, progress, votes, _noting(stream, folder, remarks))
     whole = ConfusionMatrix.summed(bands)
     if not whole.num_points:
         raise UserError(f"no labelled point in {folder.describe()}: there is nothing to score against")
@@ -63,13 +69,24 @@ def evaluate(
         "num_scans": len(indices),
         "votes": votes,
         "sequences": list(folder.sequences),
-        "remark": folder.remark(),
         "trained_on": described(seen_data(segmenter.facts)),
+        "remarks": remarks,
         "seen_in_training": seen_sequences(segmenter.facts, folder),
         "seconds": round(time.perf_counter() - start, 3),
         "weights": str(weights),
         "dataset": str(dataset_root),
     }
+
+
+def _noting(stream: CloudStream, folder: ScanFolder, remarks: list[str]) -> Callable[[int, np.ndarray], np.ndarray]:
+    """A `prepared` for score_bands that adds to `remarks` what is to be said of the scans."""
+
+    def prepared(index: int, points: np.ndarray) -> np.ndarray:
+        found = [stream.decide(points), *(stream.look_at(points) if stream.is_look_due() else ())]
+        remarks.extend(f"{folder.scans[index].points_path}: {sentence}" for sentence in found if sentence)
+        return stream.prepared(points)
+
+    return prepared
 
 
 def score(
@@ -88,10 +105,14 @@ def score_bands(
     indices: Sequence[int],
     progress: Callable[[int, int], object] | None = None,
     votes: int = 1,
+    prepared: Callable[[int, np.ndarray], np.ndarray] = lambda index, points: points,
 ) -> list[ConfusionMatrix]:
-    """As `score`, one ConfusionMatrix for each of DISTANCE_BANDS_M. `votes`: 1 to 8, of test-time augmentation."""
+    """As `score`, one ConfusionMatrix for each of DISTANCE_BANDS_M. `votes`: 1 to 8, of test-time augmentation.
+    `prepared(index, points)` brings the points of a scan to the network's frame."""
     bands = [ConfusionMatrix() for _ in DISTANCE_BANDS_M]
-    for num_done, (points, truth) in enumerate(prefetched(folder.labelled_points, indices, num_workers=1), start=1):
+    scans = zip(indices, prefetched(folder.labelled_points, indices, num_workers=1), strict=True)
+    for num_done, (index, (points, truth)) in enumerate(scans, start=1):
+        points = prepared(index, points)
         labels = segmenter.segment(points).labels if votes == 1 else labels_by_vote(segmenter, points, votes)
         distance_m = np.hypot(points[:, 0], points[:, 1])
         for scores, (near, far) in zip(bands, DISTANCE_BANDS_M, strict=True):

@@ -1,0 +1,59 @@
+"""What commands that label clouds ask about them, and the notes that they print on them."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pvd_core.clouds.judge import MOUNTING_SETTINGS, options
+from pvd_core.clouds.mounting import NETWORK_HEIGHT_M, Mounting
+from pvd_core.clouds.stream import CloudStream
+
+if TYPE_CHECKING:
+    import numpy as np
+
+IntensityScale = Annotated[
+    str, typer.Option(help="Factor that brings intensity to 0..1, such as 0.00392 (1/255); auto finds it if certain.")
+]
+_FRAME = "Networks know clouds with x forward, z up, level, the sensor 1.73 m above the ground, in metres."
+MountingHeight = Annotated[
+    float, typer.Option(help=f"Metres of the clouds' origin above the ground; 0 if z is 0 there. {_FRAME}")
+]
+MountingRoll = Annotated[float, typer.Option(help="Degrees that the sensor leans to its right, as roll in a URDF.")]
+MountingPitch = Annotated[float, typer.Option(help="Degrees that the sensor looks down, as pitch in a URDF.")]
+MountingYaw = Annotated[float, typer.Option(help="Degrees that its x axis points left of forward, as yaw in a URDF.")]
+USUAL_HEIGHT = NETWORK_HEIGHT_M
+
+LABELLING_OPTIONS = options("intensity_scale", *MOUNTING_SETTINGS)
+"""How remarks name the options of commands that have all of the above."""
+BAG_OPTIONS = options("intensity_scale", "intensity_field", *MOUNTING_SETTINGS)
+
+
+class NotedClouds:
+    """Brings scans to the network's frame and prints on stderr what is to be said of them, each kind of remark for the
+    first such scan only."""
+
+    def __init__(self, stream: CloudStream) -> None:
+        self._stream = stream
+
+    def prepared(self, path: Path, points: "np.ndarray") -> "np.ndarray":
+        """The points of the scan `path` as networks get them; both float32 (N, 4)."""
+        self.look_at(path, points)
+        return self._stream.prepared(points)
+
+    def look_at(self, path: Path, points: "np.ndarray") -> None:
+        """Prints, and lets an automatic scale be decided."""
+        if sentence := self._stream.decide(points):
+            _note(f"{path}: {sentence}")
+        for sentence in self._stream.look_at(points):
+            _note(f"{path}: {sentence}; not said of other scans")
+
+
+def noted_clouds(intensity_scale: str, height: float, roll: float, pitch: float, yaw: float) -> NotedClouds:
+    """NotedClouds by the options of a command. UserError for values that do not fit."""
+    return NotedClouds(CloudStream(intensity_scale, Mounting(height, roll, pitch, yaw), LABELLING_OPTIONS))
+
+
+def _note(text: str) -> None:
+    print(f"note: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,46 @@
+"""The judge of clouds: what of a cloud is not as networks expect it, and what mends it."""
+
+from itertools import chain
+
+import numpy as np
+
+from pvd_core.clouds.judge.brightness import remarks_on_intensity
+from pvd_core.clouds.judge.extent import remark_on_repeats, remarks_on_extent
+from pvd_core.clouds.judge.frame import remarks_on_frame
+from pvd_core.clouds.judge.remark import MOUNTING_SETTINGS, Remark, Wording, options, parameters
+from pvd_core.clouds.measured import is_measured
+from pvd_core.clouds.mounting import Mounting
+
+_SAMPLE = 8_000
+_USUAL = Mounting()
+
+
+def judge(points: np.ndarray, intensity_factor: float = 1.0, mounting: Mounting = _USUAL) -> list[Remark]:
+    """Remarks on a cloud, at most one of a kind, none if it is as networks expect it.
+
+    `points` float32 (N, 4) as the cloud has them: x, y, z, intensity. `intensity_factor` and `mounting`: what will be
+    applied to them. Looks at some thousand of the points, the same ones each time.
+    """
+    if not len(points):
+        return [Remark("empty", "there is no point in it", "look at the sensor and its driver")]
+    sample = drawn_points(points)
+    is_measured_N = is_measured(sample)
+    measured = sample[is_measured_N]
+    remarks = list(remarks_on_extent(sample, is_measured_N, len(points)))
+    if repeats := remark_on_repeats(points):
+        remarks.append(repeats)
+    if len(measured):
+        is_misplaced = any(remark.kind in ("map_frame", "units", "rings") for remark in remarks)
+        of_frame = () if is_misplaced else remarks_on_frame(measured, mounting)
+        remarks += chain(of_frame, remarks_on_intensity(measured[:, 3], intensity_factor))
+    return remarks
+
+
+def drawn_points(points: np.ndarray) -> np.ndarray:
+    """Some thousand of `points`, drawn at random, always the same; all of them if they are few."""
+    if len(points) <= _SAMPLE:
+        return points
+    return points[np.random.default_rng(0).integers(len(points), size=_SAMPLE)]
+
+
+__all__ = ["MOUNTING_SETTINGS", "Remark", "Wording", "drawn_points", "judge", "options", "parameters"]

@@ -1,0 +1,79 @@
+"""The clouds of one source (a folder, a bag, a topic) on their way to a network: judged, scaled, turned."""
+
+import numpy as np
+
+from pvd_core.clouds.intensity import AUTO, IntensityScale
+from pvd_core.clouds.judge import Remark, Wording, drawn_points, judge
+from pvd_core.clouds.measured import is_measured
+from pvd_core.clouds.mounting import Mounting
+
+# With a sensor at 10 Hz, the first clouds and then one in five seconds.
+_FIRST_CLOUDS, _EVERY_CLOUDS = 3, 50
+
+
+class CloudStream:
+    """`intensity_scale`: AUTO, or the factor that brings intensity to 0..1. `wording`: how advice names settings.
+
+    remarks: sentences on the cloud that was judged last. UserError for an intensity_scale that is none.
+    """
+
+    def __init__(
+        self, intensity_scale: float | str = AUTO, mounting: Mounting | None = None, wording: Wording | None = None
+    ) -> None:
+        self.mounting = mounting or Mounting()
+        self.remarks: list[str] = []
+        self._wording = wording or Wording()
+        self._scale = IntensityScale(intensity_scale)
+        self._said: set[str] = set()
+        self._num_seen = 0
+
+    @property
+    def factor(self) -> float:
+        """What intensity is multiplied by; with AUTO it is 1 until a cloud has told it."""
+        return self._scale.factor
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether the factor holds for all clouds to come."""
+        return self._scale.is_decided
+
+    def decide(self, points: np.ndarray) -> str:
+        """Decides the factor if that is still to be done and `points`, float32 (N, 4) as the cloud has them, allow it.
+        Returns a sentence that says so, or ""."""
+        if self.is_decided:
+            return ""
+        drawn = drawn_points(points)
+        intensity = drawn[is_measured(drawn), 3]
+        if not self._scale.look_at(intensity):
+            return ""
+        return (
+            f"intensity reaches {np.max(intensity[np.isfinite(intensity)]):g}: from here on it is multiplied by "
+            f"{self.factor:.6g}, which intensity scale auto chose"
+        )
+
+    def prepared(self, points: np.ndarray) -> np.ndarray:
+        """`points`, float32 (N, 4) as the cloud has them, as networks get them: a copy, or themselves where nothing is
+        to be changed."""
+        if self.factor != 1:
+            points = points.copy()
+            with np.errstate(over="ignore", invalid="ignore"):  # the segmenter takes what is not finite for 0
+                points[:, 3] *= np.float32(self.factor)
+        return self.mounting.apply(points)
+
+    def look_at(self, points: np.ndarray) -> list[str]:
+        """Judges a cloud, `points` as in `decide`. Returns sentences on what is said of this stream for the first time;
+        all that is to be said of the cloud is in `remarks`."""
+        found = judge(points, self.factor, self.mounting)
+        self.remarks = [self._wording.sentence(remark) for remark in found]
+        return [self._wording.sentence(remark) for remark in self._unsaid(found)]
+
+    def is_look_due(self) -> bool:
+        """Whether the next cloud is to be judged where not all are, for each takes some milliseconds. To be asked once
+        a cloud."""
+        self._num_seen += 1
+        return self._num_seen <= _FIRST_CLOUDS or self._num_seen % _EVERY_CLOUDS == 0
+
+    def _unsaid(self, found: list[Remark]) -> list[Remark]:
+        new = [remark for remark in found if remark.kind not in self._said]
+        self._said.update(remark.kind for remark in new)
+        return new

@@ -1,0 +1,66 @@
+"""Every command that reads clouds says the same of them, once, in the names of its own options."""
+
+import numpy as np
+import pytest
+from ros_clouds import xyzi_cloud
+
+from pvd_cli.main import run
+from pvd_core.clouds.example import spinning_scan
+from pvd_ros.bags import BagWriter
+
+GROUND = "below the cloud's origin, expected 1.73 m: "
+OPTION = GROUND + "set --mounting-height 0."
+IN_WORDS = GROUND + "shift z so that the ground is at -1.73"
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """Two labelled scans and a bag of a sensor 0.5 m above the ground."""
+    root = tmp_path_factory.mktemp("low")
+    points = spinning_scan(24_000) + np.float32([0, 0, 1.23, 0])
+    for folder, suffix, values in (("velodyne", "bin", points), ("labels", "label", np.full(len(points), 40, "<u4"))):
+        for number in range(2):
+            path = root / "sequences/08" / folder / f"{number:06d}.{suffix}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            values.tofile(path)
+    with BagWriter(root / "bag") as writer:
+        for stamp in range(2):
+            writer.write_cloud("/lidar", xyzi_cloud(points, stamp_ns=stamp), stamp)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("predict {scans} --out {out} --weights {weights}", OPTION),
+        ("evaluate {root} --weights {weights} --device cpu", OPTION),
+        ("view {scans} --png {out} --weights {weights}", OPTION),
+        ("label-bag {root}/bag {out}/bag --weights {weights}", OPTION),
+        ("bench {scans} --pool --runs 3 --weights {weights}", IN_WORDS),
+    ],
+)
+def test_a_frame_that_is_not_the_networks_is_said_once(
+    line, words, dataset, weights, tmp_path, no_processes, short_warm_up, capsys
+):
+    scans = dataset / "sequences/08/velodyne"
+    (tmp_path / "out").mkdir()
+    filled = line.format(root=dataset, scans=scans, out=tmp_path / "out", weights=weights)
+    assert run(filled.split()) == 0
+    printed = capsys.readouterr()
+    notes = [
+        text for text in (printed.err + printed.out).splitlines() if text.startswith("note: ") and "ground" in text
+    ]
+    assert len(notes) == 1
+    assert words in notes[0]
+
+
+def test_a_mounting_that_is_told_to_an_evaluation_ends_the_note(dataset, weights, capsys):
+    command = ["evaluate", str(dataset), "--weights", str(weights), "--device", "cpu"]
+    assert run([*command, "--mounting-height", "0.5"]) == 0
+    assert "note: " not in capsys.readouterr().err
+
+
+def test_the_demo_says_it_where_it_labels_without_the_node(dataset, weights, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("pvd_cli.demo.offline.why_no_node", lambda: "no node here")
+    assert run(["demo", "--bag", str(dataset / "bag"), "--weights", str(weights), "--out", str(tmp_path / "demo")]) == 0
+    assert IN_WORDS in capsys.readouterr().out

@@ -1,0 +1,97 @@
+"""The factor of intensity is found where it is certain, once a stream, and nothing is changed where it is not."""
+
+import numpy as np
+import pytest
+
+from pvd_core.borders.errors import UserError
+from pvd_core.clouds.intensity import IntensityScale, certain_factor
+from pvd_core.clouds.judge import options
+from pvd_core.clouds.stream import CloudStream
+
+RANDOM = np.random.default_rng(4)
+UNIT = RANDOM.beta(2, 4, 3000).astype(np.float32)  # spread over 0..1 as a sensor's
+
+
+def cloud(intensity):
+    points = RANDOM.uniform(-20, 20, (len(intensity), 4)).astype(np.float32)
+    points[:, 3] = intensity
+    return points
+
+
+@pytest.mark.parametrize("intensity", [UNIT, np.append(UNIT, 1.4), UNIT * 0.5, np.append(UNIT, np.nan)])
+def test_intensities_in_the_usual_range_stay_as_they_are(intensity):
+    assert certain_factor(intensity.astype(np.float32)) == 1
+
+
+@pytest.mark.parametrize("largest", [0.2, 0.0115, 1.9, 90, 255, 1000, 3267, 65535])
+@pytest.mark.parametrize("are_whole", [False, True])
+def test_others_are_brought_to_the_level_that_networks_know(largest, are_whole):
+    values = (UNIT / UNIT.max() * largest).astype(np.float32)
+    if are_whole:
+        if largest < 2:
+            pytest.skip("no whole numbers but 0 and 1")
+        values = np.rint(values)
+    scaled = values * certain_factor(values)
+    assert np.percentile(scaled, 95) == pytest.approx(0.4, rel=0.01)
+    if largest > 2:  # A few mirrors that return twenty times as much change nothing.
+        values[:20] = min(largest * 20, 65535)
+        assert np.percentile(values * certain_factor(values), 95) == pytest.approx(0.4, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "intensity",
+    [
+        np.zeros(3000),
+        np.full(3000, 37.0),
+        np.full(3000, np.nan),
+        np.rint(UNIT * 1e6),
+        np.rint(UNIT * 255) - 60,
+        np.rint(UNIT),
+        np.rint(UNIT[:50] * 255),
+        np.append(np.zeros(3000), 9.0),  # the 95th percentile is 0
+    ],
+)
+def test_a_doubtful_scale_is_left_alone(intensity):
+    assert certain_factor(intensity.astype(np.float32)) is None
+
+
+def test_the_first_certain_cloud_decides_for_the_whole_stream():
+    stream = CloudStream()
+    dark, byte, counts = cloud(0 * UNIT), cloud(np.rint(UNIT * 255)), cloud(np.rint(UNIT * 3000))
+    factor = certain_factor(byte[:, 3])
+    assert stream.decide(dark) == ""
+    np.testing.assert_array_equal(stream.prepared(dark), dark)
+    assert f"multiplied by {factor:.6g}" in stream.decide(byte)
+    np.testing.assert_allclose(stream.prepared(byte)[:, 3], byte[:, 3] * factor, rtol=1e-6)
+    assert stream.decide(byte) == stream.decide(counts) == ""
+    np.testing.assert_allclose(stream.prepared(counts)[:, 3], counts[:, 3] * factor, rtol=1e-6)
+    assert any("intensity reaches" in sentence for sentence in stream.look_at(counts))
+
+
+def test_clouds_in_the_usual_range_are_the_same_bits_as_without():
+    stream, points = CloudStream(), cloud(UNIT)
+    assert stream.decide(points) == ""
+    assert stream.is_decided
+    assert stream.prepared(points) is points
+
+
+def test_a_doubtful_scale_is_remarked_on_with_a_guess():
+    stream = CloudStream(wording=options("intensity_scale"))
+    doubtful = cloud(np.rint(UNIT * 1e6))
+    stream.decide(doubtful)
+    said = stream.look_at(doubtful)
+    assert any("perhaps set --intensity-scale 6" in sentence for sentence in said), said
+    assert stream.factor == 1
+
+
+@pytest.mark.parametrize("setting", ["automatic", "", "nan", -1, "-0.5", 2e6, True])
+def test_a_setting_that_is_neither_auto_nor_a_factor_is_refused(setting):
+    with pytest.raises(UserError, match="expected auto or a number from 0 to 1e"):
+        IntensityScale(setting)
+
+
+@pytest.mark.parametrize("setting", [0.5, "0.5", 1])
+def test_a_number_is_taken_as_it_is(setting):
+    scale = IntensityScale(setting)
+    assert scale.look_at(np.rint(UNIT * 255)) is False
+    assert scale.factor == float(setting)

@@ -1,0 +1,134 @@
+"""What is not as networks expect it is named, and ordinary clouds are left in peace."""
+
+import time
+
+import numpy as np
+import pytest
+from rosbags.typesys import Stores, get_typestore
+
+from pvd_core.clouds import read_cloud
+from pvd_core.clouds.example import spinning_scan
+from pvd_core.clouds.intensity import certain_factor
+from pvd_core.clouds.judge import judge
+from pvd_core.clouds.measured import is_measured
+from pvd_core.clouds.stream import CloudStream
+from pvd_ros.codec import decode
+
+
+def kinds(points, factor=1.0):
+    return [remark.kind for remark in judge(points, factor)]
+
+
+@pytest.fixture(scope="module")
+def scan(shared_data):
+    return read_cloud(shared_data / "semantickitti/sequences/00/velodyne/000005.bin")
+
+
+def changed(points, **columns):
+    result = points.copy()
+    for name, change in columns.items():
+        column = "xyzi".index(name)
+        result[:, column] = change(result[:, column])
+    return result
+
+
+def with_rows(points, share, row):
+    result = points.copy()
+    result[: int(share * len(points))] = row
+    return result
+
+
+FAULTS = {
+    "map_frame": lambda p: changed(p, x=lambda x: x + 4000, y=lambda y: y - 900),
+    "units": lambda p: p * np.float32([1000, 1000, 1000, 1]),
+    "unmeasured": lambda p: np.full_like(p, np.nan),
+    "few_points": lambda p: p[::100],
+    "rings": lambda p: changed(p, z=lambda z: 0 * z),
+    "repeats": lambda p: np.tile(p[::4], (4, 1)),
+    "no_intensity": lambda p: changed(p, i=lambda i: 0 * i),
+    "intensity_scale": lambda p: changed(p, i=lambda i: i * 4096),
+    "negative_intensity": lambda p: changed(p, i=lambda i: i - 0.5),
+    "empty": lambda p: p[:0],
+}
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_each_fault_of_a_real_scan_is_named(kind, scan):
+    assert kind in kinds(FAULTS[kind](scan))
+
+
+@pytest.mark.parametrize(
+    ("cloud", "words"),
+    [
+        (lambda p: p * np.float32([100, 100, 100, 1]), "centimetres"),
+        (lambda p: p * np.float32([1000, 1000, 1000, 1]), "millimetres"),
+        (lambda p: p * np.float32([0.01, 0.01, 0.01, 1]), "within"),
+        (lambda p: changed(p, z=lambda z: z + 300), "y 0, z 298 m"),
+        (lambda p: with_rows(p, 0.9, 0), "90% at 0, 0, 0"),
+        (lambda p: with_rows(p, 0.9, np.nan), "90% NaN or infinite"),
+        (lambda p: with_rows(p, 0.06, 3e7), "6% beyond 10 km"),
+        (lambda p: changed(p, i=lambda i: 0 * i + np.nan), "intensity is NaN everywhere"),
+        (lambda p: changed(p, i=lambda i: i / 90), "mostly below"),
+    ],
+)
+def test_a_remark_says_what_was_found(cloud, words, scan):
+    assert any(words in remark.text for remark in judge(cloud(scan)))
+
+
+def test_no_real_street_scan_is_remarked_on(shared_data):
+    for path in sorted(shared_data.glob("semantickitti/sequences/*/velodyne/*.bin")):
+        assert judge(read_cloud(path)) == [], path
+    for path in sorted(shared_data.glob("pandaset/sequences/*/velodyne/*.bin")):
+        assert judge(read_cloud(path)) == [], path
+    for path in sorted(shared_data.glob("nuscenes/*/velodyne/*.bin")):
+        assert judge(read_cloud(path), 1 / 255) == [], path
+    for path in sorted(shared_data.glob("ika_vlp32_range_images/*.npy")):
+        assert judge(np.load(path)[..., :4].reshape(-1, 4).astype(np.float32), 1 / 255) == [], path
+
+
+def test_real_scans_of_other_mountings_and_scales_get_the_one_remark_that_is_true(shared_data):
+    cdr = (shared_data / "pointcloud2_cdr/lidar32_step26_unaligned.bin").read_bytes()
+    message = get_typestore(Stores.ROS2_HUMBLE).deserialize_cdr(cdr, "sensor_msgs/msg/PointCloud2")
+    small_robot = sorted(shared_data.glob("vlp16_organised/*.bin"))[0]
+    clouds = {
+        "height": [
+            np.fromfile(small_robot, "<f4").reshape(-1, 5)[:, :4],
+            read_cloud(shared_data / "pcd/pandar128_organised_1875x128.pcd"),  # z is 0 on the ground
+            decode(message).points,
+        ],
+        "intensity_scale": [read_cloud(shared_data / "rellis3d/000104.bin")],
+    }
+    for kind, scans in clouds.items():
+        for points in scans:
+            factor = None if kind == "intensity_scale" else certain_factor(points[is_measured(points), 3])
+            assert kinds(points, factor or 1.0) == [kind]
+
+
+def test_the_judge_is_quick_enough_for_a_node(scan):
+    judge(scan)  # once, for what is loaded then
+    spent_s = []
+    for _ in range(5):
+        start = time.thread_time()
+        judge(scan)
+        spent_s.append(time.thread_time() - start)
+    # 8 ms on one core of a busy two-core machine; the rest is room for slower ones.
+    assert min(spent_s) < 0.1
+
+
+def test_a_remark_of_a_kind_is_made_once_a_stream(scan):
+    stream, bright, quiet = CloudStream(), FAULTS["intensity_scale"](scan), scan
+    assert len(stream.look_at(bright)) == 1
+    assert stream.look_at(bright) == []
+    assert len(stream.remarks) == 1
+    stream.look_at(quiet)
+    assert stream.remarks == []
+
+
+def test_of_many_clouds_the_first_and_then_some_are_looked_at():
+    stream = CloudStream()
+    due = [number for number in range(1, 201) if stream.is_look_due()]
+    assert due == [1, 2, 3, 50, 100, 150, 200]
+
+
+def test_the_synthetic_scan_is_an_ordinary_one():
+    assert judge(spinning_scan(30_000)) == []
