@@ -16,6 +16,7 @@ EXTRAS = {
     # Jazzy as wheels, for machines without a ROS 2; a machine with one sources its own instead.
     "ros": [
         "rosbags>=0.11.9",
+        "mcap>=1.6",
         "ros-jazzy-rclpy[fastrtps]",
         "ros-jazzy-sensor-msgs",
         "ros-jazzy-std-msgs",
@@ -106,6 +107,7 @@ setup(
         "typer>=0.12",
         "rich>=13",
         "rosbags>=0.11.9",
+        "mcap>=1.6",
         "matplotlib>=3.5",
         RAY_CASTER,
     ],

@@ -10,6 +10,7 @@ from pvd_cli.checks.finding import Finding, installed_version
 
 _PACKAGES = {  # package -> (extra that brings it, what it is for)
     "rosbags": ("", "bags: label-bag, play-bag, simulate --bag"),
+    "mcap": ("", "bags: label-bag, play-bag, simulate --bag"),
     "lightning": ("train", "training"),
     "torchmetrics": ("train", "training"),
     "tensorboard": ("train", "training curves"),

@@ -1,80 +1,96 @@
-"""Records of MCAP files, https://mcap.dev/spec: magic bytes, numbers of the kinds, fields from bytes and back."""
+"""Records of MCAP files, https://mcap.dev/spec, one by one, so that reading can go on after a damaged one: the fields
+of each are read by the library `mcap`, within its bytes."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from zlib import crc32
 
-MAGIC = b"\x89MCAP0\r\n"
-HEADER, FOOTER, SCHEMA, CHANNEL, MESSAGE, CHUNK = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06
-MESSAGE_INDEX, CHUNK_INDEX, ATTACHMENT, ATTACHMENT_INDEX, STATISTICS = 0x07, 0x08, 0x09, 0x0A, 0x0B
-METADATA, METADATA_INDEX, SUMMARY_OFFSET, DATA_END = 0x0C, 0x0D, 0x0E, 0x0F
-FIRST_PRIVATE = 0x80
-"""Numbers below that are none of the above belong to no version of the format."""
+from mcap.data_stream import ReadDataStream
+from mcap.opcode import Opcode
+from mcap.records import Channel, Chunk, DataEnd, Footer, McapRecord, Message, Metadata, Schema, Statistics
+
+from pvd_ros.bags.compression import decompressed
 
 PREFIX = struct.Struct("<BQ")
 """Kind and length of the content that follows."""
-MESSAGE_PREFIX = struct.Struct("<HIQQ")
-"""Channel, sequence, log time, publish time; the message follows."""
+
+_LATEST_NS = 2**63 - 1
+# Compressed bytes must not be able to ask for any amount of memory.
+_LARGEST_CHUNK = 2**32
+
+_READERS: dict[int, Callable[[ReadDataStream], McapRecord]] = {
+    Opcode.CHANNEL: Channel.read,
+    Opcode.CHUNK: Chunk.read,
+    Opcode.DATA_END: DataEnd.read,
+    Opcode.FOOTER: Footer.read,
+    Opcode.METADATA: Metadata.read,
+    Opcode.SCHEMA: Schema.read,
+    Opcode.STATISTICS: Statistics.read,
+}
 
 
 class RecordError(Exception):
     """A record does not hold what its kind should."""
 
 
-class Fields:
-    """Reads the fields of a record one after the other; RecordError where it is too short."""
+class _Content(BytesIO):
+    """The library takes what it gets for a whole field, also where fewer bytes are left than it asked for."""
 
-    def __init__(self, content: bytes) -> None:
-        self._content, self._at = content, 0
-
-    def numbers(self, form: str) -> tuple[int, ...]:
-        """Numbers in the form of `struct`, little endian."""
-        return struct.unpack(f"<{form}", self.take(struct.calcsize(f"<{form}")))
-
-    def take(self, size: int) -> bytes:
-        """The next `size` bytes."""
-        taken = self._content[self._at : self._at + size]
-        if len(taken) < size:
+    def read(self, size: int | None = -1) -> bytes:
+        taken = super().read(size)
+        if size is not None and len(taken) < size:
             raise RecordError(f"a field of {size} bytes has only {len(taken)}")
-        self._at += size
         return taken
 
-    def block(self) -> bytes:
-        """Bytes after their length."""
-        return self.take(self.numbers("I")[0])
 
-    def text(self) -> str:
-        """A string after its length."""
-        try:
-            return self.block().decode()
-        except UnicodeDecodeError as error:
-            raise RecordError(f"a name is no UTF-8: {error}") from None
-
-    def mapping(self) -> dict[str, str]:
-        """Names and values, both strings, after their length."""
-        fields, found = Fields(self.block()), {}
-        while fields._at < len(fields._content):
-            name = fields.text()
-            found[name] = fields.text()
-        return found
+def record_of(kind: int, content: bytes) -> McapRecord | None:
+    """The record with that content, or None for kinds that say nothing about messages. RecordError if it has none."""
+    stream = ReadDataStream(_Content(content))
+    try:
+        if kind == Opcode.MESSAGE:
+            return _message(stream, len(content))
+        return _READERS[kind](stream) if kind in _READERS else None
+    except UnicodeDecodeError as error:
+        raise RecordError(f"a name is no UTF-8: {error}") from error
 
 
-def record(kind: int, *parts: bytes | bytearray | memoryview) -> bytes:
-    """A whole record."""
-    return b"".join((PREFIX.pack(kind, sum(map(len, parts))), *parts))
+def records_in(chunk: Chunk) -> Iterator[Schema | Channel | Message]:
+    """The records of a chunk, after its size and checksum. RecordError where it is damaged."""
+    unpacked = _unpacked(chunk)
+    position = 0
+    while position < len(unpacked):
+        if position + PREFIX.size > len(unpacked):
+            raise RecordError("it ends within a record")
+        kind, length = PREFIX.unpack_from(unpacked, position)
+        position += PREFIX.size
+        if position + length > len(unpacked):
+            raise RecordError("a record in it is longer than the chunk")
+        record = record_of(kind, unpacked[position : position + length])
+        if not isinstance(record, (Schema, Channel, Message)):
+            raise RecordError(f"it holds a record with the number {kind}")
+        yield record
+        position += length
 
 
-def block(content: bytes) -> bytes:
-    """Bytes after their length."""
-    return struct.pack("<I", len(content)) + content
+def _message(stream: ReadDataStream, length: int) -> Message:
+    message = Message.read(stream, length)
+    if message.log_time > _LATEST_NS:
+        raise RecordError(f"a message has the time {message.log_time}")
+    return message
 
 
-def text(value: str) -> bytes:
-    """A string after its length."""
-    return block(value.encode())
-
-
-def mapping(values: Mapping[str, str]) -> bytes:
-    """Names and values after their length."""
-    return block(b"".join(text(name) + text(value) for name, value in values.items()))
+def _unpacked(chunk: Chunk) -> bytes:
+    if chunk.uncompressed_size > _LARGEST_CHUNK:
+        raise RecordError(f"a chunk of {chunk.uncompressed_size:,} bytes")
+    try:
+        unpacked = decompressed(chunk.data, chunk.compression)
+    except ValueError as error:
+        raise RecordError(str(error)) from error
+    if len(unpacked) != chunk.uncompressed_size:
+        raise RecordError(f"{len(unpacked):,} bytes in a chunk of {chunk.uncompressed_size:,}")
+    if chunk.uncompressed_crc and crc32(unpacked) != chunk.uncompressed_crc:
+        raise RecordError("its checksum does not match: bytes of it have changed")
+    return unpacked

@@ -8,7 +8,7 @@ import sys
 from pvd_core.borders.errors import UserError
 
 NODE_NEEDS = ("numpy", "yaml", "safetensors", "torch")
-PLAYER_NEEDS = ("numpy", "rosbags")
+PLAYER_NEEDS = ("numpy", "rosbags", "mcap")
 _PIP_NAMES = {"yaml": "PyYAML"}
 
 

@@ -7,9 +7,10 @@ import struct
 import subprocess
 import sys
 
-import lz4.frame
 import pytest
 from bags import START_NS, STEP_NS, STRING, cloud_bytes, clouds_of, file_of, rows_of, string_bytes, write_drive
+from mcap.writer import CompressionType, IndexType
+from mcap.writer import Writer as LibraryWriter
 from ros_clouds import STORE
 from ros_weights import tiny_weights
 from rosbags.rosbag1 import Writer as Ros1Writer
@@ -18,7 +19,6 @@ from rosbags.typesys import Stores, get_typestore
 
 from pvd_core.segmenter import Segmenter
 from pvd_ros.bags import BagError, Channel, LabelOptions, label_bag, open_bag, read_clouds
-from pvd_ros.bags.mcap_records import CHUNK, MAGIC, PREFIX, record, text
 from pvd_ros.bags.mcap_writer import McapWriter
 from pvd_ros.codec import CLOUD_TYPE, stamp_of
 
@@ -205,19 +205,44 @@ def test_bags_compressed_with_zstd_are_read(tmp_path, segmenter, plugin, mode):
     check_labelled(write_by_rosbags(tmp_path / "bag", plugin, mode), tmp_path / "out", segmenter)
 
 
-def test_chunks_compressed_with_lz4_are_read(tmp_path, segmenter):
-    plain = file_of(write_by_rosbags(tmp_path / "plain")).read_bytes()
-    packed, position = [MAGIC], len(MAGIC)
-    while position < len(plain) - len(MAGIC):
-        kind, length = PREFIX.unpack_from(plain, position)
-        content = plain[position + PREFIX.size : position + PREFIX.size + length]
-        if kind == CHUNK:
-            chunk = lz4.frame.compress(content[40:])
-            content = content[:28] + text("lz4") + struct.pack("<Q", len(chunk)) + chunk
-        packed.append(record(kind, content))
-        position += PREFIX.size + length
-    (tmp_path / "packed.mcap").write_bytes(b"".join([*packed, MAGIC]))
-    check_labelled(tmp_path / "packed.mcap", tmp_path / "out", segmenter)
+def write_by_the_library(path, **options):
+    """The clouds, written by the library `mcap` alone."""
+    with path.open("wb") as file:
+        writer = LibraryWriter(file, **options)
+        writer.start()
+        clouds = writer.register_channel("/lidar", "cdr", writer.register_schema(CLOUD_TYPE, "ros2msg", b""))
+        for stamp, cloud in zip(STAMPS, CLOUDS, strict=True):
+            writer.add_message(clouds, stamp, cloud_bytes(cloud), stamp)
+        writer.add_attachment(0, 0, "map.png", "image/png", b"a picture")
+        writer.finish()
+    return path
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"compression": CompressionType.LZ4},
+        {"compression": CompressionType.ZSTD},
+        {"use_chunking": False, "index_types": IndexType.NONE, "use_statistics": False},
+    ],
+)
+def test_an_mcap_of_another_program_is_read(tmp_path, segmenter, options):
+    check_labelled(write_by_the_library(tmp_path / "theirs.mcap", **options), tmp_path / "out", segmenter)
+
+
+def test_what_of_an_mcap_is_left_out_is_said(tmp_path):
+    file = write_by_the_library(tmp_path / "theirs.mcap")
+    content, own = file.read_bytes(), struct.pack("<BQ", 0x80, 3) + b"own"
+    file.write_bytes(content[:8] + own + content[8:])
+    with open_bag(file) as bag:
+        assert bag.remarks == [f"{file}: 1 record of an unknown kind left out", f"{file}: 1 attachment left out"]
+
+
+def test_an_unknown_compression_of_chunks_is_named(tmp_path):
+    file = write_by_the_library(tmp_path / "theirs.mcap", compression=CompressionType.LZ4)
+    file.write_bytes(file.read_bytes().replace(b"lz4", b"lzo"))
+    with pytest.raises(BagError, match="unknown compression 'lzo'; lz4 and zstd are known"):
+        rows_of(file)
 
 
 def write_ros1(path, compression=None):
