@@ -36,19 +36,22 @@ class RecordError(Exception):
     """A record does not hold what its kind should."""
 
 
-class _Content(BytesIO):
-    """The library takes what it gets for a whole field, also where fewer bytes are left than it asked for."""
+class _Fields(ReadDataStream):
+    """Of one record. The library takes what it gets for a whole field, also where fewer bytes are left."""
 
-    def read(self, size: int | None = -1) -> bytes:
-        taken = super().read(size)
-        if size is not None and len(taken) < size:
-            raise RecordError(f"a field of {size} bytes has only {len(taken)}")
-        return taken
+    def __init__(self, content: bytes) -> None:
+        super().__init__(BytesIO(content))
+        self._size = len(content)
+
+    def read(self, length: int) -> bytes:
+        if length > self._size - self.count:
+            raise RecordError(f"a field of {length:,} bytes has only {self._size - self.count:,}")
+        return super().read(length)
 
 
 def record_of(kind: int, content: bytes) -> McapRecord | None:
     """The record with that content, or None for kinds that say nothing about messages. RecordError if it has none."""
-    stream = ReadDataStream(_Content(content))
+    stream = _Fields(content)
     try:
         if kind == Opcode.MESSAGE:
             return _message(stream, len(content))

@@ -244,3 +244,6 @@ def test_a_record_that_claims_more_than_memory_holds_is_refused(tmp_path):
     huge = struct.pack("<BQ", 6, 2**62)
     (tmp_path / "huge.mcap").write_bytes(MCAP0_MAGIC + huge + bytes(100))
     assert "is cut or damaged at byte 8 of 117" in error_of(tmp_path / "huge.mcap")
+    chunk = struct.pack("<QQQIIQ", 0, 0, 2**20, 0, 0, 2**63)
+    (tmp_path / "huge.mcap").write_bytes(MCAP0_MAGIC + struct.pack("<BQ", 6, len(chunk)) + chunk)
+    assert f"a field of {2**63:,} bytes has only 0" in error_of(tmp_path / "huge.mcap")
