@@ -10,13 +10,13 @@ import typer
 
 from pvd_cli import options
 from pvd_cli.cloud_options import (
-    LABELLING_OPTIONS,
     USUAL_HEIGHT,
     IntensityScale,
     MountingHeight,
     MountingPitch,
     MountingRoll,
     MountingYaw,
+    stream_for,
 )
 from pvd_cli.comma_lists import names_in, scans_in
 from pvd_cli.dataset_checks import check_scans
@@ -65,7 +65,6 @@ def evaluate(
     from pvd_core import default_weights
     from pvd_core.borders.files import check_output, written_atomically
     from pvd_core.clouds.mounting import Mounting
-    from pvd_core.clouds.stream import CloudStream
 
     with optional_packages("train", "evaluation"):
         from training.data.benchmarks import benchmark_named, check
@@ -73,7 +72,7 @@ def evaluate(
         from training.judge.evaluate import evaluate as score_dataset
 
     mounting = Mounting(mounting_height, mounting_roll, mounting_pitch, mounting_yaw)
-    stream = CloudStream(intensity_scale, mounting, LABELLING_OPTIONS)
+    stream = stream_for(weights or default_weights(), intensity_scale, mounting)
     options.use_threads(threads)
     if json_file is not None:
         check_output(json_file)
