@@ -50,9 +50,13 @@ class NotedClouds:
             _note(f"{path}: {sentence}; not said of other scans")
 
 
-def noted_clouds(intensity_scale: str, height: float, roll: float, pitch: float, yaw: float) -> NotedClouds:
-    """NotedClouds by the options of a command. UserError for values that do not fit."""
-    return NotedClouds(CloudStream(intensity_scale, Mounting(height, roll, pitch, yaw), LABELLING_OPTIONS))
+def stream_for(weights: Path, intensity_scale: str, mounting: Mounting) -> CloudStream:
+    """A stream by the options of a command, to what these weights know. UserError for values that do not fit, and for
+    weights that cannot be read."""
+    from pvd_core.weights import expected_cloud, read_facts
+
+    usual_95th = expected_cloud(read_facts(weights)).intensity_95th
+    return CloudStream(intensity_scale, mounting, LABELLING_OPTIONS, usual_95th)
 
 
 def _note(text: str) -> None:

@@ -10,13 +10,13 @@ import typer
 
 from pvd_cli import options
 from pvd_cli.cloud_options import (
-    LABELLING_OPTIONS,
     USUAL_HEIGHT,
     IntensityScale,
     MountingHeight,
     MountingPitch,
     MountingRoll,
     MountingYaw,
+    stream_for,
 )
 from pvd_cli.comma_lists import names_in, scans_in
 from pvd_cli.dataset_checks import check_scans
@@ -26,7 +26,7 @@ from pvd_core.borders.wording import counted
 
 def evaluate(
     dataset: Annotated[Path, typer.Argument(help="Folder that holds `sequences`.")],
-    weights: Annotated[Path | None, typer.Option(help="Weights; those that ship with pvd if left out.")] = None,
+    weights: options.Weights = None,
     split: Annotated[str, typer.Option(help="valid, train, or sequences such as 08 or 05,07.")] = "valid",
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write the result to this file, in place of an earlier one.")
@@ -34,13 +34,15 @@ def evaluate(
     benchmark: Annotated[
         str | None, typer.Option(help="Verify that the folder is this benchmark, such as real-33; --split is its.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: options.Device = "auto",
+    precision: options.Precision = "fp32",
+    threads: options.Threads = 0,
     intensity_scale: IntensityScale = "auto",
     mounting_height: MountingHeight = USUAL_HEIGHT,
     mounting_roll: MountingRoll = 0.0,
     mounting_pitch: MountingPitch = 0.0,
     mounting_yaw: MountingYaw = 0.0,
-    votes: Annotated[int, typer.Option(min=1, max=8, help="Votes a scan: flipped, and from 5 on turned.")] = 1,
+    votes: options.Votes = 1,
     by_distance: Annotated[bool, typer.Option("--by-distance", help="Also the IoU of each distance band.")] = False,
     confusions: Annotated[bool, typer.Option("--confusions", help="Also what each class is taken for.")] = False,
     max_scans: Annotated[int | None, typer.Option(min=1, help="Use this many scans, evenly spread.")] = None,
@@ -63,7 +65,6 @@ def evaluate(
     from pvd_core import default_weights
     from pvd_core.borders.files import check_output, written_atomically
     from pvd_core.clouds.mounting import Mounting
-    from pvd_core.clouds.stream import CloudStream
 
     with optional_packages("train", "evaluation"):
         from training.data.benchmarks import benchmark_named, check
@@ -71,7 +72,8 @@ def evaluate(
         from training.judge.evaluate import evaluate as score_dataset
 
     mounting = Mounting(mounting_height, mounting_roll, mounting_pitch, mounting_yaw)
-    stream = CloudStream(intensity_scale, mounting, LABELLING_OPTIONS)
+    stream = stream_for(weights or default_weights(), intensity_scale, mounting)
+    options.use_threads(threads)
     if json_file is not None:
         check_output(json_file)
     choice: str | Sequence[str] = scans_in(split)
@@ -91,6 +93,7 @@ def evaluate(
             weights or default_weights(),
             split=choice,
             device=device,
+            precision=precision,
             progress=steps.show,
             max_scans=max_scans,
             votes=votes,

@@ -1,5 +1,6 @@
 """`pvd predict`: labels for scan files."""
 
+import dataclasses
 import sys
 import time
 from collections import defaultdict
@@ -17,7 +18,8 @@ from pvd_cli.cloud_options import (
     MountingPitch,
     MountingRoll,
     MountingYaw,
-    noted_clouds,
+    NotedClouds,
+    stream_for,
 )
 from pvd_cli.errors import EXIT_INCOMPLETE, EXIT_USER_ERROR, interruptible, optional_packages, print_error
 from pvd_cli.version import program_version
@@ -79,13 +81,16 @@ def predict(
     from pvd_core.borders.files import check_output_folder
     from pvd_core.clouds import CloudFileError, find_clouds, read_cloud
     from pvd_core.clouds.bin_columns import bin_columns
+    from pvd_core.clouds.mounting import Mounting
     from pvd_core.segmenter import Segmenter
     from pvd_core.taxonomy import NUM_CLASSES
     from pvd_core.weights import weights_file
     from training.judge.metrics import ConfusionMatrix
 
     bin_columns(columns)  # refused once, not for each scan
-    noted = noted_clouds(intensity_scale, mounting_height, mounting_roll, mounting_pitch, mounting_yaw)
+    mounting = Mounting(mounting_height, mounting_roll, mounting_pitch, mounting_yaw)
+    file = weights_file(weights or default_weights())
+    noted = NotedClouds(stream_for(file, intensity_scale, mounting))
     clouds = find_clouds(inputs)
     paths = label_paths(clouds, inputs, out)
     earlier = _earlier(paths, overwrite, resume)
@@ -94,13 +99,11 @@ def predict(
         with optional_packages("view", "--picture"):
             from pvd_cli.picture import save_prediction_picture
     options.use_threads(threads)
-    file = weights_file(weights or default_weights())
     segmenter = Segmenter.from_weights(file, device=device, precision=precision)
-    mounting = f"{mounting_height:g} m, {mounting_roll:g}, {mounting_pitch:g}, {mounting_yaw:g} degrees"
     made_with = {
         "precision": segmenter.precision,
         "intensity_scale": intensity_scale,
-        "mounting": mounting,
+        "mounting": list(dataclasses.astuple(mounting)),
         "columns": columns,
     }
     record = LabelRecord(out, file, {**made_with, "version": program_version()})

@@ -13,7 +13,8 @@ from pvd_cli.cloud_options import (
     MountingPitch,
     MountingRoll,
     MountingYaw,
-    noted_clouds,
+    NotedClouds,
+    stream_for,
 )
 from pvd_cli.errors import optional_packages
 from pvd_core.borders.errors import UserError
@@ -62,6 +63,7 @@ def view(
     from pvd_core import default_weights
     from pvd_core.borders.files import check_output, check_output_folder
     from pvd_core.clouds import find_clouds
+    from pvd_core.clouds.mounting import Mounting
     from pvd_core.segmenter import Segmenter
 
     with optional_packages("view", "viewing"):
@@ -69,7 +71,9 @@ def view(
         from pvd_cli.view.state import ViewState
 
     _check_class(class_)
-    noted = noted_clouds(intensity_scale, mounting_height, mounting_roll, mounting_pitch, mounting_yaw)
+    files = named_weights(weights or [default_weights()])
+    mounting = Mounting(mounting_height, mounting_roll, mounting_pitch, mounting_yaw)
+    noted = NotedClouds(stream_for(next(iter(files.values())), intensity_scale, mounting))  # of several, the first's
     if affinity is not None:
         check_output(affinity)
     elif png is not None:
@@ -81,7 +85,6 @@ def view(
         check_output_folder(png)
     if errors and png is None:
         raise UserError("--errors is for pictures: name their folder with --png; in the window, L shows the errors")
-    files = named_weights(weights or [default_weights()])
     options.use_threads(threads)
     networks = {name: Segmenter.from_weights(path, device, precision) for name, path in files.items()}
     viewed = ViewedScans(find_clouds(scans), networks, noted, columns)

@@ -16,46 +16,49 @@ LARGEST_FACTOR = 1e6
 LARGEST_USUAL = 1.5
 """Networks expect 0..1. Rounding and gain calibration exceed 1 a little, sensors that send 0..255 by far."""
 USUAL_95TH = 0.4
-_USUAL_95THS = 0.2, 1.0
+_LEAST_SHARE, _LARGEST_SHARE = 0.5, 2.5
 """Of KITTI's intensities 95 % are below 0.44 to 0.58. The shipped network labels as well with 0.6 to 1.2 times as much
 (five scans: 67 to 69 % right), and much worse with a third or one and a half times (58 and 51). Brought to 0.4, KITTI's
 own scans lose nothing (66.5 %, 65.6 as they are), PandaSet's, whose 95th percentile is 0.15, gain much (69.8 %, 51.4).
-Between these limits nothing is changed, so that a scan in 0..1 has the same labels whatever came before it."""
+Between these shares of it nothing is changed, so that a scan in 0..1 has the same labels whatever came before it."""
 
 _LARGEST_16_BIT = 65535.0
 _LEAST_VALUES = 200
 
 
-def certain_factor(intensity: np.ndarray) -> float | None:
+def certain_factor(intensity: np.ndarray, usual_95th: float = USUAL_95TH) -> float | None:
     """The factor for raw intensities float32 (N,) of measured points; None where they do not tell it with certainty.
+    `usual_95th`: of the intensities that the network knows, 95 % are below about this.
 
-    Intensities like KITTI's stay as they are. Others, such as bytes and counts of photons, are scaled by their 95th
+    Intensities like those stay as they are. Others, such as bytes and counts of photons, are scaled by their 95th
     percentile, not their largest: a few mirrors return thousands where everything else returns hundreds.
     """
     values = intensity[np.isfinite(intensity)].astype(np.float64)
     if len(values) < _LEAST_VALUES or values.min() < 0 or values.max() == values.min():
         return None
-    largest, usual = float(values.max()), float(np.percentile(values, 95))
-    is_small = largest <= LARGEST_USUAL
-    if is_small and bool((values == np.rint(values)).all()):
+    largest, found = float(values.max()), float(np.percentile(values, 95))
+    if largest <= LARGEST_USUAL and bool((values == np.rint(values)).all()):
         return None  # a byte sensor in the dark sends 0 and 1
-    if is_small and _USUAL_95THS[0] <= usual <= _USUAL_95THS[1]:
+    is_like = _LEAST_SHARE * usual_95th <= found <= _LARGEST_SHARE * usual_95th
+    if is_like and largest <= LARGEST_USUAL * usual_95th / USUAL_95TH:
         return 1.0
-    return usual_factor(values) if usual > 0 and largest <= _LARGEST_16_BIT else None
+    return usual_factor(values, usual_95th) if found > 0 and largest <= _LARGEST_16_BIT else None
 
 
-def usual_factor(values: np.ndarray) -> float:
-    """The factor for finite intensities float32 (N,) in a scale that is not known; 1 where they are all 0."""
-    usual = float(np.percentile(values, 95))
-    return float(f"{USUAL_95TH / usual:.4g}") if usual > 0 else 1.0
+def usual_factor(values: np.ndarray, usual_95th: float = USUAL_95TH) -> float:
+    """The factor that brings the 95th percentile of finite intensities (N,) to `usual_95th`; 1 where that is 0."""
+    found = float(np.percentile(values, 95))
+    return float(f"{usual_95th / found:.4g}") if found > 0 else 1.0
 
 
 class IntensityScale:
     """`factor` is that of a stream: the one that was set; with AUTO what its first cloud tells with certainty, kept for
     the rest, and 1 until then."""
 
-    def __init__(self, setting: float | str = AUTO) -> None:
-        """UserError for a `setting` that is neither AUTO nor a number from 0 to a million."""
+    def __init__(self, setting: float | str = AUTO, usual_95th: float = USUAL_95TH) -> None:
+        """UserError for a `setting` that is neither AUTO nor a number from 0 to a million. `usual_95th`: as
+        `certain_factor` takes it."""
+        self._usual_95th = usual_95th
         self.is_decided = setting != AUTO
         self.factor = _number(setting) if self.is_decided else 1.0
 
@@ -64,7 +67,7 @@ class IntensityScale:
         it has set a factor other than 1 just now."""
         if self.is_decided:
             return False
-        factor = certain_factor(intensity)
+        factor = certain_factor(intensity, self._usual_95th)
         self.is_decided = factor is not None
         self.factor = factor or 1.0
         return self.factor != 1.0

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pvd_core.clouds.intensity import AUTO, IntensityScale
+from pvd_core.clouds.intensity import AUTO, USUAL_95TH, IntensityScale
 from pvd_core.clouds.judge import Remark, Wording, drawn_points, judge
 from pvd_core.clouds.measured import is_measured
 from pvd_core.clouds.mounting import Mounting
@@ -12,18 +12,23 @@ _FIRST_CLOUDS, _EVERY_CLOUDS = 3, 50
 
 
 class CloudStream:
-    """`intensity_scale`: AUTO, or the factor that brings intensity to 0..1. `wording`: how advice names settings.
+    """`intensity_scale`: AUTO, or the factor that brings intensity to what the network knows, of which 95 % are below
+    about `usual_95th`. `wording`: how advice names settings.
 
     remarks: sentences on the cloud that was judged last. UserError for an intensity_scale that is none.
     """
 
     def __init__(
-        self, intensity_scale: float | str = AUTO, mounting: Mounting | None = None, wording: Wording | None = None
+        self,
+        intensity_scale: float | str = AUTO,
+        mounting: Mounting | None = None,
+        wording: Wording | None = None,
+        usual_95th: float = USUAL_95TH,
     ) -> None:
         self.mounting = mounting or Mounting()
         self.remarks: list[str] = []
         self._wording = wording or Wording()
-        self._scale = IntensityScale(intensity_scale)
+        self._scale, self._usual_95th = IntensityScale(intensity_scale, usual_95th), usual_95th
         self._said: set[str] = set()
         self._num_seen = 0
 
@@ -63,7 +68,7 @@ class CloudStream:
     def look_at(self, points: np.ndarray) -> list[str]:
         """Judges a cloud, `points` as in `decide`. Returns sentences on what is said of this stream for the first time;
         all that is to be said of the cloud is in `remarks`."""
-        found = judge(points, self.factor, self.mounting)
+        found = judge(points, self.factor, self.mounting, self._usual_95th)
         self.remarks = [self._wording.sentence(remark) for remark in found]
         return [self._wording.sentence(remark) for remark in self._unsaid(found)]
 

@@ -8,6 +8,7 @@ from typing import Any
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.settings import filled
 from pvd_core.borders.wording import shown
+from pvd_core.clouds.intensity import LARGEST_FACTOR, USUAL_95TH
 
 EXPECTED_CLOUD_KEY = "expected_cloud"
 
@@ -22,6 +23,7 @@ class ExpectedCloud:
     axes: str = _AXES
     sensor_height_m: float = 1.73  # above the ground
     intensity_range: tuple[float, float] = (0.0, 1.0)
+    intensity_95th: float = USUAL_95TH  # of the intensities of a scan, 95 % are below about this
 
     def __post_init__(self) -> None:
         low, high = self.intensity_range
@@ -31,6 +33,8 @@ class ExpectedCloud:
             raise UserError(f"sensor_height_m is {self.sensor_height_m}: expected 0 to 100 metres")
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
             raise UserError(f"intensity_range is {low} to {high}: expected two numbers, the smaller one first")
+        if not 0 < self.intensity_95th <= LARGEST_FACTOR:
+            raise UserError(f"intensity_95th is {self.intensity_95th}: expected above 0, at most {LARGEST_FACTOR:g}")
 
     def __str__(self) -> str:
         low, high = self.intensity_range

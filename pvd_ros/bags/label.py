@@ -10,6 +10,7 @@ import numpy as np
 
 from pvd_core.borders.errors import UserError
 from pvd_core.clouds.stream import CloudStream
+from pvd_core.weights.expected import expected_cloud
 from pvd_ros.bags.bag import Bag
 from pvd_ros.bags.channel import BagError, Message
 from pvd_ros.bags.label_options import LabelOptions
@@ -43,7 +44,8 @@ def label_bag(
     BagError for bags and topics that do not fit, and if not one cloud was labelled: then nothing is written.
     """
     options = options or LabelOptions()
-    stream = CloudStream(options.intensity_scale, options.mounting, options.wording)
+    usual_95th = expected_cloud(segmenter.facts).intensity_95th
+    stream = CloudStream(options.intensity_scale, options.mounting, options.wording, usual_95th)
     labeller = CloudLabeller(segmenter, rosbags_cloud_types(), stream, options.intensity_field)
     with open_bag(bag_in, options.salvage) as bag:
         topic = cloud_topic(bag, topic)

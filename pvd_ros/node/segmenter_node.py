@@ -26,6 +26,7 @@ from pvd_core.borders.errors import UserError
 from pvd_core.clouds.judge import MOUNTING_SETTINGS, parameters
 from pvd_core.clouds.mounting import Mounting
 from pvd_core.clouds.stream import CloudStream
+from pvd_core.weights.expected import expected_cloud
 from pvd_ros.codec import rclpy_cloud_types, stamp_of
 from pvd_ros.labeller import CloudLabeller, LabelledCloud
 from pvd_ros.middleware.ros_session import check_topic_name, qos_profile
@@ -215,7 +216,9 @@ class SegmenterNode(LifecycleNode):
         if settings == self._stream_settings:
             return self._labeller.stream
         self._stream_settings = settings
-        return CloudStream(settings[0], Mounting(*settings[1:]), _WORDING)
+        assert self._segmenter is not None, "clouds come only while the node is active"
+        usual_95th = expected_cloud(self._segmenter.facts).intensity_95th
+        return CloudStream(settings[0], Mounting(*settings[1:]), _WORDING, usual_95th)
 
     def _on_lost(self, count: int) -> None:
         self._lost.report(count)

@@ -9,11 +9,12 @@ import sys
 import pytest
 import typer
 
-from pvd_cli import options
+from pvd_cli import cloud_options, options
 from pvd_cli.checks.weights import check_weights
 from pvd_cli.commands.ablate import ablate
 from pvd_cli.commands.balance import balance
 from pvd_cli.commands.bench import bench
+from pvd_cli.commands.evaluate import evaluate
 from pvd_cli.commands.label_bag import label_bag
 from pvd_cli.commands.predict import predict
 from pvd_cli.commands.submit import submit
@@ -264,13 +265,17 @@ SHARED = {
     "device": (options.Device, set()),
     "precision": (options.Precision, {"bench"}),  # several
     "threads": (options.Threads, {"bench"}),  # several
-    "intensity_scale": (options.IntensityScale, set()),
+    "intensity_scale": (cloud_options.IntensityScale, set()),
+    "mounting_height": (cloud_options.MountingHeight, set()),
+    "mounting_roll": (cloud_options.MountingRoll, set()),
+    "mounting_pitch": (cloud_options.MountingPitch, set()),
+    "mounting_yaw": (cloud_options.MountingYaw, set()),
     "columns": (options.Columns, set()),
     "votes": (options.Votes, set()),
 }
 
 
-@pytest.mark.parametrize("command", [predict, label_bag, view, submit, balance, without_intensity, bench])
+@pytest.mark.parametrize("command", [predict, label_bag, view, evaluate, submit, balance, without_intensity, bench])
 def test_options_that_mean_the_same_are_declared_in_one_place(command):
     declared = inspect.get_annotations(command)
     name = command.__name__

@@ -133,7 +133,7 @@ def test_a_cloud_in_another_frame_is_said_in_log_and_diagnostics_until_the_mount
     peer.spin_until(lambda: health(remark, True))
     node.wait_for_text(remark)
     node.wait_for_text(", which intensity scale auto chose")
-    factor = float(values_of(diagnostics[-1], "segmenter: labelling")[0]["intensity_scale"])
+    factor = float(values_of(diagnostics[-1], "/segmenter: labelling")[0]["intensity_scale"])
     assert np.percentile(points[:, 3], 95) * factor == pytest.approx(0.4, rel=0.05)
     request = SetParameters.Request(parameters=[Parameter("mounting_height", value=0.4).to_parameter_msg()])
     assert peer.call(SetParameters, "/segmenter/set_parameters", request).results[0].successful

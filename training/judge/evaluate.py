@@ -31,6 +31,7 @@ def evaluate(
     by_distance: bool = False,
     columns: str | int = 4,
     stream: CloudStream | None = None,
+    precision: str = "fp32",
 ) -> dict[str, Any]:
     """Labels the scans of a data set and compares with the truth. Returns a JSON-able dictionary:
 
@@ -43,14 +44,14 @@ def evaluate(
     - with `by_distance`, "by_distance": a list of the metrics in each of DISTANCE_BANDS_M
 
     `split`: "train", "valid" or one or several sequences. `max_scans`: only so many, evenly spaced. `votes`: 1 to 8, of
-    test-time augmentation. `columns`: of the .bin files, see ScanFolder. `stream`
-    brings the scans to the network's frame. `progress(num_done, num_all)` is called after
-    each scan. UserError where there is nothing to compare with.
+    test-time augmentation. `columns`: of the .bin files, see ScanFolder. `stream` brings the scans to the network's
+    frame. `precision`: of the network, as Segmenter takes it. `progress(num_done, num_all)` is called after each scan.
+    UserError where there is nothing to compare with.
     """
     if split == "test":
         raise UserError("split 'test' has no labels to evaluate against; use train, valid or a list of sequences")
     folder = ScanFolder(dataset_root, split, columns)
-    segmenter = Segmenter.from_weights(weights, device)
+    segmenter = Segmenter.from_weights(weights, device, precision)
     indices = folder.evenly_spaced(max_scans)
     start = time.perf_counter()
     # The clouds of a training are not scaled either, so that networks are scored on what they know.

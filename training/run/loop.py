@@ -14,6 +14,7 @@ from pvd_core.borders.files import held_alone, write_atomically
 from pvd_core.segmenter import Segmenter
 from pvd_core.taxonomy import CLASS_NAMES
 from pvd_core.weights import save_weights
+from pvd_core.weights.expected import EXPECTED_CLOUD_KEY
 from training.data.batches import TrainingBatch
 from training.data.prefetch import prefetched
 from training.judge.evaluate import metrics_of, score
@@ -221,6 +222,7 @@ def _facts(session: Session) -> dict[str, Any]:
         "classes": list(CLASS_NAMES),
         "training_data": data.training.facts(),
         "ancestors": session.ancestors,
+        EXPECTED_CLOUD_KEY: {"intensity_95th": session.intensity_95th},
         "validation": {
             "sequences": list(data.validation.sequences),
             "num_scans": len(data.validation_indices),

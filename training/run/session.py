@@ -19,6 +19,7 @@ from training.data.checking.check import SCORE, TRAIN, Part, check_dataset
 from training.data.class_weights import class_weights, describe
 from training.data.dataset import ScanFolder
 from training.data.folder_stream import FolderStream
+from training.data.intensity_level import intensity_95th
 from training.data.simulated_stream import SimulatedStream
 from training.distil.distillation import DistillationObjective, Method, build_method, load_teacher
 from training.distil.slicing import sliced_state
@@ -62,6 +63,8 @@ class Session:
     num_steps: int
     ancestors: list[dict[str, Any]]
     """What the weights that this run starts from and its teacher have seen, see `judge.seen`."""
+    intensity_95th: float
+    """Of the training scans, see `data.intensity_level`."""
     validation_s: float = 0.0
     """Duration of the last validation."""
 
@@ -129,6 +132,7 @@ def build_session(config: TrainConfig, data: Data, run: RunFolder, progress: NoP
         stream=_batches(config, data, model, fabric),
         num_steps=config.num_steps(data.training.num_scans()),
         ancestors=_ancestors(config),
+        intensity_95th=intensity_95th(data.training),
     )
 
 

@@ -4,6 +4,7 @@ from itertools import chain
 
 import numpy as np
 
+from pvd_core.clouds.intensity import USUAL_95TH
 from pvd_core.clouds.judge.brightness import remarks_on_intensity
 from pvd_core.clouds.judge.extent import remark_on_repeats, remarks_on_extent
 from pvd_core.clouds.judge.frame import remarks_on_frame
@@ -15,11 +16,16 @@ _SAMPLE = 8_000
 _USUAL = Mounting()
 
 
-def judge(points: np.ndarray, intensity_factor: float = 1.0, mounting: Mounting = _USUAL) -> list[Remark]:
+def judge(
+    points: np.ndarray,
+    intensity_factor: float = 1.0,
+    mounting: Mounting = _USUAL,
+    usual_95th: float = USUAL_95TH,
+) -> list[Remark]:
     """Remarks on a cloud, at most one of a kind, none if it is as networks expect it.
 
     `points` float32 (N, 4) as the cloud has them: x, y, z, intensity. `intensity_factor` and `mounting`: what will be
-    applied to them. Looks at some thousand of the points, the same ones each time.
+    applied to them. `usual_95th`: as CloudStream takes it. Looks at some thousand of the points, always the same ones.
     """
     if not len(points):
         return [Remark("empty", "there is no point in it", "look at the sensor and its driver")]
@@ -32,7 +38,7 @@ def judge(points: np.ndarray, intensity_factor: float = 1.0, mounting: Mounting 
     if len(measured):
         is_misplaced = any(remark.kind in ("map_frame", "units", "rings") for remark in remarks)
         of_frame = () if is_misplaced else remarks_on_frame(measured, mounting)
-        remarks += chain(of_frame, remarks_on_intensity(measured[:, 3], intensity_factor))
+        remarks += chain(of_frame, remarks_on_intensity(measured[:, 3], intensity_factor, usual_95th))
     return remarks
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pvd_core.clouds.intensity import LARGEST_USUAL, certain_factor, usual_factor
+from pvd_core.clouds.intensity import LARGEST_USUAL, USUAL_95TH, certain_factor, usual_factor
 from pvd_core.clouds.judge.remark import Remark
 
 # Every real and simulated sensor has 1 % of its points above 0.34, and the network labels as without intensity where
@@ -12,9 +12,9 @@ from pvd_core.clouds.judge.remark import Remark
 _LEAST_99TH = 0.1
 
 
-def remarks_on_intensity(raw: np.ndarray, factor: float) -> Iterator[Remark]:
+def remarks_on_intensity(raw: np.ndarray, factor: float, usual_95th: float = USUAL_95TH) -> Iterator[Remark]:
     """`raw`: intensities float32 (N,) of measured points as the cloud has them. `factor`: multiplies them for the
-    network; 0 if they are not wanted."""
+    network; 0 if they are not wanted. `usual_95th`: of the network, as `certain_factor` takes it."""
     values = raw[np.isfinite(raw)].astype(np.float64)
     if factor == 0:
         return
@@ -29,22 +29,25 @@ def remarks_on_intensity(raw: np.ndarray, factor: float) -> Iterator[Remark]:
         )
         return
     low, usual, largest = values.min() * factor, np.percentile(values, 99) * factor, values.max() * factor
-    if usual > LARGEST_USUAL:
-        yield _off_scale(f"intensity reaches {largest:g}, expected 0..1", values)
-    elif usual < _LEAST_99TH:
-        yield _off_scale(f"intensity reaches {largest:.3g} and is mostly below {usual:.2g}, expected 0..1", values)
-    if low < -0.01:
+    level = usual_95th / USUAL_95TH
+    expected = f"expected 0..{level:.3g}"
+    if usual > LARGEST_USUAL * level:
+        yield _off_scale(f"intensity reaches {largest:g}, {expected}", values, usual_95th)
+    elif usual < _LEAST_99TH * level:
+        text = f"intensity reaches {largest:.3g} and is mostly below {usual:.2g}, {expected}"
+        yield _off_scale(text, values, usual_95th)
+    if low < -0.01 * level:
         yield Remark(
             "negative_intensity",
-            f"intensity is as low as {low:g}, expected 0..1",
-            "bring it to 0..1 where the clouds are made",
+            f"intensity is as low as {low:g}, {expected}",
+            "bring it there where the clouds are made",
         )
 
 
-def _off_scale(text: str, values: np.ndarray) -> Remark:
-    certain = certain_factor(values)
+def _off_scale(text: str, values: np.ndarray, usual_95th: float) -> Remark:
+    certain = certain_factor(values, usual_95th)
     is_certain = certain is not None and certain != 1
-    factor = certain if certain is not None and is_certain else usual_factor(values)
+    factor = certain if certain is not None and is_certain else usual_factor(values, usual_95th)
     return Remark(
         "intensity_scale",
         text,

@@ -68,6 +68,16 @@ def test_the_first_certain_cloud_decides_for_the_whole_stream():
     assert any("intensity reaches" in sentence for sentence in stream.look_at(counts))
 
 
+@pytest.mark.parametrize("level", [0.1, 60])
+def test_a_network_that_learned_from_other_intensities_gets_those(level):
+    learned, kitti = UNIT * np.float32(level / 0.4), UNIT
+    assert certain_factor(learned, np.percentile(learned, 95)) == 1
+    stream = CloudStream(usual_95th=level)
+    assert "multiplied by" in stream.decide(cloud(kitti))
+    assert np.percentile(stream.prepared(cloud(kitti))[:, 3], 95) == pytest.approx(level, rel=0.05)
+    assert not [sentence for sentence in stream.look_at(cloud(kitti)) if "intensity" in sentence]
+
+
 def test_clouds_in_the_usual_range_are_the_same_bits_as_without():
     stream, points = CloudStream(), cloud(UNIT)
     assert stream.decide(points) == ""

@@ -227,6 +227,7 @@ def test_weights_say_what_they_expect_of_a_cloud(saved):
         "axes": "x forward, y left, z up",
         "sensor_height_m": 1.73,
         "intensity_range": [0.0, 1.0],
+        "intensity_95th": 0.4,
     }
     with_facts(saved, lambda facts: facts.pop("expected_cloud"))
     assert expected_cloud(read_facts(saved)) == ExpectedCloud()

@@ -53,7 +53,7 @@ def test_written_config_reads_back_as_the_same_config(tmp_path):
         ("max_scans=many", "max_scans is 'many': expected a whole number or null"),
         ("optimizer.name.x=1", "'name' holds 'adam', not further settings"),
         ("batch_size", "expected key=value"),
-        ("batch_size=[", "not a valid value"),
+        ("batch_size=[", "is not valid YAML"),
         ("ema_decay=1", "ema_decay is 1.0"),
         ("mixing.laser_mix=0.7", "mixing.laser_mix and mixing.polar_mix are 0.7 and 0.5: .*together at most 1"),
         ("mixing.lazer_mix=0.7", "did you mean mixing.laser_mix?"),
