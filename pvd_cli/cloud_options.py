@@ -35,7 +35,7 @@ class NotedClouds:
     first such scan only."""
 
     def __init__(self, stream: CloudStream) -> None:
-        self._stream = stream
+        self._stream, self._num_scans = stream, 0
 
     def prepared(self, path: Path, points: "np.ndarray") -> "np.ndarray":
         """The points of the scan `path` as networks get them; both float32 (N, 4)."""
@@ -48,6 +48,13 @@ class NotedClouds:
             _note(f"{path}: {sentence}")
         for sentence in self._stream.look_at(points):
             _note(f"{path}: {sentence}; not said of other scans")
+        self._num_scans += 1
+
+    def say_in_short(self) -> None:
+        """Prints again at the end, in short, what several scans had in common."""
+        for text, count in self._stream.tally.items():
+            if count > 1:
+                print(f"{count} of {self._num_scans} scans: {text}")
 
 
 def stream_for(weights: Path, intensity_scale: str, mounting: Mounting) -> CloudStream:

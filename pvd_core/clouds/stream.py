@@ -1,9 +1,11 @@
 """The clouds of one source (a folder, a bag, a topic) on their way to a network: judged, scaled, turned."""
 
+from collections import Counter
+
 import numpy as np
 
 from pvd_core.clouds.intensity import AUTO, USUAL_95TH, IntensityScale
-from pvd_core.clouds.judge import Remark, Wording, drawn_points, judge
+from pvd_core.clouds.judge import Wording, drawn_points, judge
 from pvd_core.clouds.measured import is_measured
 from pvd_core.clouds.mounting import Mounting
 
@@ -15,7 +17,8 @@ class CloudStream:
     """`intensity_scale`: AUTO, or the factor that brings intensity to what the network knows, of which 95 % are below
     about `usual_95th`. `wording`: how advice names settings.
 
-    remarks: sentences on the cloud that was judged last. UserError for an intensity_scale that is none.
+    remarks: sentences on the cloud that was judged last. tally: {what was found: number of judged clouds}.
+    UserError for an intensity_scale that is none.
     """
 
     def __init__(
@@ -27,9 +30,10 @@ class CloudStream:
     ) -> None:
         self.mounting = mounting or Mounting()
         self.remarks: list[str] = []
+        self.tally: Counter[str] = Counter()
         self._wording = wording or Wording()
         self._scale, self._usual_95th = IntensityScale(intensity_scale, usual_95th), usual_95th
-        self._said: set[str] = set()
+        self._said: dict[str, str] = {}  # kind: what was first found of it
         self._num_seen = 0
 
     @property
@@ -70,15 +74,13 @@ class CloudStream:
         all that is to be said of the cloud is in `remarks`."""
         found = judge(points, self.factor, self.mounting, self._usual_95th)
         self.remarks = [self._wording.sentence(remark) for remark in found]
-        return [self._wording.sentence(remark) for remark in self._unsaid(found)]
+        unsaid = [remark for remark in found if remark.kind not in self._said]
+        self._said.update((remark.kind, remark.text) for remark in unsaid)
+        self.tally.update(self._said[remark.kind] for remark in found)
+        return [self._wording.sentence(remark) for remark in unsaid]
 
     def is_look_due(self) -> bool:
         """Whether the next cloud is to be judged where not all are, for each takes some milliseconds. To be asked once
         a cloud."""
         self._num_seen += 1
         return self._num_seen <= _FIRST_CLOUDS or self._num_seen % _EVERY_CLOUDS == 0
-
-    def _unsaid(self, found: list[Remark]) -> list[Remark]:
-        new = [remark for remark in found if remark.kind not in self._said]
-        self._said.update(remark.kind for remark in new)
-        return new

@@ -237,7 +237,9 @@ def test_doubtful_scans_are_remarked_on_once_a_kind(weights, tmp_path, capsys):
             points.tofile(scans / f"{name}{number}.bin")
     line = ["predict", str(scans), "--weights", str(weights), "--out"]
     assert run([*line, str(tmp_path / "out")]) == 0
-    notes = [text for text in capsys.readouterr().err.splitlines() if text.startswith("note: ")]
+    printed = capsys.readouterr()
+    notes = [text for text in printed.err.splitlines() if text.startswith("note: ")]
+    assert "2 of 10 scans: there is no point in it" in printed.out.splitlines()
     expected = [str(scans / f"{name}0.bin") for name in ("empty", "loud", "low", "nothing")]
     assert [note.split(": ")[1] for note in notes] == expected
     assert "there is no point in it: look at the sensor and its driver; not said of other scans" in notes[0]

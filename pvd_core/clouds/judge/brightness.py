@@ -31,17 +31,17 @@ def remarks_on_intensity(raw: np.ndarray, factor: float, usual_95th: float = USU
     low, usual, largest = values.min() * factor, np.percentile(values, 99) * factor, values.max() * factor
     level = usual_95th / USUAL_95TH
     expected = f"expected 0..{level:.3g}"
-    if usual > LARGEST_USUAL * level:
-        yield _off_scale(f"intensity reaches {largest:g}, {expected}", values, usual_95th)
-    elif usual < _LEAST_99TH * level:
-        text = f"intensity reaches {largest:.3g} and is mostly below {usual:.2g}, {expected}"
-        yield _off_scale(text, values, usual_95th)
     if low < -0.01 * level:
         yield Remark(
             "negative_intensity",
             f"intensity is as low as {low:g}, {expected}",
             "bring it there where the clouds are made",
         )
+    elif usual > LARGEST_USUAL * level:
+        yield _off_scale(f"intensity reaches {largest:g}, {expected}", values, usual_95th)
+    elif usual < _LEAST_99TH * level:
+        text = f"intensity reaches {largest:.3g} and is mostly below {usual:.2g}, {expected}"
+        yield _off_scale(text, values, usual_95th)
 
 
 def _off_scale(text: str, values: np.ndarray, usual_95th: float) -> Remark:

@@ -57,6 +57,10 @@ def test_each_fault_of_a_real_scan_is_named(kind, scan):
     assert kind in kinds(FAULTS[kind](scan))
 
 
+def test_no_factor_is_advised_for_negative_intensities(scan):
+    assert kinds(changed(scan, i=lambda i: -i)) == ["negative_intensity"]
+
+
 @pytest.mark.parametrize(
     ("cloud", "words"),
     [
