@@ -74,7 +74,7 @@ def bin_columns(text: str | int | BinColumns) -> BinColumns:
     if match is None or not LEAST_COLUMNS <= int(match[1]) <= MOST_COLUMNS:
         raise UserError(
             f"columns is {text!r}: expected how many float32 numbers a point has in the .bin files, {LEAST_COLUMNS} to "
-            f"{MOST_COLUMNS} (3: x, y, z; 4: intensity too; more are left out), or such as 4xfloat64 where they are float64"
+            f"{MOST_COLUMNS} (x, y, z, then intensity and more), or such as 4xfloat64 where they are float64"
         )
     return BinColumns(int(match[1]), match[2] == "float64")
 

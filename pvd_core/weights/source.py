@@ -23,8 +23,8 @@ def weights_file(path: str | Path) -> Path:
             if others:
                 names = ", ".join(file.name for file in others[:3])
                 raise WeightsError(
-                    f"folder {path} holds no {best.name}, the best weights of a run, but {names}: give the file itself, "
-                    f"{others[0]}"
+                    f"folder {path} holds no {best.name}, the best weights of a run, but {names}: give the file "
+                    f"itself, {others[0]}"
                 )
             raise WeightsError(f"folder {path} holds no weights: expected {best.name}, as a training run writes it")
         return best
