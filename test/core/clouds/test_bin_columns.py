@@ -53,7 +53,7 @@ def test_scan_without_intensity_is_read_with_no_other_columns_than_three(tmp_pat
     scan = sorted(shared_data.glob("semantickitti/sequences/00/velodyne/*.bin"))[0]
     xyz, path = np.fromfile(scan, "<f4").reshape(-1, 4)[:num_points, :3], tmp_path / "scan.bin"
     xyz.tofile(path)
-    with pytest.raises(CloudFileError, match="--columns 3$"):
+    with pytest.raises(CloudFileError, match=r"--columns 3$"):
         read_cloud(path, columns=wrong)
     np.testing.assert_array_equal(read_cloud(path, columns=3), np.c_[xyz, np.zeros(num_points, "f4")])
 
@@ -63,10 +63,10 @@ def test_points_in_random_order_get_the_columns_named_that_their_size_and_labels
     path.parent.mkdir()
     labels.parent.mkdir()
     np.random.default_rng(0).normal(0, 10, (1001, 6)).astype("<f4").tofile(path)
-    with pytest.raises(CloudFileError, match="not clearly by its numbers, --columns 3 or 6 or 7$"):
+    with pytest.raises(CloudFileError, match=r"not clearly by its numbers, --columns 3 or 6 or 7$"):
         read_cloud(path)
     np.zeros(2002, "<u4").tofile(labels)
-    with pytest.raises(CloudFileError, match="not clearly by its numbers, --columns 3$"):
+    with pytest.raises(CloudFileError, match=r"not clearly by its numbers, --columns 3$"):
         read_cloud(path)
 
 
