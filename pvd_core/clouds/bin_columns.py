@@ -8,19 +8,24 @@ import numpy as np
 
 from pvd_core.borders.errors import UserError
 
-LEAST_COLUMNS, MOST_COLUMNS = 4, 16
+LEAST_COLUMNS, MOST_COLUMNS = 3, 16
 _RECOGNISED_COLUMNS = range(LEAST_COLUMNS, 9)
 _BYTES_LOOKED_AT = 4_000_000
+# Fewer numbers may be close to each other by chance.
+_LEAST_BYTES = 1600
 
 # Coordinates, intensities, rings and times lie within these; bytes read as numbers of the wrong type mostly do not.
 _LARGEST, _SMALLEST = 1e6, 1e-9
 # Shares of such numbers among those of the right and of the wrong type.
 _RIGHT, _WRONG, _LEAST_LEAD = 0.95, 0.85, 0.02
+# Steps along the right columns are so much smaller than those along wrong ones.
+_CLEARLY = 0.25
 
 
 @dataclass(frozen=True)
 class BinColumns:
-    """The numbers of each point in a .bin file: x, y, z, intensity first, little endian, no header."""
+    """The numbers of each point in a .bin file: x, y, z first, then the intensity if there are more; little endian, no
+    header."""
 
     number: int = 4
     is_float64: bool = False
@@ -40,14 +45,21 @@ class BinColumns:
         """What `--columns` and the setting `columns` take for it."""
         return f"{self.number}xfloat64" if self.is_float64 else str(self.number)
 
+    @property
+    def names(self) -> str:
+        """Of the columns, as far as they are known."""
+        return "x, y, z" if self.number == 3 else f"x, y, z, intensity{', ...' if self.number > 4 else ''}"
+
     def __str__(self) -> str:
         return f"{self.number} columns of {'float64' if self.is_float64 else 'float32'}"
 
     def points(self, data: bytes) -> np.ndarray:
-        """float32 (N, 4), read-only or a copy, of the first four columns of whole points."""
+        """float32 (N, 4), read-only or a copy, of the first four columns of whole points; intensity 0 if there are
+        three."""
         table = np.frombuffer(data, self.dtype).reshape(-1, self.number)[:, :4]
         with np.errstate(over="ignore"):  # too large for float32 becomes inf, which is no measurement either
-            return table.astype("<f4", copy=False)
+            table = table.astype("<f4", copy=False)
+        return table if self.number > 3 else np.pad(table, ((0, 0), (0, 1)))
 
 
 FOUR_COLUMNS = BinColumns()
@@ -62,7 +74,7 @@ def bin_columns(text: str | int | BinColumns) -> BinColumns:
     if match is None or not LEAST_COLUMNS <= int(match[1]) <= MOST_COLUMNS:
         raise UserError(
             f"columns is {text!r}: expected how many float32 numbers a point has in the .bin files, {LEAST_COLUMNS} to "
-            f"{MOST_COLUMNS} (x, y, z, intensity and more), or such as 4xfloat64 where they are float64"
+            f"{MOST_COLUMNS} (x, y, z, then intensity and more), or such as 4xfloat64 where they are float64"
         )
     return BinColumns(int(match[1]), match[2] == "float64")
 
@@ -81,18 +93,19 @@ def likely_columns(data: bytes, expected: BinColumns, among: Iterable[BinColumns
     random order show no clear difference.
     """
     data = data[: _BYTES_LOOKED_AT - _BYTES_LOOKED_AT % expected.point_bytes]
-    if len(data) < 400 * expected.number:
+    if len(data) < _LEAST_BYTES:
         return expected
     is_float64 = _is_float64(data, expected.is_float64)
     same_type = [columns for columns in among if columns.is_float64 == is_float64]
     if not same_type:
         return expected
     numbers = np.frombuffer(data[: len(data) - len(data) % 8], "<f8" if is_float64 else "<f4")
-    # Without a clear answer: what is expected or, of another type, the fewest columns.
-    default = expected if is_float64 == expected.is_float64 else same_type[0]
-    steps = {columns: _median_step(numbers, columns.number) for columns in {default, *same_type}}
-    best = min(steps, key=lambda columns: steps[columns])
-    return best if steps[best] < 0.25 * steps[default] else default
+    # Without a clear answer: as many columns as expected or, where they do not fit the size, as few as possible.
+    default = BinColumns(expected.number, is_float64)
+    if default != expected and default not in same_type:
+        default = same_type[0]
+    best = _best_columns(numbers, default, same_type)
+    return best or default
 
 
 def looks_like_points(numbers: np.ndarray) -> bool:
@@ -120,6 +133,23 @@ def _finite_share(numbers: np.ndarray) -> float:
     """As `plausible_share`, of the numbers that are finite."""
     with np.errstate(invalid="ignore"):
         return plausible_share(numbers[np.isfinite(numbers)])
+
+
+def _best_columns(numbers: np.ndarray, default: BinColumns, among: list[BinColumns]) -> BinColumns | None:
+    """The one of `among` along whose columns the numbers differ clearly least; None if there is none."""
+    lengths = {*_RECOGNISED_COLUMNS, default.number, *(columns.number for columns in among)}
+    steps = {length: _median_step(numbers, length) for length in lengths}
+    best = min(among, key=lambda columns: steps[columns.number])
+    # Two rows apart the columns are the same too, so a multiple of the right length must be clearly better than it.
+    for columns in sorted(among, key=lambda columns: columns.number):
+        if best.number % columns.number == 0 and steps[best.number] >= _CLEARLY * steps[columns.number]:
+            best = columns
+            break
+    others = [steps[length] for length in _RECOGNISED_COLUMNS if length % best.number]
+    rivals = [float(np.median(others))] if others else []
+    if default.number % best.number:
+        rivals.append(steps[default.number])
+    return best if all(steps[best.number] < _CLEARLY * rival for rival in rivals) else None
 
 
 def _median_step(numbers: np.ndarray, row_length: int) -> float:

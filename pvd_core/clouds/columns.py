@@ -13,23 +13,41 @@ _MOST_COLUMNS = 16
 
 def read_bin(path: Path, columns: BinColumns = FOUR_COLUMNS) -> np.ndarray:
     """float32 (N, 4), perhaps read-only, of KITTI's format: x, y, z, intensity of each point, little endian, no header.
-    Of more columns the first four are kept. CloudFileError if the file does not look like these columns."""
+    Of more columns the first four are kept, of three the intensity is 0. CloudFileError if the file does not look like
+    these columns."""
     data = path.read_bytes()
-    fitting = candidates(len(data))
-    if len(data) % columns.point_bytes:
-        likely = likely_columns(data, fitting[0], fitting) if fitting else None
-        hint = f"; {likely} would fit: --columns {likely.option}" if likely else ""
-        raise CloudFileError(
-            f"{path}: {len(data)} bytes found, a multiple of {columns.point_bytes} ({columns}: x, y, z, intensity"
-            f"{', ...' if columns.number > 4 else ''}) expected: truncated, or other columns{hint}"
-        )
+    fitting = _fitting(path, len(data))
     likely = likely_columns(data, columns, fitting)
+    if len(data) % columns.point_bytes:
+        raise CloudFileError(
+            f"{path}: {len(data)} bytes found, a multiple of {columns.point_bytes} ({columns}: {columns.names}) "
+            f"expected: truncated, or other columns{_hint(columns, likely, fitting)}"
+        )
     if likely != columns:
         raise CloudFileError(
-            f"{path}: its numbers look like {likely}, but {columns} are expected; x, y, z, intensity first and then "
-            f"ring or time, as in nuScenes, or float64? Then say so: --columns {likely.option}"
+            f"{path}: its numbers look like {likely} ({likely.names}), but {columns} are expected; are they? Then say "
+            f"so: --columns {likely.option}"
         )
     return columns.points(data)
+
+
+def _fitting(path: Path, num_bytes: int) -> list[BinColumns]:
+    """The usual columns that a file of so many bytes may have; where SemanticKITTI's layout has a label file beside it,
+    those that give one point a label."""
+    fitting = candidates(num_bytes)
+    labels = path.parent.parent / "labels" / f"{path.stem}.label"
+    if path.parent.name != "velodyne" or not labels.is_file():
+        return fitting
+    num_labels = labels.stat().st_size // 4
+    return [columns for columns in fitting if num_bytes == num_labels * columns.point_bytes] or fitting
+
+
+def _hint(expected: BinColumns, likely: BinColumns, fitting: list[BinColumns]) -> str:
+    """What to do about a file whose size is not that of the expected columns."""
+    if likely in fitting:
+        return f"; its numbers look like {likely} ({likely.names}): --columns {likely.option}"
+    options = " or ".join(columns.option for columns in fitting if columns.is_float64 == expected.is_float64)
+    return f"; by its size, but not clearly by its numbers, --columns {options}" if options else ""
 
 
 def read_npy(path: Path) -> np.ndarray:

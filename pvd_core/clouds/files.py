@@ -30,8 +30,8 @@ _LEAST_MEDIAN_M = 1e-9
 def read_cloud(path: str | Path, intensity_scale: float = 1.0, columns: str | int = 4) -> np.ndarray:
     """Points of the file, float32 (N, 4): x, y, z in metres and the intensity times `intensity_scale`; intensity 0 if
     the file has none. KITTI's intensity is in 0..1; for a sensor whose intensity is in 0..255 take 1/255.
-    `columns`: numbers of each point in a .bin file, of which the first four are kept: 4, or 5 as in nuScenes, or
-    "4xfloat64" where they are float64.
+    `columns`: numbers of each point in a .bin file, of which the first four are kept: 4, or 3 without intensity, or 5
+    as in nuScenes, or "4xfloat64" where they are float64.
 
     All points of the file are kept in their order, also NaN and no-return points. Raises CloudFileError.
     """

@@ -19,6 +19,13 @@ def weights_file(path: str | Path) -> Path:
     if path.is_dir():
         best = path / "best.safetensors"
         if not best.is_file():
+            others = sorted(file for file in path.glob("*.safetensors") if file.is_file())
+            if others:
+                names = ", ".join(file.name for file in others[:3])
+                raise WeightsError(
+                    f"folder {path} holds no {best.name}, the best weights of a run, but {names}: give the file "
+                    f"itself, {others[0]}"
+                )
             raise WeightsError(f"folder {path} holds no weights: expected {best.name}, as a training run writes it")
         return best
     if not path.exists():

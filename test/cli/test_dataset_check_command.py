@@ -51,7 +51,7 @@ def test_what_is_no_data_set_is_said_in_one_line(tmp_path, error_of):
     assert "no folder 'sequences'" in error_of("dataset", "check", tmp_path)
     (tmp_path / "sequences").mkdir()
     assert "no sequence at all" in error_of("dataset", "check", tmp_path)
-    assert "columns is '3'" in error_of("dataset", "check", tmp_path, "--columns", "3")
+    assert "columns is '2'" in error_of("dataset", "check", tmp_path, "--columns", "2")
     assert "`pvd dataset check FOLDER`" in error_of("dataset", "simulated", tmp_path, "--json", tmp_path / "j")
 
 
@@ -66,6 +66,36 @@ def test_evaluating_lists_every_doubtful_file_before_it_starts(data, weights, er
 def test_evaluating_says_what_the_weights_were_trained_on(data, weights, capsys):
     assert run(["evaluate", str(data), "--weights", str(weights)]) == 0
     assert "the weights file does not say what it was trained on" in capsys.readouterr().out
+
+
+def test_clouds_that_networks_do_not_expect_are_remarked_on_once_a_sequence(data, capsys):
+    for path in data.glob("sequences/00/velodyne/*.bin"):
+        points = np.fromfile(path, "<f4").reshape(-1, 4)
+        (points * (1, 1, 1, 255) + (4500, 0, 0, 0)).astype("<f4").tofile(path)
+    assert run(["dataset", "check", str(data)]) == 0
+    output = capsys.readouterr().out
+    first = data / "sequences/00/velodyne/000000.bin"
+    assert f"remark: {first}: its points lie around x 4,5" in output
+    assert f"remark: {first}: intensity reaches 2" in output
+    assert "more of this kind" not in output
+
+
+def test_tilted_clouds_are_remarked_on(data, capsys):
+    for path in data.glob("sequences/08/velodyne/*.bin"):
+        points = np.fromfile(path, "<f4").reshape(-1, 4)
+        points[:, 2] += np.float32(np.tan(np.radians(12))) * points[:, 0]
+        points.tofile(path)
+    assert run(["dataset", "check", str(data), "--split", "08"]) == 0
+    assert "the ground around the sensor is tilted by 12 degrees" in capsys.readouterr().out
+
+
+def test_evaluating_scans_without_intensity_names_three_columns_and_reads_them(data, weights, error_of):
+    for path in data.glob("sequences/*/velodyne/*.bin"):
+        np.fromfile(path, "<f4").reshape(-1, 4)[:, :3].tofile(path)
+    for line in (["evaluate", data, "--weights", weights], ["dataset", "check", data]):
+        words = [str(word) for word in line]
+        assert run(words) != 0
+        assert run([*words, "--columns", "3"]) == 0
 
 
 def float64_set(folder, sequences):

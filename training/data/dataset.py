@@ -33,7 +33,7 @@ class ScanFolder:
         has_labels = choice != "test"
         self.scans = [scan for sequence in self.sequences for scan in _scans(self.root, sequence, has_labels)]
         self.choice = choice
-        self.intensity_max = _intensity_max(self.root)
+        self.intensity_max = simulated_intensity_max(self.root)
 
     def __len__(self) -> int:
         return len(self.scans)
@@ -91,7 +91,7 @@ def usable_points(points: np.ndarray, *labels: np.ndarray) -> tuple[np.ndarray, 
     return measured_points(points, measured_N), *(array[measured_N] for array in labels)
 
 
-def _intensity_max(root: Path) -> float:
+def simulated_intensity_max(root: Path) -> float:
     """The largest intensity that the sensor of a simulated data set reports; 1 for any other data set."""
     try:
         return max(1.0, float(json.loads((root / SIMULATION_FILE).read_text())["intensity_max"]))

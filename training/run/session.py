@@ -1,7 +1,7 @@
 """Builds what a run consists of from its config: data, network, losses, optimizer, stream of batches."""
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from training.data.class_weights import class_weights, describe
 from training.data.dataset import ScanFolder
 from training.data.folder_stream import FolderStream
 from training.data.intensity_level import intensity_95th
+from training.data.scan_list import chosen_sequences, existing_sequences
 from training.data.simulated_stream import SimulatedStream
 from training.distil.distillation import DistillationObjective, Method, build_method, load_teacher
 from training.distil.slicing import sliced_state
@@ -77,12 +78,37 @@ class Session:
 def check_data(config: TrainConfig, progress: NoProgress) -> list[str]:
     """Checks all scans that a run uses, and shows what is doubtful. Returns the names of training scans with too few
     points, which are to be left out. UserError where the data set cannot be used."""
+    _check_sequences(config)
     parts = [Part(SCORE, config.validation.sequences, config.validation.max_scans)]
     if config.data == "folder":
         parts.insert(0, Part(TRAIN, config.sequences, config.max_scans))
     report = check_dataset(config.dataset, parts, config.columns, progress.checking)
     report.say(progress.note)
     return report.left_out
+
+
+def _check_sequences(config: TrainConfig) -> None:
+    """UserError with the settings to change, all at once, where the data set lacks the sequences that they name."""
+    choices = {"validation.sequences": config.validation.sequences}
+    if config.data == "folder":
+        choices["sequences"] = config.sequences
+    existing = existing_sequences(config.dataset)
+    problems = {name: problem for name, choice in choices.items() if (problem := _problem(config.dataset, choice))}
+    if not problems:
+        return
+    # The last sequence is kept for the validation if there are others.
+    proposed = {"validation.sequences": existing[-1:], "sequences": existing[:-1] or existing}
+    settings = " ".join(f"--set '{name}=[{','.join(proposed[name])}]'" for name in problems)
+    advice = f"; to use what is there: {settings}" if existing else ""
+    raise UserError("; ".join(f"{name}: {problem}" for name, problem in problems.items()) + advice)
+
+
+def _problem(dataset: str, choice: str | Sequence[str]) -> str:
+    try:
+        chosen_sequences(dataset, choice)
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 def open_data(config: TrainConfig, left_out: Collection[str] = ()) -> Data:

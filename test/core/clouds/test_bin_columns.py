@@ -19,31 +19,55 @@ def ring(num_points=1000):
     return np.stack(columns, axis=1).astype(np.float32)
 
 
-@pytest.mark.parametrize("text", ["4", 5, "16", "4xfloat64", "6xfloat32"])
+@pytest.mark.parametrize("text", ["3", "3xfloat64", "4", 5, "16", "4xfloat64", "6xfloat32"])
 def test_columns_are_read_and_written_the_same(text):
     columns = bin_columns(text)
     assert columns.option == str(text).removesuffix("xfloat32")
     assert bin_columns(columns.option) == columns == bin_columns(columns)
 
 
-@pytest.mark.parametrize("text", ["3", "17", "", "four", "4xfloat16", "4 x float64", "-5", "4.0", None])
+@pytest.mark.parametrize("text", ["2", "17", "", "four", "4xfloat16", "4 x float64", "-5", "4.0", None])
 def test_other_words_are_refused_with_an_example(text):
     with pytest.raises(UserError, match="such as 4xfloat64"):
         bin_columns(text)
 
 
 @pytest.mark.parametrize("wide", [False, True])
-@pytest.mark.parametrize("number", [4, 5, 6, 8])
+@pytest.mark.parametrize("number", [3, 4, 5, 6, 8])
 @pytest.mark.parametrize("num_points", [1000, 1001, 1002, 1003, 1004])
 def test_single_file_of_other_columns_is_refused_with_the_option_that_reads_it(tmp_path, wide, number, num_points):
     points, path = ring(num_points), tmp_path / "scan.bin"
-    more = np.tile(np.arange(num_points)[:, None] % 32, number - 4)
-    np.c_[points, more].astype("<f8" if wide else "<f4").tofile(path)
+    more = np.tile(np.arange(num_points)[:, None] % 32, max(0, number - 4))
+    np.c_[points, more][:, :number].astype("<f8" if wide else "<f4").tofile(path)
     option = BinColumns(number, wide).option
     if option != "4":
         with pytest.raises(CloudFileError, match=f"--columns {option}$"):
             read_cloud(path)
+    points[:, 3] *= number > 3
     np.testing.assert_array_equal(read_cloud(path, columns=option), points)
+
+
+@pytest.mark.parametrize("wrong", ["4", "5", "6", "7", "8", "3xfloat64"])
+@pytest.mark.parametrize("num_points", [100_000, 100_002, 100_800])
+def test_scan_without_intensity_is_read_with_no_other_columns_than_three(tmp_path, shared_data, wrong, num_points):
+    scan = sorted(shared_data.glob("semantickitti/sequences/00/velodyne/*.bin"))[0]
+    xyz, path = np.fromfile(scan, "<f4").reshape(-1, 4)[:num_points, :3], tmp_path / "scan.bin"
+    xyz.tofile(path)
+    with pytest.raises(CloudFileError, match=r"--columns 3$"):
+        read_cloud(path, columns=wrong)
+    np.testing.assert_array_equal(read_cloud(path, columns=3), np.c_[xyz, np.zeros(num_points, "f4")])
+
+
+def test_points_in_random_order_get_the_columns_named_that_their_size_and_labels_fit(tmp_path):
+    path, labels = tmp_path / "velodyne/000000.bin", tmp_path / "labels/000000.label"
+    path.parent.mkdir()
+    labels.parent.mkdir()
+    np.random.default_rng(0).normal(0, 10, (1001, 6)).astype("<f4").tofile(path)
+    with pytest.raises(CloudFileError, match=r"not clearly by its numbers, --columns 3 or 6 or 7$"):
+        read_cloud(path)
+    np.zeros(2002, "<u4").tofile(labels)
+    with pytest.raises(CloudFileError, match=r"not clearly by its numbers, --columns 3$"):
+        read_cloud(path)
 
 
 def test_real_scans_as_float64_are_recognised(tmp_path, shared_data):

@@ -172,6 +172,13 @@ def test_missing_files_and_folders_are_told_apart(tmp_path, tiny_model):
         read_facts("/dev/null")
 
 
+def test_run_folder_without_best_weights_names_the_file_that_can_be_given(tmp_path, saved):
+    last = saved.rename(tmp_path / "last.safetensors")
+    with pytest.raises(WeightsError, match=rf"holds no best\.safetensors, .* give the file itself, {last}$"):
+        read_facts(tmp_path)
+    assert read_facts(last)
+
+
 def test_the_folder_of_a_run_stands_for_its_best_weights(tmp_path, tiny_model):
     save_weights(tmp_path / "best.safetensors", tiny_model, {"seed": 5})
     assert read_facts(tmp_path)["seed"] == load_model(tmp_path)[1]["seed"] == 5

@@ -97,6 +97,8 @@ def test_more_errors_than_are_shown_are_counted_and_no_kind_is_hidden(root):
 @pytest.mark.parametrize(
     ("change", "option", "what"),
     [
+        (lambda p, k: (p[:, :3], k), "3", "3 columns of float32"),
+        (lambda p, k: (p[:, :3].astype("<f8"), k), "3xfloat64", "3 columns of float64"),
         (lambda p, k: (np.c_[p, np.zeros(len(p))].astype("<f4"), k), "5", "5 columns of float32"),
         (lambda p, k: (np.c_[p, p[:, :2]].astype("<f4"), k), "6", "6 columns of float32"),
         (lambda p, k: (p.astype("<f8"), k), "4xfloat64", "4 columns of float64"),

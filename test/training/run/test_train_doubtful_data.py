@@ -1,6 +1,7 @@
 """Training on doubtful data sets: refused at the start, or done without what cannot be learnt from."""
 
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -97,6 +98,23 @@ def test_scans_of_other_columns_are_refused_with_the_setting_that_then_works(tmp
     assert trained(data, tmp_path / "run", "columns=4xfloat64")["steps"] == 6
 
 
+@pytest.mark.parametrize("names", [["00"], ["08"], ["30", "31", "32"]])
+def test_missing_sequences_are_refused_with_the_settings_that_then_work(tmp_path, names):
+    data = write_dataset(tmp_path / "data", dict.fromkeys(names, 1))
+    with pytest.raises(UserError, match="to use what is there: --set ") as refusal:
+        trained(data, tmp_path / "run")
+    words = shlex.split(str(refusal.value).partition("to use what is there: ")[2])
+    assert trained(data, tmp_path / "run", *words[1::2])["steps"] == 6
+
+
+def test_scans_without_intensity_are_trained_on_with_three_columns(data, tmp_path):
+    for path in data.glob("sequences/*/velodyne/*.bin"):
+        np.fromfile(path, "<f4").reshape(-1, 4)[:, :3].tofile(path)
+    with pytest.raises(UserError, match="--columns 3 "):
+        trained(data, tmp_path / "run")
+    assert trained(data, tmp_path / "run", "columns=3")["steps"] == 6
+
+
 def test_validating_on_what_is_trained_on_is_said(data, tmp_path):
     for sequences, number in (("[00, 08]", 1), ("[00]", 0)):
         notes = Notes()
@@ -105,5 +123,5 @@ def test_validating_on_what_is_trained_on_is_said(data, tmp_path):
 
 
 def test_unknown_columns_are_refused(data, tmp_path):
-    with pytest.raises(UserError, match="columns is '3'"):
-        trained(data, tmp_path / "run", "columns=3")
+    with pytest.raises(UserError, match="columns is '2'"):
+        trained(data, tmp_path / "run", "columns=2")
