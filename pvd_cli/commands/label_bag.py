@@ -40,7 +40,7 @@ def label_bag(
     salvage: Annotated[bool, typer.Option("--salvage", help="Label what is whole of a damaged or cut bag.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue what a killed run left of OUT.")] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace OUT if it is there, once all is done.")
+        bool, typer.Option("--overwrite", help="Start anew; replace OUT once all is done.")
     ] = False,
 ) -> None:
     """Label every cloud of a bag; ROS need not be installed.

@@ -124,9 +124,14 @@ def interrupt(_done, _total):
     raise KeyboardInterrupt
 
 
-def test_without_resume_what_a_killed_run_left_is_replaced_and_said(tmp_path, bag, segmenter, whole, caplog):
+def test_without_resume_what_a_killed_run_left_is_refused_and_overwritten_only_if_told(
+    tmp_path, bag, segmenter, whole, caplog
+):
     stopped(bag, tmp_path / "out", segmenter)
-    report = label_bag(bag, tmp_path / "out", segmenter)
+    for _ in range(2):
+        with pytest.raises(UserError, match="--resume continues it, --overwrite starts anew"):
+            label_bag(bag, tmp_path / "out", segmenter)
+    report = label_bag(bag, tmp_path / "out", segmenter, options=LabelOptions(overwrite=True))
     assert report.resumed == 0
     assert "half a bag that a killed process left is replaced" in caplog.text
     assert file_of(tmp_path / "out").read_bytes() == whole
@@ -135,7 +140,7 @@ def test_without_resume_what_a_killed_run_left_is_replaced_and_said(tmp_path, ba
 def test_nothing_is_taken_from_a_run_with_other_weights_or_options(tmp_path, bag, segmenter):
     stopped(bag, tmp_path / "out", segmenter)
     other = Segmenter(build_model(TINY))
-    with pytest.raises(UserError, match=r"other settings \(weights\); use those again, or leave --resume out"):
+    with pytest.raises(UserError, match=r"other settings \(weights\); use those again, or --overwrite"):
         label_bag(bag, tmp_path / "out", other, options=RESUME)
     with pytest.raises(UserError, match=r"other settings \(intensity_scale\)"):
         label_bag(bag, tmp_path / "out", segmenter, options=LabelOptions(resume=True, intensity_scale=0.5))
