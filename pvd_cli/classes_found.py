@@ -8,13 +8,13 @@ from pvd_core.taxonomy import CLASS_NAMES
 
 
 def classes_found_text(points_of_class: Sequence[int] | np.ndarray) -> str:
-    """One line with the classes that were found and their share of all points, the largest first.
+    """One line with the classes that were found and their share of all points, the largest first; "" without points.
 
     points_of_class: points by class id, 0 (no measurement, so no class) to 19.
     """
     counts = np.asarray(points_of_class)
     if not counts.sum():
-        return "classes found: none, there are no points"
+        return ""
     found = [number for number in np.argsort(-counts, kind="stable") if counts[number] and number]
     shares = [f"{CLASS_NAMES[number]} {_percent(counts[number] / counts.sum())}" for number in found]
     without = [f"without a class {_percent(counts[0] / counts.sum())}"] if counts[0] else []

@@ -39,9 +39,7 @@ def label_bag(
     end: Annotated[float | None, typer.Option(min=0, help="Only before this second of the bag.")] = None,
     salvage: Annotated[bool, typer.Option("--salvage", help="Label what is whole of a damaged or cut bag.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue what a killed run left of OUT.")] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace OUT if it is there, once all is done.")
-    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew; replace OUT once all is done.")] = False,
 ) -> None:
     """Label every cloud of a bag; ROS need not be installed.
 
@@ -92,6 +90,7 @@ def label_bag(
     ):
         report = label_whole_bag(bag, out, segmenter, topic=topic, options=label_options, progress=steps.show)
     print(report.text())
-    print(classes_found_text(report.points_of_class))
+    if classes := classes_found_text(report.points_of_class):
+        print(classes)
     if not report.is_whole:
         raise typer.Exit(EXIT_INCOMPLETE)

@@ -159,7 +159,8 @@ def predict(
     if num_kept < len(earlier):
         notes.add(f"{counted(len(earlier) - num_kept, 'scan')} labelled anew: the scan or its file has changed since")
     _report(num_done, num_failed, out, timings_ms, confusion, sorted(notes))
-    print(classes_found_text(counts))
+    if classes := classes_found_text(counts):
+        print(classes)
     noted.say_in_short()
     if num_failed:
         raise typer.Exit(EXIT_INCOMPLETE if num_done else EXIT_USER_ERROR)

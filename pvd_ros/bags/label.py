@@ -59,8 +59,13 @@ def label_bag(
         window = LatencyWindow(size=total)
         with (
             _writer(report.bag, options) as writer,
-            earlier_labels(writer.earlier, report.labelled_topic, settings) as earlier,
+            earlier_labels(writer.earlier, report.labelled_topic, settings if options.resume else None) as earlier,
         ):
+            if not options.resume and earlier.any_left:
+                raise UserError(
+                    f"an earlier run left labelled clouds of {report.bag}; "
+                    "--resume continues it, --overwrite starts anew"
+                )
             writer.add_metadata(RECORD, settings)
             for channel in bag.channels if options.copy_other_topics else ():
                 writer.add_channel(channel)
@@ -145,7 +150,7 @@ def _check(bag: Bag, report: LabelReport, total: int, options: LabelOptions) -> 
 
 
 def _writer(path: Path, options: LabelOptions) -> BagWriter:
-    leftovers = "set aside" if options.resume else "replace"
+    leftovers = "replace" if options.overwrite else "set aside"
     return BagWriter(path, options.storage, leftovers, overwrite=options.overwrite, keeps_interrupted=True)
 
 

@@ -61,6 +61,8 @@ def cloud_topic(bag: Bag, topic: str | None) -> str:
     """`topic`, or for None the only PointCloud2 topic of the bag. BagError if the topic is missing or of another type,
     or if the choice is not clear."""
     has = ", ".join(sorted({channel.described() for channel in bag.channels})) or "no topics"
+    if not bag.channels and bag.damage:
+        raise BagError(f"{'; '.join(bag.damage)}. Nothing of it is whole: copy it again from where it was recorded")
     chosen = [channel for channel in bag.channels if channel.topic == topic]
     clouds = sorted({channel.topic for channel in bag.channels if _holds_clouds(channel)})
     if topic is not None and not chosen:

@@ -43,6 +43,11 @@ class EarlierLabels:
         self._messages = messages
         self._next = next(messages, None)
 
+    @property
+    def any_left(self) -> bool:
+        """Whether there are labelled clouds that were not taken."""
+        return self._next is not None
+
     def take(self, number: int) -> bytes | None:
         """The labelled cloud as CDR, or None if it is not there."""
         while self._next is not None and self._next.sequence < number:
@@ -51,16 +56,22 @@ class EarlierLabels:
 
 
 @contextmanager
-def earlier_labels(file: Path | None, labelled_topic: str, settings: Mapping[str, str]) -> Iterator[EarlierLabels]:
+def earlier_labels(
+    file: Path | None, labelled_topic: str, settings: Mapping[str, str] | None
+) -> Iterator[EarlierLabels]:
     """Those in the file that was left; none for None, or where it was cut before the first. UserError if it was written
-    with other settings."""
+    with other settings; settings None: whatever they were."""
     with ExitStack() as held:
         bag = None
         # Nothing can be read where the process was killed before it wrote anything.
         with suppress(BagError):
             bag = held.enter_context(open_bag(file, salvage=True)) if file else None
         if bag is not None and RECORD in bag.metadata:
-            check_settings(bag, settings)
+            written = bag.metadata[RECORD]
+            if settings is not None:
+                check_settings(bag, settings)
+            else:
+                labelled_topic = written.get("labelled_topic") or f"{written['topic'].rstrip('/')}/labelled"
             yield EarlierLabels(bag.messages(labelled_topic))
         else:
             yield EarlierLabels(iter(()))
@@ -70,11 +81,13 @@ def check_settings(bag: Bag, settings: Mapping[str, str]) -> None:
     """UserError if a labelled bag was written with other settings, or does not say with which."""
     written = bag.metadata.get(RECORD)
     if written is None:
-        raise UserError(f"{bag.path} does not say how it was labelled, so it cannot be continued; leave --resume out")
+        raise UserError(
+            f"{bag.path} does not say how it was labelled, so it cannot be continued; --overwrite starts anew"
+        )
     if other := sorted(name for name in {*written, *settings} if written.get(name) != settings.get(name)):
         raise UserError(
-            f"{bag.path} was labelled with other settings ({', '.join(other)}); use those again, or leave --resume out "
-            "to start anew"
+            f"{bag.path} was labelled with other settings ({', '.join(other)}); use those again, or "
+            "--overwrite in place of --resume to start anew"
         )
 
 

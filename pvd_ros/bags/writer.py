@@ -34,6 +34,7 @@ STORAGES: dict[str, tuple[str, Callable[[Path], McapWriter | SqliteWriter]]] = {
 }
 """{storage: (suffix of its files, writer)}"""
 
+_REMOVED = "it is removed; free space and try again"
 LEFTOVERS = ("replace", "refuse", "set aside")
 
 
@@ -64,7 +65,8 @@ class BagWriter:
     The bag appears at `path` once it is complete. Until then it is in the folder .NAME.unfinished beside it, which is
     removed if writing fails. leftovers: what happens if a killed process left such a folder; "replace" removes it,
     "refuse" is an error, "set aside" keeps it in .NAME.earlier until the new bag is complete. overwrite: a bag at
-    `path` is replaced once the new one is complete. keeps_interrupted: Ctrl-C leaves the folder, as a kill would.
+    `path` is replaced once the new one is complete. keeps_interrupted: Ctrl-C leaves the folder, as a kill would; so
+    does a write of MCAP that failed, as on a full disk.
     BagError for an unknown storage, for a path that exists or cannot be written, and where writing fails.
     """
 
@@ -83,7 +85,7 @@ class BagWriter:
         assert leftovers in LEFTOVERS
         check_free(self.path, overwrite)
         self._storage, self._leftovers, self._overwrites = storage, leftovers, overwrite
-        self._keeps_interrupted = keeps_interrupted
+        self._keeps_interrupted, self._has_failed_midway = keeps_interrupted, False
         self._unfinished, self._set_aside, self._replaced = (
             self.path.with_name(f".{self.path.name}.{state}") for state in ("unfinished", "earlier", "replaced")
         )
@@ -97,8 +99,7 @@ class BagWriter:
     @property
     def earlier(self) -> Path | None:
         """What was set aside: the file of a killed process, or None."""
-        file = self._set_aside / self.path.name / self._name
-        return file if file.is_file() else None
+        return next(iter(_files_in(self._set_aside / self.path.name)), None)
 
     def __enter__(self) -> BagWriter:
         with contextlib.ExitStack() as held:
@@ -120,17 +121,16 @@ class BagWriter:
         traceback: TracebackType | None,
     ) -> None:
         with self._held:
-            is_kept = False
+            is_interrupted = exception_type is not None and not issubclass(exception_type, Exception)
             try:
                 with self._failing_clearly():
                     if exception_type is None:
                         self._complete()
                     else:
                         self._writer.abort()
-                        is_kept = self._keeps_interrupted and not issubclass(exception_type, Exception)
             finally:
                 # Nobody shall take an incomplete bag for a complete one.
-                if not is_kept:
+                if not (self._keeps_interrupted and (is_interrupted or self._has_failed_midway)):
                     shutil.rmtree(self._unfinished, ignore_errors=True)
 
     def add_metadata(self, name: str, values: Mapping[str, str]) -> None:
@@ -182,7 +182,10 @@ class BagWriter:
 
     def _keep_the_longer(self) -> None:
         """Of two killed processes the second one may not have come as far as the first."""
-        sizes = [_size_of(folder / self.path.name / self._name) for folder in (self._unfinished, self._set_aside)]
+        sizes = [
+            sum(file.stat().st_size for file in _files_in(folder / self.path.name))
+            for folder in (self._unfinished, self._set_aside)
+        ]
         if sizes[0] > sizes[1]:
             shutil.rmtree(self._set_aside, ignore_errors=True)
             self._unfinished.rename(self._set_aside)
@@ -207,7 +210,11 @@ class BagWriter:
         try:
             yield
         except (OSError, sqlite3.Error) as error:
-            raise BagError(f"cannot write bag {self.path}: {error}; it is removed; free space and try again") from error
+            # A file of sqlite3 that was cut holds nothing that can be read.
+            self._has_failed_midway = self._storage == "mcap" and bool(self._times_ns)
+            is_kept = self._keeps_interrupted and self._has_failed_midway
+            rest = "the part written is kept; free space and go on with --resume" if is_kept else _REMOVED
+            raise BagError(f"cannot write bag {self.path}: {error}; {rest}") from error
 
 
 def check_free(path: Path, overwrite: bool) -> None:
@@ -222,5 +229,7 @@ def check_free(path: Path, overwrite: bool) -> None:
         )
 
 
-def _size_of(file: Path) -> int:
-    return file.stat().st_size if file.is_file() else -1
+def _files_in(folder: Path) -> list[Path]:
+    """The files with messages in the folder of a bag, of any storage."""
+    suffixes = [suffix for suffix, _ in STORAGES.values()]
+    return sorted(file for file in folder.glob("*") if file.suffix in suffixes)

@@ -124,9 +124,47 @@ def interrupt(_done, _total):
     raise KeyboardInterrupt
 
 
-def test_without_resume_what_a_killed_run_left_is_replaced_and_said(tmp_path, bag, segmenter, whole, caplog):
+def test_a_full_disk_leaves_what_was_labelled_and_resume_goes_on_to_the_same_bytes(
+    tmp_path, project_root, bag, weights, whole, capsys
+):
+    out = tmp_path / "out"
+    line = [str(word) for word in ("label-bag", bag, out, "--weights", weights)]
+    most_bytes = len(whole) * 3 // 4
+    script = f"""
+import resource, sys
+from pvd_cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, ({most_bytes}, {most_bytes}))
+sys.exit(main.run({line}))
+"""
+    full = subprocess.run([sys.executable, "-c", script], cwd=project_root, capture_output=True, text=True, timeout=300)
+    assert full.returncode == 2, full.stderr
+    assert "the part written is kept; free space and go on with --resume" in full.stderr
+    assert not out.exists()
+
+    assert run([*line, "--resume"]) == 3
+
+    assert "of them by an earlier run" in capsys.readouterr().out
+    assert file_of(out).read_bytes() == whole
+
+
+def test_with_another_storage_too_what_a_killed_run_left_is_not_lost(tmp_path, bag, segmenter, whole):
     stopped(bag, tmp_path / "out", segmenter)
-    report = label_bag(bag, tmp_path / "out", segmenter)
+    with pytest.raises(UserError, match="--resume continues it"):
+        label_bag(bag, tmp_path / "out", segmenter, options=LabelOptions(storage="sqlite3"))
+    with pytest.raises(UserError, match="labelled with other settings"):
+        label_bag(bag, tmp_path / "out", segmenter, options=LabelOptions(storage="sqlite3", resume=True))
+    label_bag(bag, tmp_path / "out", segmenter, options=RESUME)
+    assert file_of(tmp_path / "out").read_bytes() == whole
+
+
+def test_without_resume_what_a_killed_run_left_is_refused_and_overwritten_only_if_told(
+    tmp_path, bag, segmenter, whole, caplog
+):
+    stopped(bag, tmp_path / "out", segmenter)
+    for _ in range(2):
+        with pytest.raises(UserError, match="--resume continues it, --overwrite starts anew"):
+            label_bag(bag, tmp_path / "out", segmenter)
+    report = label_bag(bag, tmp_path / "out", segmenter, options=LabelOptions(overwrite=True))
     assert report.resumed == 0
     assert "half a bag that a killed process left is replaced" in caplog.text
     assert file_of(tmp_path / "out").read_bytes() == whole
@@ -135,7 +173,7 @@ def test_without_resume_what_a_killed_run_left_is_replaced_and_said(tmp_path, ba
 def test_nothing_is_taken_from_a_run_with_other_weights_or_options(tmp_path, bag, segmenter):
     stopped(bag, tmp_path / "out", segmenter)
     other = Segmenter(build_model(TINY))
-    with pytest.raises(UserError, match=r"other settings \(weights\); use those again, or leave --resume out"):
+    with pytest.raises(UserError, match=r"other settings \(weights\); use those again, or --overwrite"):
         label_bag(bag, tmp_path / "out", other, options=RESUME)
     with pytest.raises(UserError, match=r"other settings \(intensity_scale\)"):
         label_bag(bag, tmp_path / "out", segmenter, options=LabelOptions(resume=True, intensity_scale=0.5))
