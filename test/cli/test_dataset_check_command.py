@@ -1,6 +1,9 @@
 """`pvd dataset check`, and the check at the start of the commands that score and label."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -37,6 +40,19 @@ def test_doubtful_files_are_listed_with_exit_code_1_and_all_of_them_in_the_json(
     assert report["sequences"]["00"]["num_errors"] == 1
     (error,) = [finding for finding in report["findings"] if finding["is_error"]]
     assert (error["kind"], error["where"]) == ("label ids", str(path))
+
+
+def test_pipes_in_place_of_files_are_named_and_not_waited_for(data, project_root):
+    """In a process of its own, for waiting would have no end."""
+    folder = data / "sequences" / "00"
+    (folder / "velodyne" / "000001.bin").unlink()
+    for pipe in ("velodyne/000001.bin", "poses.txt"):
+        os.mkfifo(folder / pipe)
+    command = [sys.executable, "-m", "pvd_cli", "dataset", "check", str(data)]
+    checked = subprocess.run(command, cwd=project_root, capture_output=True, text=True, timeout=180)
+    assert checked.returncode == 1, checked.stderr
+    assert "000001.bin: is no file; move it away" in checked.stdout
+    assert "poses.txt: is no file" in checked.stdout
 
 
 def test_only_the_sequences_that_are_named_are_checked(data, capsys):

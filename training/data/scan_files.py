@@ -43,8 +43,11 @@ def read_class_ids(path: str | Path, num_points: int) -> np.ndarray:
 
 
 def _read(path: str | Path, kind: str, item_size: int) -> bytes:
+    path = Path(path)
     try:
-        content = Path(path).read_bytes()
+        if path.exists() and not path.is_file():  # a pipe would be waited for without end
+            raise UserError(f"{kind} {path} cannot be read: it is no file; move it away")
+        content = path.read_bytes()
     except OSError as error:
         raise UserError(f"{kind} {path} cannot be read: {error.strerror}") from error
     if len(content) % item_size:

@@ -80,6 +80,8 @@ def _beside_the_scans(root: Path, sequence: str) -> Iterator[Finding]:
 def _wrong_numbers(path: Path, per_line: int, num_scans: int) -> str:
     """What is wrong with a file of so many numbers a line, at least one line a scan; "" for nothing."""
     try:
+        if not path.is_file():  # a pipe would be waited for without end
+            return "is no file"
         lines = path.read_text(encoding="utf-8").split("\n")
         table = [[float(number) for number in line.split()] for line in lines if line.strip()]
     except OSError as error:
