@@ -1,9 +1,12 @@
-"""Checks shared by the commands that make new weights."""
+"""What the commands that make new weights share: checks of the file to write and of the scans to learn from."""
 
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pvd_cli.comma_lists import scans_in
+from pvd_cli.dataset_checks import check_scans
+from pvd_cli.errors import interruptible
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.files import check_output
 
@@ -20,12 +23,18 @@ def check_new_weights(out: Path) -> None:
     check_output(out)
 
 
-def say_remarks(folder: "ScanFolder") -> None:
-    """Prints what is to be said of the scans, also where they are not for training."""
-    from training.data.dataset import SPLITS
+def checked_scans(dataset: Path, split: str, columns: str, max_scans: int, use: str) -> "ScanFolder":
+    """The scans that a command by its options takes: all checked, and said what is doubtful about them, also where they
+    are not for training. `use`: as `check_scans` takes it. UserError where they cannot be used."""
+    from training.data.dataset import SPLITS, ScanFolder
 
+    choice = scans_in(split)
+    with interruptible(lambda: "nothing was written"):
+        check_scans(dataset, use, choice, columns, max_scans)
+    folder = ScanFolder(dataset, choice, columns)
     if remark := folder.remark():
         print(f"note: {remark}", file=sys.stderr)
     if held_out := set(folder.sequences) & {*SPLITS["valid"], *SPLITS["test"]}:
         names = ", ".join(sorted(held_out))
         print(f"note: {names} are not for training: what is chosen on them cannot be scored on them", file=sys.stderr)
+    return folder

@@ -6,8 +6,6 @@ from typing import Annotated
 import typer
 
 from pvd_cli import options
-from pvd_cli.comma_lists import scans_in
-from pvd_cli.dataset_checks import check_scans
 from pvd_cli.errors import interruptible, optional_packages
 from pvd_core.borders.wording import counted
 
@@ -33,7 +31,7 @@ def balance(
       pvd balance data/simulated --weights runs/simulated/last.safetensors --out balanced.safetensors
       pvd balance kitti --weights runs/kitti --out balanced.safetensors --max-scans 500
     """
-    from pvd_cli.new_weights import check_new_weights, say_remarks
+    from pvd_cli.new_weights import check_new_weights, checked_scans
     from pvd_cli.progress import Steps
     from pvd_core.segmenter import Segmenter
     from pvd_core.taxonomy import CLASS_NAMES
@@ -41,16 +39,12 @@ def balance(
 
     with optional_packages("train", "balancing"):
         from training.data.checking.check import SCORE
-        from training.data.dataset import ScanFolder
         from training.judge.balance import balance_classes
         from training.judge.seen import seen_data
 
     check_new_weights(out)
     options.use_threads(threads)
-    with interruptible(lambda: "nothing was written"):
-        check_scans(dataset, SCORE, scans_in(split), columns, max_scans)
-    folder = ScanFolder(dataset, scans_in(split), columns)
-    say_remarks(folder)
+    folder = checked_scans(dataset, split, columns, max_scans, SCORE)
     segmenter = Segmenter.from_weights(weights, device, backend="reference", programs="off")
     with interruptible(lambda: "nothing was written"), Steps("labelling", "scans") as steps:
         result = balance_classes(segmenter, folder, max_scans, steps.show)

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pvd_cli import options
-from pvd_cli.comma_lists import scans_in
-from pvd_cli.dataset_checks import check_scans
 from pvd_cli.errors import interruptible, optional_packages
 
 if TYPE_CHECKING:
@@ -37,7 +35,7 @@ def without_intensity(
       pvd without-intensity data/simulated --weights runs/simulated/best.safetensors --out both.safetensors
       pvd without-intensity kitti --weights runs/kitti/best.safetensors --out both.safetensors --max-scans 200
     """
-    from pvd_cli.new_weights import check_new_weights, say_remarks
+    from pvd_cli.new_weights import check_new_weights, checked_scans
     from pvd_cli.progress import Steps
     from pvd_core.models.bare_statistics import estimate_bare_statistics
     from pvd_core.segmenter import Segmenter
@@ -45,14 +43,11 @@ def without_intensity(
 
     with optional_packages("train", "reading data sets"):
         from training.data.checking.check import LABEL
-        from training.data.dataset import ScanFolder, usable_points
+        from training.data.dataset import usable_points
 
     check_new_weights(out)
     options.use_threads(threads)
-    with interruptible(lambda: "nothing was written"):
-        check_scans(dataset, LABEL, scans_in(split), columns, max_scans)
-    folder = ScanFolder(dataset, scans_in(split), columns)
-    say_remarks(folder)
+    folder = checked_scans(dataset, split, columns, max_scans, LABEL)
     segmenter = Segmenter.from_weights(weights, device, programs="off")
     indices = folder.evenly_spaced(max_scans)
 
