@@ -99,7 +99,8 @@ def _label_message(
     raw: bytes | memoryview | None = earlier.take(report.clouds)
     if raw is not None:
         report.resumed += 1
-        labeller.take_scale_of(cloud_from_bytes(message.raw))
+        if not labeller.stream.is_decided:
+            labeller.take_scale_of(cloud_from_bytes(message.raw))
         report.count_labels(_labels_of(cloud_from_bytes(raw)))
     else:
         cloud = None
