@@ -6,7 +6,6 @@ import time
 import numpy as np
 import pytest
 from ros_clouds import xyzi_cloud
-from ros_processes import graph
 
 pytest.importorskip("rclpy", reason="needs rclpy: pip install 'pvd_ros[ros]' or source a ROS 2")
 
@@ -14,12 +13,6 @@ from pvd_ros.bags import BagWriter, read_clouds
 from pvd_ros.codec import stamp_of
 
 STAMP_NS = 1_700_000_000_000_000_000
-
-
-@pytest.fixture
-def ros(tmp_path):
-    with graph(tmp_path) as found:
-        yield found
 
 
 def write_bag(folder, count=5, gap_ns=200_000_000):

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 from ros_clouds import rclpy_cloud, xyzi_cloud
-from ros_processes import graph
+from ros_nodes import start_node
 from ros_weights import tiny_weights
 
 pytest.importorskip("rclpy", reason="needs rclpy: pip install 'pvd_ros[ros]' or source a ROS 2")
@@ -16,7 +16,6 @@ from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.srv import DescribeParameters, SetParameters
 from rclpy.parameter import Parameter
-from ros_peer import peer_of
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Float64MultiArray, String
 from visualization_msgs.msg import MarkerArray
@@ -26,26 +25,6 @@ from pvd_core.taxonomy import CLASS_COLOURS, CLASS_NAMES
 from pvd_ros.middleware.ros_session import qos_profile
 from pvd_ros.node.parameters import SPECS
 from pvd_ros.report.latency import STAGES
-
-
-@pytest.fixture
-def ros(tmp_path):
-    with graph(tmp_path) as found:
-        yield found
-
-
-@pytest.fixture
-def peer(ros):
-    with peer_of(ros) as found:
-        yield found
-
-
-def start_node(ros, *options, ready="labelling", is_forked=True):
-    options = [f"weights:={tiny_weights(ros.folder)}", "device:=cpu", "points_in:=/lidar", *options]
-    words = [word for option in options for word in ("-p", option)]
-    if is_forked:
-        return ros.fork_node("--ros-args", *words, ready=ready)
-    return ros.start("pvd_ros.node", "--ros-args", *words, ready=ready)
 
 
 def cloud(seed=0, stamp_ns=None):

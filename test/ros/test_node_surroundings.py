@@ -4,14 +4,14 @@ import subprocess
 import sys
 
 import pytest
-from ros_processes import ROOT, graph
+from ros_nodes import start_node
+from ros_processes import ROOT
 from ros_weights import tiny_weights
 
 pytest.importorskip("rclpy", reason="needs rclpy: pip install 'pvd_ros[ros]' or source a ROS 2")
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from ros_peer import peer_of
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import PointCloud2
 from visualization_msgs.msg import MarkerArray
@@ -21,26 +21,8 @@ from pvd_ros.node.input_watch import SILENT_S, InputWatch
 
 
 @pytest.fixture
-def ros(tmp_path):
-    with graph(tmp_path) as found:
-        yield found
-
-
-@pytest.fixture
-def peer(ros):
-    with peer_of(ros) as found:
-        yield found
-
-
-@pytest.fixture
 def watch(peer):
     return InputWatch(peer.node, "/lidar", "/segmenter/points", wants_reliable=False, remedy="take the settings")
-
-
-def started(ros, *arguments):
-    options = [f"weights:={tiny_weights(ros.folder)}", "device:=cpu", "points_in:=/lidar"]
-    words = [word for option in options for word in ("-p", option)]
-    return ros.fork_node("--ros-args", *words, *arguments, ready="labelling")
 
 
 def run_main(project_root, absent, *arguments):
@@ -62,7 +44,7 @@ def test_the_node_does_not_need_rosbags(project_root):
 
 def test_a_node_on_simulated_time_reports_although_no_clock_comes_and_says_so(ros, peer):
     diagnostics = peer.hear(DiagnosticArray, "/diagnostics")
-    node = started(ros, "-p", "use_sim_time:=true", "-r", "__ns:=/front")
+    node = start_node(ros, "use_sim_time:=true", arguments=("-r", "__ns:=/front"))
     peer.spin_until(lambda: diagnostics and "no /clock comes" in diagnostics[-1].status[0].message)
     node.wait_for_text("use_sim_time is true, but no /clock comes")
     assert diagnostics[-1].status[0].name == "/front/segmenter: labelling"
