@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pvd_core.taxonomy import CLASS_NAMES
+from pvd_core.taxonomy import SEMANTICKITTI
 
 
 def classes_found_text(points_of_class: Sequence[int] | np.ndarray) -> str:
@@ -16,7 +16,7 @@ def classes_found_text(points_of_class: Sequence[int] | np.ndarray) -> str:
     if not counts.sum():
         return ""
     found = [number for number in np.argsort(-counts, kind="stable") if counts[number] and number]
-    shares = [f"{CLASS_NAMES[number]} {_percent(counts[number] / counts.sum())}" for number in found]
+    shares = [f"{SEMANTICKITTI.names[number]} {_percent(counts[number] / counts.sum())}" for number in found]
     without = [f"without a class {_percent(counts[0] / counts.sum())}"] if counts[0] else []
     return f"classes found: {', '.join(shares + without)}"
 

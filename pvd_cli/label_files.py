@@ -7,7 +7,7 @@ import numpy as np
 
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.files import written_atomically
-from pvd_core.taxonomy import UnknownLabelError, class_ids_from_raw, raw_from_class_ids
+from pvd_core.taxonomy import SEMANTICKITTI, UnknownLabelError
 
 
 def label_paths(clouds: Iterable[Path], inputs: Sequence[Path], out: str | Path) -> dict[Path, Path]:
@@ -30,7 +30,7 @@ def label_paths(clouds: Iterable[Path], inputs: Sequence[Path], out: str | Path)
 def label_bytes(class_ids: np.ndarray) -> bytes:
     """The content of a .label file for class ids 0..19 (N,): raw SemanticKITTI ids, one uint32 for each point in the
     order of the scan."""
-    return raw_from_class_ids(class_ids).astype("<u4").tobytes()
+    return SEMANTICKITTI.raw_from_class_ids(class_ids).astype("<u4").tobytes()
 
 
 def write_labels(path: Path, content: bytes) -> None:
@@ -42,7 +42,7 @@ def write_labels(path: Path, content: bytes) -> None:
 def read_labels(path: Path) -> np.ndarray:
     """Class ids of a .label file, uint8 (N,). UserError for an unknown raw id."""
     try:
-        return class_ids_from_raw(np.fromfile(path, dtype="<u4"))
+        return SEMANTICKITTI.class_ids_from_raw(np.fromfile(path, dtype="<u4"))
     except UnknownLabelError as error:
         raise UserError(f"{path}: {error}") from error
 
@@ -57,7 +57,7 @@ def true_labels(cloud: Path, num_points: int) -> tuple[np.ndarray | None, str]:
     if len(data) != 4 * num_points:
         return None, f"{path}: {len(data)} bytes for {num_points} points found, 4 a point expected"
     try:
-        return class_ids_from_raw(np.frombuffer(data, dtype="<u4")), ""
+        return SEMANTICKITTI.class_ids_from_raw(np.frombuffer(data, dtype="<u4")), ""
     except UnknownLabelError as error:
         return None, f"{path}: {error}"
 

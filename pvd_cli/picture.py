@@ -7,7 +7,7 @@ import matplotlib
 import numpy as np
 
 from pvd_core.borders.files import written_atomically
-from pvd_core.taxonomy import CLASS_COLOURS, CLASS_NAMES
+from pvd_core.taxonomy import SEMANTICKITTI
 
 matplotlib.use("Agg")
 from matplotlib import patheffects
@@ -65,7 +65,7 @@ def save_panels(
 def class_colours(class_ids: np.ndarray) -> np.ndarray:
     """RGB (N, 3) in 0..1 of class ids 0..19 (N,): the official colours, made lighter where they are too dark for a dark
     background; "unlabeled" is grey instead of black."""
-    palette = CLASS_COLOURS.astype(float) / 255
+    palette = SEMANTICKITTI.colours.astype(float) / 255
     palette[0] = np.array(_NOT_LABELLED) / 255
     luminance = palette @ (0.299, 0.587, 0.114)
     lift = np.clip((0.28 - luminance) / (1 - luminance), 0, None)[:, None]
@@ -74,7 +74,7 @@ def class_colours(class_ids: np.ndarray) -> np.ndarray:
 
 def class_legend(class_ids: Sequence[int] | np.ndarray) -> dict[str, np.ndarray]:
     """{class name: RGB in 0..1} of some classes, as `class_colours` has them."""
-    return {CLASS_NAMES[class_id]: class_colours(np.array([class_id]))[0] for class_id in class_ids}
+    return {SEMANTICKITTI.names[class_id]: class_colours(np.array([class_id]))[0] for class_id in class_ids}
 
 
 def input_colours(points: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from pvd_core.taxonomy import CLASS_COLOURS, CLASS_NAMES
+from pvd_core.taxonomy import SEMANTICKITTI
 from pvd_ros.report.latency import PERCENTILES
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def print_iou(metrics: Mapping[str, Any], title: str) -> None:
     table.add_column("IoU %", justify="right")
     table.add_column("points", justify="right")
     for name, iou in metrics["iou"].items():
-        red, green, blue = CLASS_COLOURS[CLASS_NAMES.index(name)]
+        red, green, blue = SEMANTICKITTI.colours[SEMANTICKITTI.names.index(name)]
         chip = f"[on rgb({red},{green},{blue})]  [/] " if has_colours else ""
         table.add_row(f"{chip}{name}", f"{100 * iou:.1f}", f"{metrics['num_points_by_class'][name]:,}")
     table.add_section()

@@ -83,7 +83,7 @@ def predict(
     from pvd_core.clouds.bin_columns import bin_columns
     from pvd_core.clouds.mounting import Mounting
     from pvd_core.segmenter import Segmenter
-    from pvd_core.taxonomy import NUM_CLASSES
+    from pvd_core.taxonomy import SEMANTICKITTI
     from pvd_core.weights import weights_file
     from training.judge.metrics import ConfusionMatrix
 
@@ -114,11 +114,11 @@ def predict(
     timings_ms: dict[str, list[float]] = defaultdict(list)
     notes: set[str] = set()
     num_failed = num_done = num_kept = 0
-    counts = np.zeros(NUM_CLASSES, np.int64)
+    counts = np.zeros(SEMANTICKITTI.num_classes, np.int64)
 
     def score(cloud: Path, labels: "np.ndarray") -> "np.ndarray | None":
         """The truth, if it is known; counts the labels, and what they got right."""
-        counts[:] += np.bincount(labels, minlength=NUM_CLASSES)
+        counts[:] += np.bincount(labels, minlength=SEMANTICKITTI.num_classes)
         truth, reason = true_labels(cloud, len(labels))
         if truth is not None:
             confusion.update(labels, truth)

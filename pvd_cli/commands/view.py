@@ -104,9 +104,9 @@ def view(
 def _check_class(name: str | None) -> None:
     import difflib
 
-    from pvd_core.taxonomy import CLASS_NAMES
+    from pvd_core.taxonomy import SEMANTICKITTI
 
-    if name is not None and name not in CLASS_NAMES:
-        close = difflib.get_close_matches(name, CLASS_NAMES, n=1)
+    if name is not None and name not in SEMANTICKITTI.names:
+        close = difflib.get_close_matches(name, SEMANTICKITTI.names, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
-        raise UserError(f"unknown class {name!r}{hint} Known: {', '.join(CLASS_NAMES[1:])}")
+        raise UserError(f"unknown class {name!r}{hint} Known: {', '.join(SEMANTICKITTI.names[1:])}")

@@ -12,7 +12,7 @@ from pvd_cli.tables import print_iou, print_latency
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.files import written_atomically
 from pvd_core.borders.wording import counted
-from pvd_core.taxonomy import class_ids_from_raw
+from pvd_core.taxonomy import SEMANTICKITTI
 from pvd_ros.bags import read_clouds
 from pvd_ros.codec import stamp_of
 from training.judge.metrics import ConfusionMatrix
@@ -121,7 +121,7 @@ def _recorded(run):
 def _truth(drive, run, message):
     """Class ids (N,) of the scan that a recorded cloud was made from."""
     bag_stamp_ns = run.bag_stamp_of_published[stamp_of(message)]
-    return class_ids_from_raw(np.fromfile(drive.label_path_of_stamp[bag_stamp_ns], dtype="<u4"))
+    return SEMANTICKITTI.class_ids_from_raw(np.fromfile(drive.label_path_of_stamp[bag_stamp_ns], dtype="<u4"))
 
 
 def _column(message, name):

@@ -18,7 +18,7 @@ from pvd_core.clouds.measured import is_measured, measured_points
 from pvd_core.losses.affinity import affinity_matrix
 from pvd_core.losses.supervoxels import SupervoxelPartition, supervoxel_weights
 from pvd_core.segmenter import Segmenter
-from pvd_core.taxonomy import MINORITY_CLASSES
+from pvd_core.taxonomy import SEMANTICKITTI
 from pvd_core.voxels import VoxelBatch, majority_labels
 
 matplotlib.use("Agg")
@@ -61,7 +61,7 @@ def _hardest_rows(batch: VoxelBatch, voxel_labels_V: torch.Tensor) -> torch.Tens
     partition = SupervoxelPartition((max(1, rho // 4), max(1, phi // 6), max(1, z // 4)))
     supervoxel_V = partition.numbers(batch.coords_V4, batch.grid)
     is_labelled_V = voxel_labels_V != 0
-    is_minority_V = torch.isin(voxel_labels_V, torch.tensor(MINORITY_CLASSES, device=voxel_labels_V.device))
+    is_minority_V = torch.isin(voxel_labels_V, torch.tensor(SEMANTICKITTI.minority, device=voxel_labels_V.device))
     labelled = supervoxel_V[is_labelled_V], is_minority_V[is_labelled_V]
     weights_S = supervoxel_weights(partition, batch.grid, 1, *labelled)
     if not weights_S.any():

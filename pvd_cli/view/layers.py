@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from pvd_cli.picture import class_colours, input_colours
-from pvd_core.taxonomy import CLASS_NAMES
+from pvd_core.taxonomy import SEMANTICKITTI
 
 # White is no class's colour; red is that of persons and traffic signs.
 _WRONG, _RIGHT, _UNKNOWN = np.array([(1.0, 1.0, 1.0), (0.30, 0.36, 0.42), (0.16, 0.18, 0.20)])
@@ -57,4 +57,4 @@ def class_names_of(truth: np.ndarray | None, predictions: Mapping[str, np.ndarra
     """Names of the classes in the truth or in any of `predictions`, in the order of their ids."""
     sources = [labels for labels in (truth, *predictions.values()) if labels is not None]
     present: list[int] = np.unique(np.concatenate(sources)).tolist() if sources else []
-    return [CLASS_NAMES[class_id] for class_id in present if class_id]
+    return [SEMANTICKITTI.names[class_id] for class_id in present if class_id]

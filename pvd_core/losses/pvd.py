@@ -21,7 +21,7 @@ from pvd_core.losses.supervoxels import (
     draw_supervoxels,
     supervoxel_weights,
 )
-from pvd_core.taxonomy import MINORITY_CLASSES
+from pvd_core.taxonomy import SEMANTICKITTI
 
 _OUTPUT_NORMS = ("active", "dense")
 
@@ -123,7 +123,7 @@ class PVD(DistillationMethod):
         self.config = config
         self.partition = SupervoxelPartition(config.supervoxel_size)
         is_minority_C = torch.zeros(256, dtype=torch.bool)
-        is_minority_C[list(MINORITY_CLASSES)] = True
+        is_minority_C[list(SEMANTICKITTI.minority)] = True
         self.register_buffer("is_minority_C", is_minority_C, persistent=False)
 
     def forward(self, pair: DistillationPair) -> dict[str, torch.Tensor]:

@@ -17,7 +17,7 @@ from pvd_core.models.refinement import AddRefinement, MirrorRefinement
 from pvd_core.sparse import Sites, SparseTensor, SubmanifoldConvolution
 from pvd_core.sparse.backends import reference
 from pvd_core.sparse.interfaces import AnySites, Backend
-from pvd_core.taxonomy import NUM_CLASSES
+from pvd_core.taxonomy import SEMANTICKITTI
 from pvd_core.voxels import NUM_POINT_FEATURES, CylindricalGrid, PointsInVoxels, VoxelBatch
 
 REFINEMENTS = ("R3", "R1", "none")
@@ -34,7 +34,7 @@ class Cylinder3DConfig:
     num_voxel_features: int = 16
     num_point_features: int = 256
     point_mlp_widths: tuple[int, ...] = (64, 128, 256)
-    num_classes: int = NUM_CLASSES
+    num_classes: int = SEMANTICKITTI.num_classes
     kernels: str = "as_written"  # one of KERNEL_PLANS
     refinement: str = "R3"  # one of REFINEMENTS
     refinement_widths: tuple[int, ...] = (256, 128, 64)  # for R3 only

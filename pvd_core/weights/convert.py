@@ -17,7 +17,7 @@ from pvd_core.borders.errors import UserError, unknown_name
 from pvd_core.borders.wording import shown
 from pvd_core.models.blocks import KERNEL_PLANS
 from pvd_core.models.build import build_model, check_model_settings
-from pvd_core.taxonomy import NUM_CLASSES
+from pvd_core.taxonomy import SEMANTICKITTI
 from pvd_core.weights import WeightsError, load_state, save_weights
 from pvd_core.weights.official import our_name, stored_kernel
 
@@ -109,17 +109,17 @@ def _check_dataset(dataset: str) -> None:
     if dataset not in DATASETS:
         raise WeightsError(
             f"checkpoints of {dataset} are not supported yet: their {_CLASSES_OF[dataset] - 1} classes are others than "
-            f"those that this version labels, the {NUM_CLASSES - 1} of {DATASETS[0]}"
+            f"those that this version labels, the {SEMANTICKITTI.num_classes - 1} of {DATASETS[0]}"
         )
 
 
 def _check_classes(num_classes: int, source: str) -> None:
-    if num_classes != NUM_CLASSES:
+    if num_classes != SEMANTICKITTI.num_classes:
         owner = next((name for name, num in _CLASSES_OF.items() if num == num_classes), None)
         whose = f", as checkpoints of {owner} have" if owner else ""
         raise WeightsError(
             f"{source} has scores for {num_classes} classes, the ignored one among them{whose}; only those of "
-            f"{DATASETS[0]} are supported yet, which have {NUM_CLASSES}"
+            f"{DATASETS[0]} are supported yet, which have {SEMANTICKITTI.num_classes}"
         )
 
 

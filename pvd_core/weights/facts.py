@@ -6,7 +6,7 @@ from typing import Any
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.wording import shown
 from pvd_core.models.build import check_model_settings, setting_names
-from pvd_core.taxonomy import NUM_CLASSES, check_class_names
+from pvd_core.taxonomy import SEMANTICKITTI
 from pvd_core.weights.expected import expected_cloud
 
 
@@ -17,9 +17,11 @@ def checked_facts(text: str | None) -> dict[str, Any]:
     _check_settings(model)
     if "classes" not in facts:
         raise UserError("its header names no classes; files of `pvd convert` of earlier versions: convert them again")
-    check_class_names(facts["classes"])
-    if model["num_classes"] != NUM_CLASSES:
-        raise UserError(f"its network has scores for {model['num_classes']} classes, but {NUM_CLASSES} have names")
+    SEMANTICKITTI.check_names(facts["classes"])
+    if model["num_classes"] != SEMANTICKITTI.num_classes:
+        raise UserError(
+            f"its network has scores for {model['num_classes']} classes, but {SEMANTICKITTI.num_classes} have names"
+        )
     expected_cloud(facts)
     return facts
 

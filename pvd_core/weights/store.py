@@ -20,7 +20,7 @@ from pvd_core.borders.settings import plain
 from pvd_core.models.bare_statistics import statistics_of
 from pvd_core.models.build import build_model, build_shapes, model_facts
 from pvd_core.models.cylinder3d import Cylinder3D
-from pvd_core.taxonomy import CLASS_NAMES, NUM_CLASSES
+from pvd_core.taxonomy import SEMANTICKITTI
 from pvd_core.weights.errors import WeightsError
 from pvd_core.weights.expected import EXPECTED_CLOUD_KEY, expected_cloud
 from pvd_core.weights.facts import checked_facts
@@ -36,11 +36,13 @@ def save_weights(path: str | Path, model: Cylinder3D, facts: Mapping[str, Any] |
     """Writes the state of `model` to `path`, whole or not at all. The header holds the settings for `build_model`, the
     classes, what is expected of clouds, and `facts`, such as training data and commit, which must be
     JSON-serialisable. UserError if it cannot write; ValueError for a network of other classes."""
-    if model.config.num_classes != NUM_CLASSES:
-        raise ValueError(f"the network has {model.config.num_classes} classes; names are known of {NUM_CLASSES}")
+    if model.config.num_classes != SEMANTICKITTI.num_classes:
+        raise ValueError(
+            f"the network has {model.config.num_classes} classes; names are known of {SEMANTICKITTI.num_classes}"
+        )
     facts = dict(facts or {})
     facts[EXPECTED_CLOUD_KEY] = plain(expected_cloud(facts))
-    text = json.dumps({**facts, "classes": CLASS_NAMES, "model": model_facts(model)})
+    text = json.dumps({**facts, "classes": SEMANTICKITTI.names, "model": model_facts(model)})
     tensors = model.state_dict() | _prefixed(model.bare_statistics or {})
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with written_atomically(path) as temporary:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pvd_core.borders.wording import counted
-from pvd_core.taxonomy import NUM_CLASSES
+from pvd_core.taxonomy import SEMANTICKITTI
 from pvd_ros.report.latency import latency_table
 
 _MOST_LINES = 20
@@ -44,7 +44,7 @@ class LabelReport:
     resumed: int = 0
     was_complete: bool = False
     points: int = 0
-    points_of_class: np.ndarray = field(default_factory=lambda: np.zeros(NUM_CLASSES, np.int64))
+    points_of_class: np.ndarray = field(default_factory=lambda: np.zeros(SEMANTICKITTI.num_classes, np.int64))
     rejected: Counter[str] = field(default_factory=Counter)
     rejections: list[Rejection] = field(default_factory=list)
     damage: list[str] = field(default_factory=list)
@@ -60,7 +60,7 @@ class LabelReport:
         """Counts a labelled cloud. `labels`: class ids, (N,)."""
         self.labelled += 1
         self.points += len(labels)
-        self.points_of_class += np.bincount(labels, minlength=NUM_CLASSES)
+        self.points_of_class += np.bincount(labels, minlength=SEMANTICKITTI.num_classes)
 
     def reject(self, rejection: Rejection) -> None:
         """Counts a cloud that was not labelled."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pvd_core.taxonomy import CLASS_COLOURS
+from pvd_core.taxonomy import SEMANTICKITTI
 from pvd_ros.codec.decode import DecodedCloud
 
 if TYPE_CHECKING:  # its module imports torch
@@ -28,7 +28,7 @@ OUTPUT_FIELDS = (
 )
 POINT_STEP = 28
 
-_RED, _GREEN, _BLUE = CLASS_COLOURS.astype(np.uint32).T
+_RED, _GREEN, _BLUE = SEMANTICKITTI.colours.astype(np.uint32).T
 PACKED_COLOURS = (_RED << 16) | (_GREEN << 8) | _BLUE
 
 

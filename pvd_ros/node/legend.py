@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from pvd_core.borders.errors import UserError
-from pvd_core.taxonomy import CLASS_COLOURS, CLASS_NAMES
+from pvd_core.taxonomy import SEMANTICKITTI
 from pvd_ros.middleware.ros_session import check_topic_name, qos_profile, require_rclpy, ros_context, stop_on_signals
 
 # A column left of the sensor, inside the view that config/pvd.rviz opens with.
@@ -25,17 +25,17 @@ def legend_markers(frame_id: str) -> Any:
     from visualization_msgs.msg import Marker, MarkerArray
 
     markers = []
-    for class_id in range(1, len(CLASS_NAMES)):
+    for class_id in range(1, len(SEMANTICKITTI.names)):
         marker = Marker()
         marker.header.frame_id = frame_id
         marker.ns, marker.id = "legend", class_id
         marker.type, marker.action = Marker.TEXT_VIEW_FACING, Marker.ADD
-        marker.text = f"{class_id} {CLASS_NAMES[class_id]}"
+        marker.text = f"{class_id} {SEMANTICKITTI.names[class_id]}"
         marker.pose.orientation.w = 1.0
         marker.pose.position.x, marker.pose.position.y = AHEAD_M, LEFT_M
-        marker.pose.position.z = LOWEST_M + LINE_M * (len(CLASS_NAMES) - 1 - class_id)
+        marker.pose.position.z = LOWEST_M + LINE_M * (len(SEMANTICKITTI.names) - 1 - class_id)
         marker.scale.z = 0.9 * LINE_M
-        red, green, blue = (float(channel) / 255 for channel in CLASS_COLOURS[class_id])
+        red, green, blue = (float(channel) / 255 for channel in SEMANTICKITTI.colours[class_id])
         marker.color.r, marker.color.g, marker.color.b, marker.color.a = red, green, blue, 1.0
         markers.append(marker)
     return MarkerArray(markers=markers)

@@ -18,7 +18,7 @@ from pvd_core.clouds import read_cloud
 from pvd_core.clouds.example import spinning_scan
 from pvd_core.models import build_model
 from pvd_core.segmenter import Segmenter
-from pvd_core.taxonomy import RAW_NAMES, class_ids_from_raw, raw_from_class_ids
+from pvd_core.taxonomy import SEMANTICKITTI
 from pvd_core.weights import save_weights
 
 
@@ -27,8 +27,8 @@ def test_predict_writes_what_the_segmenter_says_as_raw_ids_in_input_order(scan, 
     assert run(["predict", str(scan), "--weights", str(weights), "--out", str(out)]) == 0
     raw = np.fromfile(out / "scan.label", "<u4")
     expected = Segmenter.from_weights(weights, device="cpu").segment(read_cloud(scan)).labels
-    np.testing.assert_array_equal(raw, raw_from_class_ids(expected))
-    assert set(np.unique(raw)) <= RAW_NAMES.keys()
+    np.testing.assert_array_equal(raw, SEMANTICKITTI.raw_from_class_ids(expected))
+    assert set(np.unique(raw)) <= SEMANTICKITTI.raw_names.keys()
     assert raw[5] == raw[7] == 0
     printed = capsys.readouterr().out
     assert "1 scan labelled, 0 failed" in printed
@@ -220,7 +220,7 @@ def test_predict_on_a_data_set_keeps_its_folders_and_scores_it(shared_data, weig
     raw = np.fromfile(out / "sequences/09/predictions/000000.label", "<u4")
     truth = np.fromfile(shared_data / "semantickitti/sequences/09/labels/000000.label", "<u4")
     assert len(raw) == len(truth)
-    num_cars = int((class_ids_from_raw(truth) == 1).sum())
+    num_cars = int((SEMANTICKITTI.class_ids_from_raw(truth) == 1).sum())
     assert f"{num_cars:,}" in capsys.readouterr().out
 
 

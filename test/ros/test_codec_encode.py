@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from ros_clouds import STORE, rclpy_cloud, rosbags_cloud, slow_column, xyzi_cloud
 
-from pvd_core.taxonomy import CLASS_COLOURS, NUM_CLASSES
+from pvd_core.taxonomy import SEMANTICKITTI
 from pvd_ros.bags.types import rosbags_cloud_types
 from pvd_ros.codec import decode, encode, rclpy_cloud_types
 
 
 def segmentation_of(num_points, seed=0):
     generator = np.random.default_rng(seed)
-    labels = generator.integers(0, NUM_CLASSES, num_points).astype(np.uint8)
+    labels = generator.integers(0, SEMANTICKITTI.num_classes, num_points).astype(np.uint8)
     return SimpleNamespace(labels=labels, confidence=generator.random(num_points, np.float32))
 
 
@@ -41,7 +41,7 @@ def test_rgb_holds_the_class_colour_as_rviz_and_pcl_read_it():
     _, segmentation, output = labelled(np.ones((40, 4), np.float32))
     for row, label in enumerate(segmentation.labels):
         blue, green, red, zero = struct.unpack_from("<4B", output.data, 28 * row + 16)
-        assert [red, green, blue, zero] == [*CLASS_COLOURS[label].tolist(), 0]
+        assert [red, green, blue, zero] == [*SEMANTICKITTI.colours[label].tolist(), 0]
 
 
 def test_intensity_leaves_as_it_came_whatever_the_network_sees():

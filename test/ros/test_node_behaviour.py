@@ -21,7 +21,7 @@ from std_msgs.msg import Float64MultiArray, String
 from visualization_msgs.msg import MarkerArray
 
 from pvd_core.clouds.example import spinning_scan
-from pvd_core.taxonomy import CLASS_COLOURS, CLASS_NAMES
+from pvd_core.taxonomy import SEMANTICKITTI
 from pvd_ros.middleware.ros_session import qos_profile
 from pvd_ros.node.parameters import SPECS
 from pvd_ros.report.latency import STAGES
@@ -156,9 +156,11 @@ def test_latency_percentiles_diagnostics_and_legend_are_published(ros, peer):
     assert {"received", "labelled", "dropped", "rejected", "total_p90_ms", "stamp_to_publish_p99_ms"} <= facts().keys()
     assert facts()["backend_fallbacks"] == "0"
     markers = late_legend[0].markers
-    assert [marker.text for marker in markers] == [f"{i} {CLASS_NAMES[i]}" for i in range(1, 20)]
+    assert [marker.text for marker in markers] == [f"{i} {SEMANTICKITTI.names[i]}" for i in range(1, 20)]
     assert {marker.header.frame_id for marker in markers} == {"roof"}
-    assert [round(255 * markers[0].color.r), round(255 * markers[0].color.b)] == CLASS_COLOURS[1][[0, 2]].tolist()
+    assert [round(255 * markers[0].color.r), round(255 * markers[0].color.b)] == SEMANTICKITTI.colours[1][
+        [0, 2]
+    ].tolist()
 
 
 def test_clouds_are_skipped_until_somebody_subscribes(ros, peer):

@@ -13,7 +13,7 @@ from tiny_dataset import write_dataset
 from tiny_grid import command, grid_file
 
 from pvd_cli.main import run
-from pvd_core.taxonomy import CLASS_NAMES
+from pvd_core.taxonomy import SEMANTICKITTI
 from training.ablation.near_far import NearFarConfig, write_near_far
 from training.data.dataset import ScanFolder
 
@@ -61,7 +61,7 @@ def test_grid_of_two_methods_and_two_seeds_gives_a_table(finished, dataset):
         scores = [json.loads((out / f"runs/seed{seed}/{name}/result.json").read_text())["miou"] for seed in (0, 1)]
         assert row["miou_mean"] == pytest.approx(np.mean(scores))
         assert row["miou_std"] == pytest.approx(statistics.stdev(scores))
-        assert set(row["iou"]) == set(CLASS_NAMES[1:])
+        assert set(row["iou"]) == set(SEMANTICKITTI.names[1:])
         assert (row["steps"], row["seeds"]) == (3, [0, 1])
     differences = np.subtract(rows["pvd"]["scores"], rows["student"]["scores"])
     assert rows["pvd"]["difference"]["mean"] == pytest.approx(differences.mean())
@@ -82,7 +82,7 @@ def test_table_of_methods_has_the_agreed_fields(finished, dataset):
     for row in table["rows"]:
         assert 0 <= row["miou_mean"] <= 1
         assert row["miou_std"] >= 0
-        assert set(row["iou"]) == set(CLASS_NAMES[1:])
+        assert set(row["iou"]) == set(SEMANTICKITTI.names[1:])
 
 
 def test_picture_is_drawn_where_matplotlib_is(finished):

@@ -8,7 +8,7 @@ from typing import Any
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.settings import apply_overrides, filled, read_yaml
 from pvd_core.losses.methods import METHODS
-from pvd_core.taxonomy import CLASS_NAMES
+from pvd_core.taxonomy import SEMANTICKITTI
 from training.ablation.near_far import NearFarConfig
 
 TEACHER, PRETRAINED, RANDOM = "teacher", "pretrained", "random"
@@ -91,7 +91,7 @@ class GridConfig:
         unknown = [name for name in self.methods if name not in METHODS]
         if unknown:
             raise UserError(f"methods names {', '.join(unknown)}: expected {', '.join(METHODS)}")
-        if self.metric not in ("miou", "miou_present", *CLASS_NAMES[1:]):
+        if self.metric not in ("miou", "miou_present", *SEMANTICKITTI.names[1:]):
             raise UserError(f"metric is {self.metric!r}: expected miou, miou_present or the name of a class")
         if self.reference is not None and self.reference not in self.row_names:
             raise UserError(f"reference is {self.reference!r}: expected a row, one of {', '.join(self.row_names)}")

@@ -16,7 +16,7 @@ import numpy as np
 
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.locks import locked
-from pvd_core.taxonomy import CLASS_NAMES, class_ids_from_raw
+from pvd_core.taxonomy import SEMANTICKITTI
 from training.data.dataset import ScanFolder
 from training.data.scan_files import read_raw_labels
 from training.simulate.folder import SIMULATION_FILE
@@ -36,8 +36,10 @@ class NearFarConfig:
     scored) or removed."""
 
     def __post_init__(self) -> None:
-        if self.class_name not in CLASS_NAMES[1:]:
-            raise UserError(f"near_far.class_name is {self.class_name!r}: expected one of {', '.join(CLASS_NAMES[1:])}")
+        if self.class_name not in SEMANTICKITTI.names[1:]:
+            raise UserError(
+                f"near_far.class_name is {self.class_name!r}: expected one of {', '.join(SEMANTICKITTI.names[1:])}"
+            )
         if not self.distance_m > 0:
             raise UserError(f"near_far.distance_m is {self.distance_m}: expected more than 0")
         if self.handling not in HANDLINGS:
@@ -87,7 +89,9 @@ def _write_scan(folder: ScanFolder, index: int, out: Path, is_near: bool, config
     raw = read_raw_labels(scan.labels_path, len(points))
     distance_m = np.hypot(points[:, 0], points[:, 1])
     is_beyond = distance_m > config.distance_m
-    is_wrong = (class_ids_from_raw(raw) == CLASS_NAMES.index(config.class_name)) & (is_beyond == is_near)
+    is_wrong = (SEMANTICKITTI.class_ids_from_raw(raw) == SEMANTICKITTI.names.index(config.class_name)) & (
+        is_beyond == is_near
+    )
     sequence = out / "sequences" / scan.sequence
     for name in ("velodyne", "labels"):
         (sequence / name).mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from pvd_core.taxonomy import CLASS_NAMES
+from pvd_core.taxonomy import SEMANTICKITTI
 
 
 def markdown(results: dict[str, Any]) -> str:
@@ -64,10 +64,10 @@ def _class_table(results: dict[str, Any]) -> str:
     rows = [row for row in results["rows"] if row["seeds"]]
     lines = [
         [name, *(_percent(row["iou"][name], row["iou_std"][name]) for row in rows)]
-        for name in CLASS_NAMES[1:]
+        for name in SEMANTICKITTI.names[1:]
         if any(row["iou"][name] for row in rows)
     ]
-    missing = [name for name in CLASS_NAMES[1:] if name not in [line[0] for line in lines]]
+    missing = [name for name in SEMANTICKITTI.names[1:] if name not in [line[0] for line in lines]]
     note = f"\n\n0 in every row: {', '.join(missing)}." if missing and rows else ""
     return _table(["class", *(row["label"] for row in rows)], lines) + note
 

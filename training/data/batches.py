@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from pvd_core.taxonomy import NUM_CLASSES
+from pvd_core.taxonomy import SEMANTICKITTI
 from pvd_core.voxels import CylindricalGrid, VoxelBatch, majority_labels, voxelise
 from training.data.augment import AugmentationConfig, augment
 from training.data.mix import MixingConfig, mix
@@ -124,6 +124,8 @@ def make_batch(
     voxels = voxelise([torch.from_numpy(points).to(device) for points, _ in examples], grid)
     labels = np.concatenate([labels for _, labels in examples]).astype(np.int64)
     point_labels_P = torch.from_numpy(labels).to(device)
-    voxel_labels_V = majority_labels(point_labels_P, voxels.point_to_voxel_P, voxels.num_voxels, NUM_CLASSES)
+    voxel_labels_V = majority_labels(
+        point_labels_P, voxels.point_to_voxel_P, voxels.num_voxels, SEMANTICKITTI.num_classes
+    )
     points = tuple(points for points, _ in examples)
     return TrainingBatch(voxels, voxel_labels_V, point_labels_P, number, first_scan, points)

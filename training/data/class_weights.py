@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 
-from pvd_core.taxonomy import CLASS_NAMES, NUM_CLASSES
+from pvd_core.taxonomy import SEMANTICKITTI
 from training.data.dataset import ScanFolder
 
 _ROOTS = {"sqrt": 2, "cuberoot": 3}
@@ -13,9 +13,9 @@ _ROOTS = {"sqrt": 2, "cuberoot": 3}
 
 def count_classes(folder: ScanFolder, indices: Iterable[int]) -> np.ndarray:
     """int64 (20,): number of points of each class over the scans `indices`."""
-    counts = np.zeros(NUM_CLASSES, dtype=np.int64)
+    counts = np.zeros(SEMANTICKITTI.num_classes, dtype=np.int64)
     for index in indices:
-        counts += np.bincount(folder.class_ids(index), minlength=NUM_CLASSES)
+        counts += np.bincount(folder.class_ids(index), minlength=SEMANTICKITTI.num_classes)
     return counts
 
 
@@ -26,7 +26,7 @@ def class_weights(counts: np.ndarray, preset: str) -> torch.Tensor:
     """
     labelled = counts.astype(np.float64)
     labelled[0] = 0
-    weights = np.ones(NUM_CLASSES)
+    weights = np.ones(SEMANTICKITTI.num_classes)
     present = labelled > 0
     weights[present] = (labelled.max() / labelled[present]) ** (1 / _ROOTS[preset])
     return torch.from_numpy(weights.astype(np.float32))
@@ -34,5 +34,7 @@ def class_weights(counts: np.ndarray, preset: str) -> torch.Tensor:
 
 def describe(weights: torch.Tensor) -> str:
     """One line: each class and its weight. Those that are 1, as of classes without points, are not listed."""
-    listed = [f"{CLASS_NAMES[i]} {weights[i]:.2f}" for i in range(1, NUM_CLASSES) if weights[i] != 1]
+    listed = [
+        f"{SEMANTICKITTI.names[i]} {weights[i]:.2f}" for i in range(1, SEMANTICKITTI.num_classes) if weights[i] != 1
+    ]
     return ", ".join([*listed, "others 1"])

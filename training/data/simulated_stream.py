@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from pvd_core.borders.errors import UserError
-from pvd_core.taxonomy import NUM_CLASSES
+from pvd_core.taxonomy import SEMANTICKITTI
 from training.data.augmentation.objects import ObjectBank
 from training.data.scan_stream import LabelledScan
 from training.data.world_pool import World, WorldPool, result
@@ -102,11 +102,11 @@ class SimulatedStream:
 
     def class_counts(self) -> np.ndarray:
         """int64 (20,): number of points of each class in the first worlds."""
-        counts = np.zeros(NUM_CLASSES, dtype=np.int64)
+        counts = np.zeros(SEMANTICKITTI.num_classes, dtype=np.int64)
         for window in range(-(-_MIN_WORLDS_COUNTED // self.config.worlds_per_window)):
             for world in self._worlds(window):
                 for _, class_ids in world.scans:
-                    counts += np.bincount(class_ids, minlength=NUM_CLASSES)
+                    counts += np.bincount(class_ids, minlength=SEMANTICKITTI.num_classes)
         return counts
 
     def num_scans(self) -> None:

@@ -119,11 +119,13 @@ def _simulated(
 
 
 def _add_scan(world: World, frame: "Frame", intensity_max: float) -> None:
-    from pvd_core.taxonomy import class_ids_from_raw
+    from pvd_core.taxonomy import SEMANTICKITTI
     from training.data.augmentation.objects import objects_in
     from training.data.dataset import usable_points
 
-    points, class_ids, instances = usable_points(frame.points, class_ids_from_raw(frame.labels), frame.labels >> 16)
+    points, class_ids, instances = usable_points(
+        frame.points, SEMANTICKITTI.class_ids_from_raw(frame.labels), frame.labels >> 16
+    )
     # Sensors that report 0..255 are brought to KITTI's scale, 0..1.
     points[:, 3] /= max(1.0, intensity_max)
     world.scans.append((points, class_ids))

@@ -14,7 +14,7 @@ import torch
 
 from pvd_core.borders.errors import UserError
 from pvd_core.segmenter import Segmenter
-from pvd_core.taxonomy import NUM_CLASSES
+from pvd_core.taxonomy import SEMANTICKITTI
 from training.data.dataset import ScanFolder, usable_points
 from training.data.prefetch import prefetched
 from training.judge.metrics import ConfusionMatrix
@@ -68,12 +68,12 @@ def best_shift(scores_NC: np.ndarray, truth_N: np.ndarray) -> Balance:
     counted_N = truth_N > 0
     scores_NC, truth_N = np.float32(scores_NC[counted_N]), truth_N[counted_N]
     scores_NC[:, 0] = -np.inf
-    shift_C = np.zeros(NUM_CLASSES, np.float32)
+    shift_C = np.zeros(SEMANTICKITTI.num_classes, np.float32)
     best = miou_before = _miou(scores_NC.argmax(axis=1), truth_N)
     for step in _STEPS:
         for _ in range(_MOST_ROUNDS):
             best_of_round = best
-            for class_id in range(1, NUM_CLASSES):
+            for class_id in range(1, SEMANTICKITTI.num_classes):
                 shift_C[class_id], best = _best_of_class(scores_NC, truth_N, shift_C, class_id, step, best)
             if best == best_of_round:
                 break
@@ -105,7 +105,7 @@ def _sampled_scores(
     segmenter: Segmenter, folder: ScanFolder, indices: Sequence[int], progress: Callable[[int, int], object] | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """(class scores float16 (N, C), class ids uint8 (N,)) of points drawn from each scan, the same ones every time."""
-    scores, truths = [np.zeros((0, NUM_CLASSES), np.float16)], [np.zeros(0, np.uint8)]
+    scores, truths = [np.zeros((0, SEMANTICKITTI.num_classes), np.float16)], [np.zeros(0, np.uint8)]
     scans = prefetched(lambda index: usable_points(*folder.labelled_points(index)), indices, num_workers=1)
     for num_done, (points, truth_P) in enumerate(scans, start=1):
         drawn = np.random.default_rng(num_done).permutation(len(truth_P))[:_POINTS_A_SCAN]

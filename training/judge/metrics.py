@@ -9,14 +9,14 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pvd_core.taxonomy import CLASS_NAMES, NUM_CLASSES
+from pvd_core.taxonomy import SEMANTICKITTI
 
 
 class ConfusionMatrix:
     """`counts` int64 (20, 20): rows are predictions, columns are the truth."""
 
     def __init__(self) -> None:
-        self.counts = np.zeros((NUM_CLASSES, NUM_CLASSES), dtype=np.int64)
+        self.counts = np.zeros((SEMANTICKITTI.num_classes, SEMANTICKITTI.num_classes), dtype=np.int64)
 
     def update(self, predicted: ArrayLike, truth: ArrayLike) -> None:
         """Counts the points of one scan. `predicted`, `truth`: class ids 0..19, any integer type (N,), in the same
@@ -25,10 +25,14 @@ class ConfusionMatrix:
         if predicted.shape != truth.shape:
             raise ValueError(f"predictions have shape {predicted.shape}, the truth {truth.shape}: expected the same")
         for name, ids in (("predicted", predicted), ("true", truth)):
-            if ids.size and (ids.min() < 0 or ids.max() >= NUM_CLASSES):
-                raise ValueError(f"{name} class ids span {ids.min()}..{ids.max()}: expected 0..{NUM_CLASSES - 1}")
-        cells = predicted.astype(np.int64).ravel() * NUM_CLASSES + truth.astype(np.int64).ravel()
-        self.counts += np.bincount(cells, minlength=NUM_CLASSES**2).reshape(NUM_CLASSES, NUM_CLASSES)
+            if ids.size and (ids.min() < 0 or ids.max() >= SEMANTICKITTI.num_classes):
+                raise ValueError(
+                    f"{name} class ids span {ids.min()}..{ids.max()}: expected 0..{SEMANTICKITTI.num_classes - 1}"
+                )
+        cells = predicted.astype(np.int64).ravel() * SEMANTICKITTI.num_classes + truth.astype(np.int64).ravel()
+        self.counts += np.bincount(cells, minlength=SEMANTICKITTI.num_classes**2).reshape(
+            SEMANTICKITTI.num_classes, SEMANTICKITTI.num_classes
+        )
 
     @staticmethod
     def summed(parts: Iterable["ConfusionMatrix"]) -> "ConfusionMatrix":
@@ -58,7 +62,7 @@ class ConfusionMatrix:
 
     def miou(self, present_only: bool = False) -> float:
         """Mean IoU over the 19 classes; `present_only`: over those that occur in the truth (0 if none does)."""
-        included = np.arange(NUM_CLASSES) > 0
+        included = np.arange(SEMANTICKITTI.num_classes) > 0
         if present_only:
             included &= self.points_per_class() > 0
         return float(self.iou()[included].mean()) if included.any() else 0.0
@@ -72,19 +76,19 @@ class ConfusionMatrix:
     def iou_by_name(self) -> dict[str, float]:
         """{class name: IoU} of the 19 classes."""
         iou = self.iou()
-        return {CLASS_NAMES[class_id]: float(iou[class_id]) for class_id in range(1, NUM_CLASSES)}
+        return {SEMANTICKITTI.names[class_id]: float(iou[class_id]) for class_id in range(1, SEMANTICKITTI.num_classes)}
 
     def points_by_name(self) -> dict[str, int]:
         """{class name: number of points whose truth it is} of the 19 classes."""
-        return dict(zip(CLASS_NAMES[1:], self.points_per_class()[1:].tolist(), strict=True))
+        return dict(zip(SEMANTICKITTI.names[1:], self.points_per_class()[1:].tolist(), strict=True))
 
     def counts_by_name(self) -> dict[str, dict[str, int]]:
         """{true class: {predicted class: number of points}} of the 19 classes; numbers that are 0 are left out."""
         return {
-            CLASS_NAMES[truth]: {
-                CLASS_NAMES[label]: int(count) for label, count in enumerate(self.counts[:, truth]) if count
+            SEMANTICKITTI.names[truth]: {
+                SEMANTICKITTI.names[label]: int(count) for label, count in enumerate(self.counts[:, truth]) if count
             }
-            for truth in range(1, NUM_CLASSES)
+            for truth in range(1, SEMANTICKITTI.num_classes)
         }
 
     def _counted(self) -> np.ndarray:

@@ -12,7 +12,7 @@ import torch
 
 from pvd_core.borders.files import held_alone, write_atomically
 from pvd_core.segmenter import Segmenter
-from pvd_core.taxonomy import CLASS_NAMES
+from pvd_core.taxonomy import SEMANTICKITTI
 from pvd_core.weights import save_weights
 from pvd_core.weights.expected import EXPECTED_CLOUD_KEY
 from training.data.batches import TrainingBatch
@@ -219,7 +219,7 @@ def _facts(session: Session) -> dict[str, Any]:
     """What the header of the weights file says about how the weights were trained."""
     config, state, data = session.config, session.state, session.data
     return {
-        "classes": list(CLASS_NAMES),
+        "classes": list(SEMANTICKITTI.names),
         "training_data": data.training.facts(),
         "ancestors": session.ancestors,
         EXPECTED_CLOUD_KEY: {"intensity_95th": session.intensity_95th},

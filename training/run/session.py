@@ -12,7 +12,7 @@ from pvd_core.borders.errors import UserError
 from pvd_core.models import Cylinder3D, build_model
 from pvd_core.runtime.memory import keep_freed_memory
 from pvd_core.sparse.backends.choose import backend_for
-from pvd_core.taxonomy import NUM_CLASSES
+from pvd_core.taxonomy import SEMANTICKITTI
 from pvd_core.weights import load_model, load_state, read_facts
 from training.data.batches import BatchStream, Share
 from training.data.checking.check import SCORE, TRAIN, Part, check_dataset
@@ -173,9 +173,9 @@ def _initial_network(config: TrainConfig) -> Cylinder3D:
 
 
 def _check_objective(config: TrainConfig, model: Cylinder3D) -> None:
-    if model.config.num_classes != NUM_CLASSES:
+    if model.config.num_classes != SEMANTICKITTI.num_classes:
         raise UserError(
-            f"model.num_classes is {model.config.num_classes}: the labels have {NUM_CLASSES}, with the ignored one"
+            f"model.num_classes is {model.config.num_classes}: the labels have {SEMANTICKITTI.num_classes}, with the ignored one"
         )
     if model.predicts_from_points and not config.loss.point_cross_entropy:
         raise UserError(

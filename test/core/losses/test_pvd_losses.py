@@ -23,7 +23,7 @@ from pvd_core.losses.supervoxels import (
     draw_supervoxels,
     sampling_weights,
 )
-from pvd_core.taxonomy import MINORITY_CLASSES
+from pvd_core.taxonomy import SEMANTICKITTI
 from pvd_core.voxels import CylindricalGrid
 
 SIZE = (5, 4, 3)
@@ -229,12 +229,12 @@ def test_all_terms_together_equal_numpy_written_from_the_formulas():
     weights = np.zeros(len(distances))
     for number in range(len(distances)):
         inside = supervoxels.numpy() == number
-        minority = np.isin(labels[inside], MINORITY_CLASSES).sum()
+        minority = np.isin(labels[inside], SEMANTICKITTI.minority).sum()
         weights[number] = inside.any() / (4 * math.exp(-2 * minority) + 1) * distances[number]
     of_scans = torch.from_numpy(weights).float().view(2, -1)
     drawn = torch.cat([draw_supervoxels(each, 3, generator) + i * len(each) for i, each in enumerate(of_scans)])
     is_minority = np.zeros(20, bool)
-    is_minority[list(MINORITY_CLASSES)] = True
+    is_minority[list(SEMANTICKITTI.minority)] = True
     point_rows = choose_rows(
         supervoxels[pair.voxels.point_to_voxel_P],
         drawn,

@@ -5,7 +5,7 @@ import torch
 from official_checkpoint import official_checkpoint
 
 from pvd_core.borders.errors import UserError
-from pvd_core.taxonomy import CLASS_NAMES
+from pvd_core.taxonomy import SEMANTICKITTI
 from pvd_core.weights import load_model, save_weights
 from pvd_core.weights.convert import LAYOUTS, convert_checkpoint
 
@@ -26,7 +26,7 @@ def convert(tmp_path):
 def test_a_converted_file_names_its_classes_and_its_data_set(convert, tmp_path, layout):
     convert(official_checkpoint(layout=layout), layout)
     _, facts = load_model(tmp_path / "ours.safetensors")
-    assert tuple(facts["classes"]) == CLASS_NAMES
+    assert tuple(facts["classes"]) == SEMANTICKITTI.names
     assert (facts["dataset"], facts["layout"], facts["converted_from"]) == ("semantickitti", layout, "official.pt")
 
 

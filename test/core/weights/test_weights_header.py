@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from pvd_core import default_weights
 from pvd_core.models import build_model
-from pvd_core.taxonomy import CLASS_NAMES
+from pvd_core.taxonomy import SEMANTICKITTI
 from pvd_core.weights import ExpectedCloud, WeightsError, expected_cloud, load_model, read_facts, save_weights
 
 
@@ -40,12 +40,12 @@ def swapped(names):
 @pytest.mark.parametrize(
     ("classes", "message"),
     [
-        (list(reversed(CLASS_NAMES)), "in reverse order"),
-        (swapped(CLASS_NAMES), "the same classes in another order: class 1 is 'bicycle' instead of 'car'"),
-        (["unlabeled", "barrier", *CLASS_NAMES[2:]], "other classes: class 1 is 'barrier' instead of 'car'"),
-        (["Unlabeled", *CLASS_NAMES[1:]], "other classes: class 0 is 'Unlabeled'"),
-        (CLASS_NAMES[1:], "there are 19 class names"),
-        ([*CLASS_NAMES, "moving-car"], "there are 21 class names"),
+        (list(reversed(SEMANTICKITTI.names)), "in reverse order"),
+        (swapped(SEMANTICKITTI.names), "the same classes in another order: class 1 is 'bicycle' instead of 'car'"),
+        (["unlabeled", "barrier", *SEMANTICKITTI.names[2:]], "other classes: class 1 is 'barrier' instead of 'car'"),
+        (["Unlabeled", *SEMANTICKITTI.names[1:]], "other classes: class 0 is 'Unlabeled'"),
+        (SEMANTICKITTI.names[1:], "there are 19 class names"),
+        ([*SEMANTICKITTI.names, "moving-car"], "there are 21 class names"),
         ([], "there are 0 class names"),
         ("car", "classes are 'car'"),
         (20, "classes are 20"),

@@ -12,7 +12,7 @@ import pytest
 from bare_streets import bare_streets
 
 from pvd_core.borders.errors import UserError
-from pvd_core.taxonomy import class_ids_from_raw
+from pvd_core.taxonomy import SEMANTICKITTI
 from training.data.simulated_stream import SimulatedStream, StreamConfig
 from training.data.world_pool import World, WorldPool, result
 from training.simulate import Drive
@@ -57,7 +57,7 @@ def test_scans_are_those_of_the_simulator(streets):
     assert points[:, :3] == pytest.approx(frame.points[:, :3])
     # VLP-16 reports a byte.
     assert points[:, 3] * 255 == pytest.approx(frame.points[:, 3], abs=1e-3)
-    assert (class_ids == class_ids_from_raw(frame.labels)).all()
+    assert (class_ids == SEMANTICKITTI.class_ids_from_raw(frame.labels)).all()
 
 
 def test_every_scan_of_a_window_comes_once_in_each_pass_and_then_the_next_worlds_follow(stream, first_scans):

@@ -15,7 +15,7 @@ from pvd_core.losses import cross_entropy, lovasz_softmax
 from pvd_core.losses.distillation import DistillationPair
 from pvd_core.losses.methods import METHODS
 from pvd_core.models import build_model
-from pvd_core.taxonomy import class_ids_from_raw
+from pvd_core.taxonomy import SEMANTICKITTI
 from pvd_core.weights import load_model, save_weights
 from training.data.batches import make_batch
 from training.distil.config import DistillationConfig
@@ -48,7 +48,7 @@ def dataset(tmp_path_factory):
 @pytest.fixture
 def batch():
     points, raw = random_scan(np.random.default_rng(0))
-    return make_batch([(points, class_ids_from_raw(raw))] * 2, build_model(TINY_MODEL).grid, number=3)
+    return make_batch([(points, SEMANTICKITTI.class_ids_from_raw(raw))] * 2, build_model(TINY_MODEL).grid, number=3)
 
 
 def settings(method):

@@ -13,7 +13,7 @@ from training_runs import finish, kill_after_step, results, start
 from pvd_core.borders.errors import UserError
 from pvd_core.losses.methods import METHODS
 from pvd_core.models import build_model
-from pvd_core.taxonomy import class_ids_from_raw
+from pvd_core.taxonomy import SEMANTICKITTI
 from pvd_core.weights import save_weights
 from training.data.batches import make_batch
 from training.distil.config import DistillationConfig
@@ -48,7 +48,7 @@ def new_teacher(path, seed):
 
 def make_scan(seed):
     points, raw = random_scan(np.random.default_rng(seed))
-    return points[: 1900 + seed], class_ids_from_raw(raw)[: 1900 + seed]
+    return points[: 1900 + seed], SEMANTICKITTI.class_ids_from_raw(raw)[: 1900 + seed]
 
 
 def batch_of(*seeds):

@@ -9,7 +9,7 @@ from pvd_cli.main import run
 from pvd_core.borders.errors import UserError
 from pvd_core.models import build_model
 from pvd_core.segmenter import Segmenter
-from pvd_core.taxonomy import NUM_CLASSES
+from pvd_core.taxonomy import SEMANTICKITTI
 from pvd_core.weights import load_model, save_weights
 from training.data.dataset import ScanFolder
 from training.judge.balance import balance_classes, best_shift
@@ -22,7 +22,7 @@ def _scores(seed=0, num_points=4000):
     """Noisy scores (N, C) of points whose classes are unevenly frequent, and their truth."""
     generator = np.random.default_rng(seed)
     truth_N = generator.choice(_PRESENT, num_points, p=(0.02, 0.08, 0.6, 0.3)).astype(np.uint8)
-    scores_NC = generator.normal(0, 1, (num_points, NUM_CLASSES)).astype(np.float32)
+    scores_NC = generator.normal(0, 1, (num_points, SEMANTICKITTI.num_classes)).astype(np.float32)
     scores_NC[np.arange(num_points), truth_N] += 3
     return scores_NC, truth_N
 
@@ -56,7 +56,7 @@ def test_carries_to_other_points():
 def test_never_turns_to_the_ignored_class_and_skips_points_without_label():
     scores_NC, truth_N = _scores()
     scores_NC[:, 0] = 100
-    unlabelled_NC = np.zeros((500, NUM_CLASSES), np.float32)
+    unlabelled_NC = np.zeros((500, SEMANTICKITTI.num_classes), np.float32)
     unlabelled_NC[:, 5] = 50
     with_unlabelled = best_shift(
         np.concatenate((scores_NC, unlabelled_NC)), np.concatenate((truth_N, np.zeros(500, np.uint8)))
@@ -69,7 +69,7 @@ def test_never_turns_to_the_ignored_class_and_skips_points_without_label():
 
 def test_leaves_perfect_scores_alone():
     truth_N = np.repeat(np.uint8(_PRESENT), 50)
-    balance = best_shift(10 * np.eye(NUM_CLASSES, dtype=np.float32)[truth_N], truth_N)
+    balance = best_shift(10 * np.eye(SEMANTICKITTI.num_classes, dtype=np.float32)[truth_N], truth_N)
     assert balance.miou_before == balance.miou_after == 1
     assert not balance.shift_C.any()
 

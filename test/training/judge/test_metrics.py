@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pvd_core.taxonomy import CLASS_NAMES
+from pvd_core.taxonomy import SEMANTICKITTI
 from training.judge.metrics import ConfusionMatrix
 
 
@@ -80,7 +80,7 @@ def test_nothing_counted_gives_zeros():
 
 def test_iou_by_name_has_the_19_classes():
     by_name = matrix_of([1, 19], [1, 19]).iou_by_name()
-    assert list(by_name) == list(CLASS_NAMES[1:])
+    assert list(by_name) == list(SEMANTICKITTI.names[1:])
     assert by_name["car"] == by_name["traffic-sign"] == pytest.approx(1)
 
 
@@ -99,4 +99,4 @@ def test_counts_by_name_say_what_each_class_is_taken_for():
         "truck": {"truck": 1},
         "road": {"unlabeled": 1},
     }
-    assert list(counts) == list(CLASS_NAMES[1:])
+    assert list(counts) == list(SEMANTICKITTI.names[1:])

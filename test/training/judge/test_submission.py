@@ -11,7 +11,7 @@ from tiny_dataset import write_dataset
 from pvd_cli.main import run
 from pvd_core.borders.errors import UserError
 from pvd_core.segmenter import Segmenter
-from pvd_core.taxonomy import RAW_NAMES, class_ids_from_raw
+from pvd_core.taxonomy import SEMANTICKITTI
 from training.data.dataset import SPLITS, ScanFolder
 from training.judge.evaluate import evaluate
 from training.judge.submission import check_submission, write_submission
@@ -41,8 +41,8 @@ def test_submission_holds_every_frame_as_raw_ids_in_the_scans_order(submission, 
     with zipfile.ZipFile(submission) as archive:
         for index, scan in enumerate(folder.scans):
             raw = np.frombuffer(archive.read(f"sequences/{scan.sequence}/predictions/{scan.frame}.label"), dtype="<u4")
-            assert set(raw.tolist()) <= set(RAW_NAMES)
-            assert (class_ids_from_raw(raw) == labels_by_vote(segmenter, folder.points(index), 1)).all()
+            assert set(raw.tolist()) <= set(SEMANTICKITTI.raw_names)
+            assert (SEMANTICKITTI.class_ids_from_raw(raw) == labels_by_vote(segmenter, folder.points(index), 1)).all()
 
 
 def test_submission_has_an_entry_for_each_folder(submission):

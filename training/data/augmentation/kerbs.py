@@ -3,10 +3,10 @@ some centimetres, and height is much of what tells a sidewalk from a road."""
 
 import numpy as np
 
-from pvd_core.taxonomy import CLASS_NAMES
+from pvd_core.taxonomy import SEMANTICKITTI
 
 _NAMES = "bicycle person sidewalk other-ground building fence vegetation trunk terrain pole traffic-sign"
-_BESIDE_THE_ROAD = [CLASS_NAMES.index(name) for name in _NAMES.split()]
+_BESIDE_THE_ROAD = [SEMANTICKITTI.names.index(name) for name in _NAMES.split()]
 
 
 def raise_kerbs(

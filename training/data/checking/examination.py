@@ -9,7 +9,7 @@ import numpy as np
 from pvd_core.borders.wording import counted
 from pvd_core.clouds.bin_columns import BinColumns, looks_like_points
 from pvd_core.clouds.measured import MAX_COORDINATE_M, is_measured
-from pvd_core.taxonomy import RAW_NAMES, UnknownLabelError, class_ids_from_raw
+from pvd_core.taxonomy import SEMANTICKITTI, UnknownLabelError
 from training.data.scan_list import Scan
 
 LABELS = "<u4"
@@ -55,7 +55,7 @@ def examine(scan: Scan, has_labels: bool, columns: BinColumns, label_type: str =
         problems.append(("label count", True, _wrong_count(len(labels), len(points))))
     elif labels is not None:
         try:
-            class_ids = class_ids_from_raw(labels)
+            class_ids = SEMANTICKITTI.class_ids_from_raw(labels)
             num_labelled = int(np.count_nonzero(class_ids if measured_N is None else class_ids[measured_N]))
         except UnknownLabelError as error:
             what = str(error).partition(";")[0]
@@ -68,7 +68,7 @@ def known_labels(data: bytes, label_type: str) -> bool:
     numbers = np.frombuffer(data[: len(data) - len(data) % np.dtype(label_type).itemsize], label_type)
     if label_type == LABELS:
         numbers = numbers & 0xFFFF
-    return bool(np.isin(np.unique(numbers), list(RAW_NAMES)).all())
+    return bool(np.isin(np.unique(numbers), list(SEMANTICKITTI.raw_names)).all())
 
 
 def _points(path: Path, columns: BinColumns, problems: list[tuple[str, bool, str]]) -> np.ndarray | None:
