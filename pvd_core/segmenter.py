@@ -30,7 +30,7 @@ from pvd_core.runtime.precision import PRECISIONS, computing_in, resolve_precisi
 from pvd_core.sparse.backends import reference
 from pvd_core.sparse.backends.choose import backend_for
 from pvd_core.voxels import VoxelBatch, voxelise
-from pvd_core.weights import load_model
+from pvd_core.weights import load_model, taxonomy_of
 
 # How clouds are labelled. `off`: step by step, each cloud at its own size. `eager` and `graphs`: by programs of fixed
 # shapes, which run as ordinary code or as CUDA graphs. `auto`: graphs on a GPU whose backend allows them, else off.
@@ -47,13 +47,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Segmentation:
-    labels: np.ndarray  # uint8 (N,): class ids 1..19; 0 for points that are not measured
+    labels: np.ndarray  # uint8 (N,): class ids from 1 on; 0 for points that are not measured
     confidence: np.ndarray  # float32 (N,): probability of the label, 0..1; 0 where the label is 0
     timings_ms: dict[str, float]  # stage -> milliseconds: voxelise, network, to_points, total; or program, total
 
 
 class Segmenter:
-    """Labels every measured point of a cloud with one of 19 classes, the others with 0.
+    """Labels every measured point of a cloud with one of the classes of its taxonomy, the others with 0.
 
     A point is not measured if a coordinate is not finite or beyond 10 km, or if x, y, z are all exactly 0, which
     drivers write for "no return". With programs it is for one thread only.
@@ -68,15 +68,19 @@ class Segmenter:
         backend: str | None = None,
         programs: str = "off",
     ) -> None:
-        """`facts`: those of the weights file. `precision`: auto or one of PRECISIONS. `backend`: auto or the name of
-        one; None keeps the model's. `programs`: one of PROGRAMS; programs copy the model, so later changes of it have
-        no effect on them. UserError for a choice that is unknown or impossible on this device."""
+        """`facts`: those of the weights file; without "taxonomy" the classes are SemanticKITTI's. `precision`: auto or
+        one of PRECISIONS. `backend`: auto or the name of one; None keeps the model's. `programs`: one of PROGRAMS;
+        programs copy the model, so later changes of it have no effect on them. UserError for a choice that is unknown
+        or impossible on this device; ValueError for a network of another number of classes."""
         self.precision = resolve_precision(precision, torch.device(device))
         if programs not in PROGRAMS:
             raise UserError(f"programs {programs!r}: expected one of {', '.join(PROGRAMS)}")
         keep_freed_memory()
         self.model = model.to(device).eval()
         self.facts = dict(facts or {})
+        self.taxonomy = taxonomy_of(self.facts)
+        if model.config.num_classes != self.taxonomy.num_classes:
+            raise ValueError(f"the network has {model.config.num_classes} classes, not those of {self.taxonomy.title}")
         self.device = torch.device(device)
         self._may_fall_back = backend == "auto"
         self._counters = Counter(backend_fallbacks=0)

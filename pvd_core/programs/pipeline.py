@@ -38,7 +38,7 @@ class _FixedBatch:
 class Answer:
     """The output for a cloud of N points. Use labels and confidence only if `is_whole`."""
 
-    labels: np.ndarray  # uint8 (N,): class ids 1..19; 0 for points that are no measurement
+    labels: np.ndarray  # uint8 (N,): class ids from 1 on; 0 for points that are no measurement
     confidence: np.ndarray  # float32 (N,): probability of the label, 0..1; 0 where the label is 0
     is_whole: bool  # whether every level had room for its sites
 

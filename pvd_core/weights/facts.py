@@ -1,29 +1,43 @@
 """The facts in the header of a weights file, checked before anything is built from them."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.wording import shown
 from pvd_core.models.build import check_model_settings, setting_names
-from pvd_core.taxonomy import SEMANTICKITTI
+from pvd_core.taxonomy import SEMANTICKITTI, Taxonomy, taxonomy_named
 from pvd_core.weights.expected import expected_cloud
+
+TAXONOMY_KEY = "taxonomy"
 
 
 def checked_facts(text: str | None) -> dict[str, Any]:
-    """The facts in the JSON `text`. UserError unless they describe a network of this program for its classes."""
+    """The facts in the JSON `text`, with their taxonomy if they name none. UserError unless they describe a network of
+    this program for the classes of a known taxonomy."""
     facts = _parsed(text)
     model = facts["model"]
     _check_settings(model)
     if "classes" not in facts:
         raise UserError("its header names no classes; files of `pvd convert` of earlier versions: convert them again")
-    SEMANTICKITTI.check_names(facts["classes"])
-    if model["num_classes"] != SEMANTICKITTI.num_classes:
-        raise UserError(
-            f"its network has scores for {model['num_classes']} classes, but {SEMANTICKITTI.num_classes} have names"
-        )
+    taxonomy = taxonomy_of(facts)
+    taxonomy.check_names(facts["classes"])
+    if model["num_classes"] != taxonomy.num_classes:
+        raise UserError(f"its network has scores for {model['num_classes']} classes, {class_count(taxonomy)}")
     expected_cloud(facts)
-    return facts
+    return {**facts, TAXONOMY_KEY: taxonomy.name}
+
+
+def taxonomy_of(facts: Mapping[str, Any]) -> Taxonomy:
+    """The classes of the network with these `facts`; SemanticKITTI's where files of earlier versions name none.
+    UserError for an unknown taxonomy."""
+    return taxonomy_named(facts.get(TAXONOMY_KEY, SEMANTICKITTI.name))
+
+
+def class_count(taxonomy: Taxonomy) -> str:
+    """What a number of classes that does not fit is to be compared with, for messages."""
+    return f"but {taxonomy.num_classes} have names: the {taxonomy.num_classes - 1} of {taxonomy.title} and class 0"
 
 
 def _parsed(text: str | None) -> dict[str, Any]:

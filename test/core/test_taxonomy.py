@@ -83,7 +83,9 @@ def test_a_class_that_no_point_can_have_is_named(name):
 
 def test_taxonomies_are_found_by_name_and_unknown_ones_are_refused():
     assert [taxonomy_named(name) for name in TAXONOMIES] == [SEMANTICKITTI, SEMANTICKITTI_MULTISCAN]
-    with pytest.raises(UserError, match=r"did you mean 'semantickitti'.*known taxonomies are .*semantickitti-multiscan"):
+    with pytest.raises(
+        UserError, match=r"did you mean 'semantickitti'.*known taxonomies are .*semantickitti-multiscan"
+    ):
         taxonomy_named("SemanticKITI")
     with pytest.raises(UserError, match="taxonomy is 19: expected one of semantickitti"):
         taxonomy_named(19)

@@ -10,9 +10,18 @@ from ros_weights import TINY
 from safetensors.torch import load_file, save_file
 
 from pvd_core import default_weights
+from pvd_core.borders.errors import UserError
 from pvd_core.models import build_model
-from pvd_core.taxonomy import SEMANTICKITTI
-from pvd_core.weights import ExpectedCloud, WeightsError, expected_cloud, load_model, read_facts, save_weights
+from pvd_core.taxonomy import SEMANTICKITTI, SEMANTICKITTI_MULTISCAN, TAXONOMIES
+from pvd_core.weights import (
+    ExpectedCloud,
+    WeightsError,
+    expected_cloud,
+    load_model,
+    read_facts,
+    save_weights,
+    taxonomy_of,
+)
 
 
 def with_facts(path, change):
@@ -85,7 +94,7 @@ HUGE = 10**9
         ({"refinement_widths": 8}, "refinement_widths is 8"),
         ({"refinement": ["R3"]}, "refinement ['R3']: expected one of R3, R1, none"),
         ({"kernels": "as_guessed"}, "kernels 'as_guessed'"),
-        ({"num_classes": 17}, "scores for 17 classes, but 20 have names"),
+        ({"num_classes": 17}, "scores for 17 classes, but 20 have names: the 19 of SemanticKITTI and class 0"),
         ({"num_classes": HUGE}, "num_classes is 1000000000"),
         ({"architecture": "minkunet"}, "unknown architecture 'minkunet'"),
         ({"name": "cylinder3d-1x"}, "names the preset 'cylinder3d-1x'"),
@@ -259,11 +268,51 @@ def test_expectations_that_cannot_be_met_are_refused(saved, values, message):
     assert message in refusal(saved)
 
 
-def test_a_network_of_other_classes_is_not_saved(tmp_path):
-    with pytest.raises(ValueError, match="26 classes"):
+def test_a_network_of_other_classes_than_the_file_would_name_is_not_saved(tmp_path, tiny_model):
+    with pytest.raises(ValueError, match="26 classes, but 20 have names"):
         save_weights(tmp_path / "w.safetensors", build_model({**TINY, "num_classes": 26}))
+    with pytest.raises(ValueError, match="20 classes, but 26 have names"):
+        save_weights(tmp_path / "w.safetensors", tiny_model, {"taxonomy": "semantickitti-multiscan"})
+    with pytest.raises(UserError, match="unknown taxonomy 'nuscenes'"):
+        save_weights(tmp_path / "w.safetensors", tiny_model, {"taxonomy": "nuscenes"})
+
+
+@pytest.mark.parametrize("taxonomy", TAXONOMIES.values(), ids=lambda taxonomy: taxonomy.name)
+def test_a_file_names_its_taxonomy_and_its_classes(tmp_path, taxonomy):
+    model = build_model({**TINY, "num_classes": taxonomy.num_classes})
+    save_weights(tmp_path / "w.safetensors", model, {"taxonomy": taxonomy.name})
+
+    _, facts = load_model(tmp_path / "w.safetensors")
+
+    assert (facts["taxonomy"], tuple(facts["classes"])) == (taxonomy.name, taxonomy.names)
+    assert taxonomy_of(facts) == taxonomy
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"taxonomy": "cityscapes"}, "unknown taxonomy 'cityscapes'; known taxonomies are semantickitti"),
+        ({"taxonomy": None}, "taxonomy is None: expected one of semantickitti, semantickitti-multiscan"),
+        ({"taxonomy": "semantickitti-multiscan"}, "there are 20 class names"),
+        (
+            {"taxonomy": "semantickitti-multiscan", "classes": SEMANTICKITTI_MULTISCAN.names},
+            "scores for 20 classes, but 26 have names: the 25 of SemanticKITTI's multi-scan task",
+        ),
+        ({"classes": SEMANTICKITTI_MULTISCAN.names}, "there are 26 class names"),
+    ],
+)
+def test_a_taxonomy_that_is_unknown_or_does_not_fit_is_refused(saved, facts, message):
+    with_facts(saved, lambda of_file: of_file.update(facts))
+    assert message in refusal(saved)
+
+
+def test_files_of_earlier_versions_have_the_classes_of_semantickitti(saved):
+    with_facts(saved, lambda facts: facts.pop("taxonomy"))
+    _, facts = load_model(saved)
+    assert facts["taxonomy"] == "semantickitti"
 
 
 def test_the_shipped_weights_of_earlier_versions_load():
     model, facts = load_model(default_weights())
     assert model.config.num_classes == len(facts["classes"])
+    assert taxonomy_of(facts) == SEMANTICKITTI
