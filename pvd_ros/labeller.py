@@ -51,7 +51,7 @@ class CloudLabeller:
         start = time.perf_counter()
         cloud, segmentation, note = self._segmented(message)
         segmented = time.perf_counter()
-        output = encode(message, cloud, segmentation, self.types)
+        output = encode(message, cloud, segmentation, self.types, self.segmenter.taxonomy)
         end = time.perf_counter()
         stages = {name: ms for name, ms in segmentation.timings_ms.items() if name != "total"}
         timings_ms = {

@@ -90,7 +90,7 @@ def label_bag(
     ):
         report = label_whole_bag(bag, out, segmenter, topic=topic, options=label_options, progress=steps.show)
     print(report.text())
-    if classes := classes_found_text(report.points_of_class):
+    if classes := classes_found_text(report.points_of_class, segmenter.taxonomy):
         print(classes)
     if not report.is_whole:
         raise typer.Exit(EXIT_INCOMPLETE)

@@ -83,7 +83,6 @@ def predict(
     from pvd_core.clouds.bin_columns import bin_columns
     from pvd_core.clouds.mounting import Mounting
     from pvd_core.segmenter import Segmenter
-    from pvd_core.taxonomy import SEMANTICKITTI
     from pvd_core.weights import weights_file
     from training.judge.metrics import ConfusionMatrix
 
@@ -100,6 +99,7 @@ def predict(
             from pvd_cli.picture import save_prediction_picture
     options.use_threads(threads)
     segmenter = Segmenter.from_weights(file, device=device, precision=precision)
+    taxonomy = segmenter.taxonomy
     made_with = {
         "precision": segmenter.precision,
         "intensity_scale": intensity_scale,
@@ -110,16 +110,16 @@ def predict(
     record.check_own(earlier.values())
     segmenter.warm_up()
 
-    confusion = ConfusionMatrix()
+    confusion = ConfusionMatrix(taxonomy)
     timings_ms: dict[str, list[float]] = defaultdict(list)
     notes: set[str] = set()
     num_failed = num_done = num_kept = 0
-    counts = np.zeros(SEMANTICKITTI.num_classes, np.int64)
+    counts = np.zeros(taxonomy.num_classes, np.int64)
 
     def score(cloud: Path, labels: "np.ndarray") -> "np.ndarray | None":
         """The truth, if it is known; counts the labels, and what they got right."""
-        counts[:] += np.bincount(labels, minlength=SEMANTICKITTI.num_classes)
-        truth, reason = true_labels(cloud, len(labels))
+        counts[:] += np.bincount(labels, minlength=taxonomy.num_classes)
+        truth, reason = true_labels(cloud, len(labels), taxonomy)
         if truth is not None:
             confusion.update(labels, truth)
         elif reason:
@@ -139,7 +139,7 @@ def predict(
             prepared = noted.prepared(cloud, points)
             # Others were cut short or changed, or belong to another scan.
             if cloud in earlier and record.is_unchanged(paths[cloud], points):
-                score(cloud, read_labels(paths[cloud]))
+                score(cloud, read_labels(paths[cloud], taxonomy))
                 num_kept, num_done = num_kept + 1, num_done + 1
                 continue
             timings_ms["read"].append(read_ms)
@@ -148,9 +148,9 @@ def predict(
                 timings_ms[stage].append(value)
             truth = score(cloud, result.labels)
             if picture:
-                save_prediction_picture(paths[cloud].with_suffix(".png"), points, result.labels, truth)
+                save_prediction_picture(paths[cloud].with_suffix(".png"), points, result.labels, taxonomy, truth)
             # Written last, because for --resume a scan with labels is done.
-            content = label_bytes(result.labels)
+            content = label_bytes(result.labels, taxonomy)
             record.add(paths[cloud], points, content)
             write_labels(paths[cloud], content)
             num_done += 1
@@ -159,7 +159,7 @@ def predict(
     if num_kept < len(earlier):
         notes.add(f"{counted(len(earlier) - num_kept, 'scan')} labelled anew: the scan or its file has changed since")
     _report(num_done, num_failed, out, timings_ms, confusion, sorted(notes))
-    if classes := classes_found_text(counts):
+    if classes := classes_found_text(counts, taxonomy):
         print(classes)
     noted.say_in_short()
     if num_failed:

@@ -39,7 +39,7 @@ def without_intensity(
     from pvd_cli.progress import Steps
     from pvd_core.models.bare_statistics import estimate_bare_statistics
     from pvd_core.segmenter import Segmenter
-    from pvd_core.weights import save_weights
+    from pvd_core.weights import read_facts, save_weights, taxonomy_of
 
     with optional_packages("train", "reading data sets"):
         from training.data.checking.check import LABEL
@@ -47,7 +47,7 @@ def without_intensity(
 
     check_new_weights(out)
     options.use_threads(threads)
-    folder = checked_scans(dataset, split, columns, max_scans, LABEL)
+    folder = checked_scans(dataset, split, columns, max_scans, LABEL, taxonomy_of(read_facts(weights)))
     segmenter = Segmenter.from_weights(weights, device, programs="off")
     indices = folder.evenly_spaced(max_scans)
 

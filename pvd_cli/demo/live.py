@@ -12,6 +12,7 @@ from pvd_cli.demo.processes import Child
 from pvd_cli.demo.run import LabelledDrive
 from pvd_cli.progress import Steps
 from pvd_core.borders.errors import UserError
+from pvd_core.weights import read_facts, taxonomy_of
 
 _LABELLED_TOPIC = "/segmenter/points"
 _READY_S = 120
@@ -53,7 +54,8 @@ def label_live(drive: Drive, weights: Path, rate: float, intensity_scale: str, o
                     _watch_until_done(watch, (recorder, node, player), player, drive.num_clouds)
                 node.finish(_FINISH_S)
             recorder.finish(_FINISH_S)
-    return _labelled_drive(labelled_bag, *(json.loads(path.read_text()) for path in reports.values()))
+    taxonomy = taxonomy_of(read_facts(weights))
+    return _labelled_drive(labelled_bag, taxonomy, *(json.loads(path.read_text()) for path in reports.values()))
 
 
 @contextmanager
@@ -138,7 +140,7 @@ def _watch_until_done(watch, children, player, num_clouds):
                 )
 
 
-def _labelled_drive(labelled_bag, played, node, recorded):
+def _labelled_drive(labelled_bag, taxonomy, played, node, recorded):
     counts = node["clouds"]
     reasons = {key.removeprefix("rejected_"): n for key, n in counts.items() if key.startswith("rejected_")}
     if played["unreadable"]:  # the player cannot publish what is no cloud
@@ -157,6 +159,7 @@ def _labelled_drive(labelled_bag, played, node, recorded):
         },
         rejected_by_reason=reasons,
         latency_ms=node["latency_ms"],
+        taxonomy=taxonomy,
         remarks=node["remarks"],
         bag_stamp_of_published={published: in_bag for in_bag, published in played["stamps"]},
     )

@@ -50,6 +50,7 @@ def label_offline(drive: Drive, weights: Path, intensity_scale: str, out: Path) 
         counts={**counts, "dropped": 0, "skipped": 0, "lost": 0, "recorded": report.labelled},
         rejected_by_reason=dict(report.rejected),
         latency_ms=report.latency_ms,
+        taxonomy=segmenter.taxonomy,
         remarks=report.remarks,
         bag_stamp_of_published={stamp: stamp for stamp in stamps},
         is_live=False,

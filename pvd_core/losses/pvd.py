@@ -21,7 +21,6 @@ from pvd_core.losses.supervoxels import (
     draw_supervoxels,
     supervoxel_weights,
 )
-from pvd_core.taxonomy import SEMANTICKITTI
 
 _OUTPUT_NORMS = ("active", "dense")
 
@@ -114,7 +113,6 @@ class PVD(DistillationMethod):
     """Output distillation and affinity distillation, on points and on voxels. A term with coefficient 0 is left out."""
 
     config: PVDConfig
-    is_minority_C: torch.Tensor
 
     def __init__(
         self, config: PVDConfig = PVDConfig(), student: Channels | None = None, teacher: Channels | None = None
@@ -122,9 +120,6 @@ class PVD(DistillationMethod):
         super().__init__()
         self.config = config
         self.partition = SupervoxelPartition(config.supervoxel_size)
-        is_minority_C = torch.zeros(256, dtype=torch.bool)
-        is_minority_C[list(SEMANTICKITTI.minority)] = True
-        self.register_buffer("is_minority_C", is_minority_C, persistent=False)
 
     def forward(self, pair: DistillationPair) -> dict[str, torch.Tensor]:
         return {**self._outputs(pair), **self._affinities(pair)}
@@ -156,12 +151,12 @@ class PVD(DistillationMethod):
         if not (config.point_affinity or config.voxel_affinity):
             return {}
         supervoxel_V = self.partition.numbers(voxels.coords_V4, voxels.grid)
-        is_minority_V = self.is_minority_C[pair.voxel_labels_V]
+        is_minority_V = pair.is_minority_C[pair.voxel_labels_V]
         drawn_of_scans = self._draw(supervoxel_V, is_minority_V, pair)
         terms = {}
         if config.point_affinity:
             supervoxel_P = supervoxel_V[voxels.point_to_voxel_P]
-            is_minority_P = self.is_minority_C[pair.point_labels_P]
+            is_minority_P = pair.is_minority_C[pair.point_labels_P]
             rows_KN = _rows(supervoxel_P, drawn_of_scans, is_minority_P, config.num_points, pair)
             loss = self._affinity(pair, _POINT_TAPS[config.point_tap], rows_KN)
             terms["point_affinity"] = config.point_affinity * loss

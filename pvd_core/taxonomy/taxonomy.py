@@ -54,6 +54,11 @@ class Taxonomy:
         """C, the number of channels of a network's class scores."""
         return len(self.names)
 
+    @property
+    def is_minority_C(self) -> np.ndarray:
+        """bool (C,): whether each class is one of `minority`."""
+        return np.isin(np.arange(self.num_classes), self.minority)
+
     def id_of(self, name: str) -> int:
         """The class id of a name; UserError for the ignored class and for an unknown name, with the closest match."""
         if name not in self.names[1:]:

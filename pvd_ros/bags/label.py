@@ -49,7 +49,8 @@ def label_bag(
     labeller = CloudLabeller(segmenter, rosbags_cloud_types(), stream, options.intensity_field)
     with open_bag(bag_in, options.salvage) as bag:
         topic = cloud_topic(bag, topic)
-        report = LabelReport(Path(bag_out), topic, options.labelled_topic or f"{topic.rstrip('/')}/labelled")
+        labelled_topic = options.labelled_topic or f"{topic.rstrip('/')}/labelled"
+        report = LabelReport(Path(bag_out), topic, labelled_topic, segmenter.taxonomy)
         span = _span(bag, options)
         total = bag.count(topic, *span)
         _check(bag, report, total, options)

@@ -231,7 +231,7 @@ class SegmenterNode(LifecycleNode):
         header = labelled.message.header
         self._latency.publish(latency_message(header, self.get_fully_qualified_name(), timings_ms))
         if header.frame_id != self._legend_frame:
-            self._legend.publish(legend_markers(header.frame_id))
+            self._legend.publish(legend_markers(header.frame_id, self._labeller.segmenter.taxonomy))
             self._legend_frame = header.frame_id
 
     def _report(self) -> None:

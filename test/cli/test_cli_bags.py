@@ -134,6 +134,6 @@ def test_ctrl_c_says_how_to_go_on_and_that_works(label, weights, tmp_path, monke
 def test_classes_are_listed_by_their_share_of_points():
     counts = np.zeros(20, int)
     counts[[0, 1, 9, 15]] = 100, 1, 5000, 4899
-    text = classes_found_text(counts)
+    text = classes_found_text(counts, SEMANTICKITTI)
     assert text == "classes found: road 50.0 %, vegetation 49.0 %, car under 0.1 %, without a class 1.0 %"
-    assert classes_found_text([0] * 20) == ""
+    assert classes_found_text([0] * 20, SEMANTICKITTI) == ""

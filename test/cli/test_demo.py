@@ -65,7 +65,7 @@ def test_score_is_that_of_the_offline_segmenter_on_the_recorded_clouds(finished,
     stamps_in_bag = {
         published: stamp for stamp, published in json.loads((out / "logs/player.json").read_text())["stamps"]
     }
-    segmenter, scores = Segmenter.from_weights(weights, device="cpu"), ConfusionMatrix()
+    segmenter, scores = Segmenter.from_weights(weights, device="cpu"), ConfusionMatrix(SEMANTICKITTI)
     first_ns = min(stamps_in_bag.values())
     for cloud in read_clouds(out / "labelled", report["paths"]["labelled_topic"]):
         stamp = cloud.message.header.stamp

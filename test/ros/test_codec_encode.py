@@ -22,7 +22,7 @@ def labelled(points, height=1, **settings):
     message = xyzi_cloud(points, stamp_ns=12_000_000_034, frame_id="roof", height=height)
     cloud = decode(message, **settings)
     segmentation = segmentation_of(len(points))
-    return message, segmentation, encode(message, cloud, segmentation, rosbags_cloud_types())
+    return message, segmentation, encode(message, cloud, segmentation, rosbags_cloud_types(), SEMANTICKITTI)
 
 
 def test_header_shape_order_and_values_come_back():
@@ -59,7 +59,7 @@ def test_is_dense_says_whether_every_point_is_finite(bad, dense):
 
 def test_an_empty_cloud_gives_an_empty_labelled_cloud():
     message = rosbags_cloud(fields=(), data=b"", height=0, width=0, point_step=0, frame_id="roof")
-    output = encode(message, decode(message), segmentation_of(0), rosbags_cloud_types())
+    output = encode(message, decode(message), segmentation_of(0), rosbags_cloud_types(), SEMANTICKITTI)
     assert (output.height, output.width, len(output.data), len(output.fields)) == (0, 0, 0, 7)
     assert output.header.frame_id == "roof"
 
@@ -70,7 +70,7 @@ def test_the_labelled_cloud_survives_serialisation_in_both_bindings():
 
     points = np.random.default_rng(2).normal(size=(9, 4)).astype(np.float32)
     message = xyzi_cloud(points, stamp_ns=5, build=rclpy_cloud)
-    output = encode(message, decode(message), segmentation_of(9), rclpy_cloud_types())
+    output = encode(message, decode(message), segmentation_of(9), rclpy_cloud_types(), SEMANTICKITTI)
     _, _, by_rosbags = labelled(points)
     read_back = STORE.deserialize_cdr(serialize_message(output), "sensor_msgs/msg/PointCloud2")
     assert read_back.header.stamp.nanosec == 5

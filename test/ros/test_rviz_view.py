@@ -35,7 +35,7 @@ def camera_of(manager):
 def test_every_line_of_the_legend_lies_inside_the_view(manager):
     position, axes = camera_of(manager)
     half_height = np.tan(np.radians(VIEW_ANGLE_DEG / 2))
-    for marker in legend_markers("velodyne").markers:
+    for marker in legend_markers("velodyne", SEMANTICKITTI).markers:
         place = marker.pose.position
         right, up, ahead = axes @ (np.array([place.x, place.y, place.z]) - position)
         half_width_m = LETTER_WIDTH * marker.scale.z * len(marker.text) / 2

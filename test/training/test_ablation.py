@@ -207,7 +207,7 @@ def test_interrupted_dry_run_ends_with_code_130(dataset, tmp_path, monkeypatch):
 def test_near_objects_are_trained_on_and_far_ones_validated(handling, tmp_path):
     source = write_dataset(tmp_path / "source", {"00": 2, "08": 2})
     config = NearFarConfig(distance_m=9.0, handling=handling)
-    write_near_far(source, tmp_path / "out", "train", "valid", config)
+    write_near_far(source, tmp_path / "out", "train", "valid", config, 4, SEMANTICKITTI)
     for split, is_near in (("train", True), ("valid", False)):
         before, after = ScanFolder(source, split), ScanFolder(tmp_path / "out", split)
         num_wrong = 0

@@ -8,7 +8,7 @@ from typing import Any
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.settings import apply_overrides, filled, read_yaml
 from pvd_core.losses.methods import METHODS
-from pvd_core.taxonomy import SEMANTICKITTI
+from pvd_core.taxonomy import SEMANTICKITTI, Taxonomy, taxonomy_named
 from training.ablation.near_far import NearFarConfig
 
 TEACHER, PRETRAINED, RANDOM = "teacher", "pretrained", "random"
@@ -78,7 +78,7 @@ class GridConfig:
     near_far: NearFarConfig | None = None
     """Train on near and validate on far objects of one class."""
     metric: str = "miou"
-    """What is compared: miou (over the 19 classes), miou_present, or the name of a class for its IoU."""
+    """What is compared: miou (over all classes), miou_present, or the name of a class for its IoU."""
     reference: str | None = None
     """The row that the others are compared with, seed by seed."""
     is_table_of_methods: bool = False
@@ -91,7 +91,10 @@ class GridConfig:
         unknown = [name for name in self.methods if name not in METHODS]
         if unknown:
             raise UserError(f"methods names {', '.join(unknown)}: expected {', '.join(METHODS)}")
-        if self.metric not in ("miou", "miou_present", *SEMANTICKITTI.names[1:]):
+        names = self.taxonomy.names[1:]
+        if self.near_far is not None and self.near_far.class_name not in names:
+            raise UserError(f"near_far.class_name is {self.near_far.class_name!r}: expected one of {', '.join(names)}")
+        if self.metric not in ("miou", "miou_present", *names):
             raise UserError(f"metric is {self.metric!r}: expected miou, miou_present or the name of a class")
         if self.reference is not None and self.reference not in self.row_names:
             raise UserError(f"reference is {self.reference!r}: expected a row, one of {', '.join(self.row_names)}")
@@ -101,6 +104,11 @@ class GridConfig:
             or not all(0 <= seed < SEED_STEP for seed in self.seeds)
         ):
             raise UserError(f"seeds are {list(self.seeds)}: expected at least one, each once, of 0..{SEED_STEP - 1}")
+
+    @property
+    def taxonomy(self) -> Taxonomy:
+        """The classes of all runs, which 'settings' name."""
+        return taxonomy_named(self.settings.get("taxonomy", SEMANTICKITTI.name))
 
     @property
     def row_names(self) -> list[str]:

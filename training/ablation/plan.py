@@ -67,7 +67,9 @@ def prepare_data(grid: GridConfig, dataset: str | Path, out: str | Path) -> None
     if grid.near_far is not None:
         config = filled(TrainConfig, {**_named(grid.settings), "dataset": str(dataset)})
         folder, _ = _dataset_and_runs(grid, dataset, out)
-        write_near_far(dataset, folder, config.sequences, config.validation.sequences, grid.near_far, config.columns)
+        write_near_far(
+            dataset, folder, config.sequences, config.validation.sequences, grid.near_far, config.columns, grid.taxonomy
+        )
 
 
 class _Builder:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from pvd_core.taxonomy import SEMANTICKITTI
 from pvd_core.voxels import CylindricalGrid, VoxelBatch, majority_labels, voxelise
 from training.data.augment import AugmentationConfig, augment
 from training.data.mix import MixingConfig, mix
@@ -106,9 +105,12 @@ class BatchStream:
         scan, identity = self.scans.scan(position), self.scans.identity(position)
         generator = np.random.default_rng((self.seed, _MIXING, *identity))
         bank = self.scans.objects(position) if self.mixing.paste_objects else None
-        points, labels = mix(scan, lambda random: self.scans.partner(position, random), bank, generator, self.mixing)
+        taxonomy = self.scans.taxonomy
+        points, labels = mix(
+            scan, lambda random: self.scans.partner(position, random), bank, generator, self.mixing, taxonomy
+        )
         generator = np.random.default_rng((self.seed, _AUGMENTATION, *identity))
-        example = augment(points, labels, generator, self.augmentation)
+        example = augment(points, labels, generator, self.augmentation, taxonomy)
         # The norms need more than one point. Mixing and dropping can leave fewer of a tiny scan.
         return example if len(example[0]) >= LEAST_LEARNT else scan
 
@@ -124,8 +126,7 @@ def make_batch(
     voxels = voxelise([torch.from_numpy(points).to(device) for points, _ in examples], grid)
     labels = np.concatenate([labels for _, labels in examples]).astype(np.int64)
     point_labels_P = torch.from_numpy(labels).to(device)
-    voxel_labels_V = majority_labels(
-        point_labels_P, voxels.point_to_voxel_P, voxels.num_voxels, SEMANTICKITTI.num_classes
-    )
+    num_labels = int(labels.max(initial=0)) + 1
+    voxel_labels_V = majority_labels(point_labels_P, voxels.point_to_voxel_P, voxels.num_voxels, num_labels)
     points = tuple(points for points, _ in examples)
     return TrainingBatch(voxels, voxel_labels_V, point_labels_P, number, first_scan, points)

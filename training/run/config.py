@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.settings import apply_overrides, filled, plain, read_yaml
@@ -12,6 +12,7 @@ from pvd_core.clouds.bin_columns import bin_columns
 from pvd_core.models.build import check_model_settings
 from pvd_core.runtime.precision import resolve_precision
 from pvd_core.segmenter import resolve_device
+from pvd_core.taxonomy import taxonomy_named
 from training.data.augment import AugmentationConfig
 from training.data.mix import MixingConfig
 from training.data.simulated_stream import StreamConfig
@@ -102,6 +103,8 @@ class TrainConfig:
     data: str = "folder"
     """What to train on: folder (the 'sequences' of 'dataset') or simulated (worlds that 'stream' makes while training).
     Validation scans always come from 'dataset'."""
+    taxonomy: str = "semantickitti"
+    """The classes to learn: semantickitti, or semantickitti-multiscan, which tells moving objects from still ones."""
     columns: str = "4"
     """Numbers of each point in the .bin files of 'dataset': 4 (x, y, z, intensity), 5 as in nuScenes, or 4xfloat64."""
     sequences: str | tuple[str, ...] = "train"
@@ -149,6 +152,7 @@ class TrainConfig:
         if isinstance(self.model, str):
             object.__setattr__(self, "model", {"name": self.model})
         check_model_settings(self.model)
+        self._check_classes()
         bin_columns(self.columns)
         _one_of("data", self.data, DATA)
         object.__setattr__(self, "precision", _OLD_PRECISIONS.get(self.precision, self.precision))
@@ -166,12 +170,25 @@ class TrainConfig:
         if not 0 <= self.ema_decay < 1:
             raise UserError(f"ema_decay is {self.ema_decay}: expected 0 <= value < 1")
 
+    @property
+    def network(self) -> dict[str, Any]:
+        """The settings of the network, as build_model takes them, with the number of its classes."""
+        return {"num_classes": taxonomy_named(self.taxonomy).num_classes, **cast(dict, self.model)}
+
     def num_steps(self, num_scans: int | None) -> int:
         """Optimizer steps of the whole run on `num_scans` training scans; None for an endless stream."""
         limits = [] if self.max_steps is None else [self.max_steps]
         if self.epochs is not None and num_scans is not None:
             limits.append(max(1, math.ceil(self.epochs * num_scans / (self.batch_size * self.accumulate))))
         return min(limits)
+
+    def _check_classes(self) -> None:
+        found, expected = self.network["num_classes"], taxonomy_named(self.taxonomy).num_classes
+        if found != expected:
+            raise UserError(
+                f"model.num_classes is {found}: the labels of taxonomy {self.taxonomy} have {expected}, with the "
+                "ignored one; leave it out"
+            )
 
     def _check_scans_come_again(self) -> None:
         needed = "distillation.cache keeps the teacher's outputs for scans that come again, but"

@@ -16,6 +16,7 @@ from pvd_core.losses.baselines.skd import SKDConfig
 from pvd_core.losses.distillation import Channels
 from pvd_core.losses.methods import METHODS, PAPER_COEFFICIENTS, paper_coefficients
 from pvd_core.losses.supervoxels import SupervoxelPartition
+from pvd_core.taxonomy import TAXONOMIES
 
 STUDENT, TEACHER = Channels(voxel_features=5, classes=20), Channels(voxel_features=7, classes=20)
 SIZE = (5, 4, 3)
@@ -72,8 +73,9 @@ def test_cd_compares_distributions_over_the_voxels_of_a_scan():
     assert terms["cd_score"].item() == pytest.approx(0.3 * score, rel=1e-4)
 
 
-def test_ifv_compares_similarities_to_the_mean_of_the_class_in_its_scan():
-    pair = make_pair()
+@pytest.mark.parametrize("taxonomy", TAXONOMIES.values(), ids=lambda taxonomy: taxonomy.name)
+def test_ifv_compares_similarities_to_the_mean_of_the_class_in_its_scan(taxonomy):
+    pair = make_pair(taxonomy=taxonomy)
     student, teacher = arrays(pair)
     labels = pair.voxel_labels_V.numpy()
 
@@ -83,7 +85,7 @@ def test_ifv_compares_similarities_to_the_mean_of_the_class_in_its_scan():
 
     squares = []
     for scan in scans_of(pair):
-        for class_id in range(1, 20):
+        for class_id in range(1, taxonomy.num_classes):
             inside = scan & (labels == class_id)
             if inside.sum() >= 2:
                 squares += [

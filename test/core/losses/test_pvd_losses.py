@@ -23,7 +23,7 @@ from pvd_core.losses.supervoxels import (
     draw_supervoxels,
     sampling_weights,
 )
-from pvd_core.taxonomy import SEMANTICKITTI
+from pvd_core.taxonomy import TAXONOMIES
 from pvd_core.voxels import CylindricalGrid
 
 SIZE = (5, 4, 3)
@@ -215,8 +215,9 @@ def test_surplus_rows_of_majority_classes_are_left_out_first():
     assert set(few[0].tolist()) < {0, 1, 2, 3}
 
 
-def test_all_terms_together_equal_numpy_written_from_the_formulas():
-    pair = make_pair(seed=3)
+@pytest.mark.parametrize("taxonomy", TAXONOMIES.values(), ids=lambda taxonomy: taxonomy.name)
+def test_all_terms_together_equal_numpy_written_from_the_formulas(taxonomy):
+    pair = make_pair(seed=3, taxonomy=taxonomy)
     config = PVDConfig(supervoxel_size=SIZE, num_points=8, num_voxels=6, num_supervoxels=3)
     terms = PVD(config)(pair)
 
@@ -229,12 +230,12 @@ def test_all_terms_together_equal_numpy_written_from_the_formulas():
     weights = np.zeros(len(distances))
     for number in range(len(distances)):
         inside = supervoxels.numpy() == number
-        minority = np.isin(labels[inside], SEMANTICKITTI.minority).sum()
+        minority = np.isin(labels[inside], taxonomy.minority).sum()
         weights[number] = inside.any() / (4 * math.exp(-2 * minority) + 1) * distances[number]
     of_scans = torch.from_numpy(weights).float().view(2, -1)
     drawn = torch.cat([draw_supervoxels(each, 3, generator) + i * len(each) for i, each in enumerate(of_scans)])
-    is_minority = np.zeros(20, bool)
-    is_minority[list(SEMANTICKITTI.minority)] = True
+    is_minority = np.zeros(taxonomy.num_classes, bool)
+    is_minority[list(taxonomy.minority)] = True
     point_rows = choose_rows(
         supervoxels[pair.voxels.point_to_voxel_P],
         drawn,
@@ -248,7 +249,7 @@ def test_all_terms_together_equal_numpy_written_from_the_formulas():
     def output(name, truth):
         counted = truth.numpy() != 0
         p, q = softmax(teacher[name])[counted], softmax(student[name])[counted]
-        return (p * np.log(p / q)).sum() / (counted.sum() * 20)
+        return (p * np.log(p / q)).sum() / (counted.sum() * taxonomy.num_classes)
 
     def affinity(name, rows):
         return brute_force_affinity(student[name], teacher[name], rows.numpy(), "padded")

@@ -67,12 +67,12 @@ class Line:
         torch.manual_seed(0)
         student = build_model(TINY_MODEL)
         config = DistillationConfig(str(teacher_path), method, SETTINGS.get(method, {}))
-        teacher, self.num_asked = load_teacher(teacher_path, student, "cpu"), 0
+        teacher, self.num_asked = load_teacher(teacher_path, student, SEMANTICKITTI, "cpu"), 0
         teacher.register_forward_pre_hook(self._count)
         method = build_method(config, student, teacher)
         cache = None if folder is None else cache_in(folder, teacher_path, method.config.teacher_fields, notes)
         supervised = SegmentationObjective(student, LossConfig())
-        self.objective = DistillationObjective(supervised, method, teacher, 0, cache)
+        self.objective = DistillationObjective(supervised, method, teacher, SEMANTICKITTI, 0, cache)
 
     def losses(self, batch):
         return {name: term.item() for name, term in self.objective(batch).items()}

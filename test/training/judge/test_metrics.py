@@ -8,7 +8,7 @@ from training.judge.metrics import ConfusionMatrix
 
 
 def matrix_of(predicted, truth):
-    matrix = ConfusionMatrix()
+    matrix = ConfusionMatrix(SEMANTICKITTI)
     matrix.update(np.array(predicted), np.array(truth))
     return matrix
 
@@ -65,7 +65,7 @@ def test_accuracy_leaves_points_predicted_as_unlabeled_out():
 def test_scans_add_up_in_one_matrix():
     generator = np.random.default_rng(1)
     predicted, truth = generator.integers(0, 20, size=(2, 1000))
-    at_once, scan_by_scan = matrix_of(predicted, truth), ConfusionMatrix()
+    at_once, scan_by_scan = matrix_of(predicted, truth), ConfusionMatrix(SEMANTICKITTI)
     for part in np.array_split(np.arange(1000), 7):
         scan_by_scan.update(predicted[part].astype(np.uint8), truth[part].astype(np.uint8))
     assert (at_once.counts == scan_by_scan.counts).all()
