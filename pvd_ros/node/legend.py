@@ -14,7 +14,7 @@ from pvd_ros.middleware.ros_session import check_topic_name, qos_profile, requir
 # A column left of the sensor, inside the view that config/pvd.rviz opens with.
 AHEAD_M, LEFT_M = 5.0, 13.0
 LOWEST_M = -1.0
-LINE_M = 0.9
+HEIGHT_M = 17.1
 
 
 def legend_markers(frame_id: str, taxonomy: Taxonomy) -> Any:
@@ -24,7 +24,7 @@ def legend_markers(frame_id: str, taxonomy: Taxonomy) -> Any:
     """
     from visualization_msgs.msg import Marker, MarkerArray
 
-    markers = []
+    markers, line_m = [], HEIGHT_M / (taxonomy.num_classes - 1)
     for class_id in range(1, taxonomy.num_classes):
         marker = Marker()
         marker.header.frame_id = frame_id
@@ -33,8 +33,8 @@ def legend_markers(frame_id: str, taxonomy: Taxonomy) -> Any:
         marker.text = f"{class_id} {taxonomy.names[class_id]}"
         marker.pose.orientation.w = 1.0
         marker.pose.position.x, marker.pose.position.y = AHEAD_M, LEFT_M
-        marker.pose.position.z = LOWEST_M + LINE_M * (taxonomy.num_classes - 1 - class_id)
-        marker.scale.z = 0.9 * LINE_M
+        marker.pose.position.z = LOWEST_M + line_m * (taxonomy.num_classes - 1 - class_id)
+        marker.scale.z = 0.9 * line_m
         red, green, blue = (float(channel) / 255 for channel in taxonomy.colours[class_id])
         marker.color.r, marker.color.g, marker.color.b, marker.color.a = red, green, blue, 1.0
         markers.append(marker)

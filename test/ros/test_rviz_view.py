@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import yaml
 
-from pvd_core.taxonomy import SEMANTICKITTI
+from pvd_core.taxonomy import SEMANTICKITTI, TAXONOMIES
 
 pytest.importorskip("visualization_msgs", reason="needs the messages of ROS 2")
 
@@ -32,10 +32,13 @@ def camera_of(manager):
     return focus + view["Distance"] * back, np.stack([right, np.cross(right, -back), -back])
 
 
-def test_every_line_of_the_legend_lies_inside_the_view(manager):
+@pytest.mark.parametrize("taxonomy", TAXONOMIES.values(), ids=lambda taxonomy: taxonomy.name)
+def test_every_line_of_the_legend_lies_inside_the_view(manager, taxonomy):
     position, axes = camera_of(manager)
     half_height = np.tan(np.radians(VIEW_ANGLE_DEG / 2))
-    for marker in legend_markers("velodyne", SEMANTICKITTI).markers:
+    markers = legend_markers("velodyne", taxonomy).markers
+    assert [marker.text for marker in markers] == [f"{i} {name}" for i, name in enumerate(taxonomy.names) if i]
+    for marker in markers:
         place = marker.pose.position
         right, up, ahead = axes @ (np.array([place.x, place.y, place.z]) - position)
         half_width_m = LETTER_WIDTH * marker.scale.z * len(marker.text) / 2

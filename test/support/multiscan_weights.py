@@ -11,6 +11,6 @@ def save_multiscan_weights(path, class_name="moving-car"):
     """Writes them to `path` and returns it; every measured point is labelled `class_name`."""
     torch.manual_seed(0)
     network = build_model({"name": "cylinder3d-compact", "num_classes": SEMANTICKITTI_MULTISCAN.num_classes})
-    network.label_layer.bias.data[SEMANTICKITTI_MULTISCAN.id_of(class_name)] = 1e6
+    network.label_layer.bias.data[SEMANTICKITTI_MULTISCAN.id_of(class_name)] = 1e4
     save_weights(path, network.eval(), {"taxonomy": SEMANTICKITTI_MULTISCAN.name})
     return path
