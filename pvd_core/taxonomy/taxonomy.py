@@ -55,6 +55,11 @@ class Taxonomy:
         return len(self.names)
 
     @property
+    def moving(self) -> tuple[int, ...]:
+        """Ids of the classes of moving objects, where still ones have others; () where they share their class."""
+        return tuple(i for i, name in enumerate(self.names) if name.startswith(_MOVING))
+
+    @property
     def is_minority_C(self) -> np.ndarray:
         """bool (C,): whether each class is one of `minority`."""
         return np.isin(np.arange(self.num_classes), self.minority)

@@ -69,6 +69,16 @@ def test_evaluate_scores_25_classes(dataset, multiscan, tmp_path, capsys):
     assert "mean of all 25 (official)" in capsys.readouterr().out
 
 
+def test_evaluate_says_where_the_labels_may_not_tell_what_moves(multiscan, tmp_path, capsys):
+    root = write_dataset(tmp_path, {"08": 2})
+    for path in root.glob("sequences/08/labels/*.label"):
+        raw = np.fromfile(path, "<u4")
+        np.where(raw & 0xFFFF == 252, 10, raw).astype("<u4").tofile(path)
+    assert run(["evaluate", str(root), "--weights", str(multiscan)]) == 0
+    assert "no point of" in (said := capsys.readouterr().err)
+    assert "is labelled as moving" in said
+
+
 def test_evaluate_refuses_weights_of_other_classes_than_asked_for(dataset, multiscan, weights, error_of):
     line = ["evaluate", dataset, "--weights"]
     found = error_of(*line, multiscan, "--taxonomy", "semantickitti")

@@ -212,7 +212,7 @@ def test_affinity_of_a_scan_without_labels_says_what_is_missing(velodyne, weight
 
 def test_unknown_class_is_refused_with_the_closest_one(velodyne, capsys):
     assert run(["view", str(velodyne), "--class", "cars"]) != 0
-    assert "did you mean car?" in capsys.readouterr().err
+    assert "did you mean 'car'?" in capsys.readouterr().err
 
 
 def test_without_a_display_the_way_to_pictures_is_named(velodyne, weights, monkeypatch, capsys):

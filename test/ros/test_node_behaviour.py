@@ -6,7 +6,8 @@ import time
 
 import numpy as np
 import pytest
-from ros_clouds import rclpy_cloud, xyzi_cloud
+from multiscan_weights import save_multiscan_weights
+from ros_clouds import rclpy_cloud, slow_column, xyzi_cloud
 from ros_nodes import start_node
 from ros_weights import tiny_weights
 
@@ -21,7 +22,7 @@ from std_msgs.msg import Float64MultiArray, String
 from visualization_msgs.msg import MarkerArray
 
 from pvd_core.clouds.example import spinning_scan
-from pvd_core.taxonomy import SEMANTICKITTI
+from pvd_core.taxonomy import SEMANTICKITTI, SEMANTICKITTI_MULTISCAN
 from pvd_ros.middleware.ros_session import qos_profile
 from pvd_ros.node.parameters import SPECS
 from pvd_ros.report.latency import STAGES
@@ -161,6 +162,18 @@ def test_latency_percentiles_diagnostics_and_legend_are_published(ros, peer):
     assert [round(255 * markers[0].color.r), round(255 * markers[0].color.b)] == SEMANTICKITTI.colours[1][
         [0, 2]
     ].tolist()
+
+
+def test_labels_and_legend_are_those_of_the_taxonomy_in_the_weights(ros, peer):
+    weights = save_multiscan_weights(ros.folder / "multiscan.safetensors")
+    labelled = peer.hear(PointCloud2, "/segmenter/points")
+    legend = peer.hear(MarkerArray, "/segmenter/legend", latched=True)
+    start_node(ros, f"weights:={weights}")
+    publish_until(peer, lambda: labelled and legend)
+
+    names = SEMANTICKITTI_MULTISCAN.names
+    assert [marker.text for marker in legend[0].markers] == [f"{i} {names[i]}" for i in range(1, 26)]
+    assert set(slow_column(labelled[0], "label")) == {names.index("moving-car")}
 
 
 def test_clouds_are_skipped_until_somebody_subscribes(ros, peer):

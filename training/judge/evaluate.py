@@ -64,6 +64,12 @@ def evaluate(
     whole = ConfusionMatrix.summed(bands)
     if not whole.num_points:
         raise UserError(f"no labelled point in {folder.describe()}: there is nothing to score against")
+    moving = list(folder.taxonomy.moving)
+    if moving and not whole.points_per_class()[moving].any():
+        remarks.append(
+            f"no point of {folder.root} is labelled as moving: nothing moves there, or its labels do not tell moving "
+            f"objects from still ones, and scores of {folder.taxonomy.name} mean little"
+        )
     return {
         "taxonomy": folder.taxonomy.name,
         **metrics_of(whole),
