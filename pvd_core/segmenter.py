@@ -29,7 +29,7 @@ from pvd_core.runtime.memory import keep_freed_memory
 from pvd_core.runtime.precision import PRECISIONS, computing_in, resolve_precision
 from pvd_core.sparse.backends import reference
 from pvd_core.sparse.backends.choose import backend_for
-from pvd_core.voxels import VoxelBatch, voxelise
+from pvd_core.voxels import VoxelBatch
 from pvd_core.weights import load_model
 
 # How clouds are labelled. `off`: step by step, each cloud at its own size. `eager` and `graphs`: by programs of fixed
@@ -134,7 +134,7 @@ class Segmenter:
 
     def batch_of(self, points: np.ndarray) -> VoxelBatch:
         """One scan, voxelised on this Segmenter's device. `points` float32 (P, 4), measured points only."""
-        return voxelise([torch.from_numpy(points).to(self.device)], self.model.grid)
+        return self.model.grid.voxelise([torch.from_numpy(points).to(self.device)])
 
     @torch.inference_mode()
     def run_network(self, batch: VoxelBatch) -> SegmentationOutput:

@@ -19,7 +19,7 @@ from pvd_core.models import Cylinder3D
 from pvd_core.segmenter import Segmenter
 from pvd_core.sparse import InverseConvolution, SparseConvolution, StridedConvolution, SubmanifoldConvolution
 from pvd_core.sparse.backends import reference
-from pvd_core.voxels import VoxelBatch, voxelise
+from pvd_core.voxels import VoxelBatch
 
 # What `network_ms` times: the sparse U-Net and the layer that gives its logits.
 NETWORK = ("backbone", "head.conv")
@@ -44,7 +44,7 @@ class ScanInput:
         """`points` float32 (N, 4): x, y, z in metres, intensity in 0..1; there may be none."""
         self.num_points = len(points)
         self.scan = torch.from_numpy(measured_points(points, is_measured(points))).to(segmenter.device)
-        self.batch = voxelise([self.scan], segmenter.model.grid)
+        self.batch = segmenter.model.grid.voxelise([self.scan])
         self._model = segmenter.model
 
     @property

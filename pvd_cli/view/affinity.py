@@ -16,7 +16,7 @@ from pvd_core.borders.errors import UserError
 from pvd_core.borders.files import written_atomically
 from pvd_core.clouds.measured import is_measured, measured_points
 from pvd_core.losses.affinity import affinity_matrix
-from pvd_core.losses.supervoxels import SupervoxelPartition, supervoxel_weights
+from pvd_core.losses.supervoxels import SupervoxelPartition, supervoxel_grid, supervoxel_weights
 from pvd_core.segmenter import Segmenter
 from pvd_core.taxonomy import MINORITY_CLASSES
 from pvd_core.voxels import VoxelBatch, majority_labels
@@ -57,13 +57,13 @@ def _hardest_rows(batch: VoxelBatch, voxel_labels_V: torch.Tensor) -> torch.Tens
     """Numbers of the voxels in the supervoxel that difficulty-aware sampling draws most often, sorted by class, int64.
     At most _MOST_VOXELS of them; voxels without a label do not count."""
     # The paper's supervoxels are a 4th, 6th and 4th of its grid along rho, phi and z.
-    rho, phi, z = batch.grid.shape
+    rho, phi, z = supervoxel_grid(batch.grid).shape
     partition = SupervoxelPartition((max(1, rho // 4), max(1, phi // 6), max(1, z // 4)))
-    supervoxel_V = partition.numbers(batch.coords_V4, batch.grid)
+    supervoxel_V = partition.numbers(batch)
     is_labelled_V = voxel_labels_V != 0
     is_minority_V = torch.isin(voxel_labels_V, torch.tensor(MINORITY_CLASSES, device=voxel_labels_V.device))
     labelled = supervoxel_V[is_labelled_V], is_minority_V[is_labelled_V]
-    weights_S = supervoxel_weights(partition, batch.grid, 1, *labelled)
+    weights_S = supervoxel_weights(partition, batch, *labelled)
     if not weights_S.any():
         raise UserError("the scan has no labelled voxel: there is nothing to compare")
     # Far supervoxels weigh most but may have too few voxels for a map.

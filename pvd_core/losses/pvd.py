@@ -134,7 +134,7 @@ class PVD(DistillationMethod):
         if config.point_output:
             terms["point_output"] = config.point_output * self._output(pair, "point_logits_PC", pair.point_labels_P)
         if config.voxel_output:
-            num_cells = math.prod(pair.voxels.grid.shape) * pair.voxels.batch_size
+            num_cells = math.prod(pair.voxels.shape) * pair.voxels.batch_size
             num_rows = num_cells if config.output_norm == "dense" else None
             loss = self._output(pair, "voxel_logits_VC", pair.voxel_labels_V, num_rows)
             terms["voxel_output"] = config.voxel_output * loss
@@ -155,7 +155,7 @@ class PVD(DistillationMethod):
         config, voxels = self.config, pair.voxels
         if not (config.point_affinity or config.voxel_affinity):
             return {}
-        supervoxel_V = self.partition.numbers(voxels.coords_V4, voxels.grid)
+        supervoxel_V = self.partition.numbers(voxels)
         is_minority_V = self.is_minority_C[pair.voxel_labels_V]
         drawn_of_scans = self._draw(supervoxel_V, is_minority_V, pair)
         terms = {}
@@ -182,8 +182,7 @@ class PVD(DistillationMethod):
         config, voxels = self.config, pair.voxels
         weights_S = supervoxel_weights(
             self.partition,
-            voxels.grid,
-            voxels.batch_size,
+            voxels,
             supervoxel_V,
             is_minority_V,
             config.sampler,

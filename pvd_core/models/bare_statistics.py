@@ -13,7 +13,6 @@ from torch import nn
 
 from pvd_core.models.cylinder3d import Cylinder3D
 from pvd_core.models.norm import Norm
-from pvd_core.voxels import voxelise
 
 _STATISTICS = ("running_mean", "running_var")
 
@@ -54,5 +53,5 @@ def estimate_bare_statistics(model: Cylinder3D, scans: Iterable[torch.Tensor]) -
         for points_P4 in scans:
             bare_P4 = points_P4.clone()
             bare_P4[:, 3] = 0
-            network(voxelise([bare_P4], network.grid))
+            network(network.grid.voxelise([bare_P4]))
     return {name: tensor.detach() for name, tensor in statistics_of(network).items()}

@@ -58,7 +58,7 @@ def setting_names(architecture: str) -> list[str]:
 
 def model_facts(model: Cylinder3D) -> dict[str, Any]:
     """The settings from which `build_model` builds the same network, JSON-serialisable."""
-    facts = dataclasses.asdict(model.config)
+    facts = dataclasses.asdict(model.config) | {"grid": model.grid.settings()}
     name = next(name for name, (model_class, _) in ARCHITECTURES.items() if isinstance(model, model_class))
     return {"architecture": name, **facts}
 

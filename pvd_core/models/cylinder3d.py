@@ -18,7 +18,7 @@ from pvd_core.sparse import Sites, SparseTensor, SubmanifoldConvolution
 from pvd_core.sparse.backends import reference
 from pvd_core.sparse.interfaces import AnySites, Backend
 from pvd_core.taxonomy import NUM_CLASSES
-from pvd_core.voxels import NUM_POINT_FEATURES, CylindricalGrid, PointsInVoxels, VoxelBatch
+from pvd_core.voxels import NUM_POINT_FEATURES, CylindricalGrid, PointsInVoxels, VoxelBatch, grid_from_settings
 
 REFINEMENTS = ("R3", "R1", "none")
 
@@ -42,9 +42,10 @@ class Cylinder3DConfig:
 
     def __post_init__(self) -> None:
         if isinstance(self.grid, dict):
-            object.__setattr__(self, "grid", CylindricalGrid.from_settings(self.grid))
+            object.__setattr__(self, "grid", grid_from_settings(self.grid))
         if not isinstance(self.grid, CylindricalGrid):
-            raise ValueError(f"grid is {shown(self.grid)}: expected settings such as {{shape: [240, 180, 32]}}")
+            expected = "settings of a cylindrical grid such as {shape: [240, 180, 32]}"
+            raise ValueError(f"grid is {shown(self.grid)}: expected {expected}")
         _check_channels("width", self.width, _WIDEST)
         _check_channels("num_classes", self.num_classes, _MOST_CLASSES)
         for name in ("num_voxel_features", "num_point_features"):
@@ -113,7 +114,7 @@ class Cylinder3D(nn.Module):
     def sites_of(self, batch: VoxelBatch) -> Sites:
         """The Sites of a batch, for this network's backend. Networks with the same backend may share them, and with
         them the kernel maps."""
-        return Sites(batch.coords_V4, batch.grid.shape, batch.batch_size, self.backend)
+        return Sites(batch.coords_V4, batch.shape, batch.batch_size, self.backend)
 
     def forward(
         self, batch: PointsInVoxels, with_points: bool = True, sites: AnySites | None = None

@@ -102,7 +102,7 @@ def _voxelised(
     keys_P = PaddedGrid(grid.shape).keys(indices_P3.unbind(dim=1), is_measured_P)
     sites = FixedSites(keys_P, grid.shape, bucket.num_rows, model.backend)
     batch = _FixedBatch(
-        point_features_PF=point_features(points_P4, cylindrical_P3, indices_P3, grid),
+        point_features_PF=point_features(points_P4, cylindrical_P3, grid.cell_centres(indices_P3)),
         point_to_voxel_P=sites.rows(keys_P),
         num_voxels=bucket.num_rows[0],
     )

@@ -7,6 +7,7 @@ from pvd_core.borders.errors import UserError
 from pvd_core.borders.wording import shown
 from pvd_core.models.build import check_model_settings, setting_names
 from pvd_core.taxonomy import NUM_CLASSES, check_class_names
+from pvd_core.voxels import grid_from_settings
 from pvd_core.weights.expected import expected_cloud
 
 
@@ -50,7 +51,12 @@ def _check_settings(model: dict[str, Any]) -> None:
         raise UserError(f"its header lacks model settings: {', '.join(missing)}")
     if "name" in model:
         raise UserError(f"its header names the preset {shown(model['name'])}; expected settings")
-    grid = model["grid"]
-    if isinstance(grid, dict) and grid.keys() != {"shape", "rho_range", "z_range"}:
-        raise UserError(f"grid in its header has {shown(sorted(grid))}; expected shape, rho_range and z_range")
     check_model_settings(model)
+    _check_grid(model["grid"])
+
+
+def _check_grid(settings: dict[str, Any]) -> None:
+    # Files of earlier versions know one kind of grid.
+    needed = grid_from_settings(settings).settings().keys() - {"kind"}
+    if missing := sorted(needed - settings.keys()):
+        raise UserError(f"grid in its header lacks {', '.join(missing)}; it has {shown(sorted(settings))}")

@@ -18,7 +18,6 @@ from pvd_cli.bench.spans import MAPS, SpanClock, timed_maps, timed_modules
 from pvd_cli.bench.training_step import TrainingTimes
 from pvd_core.segmenter import Segmenter
 from pvd_core.sparse import Sites
-from pvd_core.voxels import voxelise
 
 pytestmark = pytest.mark.usefixtures("short_warm_up")
 
@@ -26,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("short_warm_up")
 @pytest.mark.parametrize("kernels", ["as_written", "as_trained"])
 def test_maps_are_those_that_the_network_builds(kernels):
     segmenter = Segmenter(tiny_network(kernels=kernels))
-    batch = voxelise([torch.from_numpy(scan_of(300))], segmenter.model.grid)
+    batch = segmenter.model.grid.voxelise([torch.from_numpy(scan_of(300))])
     clock = SpanClock(CPU)
     with timed_modules(clock, {name: segmenter.model.get_submodule(name) for name in NETWORK}), timed_maps(clock):
         segmenter.run_network(batch)
@@ -51,9 +50,9 @@ def test_rows_of_programs_have_all_parts():
 
 def test_all_that_depends_on_coordinates_alone_counts_as_maps():
     segmenter = Segmenter(tiny_network())
-    batch = voxelise([torch.from_numpy(scan_of(300))], segmenter.model.grid)
+    batch = segmenter.model.grid.voxelise([torch.from_numpy(scan_of(300))])
     segmenter.run_network(batch)  # computes what depends on weights alone
-    sites = Sites(batch.coords_V4, batch.grid.shape, 1)
+    sites = Sites(batch.coords_V4, batch.shape, 1)
     operations = []
     for _ in range(2):  # from fresh sites, then on those that have their maps
         counter = OperationsOutsideMaps(CPU)

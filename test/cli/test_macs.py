@@ -5,7 +5,6 @@ import torch
 from pvd_cli.bench.scan_input import ScanInput, layer_costs
 from pvd_core.models import build_model
 from pvd_core.segmenter import Segmenter
-from pvd_core.voxels import voxelise
 
 SETTINGS = {"width": 4, "num_point_features": 16, "point_mlp_widths": (16,), "grid": {"shape": (24, 18, 8)}}
 
@@ -15,7 +14,7 @@ def points_of_scan(num_points=400):
 
 
 def batch_of(model):
-    return voxelise([points_of_scan()], model.grid)
+    return model.grid.voxelise([points_of_scan()])
 
 
 def test_pairs_of_a_submanifold_layer_equal_a_brute_force_count():

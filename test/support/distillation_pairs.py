@@ -4,7 +4,7 @@ import torch
 
 from pvd_core.losses.distillation import DistillationPair
 from pvd_core.models.output import SegmentationOutput
-from pvd_core.voxels import CylindricalGrid, majority_labels, voxelise
+from pvd_core.voxels import CylindricalGrid, majority_labels
 
 GRID = CylindricalGrid(shape=(12, 10, 6))
 NUM_CLASSES = 20
@@ -15,7 +15,7 @@ def make_pair(seed=0, num_points=(60, 45), channels=(5, 7), dtype=torch.float64,
     student's tensors want gradients."""
     generator = torch.Generator().manual_seed(seed)
     scans = [_scan(count, generator) for count in num_points]
-    voxels = voxelise(scans, grid)
+    voxels = grid.voxelise(scans)
     point_labels_P = torch.randint(0, NUM_CLASSES, (sum(num_points),), generator=generator)
     voxel_labels_V = majority_labels(point_labels_P, voxels.point_to_voxel_P, voxels.num_voxels, NUM_CLASSES)
     student, teacher = (_output(voxels, count, generator, dtype) for count in channels)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from pvd_core.taxonomy import NUM_CLASSES
-from pvd_core.voxels import CylindricalGrid, VoxelBatch, majority_labels, voxelise
+from pvd_core.voxels import VoxelBatch, Voxeliser, majority_labels
 from training.data.augment import AugmentationConfig, augment
 from training.data.mix import MixingConfig, mix
 from training.data.scan_stream import LEAST_LEARNT, LabelledScan, ScanStream
@@ -77,7 +77,7 @@ class BatchStream:
         seed: int,
         augmentation: AugmentationConfig,
         mixing: MixingConfig,
-        grid: CylindricalGrid,
+        grid: Voxeliser,
         device: torch.device | str,
         share: Share = Share(),
     ) -> None:
@@ -115,13 +115,13 @@ class BatchStream:
 
 def make_batch(
     examples: Sequence[LabelledScan],
-    grid: CylindricalGrid,
+    grid: Voxeliser,
     device: torch.device | str = "cpu",
     number: int = 0,
     first_scan: int = 0,
 ) -> TrainingBatch:
     """TrainingBatch of labelled scans, on `device`. A voxel's label is the majority of its points' labels."""
-    voxels = voxelise([torch.from_numpy(points).to(device) for points, _ in examples], grid)
+    voxels = grid.voxelise([torch.from_numpy(points).to(device) for points, _ in examples])
     labels = np.concatenate([labels for _, labels in examples]).astype(np.int64)
     point_labels_P = torch.from_numpy(labels).to(device)
     voxel_labels_V = majority_labels(point_labels_P, voxels.point_to_voxel_P, voxels.num_voxels, NUM_CLASSES)

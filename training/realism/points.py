@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from pvd_core.taxonomy import CLASS_NAMES, NUM_CLASSES
-from pvd_core.voxels.grid import CylindricalGrid
+from pvd_core.voxels import CylindricalGrid
 from training.realism.families import MIN_POINTS, Family, histogram_by_class, shares
 from training.realism.scans import MeasuredScan
 

@@ -55,7 +55,7 @@ class SKD(DistillationMethod):
         return terms
 
     def _pair_wise(self, pair: DistillationPair) -> torch.Tensor:
-        node_V = self.partition.numbers(pair.voxels.coords_V4, pair.voxels.grid)
+        node_V = self.partition.numbers(pair.voxels)
         total = zero_of(pair.student.voxel_features_VE)
         for voxels in pair.voxels_of_scans():
             if voxels.start == voxels.stop:

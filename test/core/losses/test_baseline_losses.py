@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from distillation_pairs import GRID, make_pair
+from distillation_pairs import make_pair
 
 from pvd_core.borders.errors import UserError
 from pvd_core.losses.baselines.cd import CDConfig
@@ -103,7 +103,7 @@ def test_skd_is_soft_cross_entropy_and_the_difference_of_pooled_gram_matrices():
     counted = pair.voxel_labels_V.numpy() != 0
     p, q = softmax(teacher["voxel_logits_VC"])[counted], softmax(student["voxel_logits_VC"])[counted]
     pixel = -(p * np.log(q)).sum(axis=1).mean()
-    nodes = SupervoxelPartition(SIZE).numbers(pair.voxels.coords_V4, GRID).numpy()
+    nodes = SupervoxelPartition(SIZE).numbers(pair.voxels).numpy()
 
     def gram(features, scan):
         pooled = np.stack([features[nodes == node].max(axis=0) for node in np.unique(nodes[scan])])
@@ -202,7 +202,7 @@ def test_gradient_of_skds_scores_equals_finite_differences():
 def test_gradient_of_skds_similarities_takes_the_lengths_of_nodes_for_constants():
     pair = make_pair(num_points=(16,), channels=(5, 5))
     features = pair.student.voxel_features_VE
-    nodes = SupervoxelPartition(SIZE).numbers(pair.voxels.coords_V4, GRID).numpy()
+    nodes = SupervoxelPartition(SIZE).numbers(pair.voxels).numpy()
 
     def pooled(array):
         return np.stack([array[nodes == node].max(axis=0) for node in np.unique(nodes)])

@@ -158,7 +158,7 @@ def test_gradients_of_every_term_equal_finite_differences():
 def test_partition_of_the_official_grid_has_96_supervoxels_in_four_rings():
     partition, grid = SupervoxelPartition(), CylindricalGrid()
     assert math.prod(partition.shape(grid)) == 96
-    distances = partition.relative_distances(grid, batch_size=2)
+    distances = partition.relative_distances(grid.voxelise([torch.zeros(0, 4)] * 2))
     assert len(distances) == 2 * 96
     expected_m = np.array([12.5, 25.1, 37.6, 50.1])
     assert distances.unique().numpy() * 50.1 == pytest.approx(expected_m, abs=0.06)
@@ -172,7 +172,7 @@ def test_supervoxel_numbers_are_those_of_a_loop():
         np.ravel_multi_index((scan, r // SIZE[0], a // SIZE[1], z // SIZE[2]), (2, *shape))
         for scan, r, a, z in coords.tolist()
     ]
-    assert SupervoxelPartition(SIZE).numbers(coords, GRID).tolist() == expected
+    assert SupervoxelPartition(SIZE).numbers(pair.voxels).tolist() == expected
 
 
 def test_class_factor_is_that_of_the_formula():
@@ -223,8 +223,8 @@ def test_all_terms_together_equal_numpy_written_from_the_formulas():
     # The same draws, from a generator in the same state.
     generator = torch.Generator().manual_seed(3)
     partition = SupervoxelPartition(SIZE)
-    supervoxels = partition.numbers(pair.voxels.coords_V4, GRID)
-    distances = partition.relative_distances(GRID, 2).double().numpy()
+    supervoxels = partition.numbers(pair.voxels)
+    distances = partition.relative_distances(pair.voxels).double().numpy()
     labels = pair.voxel_labels_V.numpy()
     weights = np.zeros(len(distances))
     for number in range(len(distances)):

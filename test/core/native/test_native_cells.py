@@ -8,7 +8,7 @@ from pvd_core.native import calls, cells, library
 from pvd_core.sparse import Sites
 from pvd_core.sparse.cell_table import CellTable
 from pvd_core.sparse.tap_rows import transposed_rows
-from pvd_core.voxels import CylindricalGrid, voxelise
+from pvd_core.voxels import CylindricalGrid
 from pvd_core.voxels.reductions import _maximum
 
 if not library.status()[0]:
@@ -55,9 +55,9 @@ def test_voxels_are_those_of_torch_to_the_bit(grid, monkeypatch):
     # Points on the borders of cells, on the axis, far outside.
     scans[2] = torch.tensor([[0.0, 0, 0, 0]])
     scans.append(torch.tensor([[500.0, 0, 100, 1], [-0.1, -0.0, -4, 0], [49.99999, 0, 2, 0.5], [-3, 0.0, 1.5, 0]]))
-    found = voxelise(scans, grid)
+    found = grid.voxelise(scans)
     monkeypatch.setattr(library, "status", lambda: (False, ""))
-    expected = voxelise(scans, grid)
+    expected = grid.voxelise(scans)
     for name in ("point_features_PF", "coords_V4", "point_to_voxel_P", "num_points_V"):
         assert torch.equal(getattr(found, name), getattr(expected, name)), name
     assert found.num_points_per_scan == expected.num_points_per_scan
@@ -68,7 +68,7 @@ def test_results_are_float32_whatever_the_default():
     torch.set_default_dtype(torch.float64)
     try:
         scores = torch.randn(5, 4, dtype=torch.float32)
-        batch = voxelise([scores], CylindricalGrid())
+        batch = CylindricalGrid().voxelise([scores])
         found = batch.point_features_PF, cells.labels(scores)[1], _maximum(scores, torch.arange(5), 5)
         gradient = calls.weight_gradient(scores, scores, calls.TapRows(torch.zeros(1, 5, dtype=torch.int32), 1))
     finally:

@@ -12,7 +12,7 @@ from pvd_core.models import build_model
 from pvd_core.sparse import Sites
 from pvd_core.sparse.backends import load_backend, reference
 from pvd_core.sparse.tensor import autocast
-from pvd_core.voxels import CylindricalGrid, voxelise
+from pvd_core.voxels import CylindricalGrid
 
 pytest.importorskip("spconv", reason="spconv is not installed (extra spconv, or gpu)")
 
@@ -67,9 +67,9 @@ def real_twins(shared_data):
     scan = shared_data / "semantickitti" / "sequences" / "00" / "velodyne" / "000000.bin"
     points = torch.from_numpy(np.fromfile(scan, dtype="<f4").reshape(-1, 4))
     rho = torch.hypot(points[:, 0], points[:, 1])
-    batch = voxelise([points[rho < 15], points[rho > 20]], CylindricalGrid())
+    batch = CylindricalGrid().voxelise([points[rho < 15], points[rho > 20]])
     assert 5000 < batch.num_voxels < 50000
-    return Twins(batch.coords_V4.to(DEVICE), batch.grid.shape, batch.batch_size)
+    return Twins(batch.coords_V4.to(DEVICE), batch.shape, batch.batch_size)
 
 
 def small_model(**settings):
@@ -81,7 +81,7 @@ def small_model(**settings):
 def small_batch(grid, num_scans=1):
     generator = torch.Generator().manual_seed(4)
     scans = torch.rand(num_scans, 60, 4, generator=generator) * torch.tensor([40, 40, 5, 1])
-    return voxelise(list((scans - torch.tensor([20, 20, 3.5, 0])).to(DEVICE)), grid)
+    return grid.voxelise(list((scans - torch.tensor([20, 20, 3.5, 0])).to(DEVICE)))
 
 
 def assert_close(actual, expected, tolerance):

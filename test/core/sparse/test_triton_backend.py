@@ -17,7 +17,7 @@ from pvd_core.sparse import Sites
 from pvd_core.sparse.backends import load_backend, reference
 from pvd_core.sparse.backends.triton_blocks import block_sizes, row_blocks
 from pvd_core.sparse.tensor import autocast
-from pvd_core.voxels import CylindricalGrid, voxelise
+from pvd_core.voxels import CylindricalGrid
 
 pytest.importorskip("triton", reason="triton is not installed (extra gpu)")
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -50,7 +50,7 @@ def small_model(**settings):
 
 def small_batch(grid):
     points = torch.rand(40, 4, generator=torch.Generator().manual_seed(4)) * torch.tensor([40, 40, 5, 1])
-    return voxelise([(points - torch.tensor([20, 20, 3.5, 0])).to(DEVICE)], grid)
+    return grid.voxelise([(points - torch.tensor([20, 20, 3.5, 0])).to(DEVICE)])
 
 
 def assert_close(actual, expected, tolerance):
@@ -209,9 +209,9 @@ def test_a_crop_of_a_real_scan_equals_the_reference(shared_data):
     scan = shared_data / "semantickitti" / "sequences" / "00" / "velodyne" / "000000.bin"
     points = torch.from_numpy(np.fromfile(scan, dtype="<f4").reshape(-1, 4))
     rho, phi = torch.hypot(points[:, 0], points[:, 1]), torch.atan2(points[:, 1], points[:, 0])
-    batch = voxelise([points[(rho < 11) & (phi.abs() < 0.06)]], CylindricalGrid())
+    batch = CylindricalGrid().voxelise([points[(rho < 11) & (phi.abs() < 0.06)]])
     assert 100 < batch.num_voxels < 500
-    sites = Sites(batch.coords_V4.to(DEVICE), batch.grid.shape, batch.batch_size)
+    sites = Sites(batch.coords_V4.to(DEVICE), batch.shape, batch.batch_size)
 
     assert_same_as_reference(sites.submanifold_map((3, 3, 3)), (16, 16))
     assert_same_as_reference(sites.downsampled((2, 2, 2))[1], (16, 32))

@@ -7,7 +7,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from pvd_core.voxels import voxelise
 from pvd_core.weights import WeightsError, load_model, read_facts, save_weights
 
 
@@ -21,7 +20,7 @@ def test_weights_come_back_with_their_facts_and_the_same_outputs(saved, tiny_mod
     model, path = tiny_model, saved
     loaded, facts = load_model(path)
     points = torch.from_numpy(np.random.default_rng(0).uniform(-20, 20, (500, 4)).astype(np.float32))
-    batch = voxelise([points], model.grid)
+    batch = model.grid.voxelise([points])
 
     with torch.no_grad():
         assert torch.equal(model(batch).point_logits_PC, loaded(batch).point_logits_PC)

@@ -91,7 +91,7 @@ HUGE = 10**9
         ({"name": "cylinder3d-1x"}, "names the preset 'cylinder3d-1x'"),
         ({"depth": 3}, "unknown model setting 'depth'"),
         ({"grid": [40, 30, 8]}, "grid is [40, 30, 8]"),
-        ({"grid": {"shape": [40, 30, 8]}}, "grid in its header has ['shape']"),
+        ({"grid": {"shape": [40, 30, 8]}}, "grid in its header lacks rho_range, z_range; it has ['shape']"),
     ],
 )
 def test_impossible_settings_are_refused_by_name(saved, settings, message):
@@ -111,12 +111,20 @@ def test_impossible_settings_are_refused_by_name(saved, settings, message):
         ({"z_range": [2.0, -4.0]}, "the first must be below the second"),
         ({"z_range": [-4, 10**30]}, "up to 10000"),
         ({"z_range": [False, True]}, "z_range"),
-        ({"cells": [1]}, "grid in its header has"),
+        ({"cells": [1]}, "unknown grid setting 'cells'"),
+        ({"kind": "spherical"}, "grid kind is 'spherical': expected one of"),
+        ({"kind": ["cylindrical"]}, "grid kind is ['cylindrical']"),
     ],
 )
 def test_impossible_grids_are_refused(saved, grid, message):
     with_facts(saved, lambda facts: facts["model"]["grid"].update(grid))
     assert message in refusal(saved)
+
+
+def test_a_grid_of_earlier_headers_without_kind_is_cylindrical(saved):
+    grid = load_model(saved)[0].grid
+    with_facts(saved, lambda facts: facts["model"]["grid"].pop("kind"))
+    assert load_model(saved)[0].grid == grid
 
 
 def test_a_missing_setting_is_not_replaced_by_a_default(saved):

@@ -1,17 +1,21 @@
 """The cylindrical grid of Cylinder3D: radius rho, azimuth phi, height z.
 
-P points. Bounds, cell sizes and the clamping of far points are those of the official data loader.
+P points, V voxels. Bounds, cell sizes and the clamping of far points are those of the official data loader.
 """
 
 import functools
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import Any, cast
 
 import torch
 
 from pvd_core.borders.wording import shown
+from pvd_core.native import cells
+from pvd_core.voxels.batch import VoxelBatch
+from pvd_core.voxels.features import NUM_POINT_FEATURES, point_features
+from pvd_core.voxels.occupied import occupied_cells, scan_of_points
 
 # The official code bounds phi by this truncated pi; the borders of cells depend on it.
 _PHI_LIMIT = 3.1415926
@@ -58,6 +62,15 @@ class CylindricalGrid:
                 raise ValueError(f"grid {name} ({low}, {high}): the first must be below the second")
             object.__setattr__(self, name, (low, high))
 
+    def settings(self) -> dict[str, Any]:
+        """As Voxeliser."""
+        return {"kind": "cylindrical", **asdict(self)}
+
+    @property
+    def num_point_features(self) -> int:
+        """As Voxeliser: those of `point_features`."""
+        return NUM_POINT_FEATURES
+
     @property
     def minimum(self) -> tuple[float, float, float]:
         """Lowest (rho, phi, z) of the grid: metres, radians, metres."""
@@ -89,10 +102,29 @@ class CylindricalGrid:
         position = cylindrical_P3.double().clamp(minimum, maximum) - minimum
         return torch.floor(position / cell).long()
 
-    def centres(self, indices_P3: torch.Tensor) -> torch.Tensor:
+    def cell_centres(self, indices_P3: torch.Tensor) -> torch.Tensor:
         """Centres (rho, phi, z) of the cells with these indices, float64 (P, 3)."""
         minimum, _, cell = _tensors(self, indices_P3.device)
         return (indices_P3.double() + 0.5) * cell + minimum
+
+    def centres(self, batch: VoxelBatch) -> torch.Tensor:
+        """As Voxeliser."""
+        rho_V, phi_V, z_V = self.cell_centres(batch.coords_V4[:, 1:]).unbind(dim=1)
+        return torch.stack((rho_V * torch.cos(phi_V), rho_V * torch.sin(phi_V), z_V), dim=1).float()
+
+    def voxelise(self, scans: Sequence[torch.Tensor]) -> VoxelBatch:
+        """As Voxeliser; the axes are rho, phi, z."""
+        points_P4 = torch.cat(tuple(scans)) if len(scans) != 1 else scans[0]
+        num_points, scan_P = tuple(len(scan) for scan in scans), scan_of_points(scans)
+        whole = self, self.shape, torch.zeros(len(scans), 3, dtype=torch.int64, device=points_P4.device)
+        cylindrical_P3 = self.cylindrical(points_P4)
+        if cells.is_usable_for(points_P4) and cells.fits(self.shape):  # with the same result, to the bit
+            bounds = self.minimum, self.maximum, self.cell_size
+            parts = cells.voxelise(points_P4, cylindrical_P3, scan_P, bounds, self.shape, len(scans))
+            return VoxelBatch(*parts, num_points, *whole)
+        indices_P3 = self.indices(cylindrical_P3)
+        features_P9 = point_features(points_P4, cylindrical_P3, self.cell_centres(indices_P3))
+        return VoxelBatch(features_P9, *occupied_cells(scan_P, indices_P3, self.shape), num_points, *whole)
 
 
 def _is_distance(value: object) -> bool:
