@@ -4,10 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from pvd_core.borders.wording import shown
+from pvd_core.voxels.cartesian import CartesianGrid
 from pvd_core.voxels.cylindrical import CylindricalGrid
 from pvd_core.voxels.voxeliser import Voxeliser
 
-_KINDS = {"cylindrical": CylindricalGrid}
+_KINDS: dict[str, type[CylindricalGrid] | type[CartesianGrid]] = {
+    "cylindrical": CylindricalGrid,
+    "cartesian": CartesianGrid,
+}
 
 
 def grid_from_settings(settings: Mapping[str, Any]) -> Voxeliser:
