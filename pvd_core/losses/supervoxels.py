@@ -5,6 +5,7 @@ V points or voxels, S supervoxels of all scans (scan by scan, row-major over rho
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 
@@ -49,7 +50,8 @@ class SupervoxelPartition:
 def supervoxel_grid(grid: Voxeliser) -> CylindricalGrid:
     """The grid whose cells make up supervoxels: `grid` itself if it is cylindrical with rings of one width, otherwise
     the standard one. So sizes count cells of about the same extent, and distances are radii, on every grid."""
-    return grid if isinstance(grid, CylindricalGrid) else CylindricalGrid()
+    is_uniform = isinstance(grid, CylindricalGrid) and grid.radial == "uniform"
+    return cast(CylindricalGrid, grid) if is_uniform else CylindricalGrid()
 
 
 def class_factor(num_minority_S: torch.Tensor, alpha: float = 4.0, beta: float = -2.0) -> torch.Tensor:

@@ -6,6 +6,7 @@
 
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -150,6 +151,7 @@ struct Voxelisation {
     int64_t *column_of_point, *point_to_voxel;  // (P,) each; the first is working space
     int64_t num_points;
     Grid grid;
+    const double *borders;  // (size_0 + 1,) of the cells along the first axis; null where these are of one size
 };
 
 // Cells, features (pvd_core/voxels/features.py) and occupied columns of all points.
@@ -169,7 +171,13 @@ inline void occupy(const Voxelisation &call, const Columns &columns, int threads
                 // A NaN, which no caller should bring, must not leave the table.
                 index[axis] = number > 0 ? number < last ? static_cast<int64_t>(number) : last : 0;
                 const double half = static_cast<double>(index[axis]) + 0.5;
-                features[axis] = static_cast<float>(at[axis] - (half * cell + low));
+                double centre = half * cell + low;
+                if (axis == 0 && call.borders) {
+                    const double *inner = call.borders + 1, *end = call.borders + columns.size_0;
+                    index[0] = std::upper_bound(inner, end, static_cast<double>(at[0])) - inner;
+                    centre = (call.borders[index[0]] + call.borders[index[0] + 1]) / 2;
+                }
+                features[axis] = static_cast<float>(at[axis] - centre);
                 features[3 + axis] = at[axis];
             }
             features[6] = point[0], features[7] = point[1], features[8] = point[3];

@@ -6,7 +6,7 @@ P points, V voxels. Bounds, cell sizes and the clamping of far points are those 
 import functools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, cast
 
 import torch
@@ -16,6 +16,11 @@ from pvd_core.native import cells
 from pvd_core.voxels.batch import VoxelBatch
 from pvd_core.voxels.features import NUM_POINT_FEATURES, point_features
 from pvd_core.voxels.occupied import occupied_cells, scan_of_points
+from pvd_core.voxels.rings import ring_borders, ring_centres, ring_growth, ring_numbers
+from pvd_core.voxels.settings import check_names, is_number
+from pvd_core.voxels.voxeliser import Triple
+
+RADIAL = ("uniform", "progressive")
 
 # The official code bounds phi by this truncated pi; the borders of cells depend on it.
 _PHI_LIMIT = 3.1415926
@@ -24,47 +29,50 @@ _PHI_LIMIT = 3.1415926
 _MOST_CELLS = 2**26
 _FARTHEST_M = 10_000.0
 
+_FIRST_CELL_M = 0.05  # of NUC-Net
+
 
 @dataclass(frozen=True)
 class CylindricalGrid:
     """`shape` cells along (rho, phi, z) over `rho_range` (metres), all azimuths and `z_range` (metres).
 
-    Points outside are not dropped: they belong to the nearest border cell. Raises ValueError for impossible settings.
+    `radial`: uniform, or progressive for rings that grow outwards from a width of `first_cell` metres, which is 0.05
+    unless given. Points outside are not dropped: they belong to the nearest border cell. Raises ValueError for
+    impossible settings.
     """
 
-    shape: tuple[int, int, int] = (480, 360, 32)
+    shape: Triple = (480, 360, 32)
     rho_range: tuple[float, float] = (0.0, 50.0)
     z_range: tuple[float, float] = (-4.0, 2.0)
+    radial: str = "uniform"
+    first_cell: float | None = None
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> "CylindricalGrid":
         """A grid from a dictionary with some or all of its fields; ValueError names the one that does not fit."""
-        known = [field.name for field in fields(cls)]
-        for key, value in settings.items():
-            if key not in known:
-                raise ValueError(f"unknown grid setting {shown(key)}: expected {', '.join(known)}")
-            if not isinstance(value, (list, tuple)) or not all(isinstance(number, (int, float)) for number in value):
-                raise ValueError(f"grid {key} is {shown(value)}: expected a list of numbers")
+        check_names(cls, settings)
         return cls(**settings)
 
     def __post_init__(self) -> None:
-        if len(self.shape) != 3 or not all(type(n) is int and n >= 2 for n in self.shape):
-            raise ValueError(f"grid shape {shown(self.shape)}: expected three sizes, whole numbers of at least 2")
-        if math.prod(self.shape) > _MOST_CELLS:
-            raise ValueError(f"grid shape {shown(self.shape)}: expected at most {_MOST_CELLS:,} cells in all")
-        object.__setattr__(self, "shape", tuple(self.shape))
+        object.__setattr__(self, "shape", _checked_shape(self.shape))
         for name in ("rho_range", "z_range"):
-            limits = getattr(self, name)
-            if len(limits) != 2 or not all(_is_distance(value) for value in limits):
-                raise ValueError(f"grid {name} {shown(limits)}: expected two numbers of metres, up to {_FARTHEST_M:g}")
-            low, high = float(limits[0]), float(limits[1])
-            if not low < high:
-                raise ValueError(f"grid {name} ({low}, {high}): the first must be below the second")
-            object.__setattr__(self, name, (low, high))
+            object.__setattr__(self, name, _checked_range(name, getattr(self, name)))
+        if self.radial not in RADIAL:
+            raise ValueError(f"grid radial is {shown(self.radial)}: expected one of {', '.join(RADIAL)}")
+        if self.radial == "uniform":
+            if self.first_cell is not None:
+                raise ValueError(f"grid first_cell is {shown(self.first_cell)}, but radial is uniform: remove one")
+            return
+        first = _FIRST_CELL_M if self.first_cell is None else self.first_cell
+        if not is_number(first) or not first > 0:
+            raise ValueError(f"grid first_cell is {shown(first)}: expected a number of metres above 0")
+        object.__setattr__(self, "first_cell", float(first))
+        ring_growth(*self._rings)
 
     def settings(self) -> dict[str, Any]:
         """As Voxeliser."""
-        return {"kind": "cylindrical", **asdict(self)}
+        fields = {name: value for name, value in asdict(self).items() if value is not None}
+        return {"kind": "cylindrical", **fields}
 
     @property
     def num_point_features(self) -> int:
@@ -83,8 +91,9 @@ class CylindricalGrid:
 
     @property
     def cell_size(self) -> tuple[float, float, float]:
-        """Size of a cell along (rho, phi, z): metres, radians, metres. As in the official code it is the range divided
-        by the number of cells minus one, so the last cell of an axis holds only points at or beyond the maximum."""
+        """Size of a cell along (rho, phi, z): metres, radians, metres; along rho only where that is uniform. As in the
+        official code it is the range divided by the number of cells minus one, so the last cell of an axis holds only
+        points at or beyond the maximum."""
         rho, phi, z = (
             (high - low) / (size - 1) for low, high, size in zip(self.minimum, self.maximum, self.shape, strict=True)
         )
@@ -99,13 +108,19 @@ class CylindricalGrid:
         """Index of each point's cell along (rho, phi, z), int64 (P, 3). Computed in float64, because the borders of
         cells must lie exactly where the official code puts them."""
         minimum, maximum, cell = _tensors(self, cylindrical_P3.device)
-        position = cylindrical_P3.double().clamp(minimum, maximum) - minimum
-        return torch.floor(position / cell).long()
+        position_P3 = cylindrical_P3.double()
+        indices_P3 = torch.floor((position_P3.clamp(minimum, maximum) - minimum) / cell).long()
+        if self.radial == "progressive":
+            indices_P3[:, 0] = ring_numbers(position_P3[:, 0], _borders(self, cylindrical_P3.device))
+        return indices_P3
 
     def cell_centres(self, indices_P3: torch.Tensor) -> torch.Tensor:
         """Centres (rho, phi, z) of the cells with these indices, float64 (P, 3)."""
         minimum, _, cell = _tensors(self, indices_P3.device)
-        return (indices_P3.double() + 0.5) * cell + minimum
+        centres_P3 = (indices_P3.double() + 0.5) * cell + minimum
+        if self.radial == "progressive":
+            centres_P3[:, 0] = ring_centres(indices_P3[:, 0], _borders(self, indices_P3.device))
+        return centres_P3
 
     def centres(self, batch: VoxelBatch) -> torch.Tensor:
         """As Voxeliser."""
@@ -120,15 +135,40 @@ class CylindricalGrid:
         cylindrical_P3 = self.cylindrical(points_P4)
         if cells.is_usable_for(points_P4) and cells.fits(self.shape):  # with the same result, to the bit
             bounds = self.minimum, self.maximum, self.cell_size
-            parts = cells.voxelise(points_P4, cylindrical_P3, scan_P, bounds, self.shape, len(scans))
+            borders_R = _borders(self, points_P4.device) if self.radial == "progressive" else None
+            parts = cells.voxelise(points_P4, cylindrical_P3, scan_P, bounds, self.shape, len(scans), borders_R)
             return VoxelBatch(*parts, num_points, *whole)
         indices_P3 = self.indices(cylindrical_P3)
         features_P9 = point_features(points_P4, cylindrical_P3, self.cell_centres(indices_P3))
         return VoxelBatch(features_P9, *occupied_cells(scan_P, indices_P3, self.shape), num_points, *whole)
 
+    @property
+    def _rings(self) -> tuple[int, float, float, float]:
+        """The arguments of `ring_borders`, of a progressive grid."""
+        return self.shape[0], *self.rho_range, cast(float, self.first_cell)
+
+
+def _checked_shape(shape: Any) -> Triple:
+    if not isinstance(shape, (list, tuple)) or len(shape) != 3 or not all(type(n) is int and n >= 2 for n in shape):
+        raise ValueError(f"grid shape is {shown(shape)}: expected a list of three sizes, whole numbers of at least 2")
+    if math.prod(shape) > _MOST_CELLS:
+        raise ValueError(f"grid shape is {shown(shape)}: expected at most {_MOST_CELLS:,} cells in all")
+    rho, phi, z = shape
+    return rho, phi, z
+
+
+def _checked_range(name: str, limits: Any) -> tuple[float, float]:
+    if not isinstance(limits, (list, tuple)) or len(limits) != 2 or not all(map(_is_distance, limits)):
+        expected = f"a list of two numbers of metres, up to {_FARTHEST_M:g}"
+        raise ValueError(f"grid {name} is {shown(limits)}: expected {expected}")
+    low, high = map(float, limits)
+    if not low < high:
+        raise ValueError(f"grid {name} is {shown(limits)}: the first must be below the second")
+    return low, high
+
 
 def _is_distance(value: object) -> bool:
-    return type(value) in (int, float) and abs(cast(float, value)) <= _FARTHEST_M
+    return is_number(value) and abs(value) <= _FARTHEST_M
 
 
 @functools.lru_cache(maxsize=64)
@@ -141,3 +181,10 @@ def _tensors(grid: CylindricalGrid, device: torch.device) -> tuple[torch.Tensor,
             for values in (grid.minimum, grid.maximum, grid.cell_size)
         )
     return minimum, maximum, cell_size
+
+
+@functools.lru_cache(maxsize=64)
+def _borders(grid: CylindricalGrid, device: torch.device) -> torch.Tensor:
+    """`ring_borders` of a progressive grid."""
+    with torch.inference_mode(False):
+        return ring_borders(*grid._rings, device)

@@ -56,7 +56,7 @@ def _check_settings(model: dict[str, Any]) -> None:
 
 
 def _check_grid(settings: dict[str, Any]) -> None:
-    # Files of earlier versions know one kind of grid.
-    needed = grid_from_settings(settings).settings().keys() - {"kind"}
+    # Earlier versions had one kind of grid, with rings of one width, and did not say so.
+    needed = grid_from_settings(settings).settings().keys() - {"kind", "radial"}
     if missing := sorted(needed - settings.keys()):
         raise UserError(f"grid in its header lacks {', '.join(missing)}; it has {shown(sorted(settings))}")

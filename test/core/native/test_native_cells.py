@@ -49,7 +49,11 @@ def test_the_map_back_is_the_transposed_map(stride):
     assert torch.equal(back, transposed_rows(kernel_map.tap_rows[0], 3, sites.num_sites))
 
 
-@pytest.mark.parametrize("grid", [CylindricalGrid(), CylindricalGrid((20, 16, 5), (1.0, 9.0), (-1.0, 1.5))])
+SMALL = (20, 16, 5), (1.0, 9.0), (-1.0, 1.5)
+PROGRESSIVE = CylindricalGrid(*SMALL, "progressive", 0.02)
+
+
+@pytest.mark.parametrize("grid", [CylindricalGrid(), CylindricalGrid(*SMALL), PROGRESSIVE])
 def test_voxels_are_those_of_torch_to_the_bit(grid, monkeypatch):
     scans = [torch.randn(size, 4, generator=torch.Generator().manual_seed(size)) * 9 for size in (0, 5000, 1, 777)]
     # Points on the borders of cells, on the axis, far outside.

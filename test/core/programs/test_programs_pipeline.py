@@ -44,6 +44,16 @@ def model(request):
     return build_model({**SETTINGS, "refinement": request.param}).eval()
 
 
+def test_labels_on_a_progressive_grid_equal_those_of_the_plain_path():
+    torch.manual_seed(0)
+    grid = {"shape": (30, 36, 8), "rho_range": (1, 50), "radial": "progressive"}
+    model = build_model({**SETTINGS, "grid": grid}).eval()
+    cloud = random_cloud()
+    answer = answer_of(FixedPipeline(model, ROOMY, XYZI), cloud)
+    assert answer.is_whole
+    assert np.array_equal(answer.labels, Segmenter(model).segment(cloud).labels)
+
+
 def input_of(pipeline, cloud, garbage=0):
     """Input bytes for a cloud of x, y, z, intensity; `garbage` fills the room behind its points."""
     buffer = np.full(pipeline.num_input_bytes, garbage, np.uint8)

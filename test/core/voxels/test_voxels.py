@@ -117,8 +117,8 @@ def test_a_grid_that_makes_no_sense_is_refused():
     [
         ({"shapes": [2, 2, 2]}, "unknown grid setting 'shapes'"),
         ({"shape": 60}, "expected a list"),
-        ({"shape": ["a", 2, 2]}, "expected a list of numbers"),
-        ({"z_range": [1, 2, 3]}, "expected two numbers"),
+        ({"shape": ["a", 2, 2]}, "expected a list of three sizes"),
+        ({"z_range": [1, 2, 3]}, "expected a list of two numbers"),
     ],
 )
 def test_settings_of_a_grid_that_do_not_fit_are_named(settings, message):

@@ -103,10 +103,10 @@ def test_impossible_settings_are_refused_by_name(saved, settings, message):
     ("grid", "message"),
     [
         ({"shape": [HUGE, 30, 8]}, "at most 67,108,864 cells"),
-        ({"shape": [40, 30]}, "expected three sizes"),
+        ({"shape": [40, 30]}, "expected a list of three sizes"),
         ({"shape": [40.5, 30, 8]}, "whole numbers"),
         ({"shape": [40, 30, 1]}, "of at least 2"),
-        ({"shape": "480"}, "expected a list of numbers"),
+        ({"shape": "480"}, "expected a list of three sizes"),
         ({"rho_range": [0, 1e999]}, "without the facts"),  # JSON has no infinity
         ({"z_range": [2.0, -4.0]}, "the first must be below the second"),
         ({"z_range": [-4, 10**30]}, "up to 10000"),
@@ -121,10 +121,20 @@ def test_impossible_grids_are_refused(saved, grid, message):
     assert message in refusal(saved)
 
 
-def test_a_grid_of_earlier_headers_without_kind_is_cylindrical(saved):
+def test_a_grid_of_earlier_headers_is_cylindrical_with_rings_of_one_width(saved):
     grid = load_model(saved)[0].grid
-    with_facts(saved, lambda facts: facts["model"]["grid"].pop("kind"))
+    assert read_facts(saved)["model"]["grid"] == json.loads(json.dumps(grid.settings()))
+    with_facts(saved, lambda facts: [facts["model"]["grid"].pop(name) for name in ("kind", "radial")])
     assert load_model(saved)[0].grid == grid
+
+
+def test_a_progressive_grid_travels_with_the_weights(tmp_path):
+    grid = {"shape": (12, 30, 8), "rho_range": (1, 50), "radial": "progressive", "first_cell": 0.2}
+    model = build_model({**TINY, "grid": grid})
+    save_weights(tmp_path / "weights.safetensors", model)
+    assert load_model(tmp_path / "weights.safetensors")[0].grid == model.grid
+    with_facts(tmp_path / "weights.safetensors", lambda facts: facts["model"]["grid"].pop("first_cell"))
+    assert "grid in its header lacks first_cell" in refusal(tmp_path / "weights.safetensors")
 
 
 def test_a_missing_setting_is_not_replaced_by_a_default(saved):
