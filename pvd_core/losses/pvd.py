@@ -53,7 +53,7 @@ class PVDConfig:
     class_weighted: bool = False
     """Whether output distillation weights points and voxels by their class, as the supervised losses do."""
     supervoxel_size: tuple[int, int, int] = (120, 60, 8)
-    """Number of voxels along (rho, phi, z)."""
+    """Number of cells along (rho, phi, z), see `supervoxel_grid`."""
     sampler: str = "difficulty"
     """By what supervoxels are drawn: difficulty, class, distance or random; see `sampling_weights`."""
     class_alpha: float = 4.0

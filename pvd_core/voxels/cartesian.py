@@ -8,7 +8,7 @@ import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -29,12 +29,14 @@ _MOST_CELLS = 2**62
 class CartesianGrid:
     """Cubes of `voxel_size` metres. Raises ValueError for impossible sizes."""
 
+    kind: ClassVar = "cartesian"
+
     voxel_size: float = 0.05
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> "CartesianGrid":
         """A grid from a dictionary with some or all of its fields; ValueError names the one that does not fit."""
-        check_names(cls, settings)
+        check_names(cls.kind, cls, settings)
         return cls(**settings)
 
     def __post_init__(self) -> None:
@@ -51,7 +53,7 @@ class CartesianGrid:
 
     def settings(self) -> dict[str, Any]:
         """As Voxeliser."""
-        return {"kind": "cartesian", "voxel_size": self.voxel_size}
+        return {"kind": self.kind, "voxel_size": self.voxel_size}
 
     def voxelise(self, scans: Sequence[torch.Tensor]) -> VoxelBatch:
         """As Voxeliser; the axes are x, y, z. UserError for scans so wide that their cells cannot be numbered."""

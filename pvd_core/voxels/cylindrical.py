@@ -7,7 +7,7 @@ import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 
@@ -41,6 +41,8 @@ class CylindricalGrid:
     impossible settings.
     """
 
+    kind: ClassVar = "cylindrical"
+
     shape: Triple = (480, 360, 32)
     rho_range: tuple[float, float] = (0.0, 50.0)
     z_range: tuple[float, float] = (-4.0, 2.0)
@@ -50,7 +52,7 @@ class CylindricalGrid:
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> "CylindricalGrid":
         """A grid from a dictionary with some or all of its fields; ValueError names the one that does not fit."""
-        check_names(cls, settings)
+        check_names(cls.kind, cls, settings)
         return cls(**settings)
 
     def __post_init__(self) -> None:
@@ -72,7 +74,7 @@ class CylindricalGrid:
     def settings(self) -> dict[str, Any]:
         """As Voxeliser."""
         fields = {name: value for name, value in asdict(self).items() if value is not None}
-        return {"kind": "cylindrical", **fields}
+        return {"kind": self.kind, **fields}
 
     @property
     def num_point_features(self) -> int:

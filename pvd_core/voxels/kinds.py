@@ -9,8 +9,8 @@ from pvd_core.voxels.cylindrical import CylindricalGrid
 from pvd_core.voxels.voxeliser import Voxeliser
 
 _KINDS: dict[str, type[CylindricalGrid] | type[CartesianGrid]] = {
-    "cylindrical": CylindricalGrid,
-    "cartesian": CartesianGrid,
+    CylindricalGrid.kind: CylindricalGrid,
+    CartesianGrid.kind: CartesianGrid,
 }
 
 

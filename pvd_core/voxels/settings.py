@@ -7,12 +7,12 @@ from typing import Any, TypeGuard
 from pvd_core.borders.wording import shown
 
 
-def check_names(kind: type, settings: Mapping[str, Any]) -> None:
-    """ValueError for a setting that is no field of this kind of grid, a dataclass."""
-    known = [field.name for field in dataclasses.fields(kind)]
+def check_names(kind: str, grid: type, settings: Mapping[str, Any]) -> None:
+    """ValueError for a setting that is no field of `grid`, a dataclass, the grids of this kind."""
+    known = [field.name for field in dataclasses.fields(grid)]
     for name in settings:
         if name not in known:
-            raise ValueError(f"unknown grid setting {shown(name)}: expected {', '.join(known)}")
+            raise ValueError(f"unknown grid setting {shown(name)}: a {kind} grid has {', '.join(known)}")
 
 
 def is_number(value: object) -> TypeGuard[float]:

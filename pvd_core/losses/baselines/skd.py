@@ -21,7 +21,7 @@ class SKDConfig:
     pair: float = 0.2
     """Coefficient of the term on similarities."""
     node_size: tuple[int, int, int] = (120, 60, 8)
-    """Number of voxels along (rho, phi, z) whose features are max-pooled into a node."""
+    """Number of cells along (rho, phi, z), see `supervoxel_grid`, whose voxels' features are max-pooled into a node."""
 
     @property
     def teacher_fields(self) -> tuple[str, ...]:

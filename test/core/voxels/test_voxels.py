@@ -103,24 +103,3 @@ def test_gradient_of_the_maximum_is_shared_by_equal_points():
     max_of_points(features, batch).sum().backward()
 
     assert features.grad.flatten().tolist() == [0.25] * 4
-
-
-def test_a_grid_that_makes_no_sense_is_refused():
-    with pytest.raises(ValueError, match="z_range"):
-        CylindricalGrid(z_range=(2, -4))
-    with pytest.raises(ValueError, match="three sizes"):
-        CylindricalGrid(shape=(480, 360))
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"shapes": [2, 2, 2]}, "unknown grid setting 'shapes'"),
-        ({"shape": 60}, "expected a list"),
-        ({"shape": ["a", 2, 2]}, "expected a list of three sizes"),
-        ({"z_range": [1, 2, 3]}, "expected a list of two numbers"),
-    ],
-)
-def test_settings_of_a_grid_that_do_not_fit_are_named(settings, message):
-    with pytest.raises(ValueError, match=message):
-        CylindricalGrid.from_settings(settings)
