@@ -18,28 +18,12 @@ def occupied_cells(
     """(coords int64 (V, 4): scan and three indices, sorted and distinct; row of each point's cell in them, int64 (P,);
     number of points in each cell, int64 (V,)). `indices_P3` int64 inside `shape`, whose cells in all scans together
     have numbers that fit int64."""
-    keys_P = _keys(scan_P, indices_P3, shape)
-    sorted_keys_P, points_by_cell_P = torch.sort(keys_P, stable=True)
-    keys_V, cell_of_sorted_P, num_points_V = torch.unique_consecutive(
-        sorted_keys_P, return_inverse=True, return_counts=True
-    )
-    point_to_cell_P = torch.empty_like(points_by_cell_P)
-    point_to_cell_P[points_by_cell_P] = cell_of_sorted_P
-    return _coords(keys_V, shape), point_to_cell_P, num_points_V
-
-
-def _keys(scan_P: torch.Tensor, indices_P3: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
-    """One integer for each cell, int64 (P,), in the order of scans and indices."""
     keys_P = scan_P
     for axis, size in enumerate(shape):
         keys_P = keys_P * size + indices_P3[:, axis]
-    return keys_P
-
-
-def _coords(keys_V: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
-    """Scan and indices of `_keys`, int64 (V, 4)."""
-    columns = []
-    for size in reversed(shape):
-        columns.append(keys_V % size)
-        keys_V = torch.div(keys_V, size, rounding_mode="floor")
-    return torch.stack((keys_V, *reversed(columns)), dim=1)
+    sorted_keys_P, points_by_cell_P = torch.sort(keys_P, stable=True)
+    _, cell_of_sorted_P, num_points_V = torch.unique_consecutive(sorted_keys_P, return_inverse=True, return_counts=True)
+    point_to_cell_P = torch.empty_like(points_by_cell_P).scatter_(0, points_by_cell_P, cell_of_sorted_P)
+    first_V = points_by_cell_P.index_select(0, num_points_V.cumsum(0) - num_points_V)
+    coords_P4 = torch.cat((scan_P[:, None], indices_P3), dim=1)
+    return coords_P4.index_select(0, first_V), point_to_cell_P, num_points_V
