@@ -99,7 +99,7 @@ class CartesianGrid:
 
 @functools.lru_cache(maxsize=64)
 def _divisor(voxel_size: float, device: torch.device) -> torch.Tensor:
-    """The size, float32 (). A number in its place would be divided by as a float64 here, and on a GPU its float32
-    reciprocal would be multiplied by: points between two cells would change sides."""
+    """The size, float32 (). A GPU would multiply by the reciprocal of a plain number: points between two cells would
+    change sides. Cached, because a copy to the GPU waits for it."""
     with torch.inference_mode(False):
         return torch.tensor(voxel_size, dtype=torch.float32, device=device)
