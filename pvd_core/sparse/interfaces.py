@@ -63,10 +63,10 @@ class AnySites(Protocol):
     @property
     def num_sites(self) -> int: ...
 
-    def submanifold_map(self, kernel: Triple) -> AnyMap:
-        """The map of a convolution with stride 1 whose output sites are these sites."""
+    def map(self, kernel: Triple, stride: Triple = (1, 1, 1)) -> AnyMap:
+        """The map of a convolution. With stride 1 its output sites are these sites; else they are those of `coarse`."""
         ...
 
-    def downsampled(self, stride: Triple) -> "tuple[AnySites, AnyMap]":
-        """The coarse sites of a 3x3x3 convolution with `stride`, and the map to them."""
+    def coarse(self, kernel: Triple, stride: Triple) -> "AnySites":
+        """The output sites of `map(kernel, stride)`."""
         ...

@@ -62,7 +62,7 @@ class SubmanifoldConvolution(SparseConvolution):
 
     def kernel_map(self, tensor: SparseTensor) -> AnyMap:
         """The map that this layer applies to `tensor`."""
-        return tensor.sites.submanifold_map(self.kernel)
+        return tensor.sites.map(self.kernel)
 
 
 class StridedConvolution(SparseConvolution):
@@ -73,12 +73,12 @@ class StridedConvolution(SparseConvolution):
         self.stride = cast(Triple, tuple(stride))
 
     def forward(self, tensor: SparseTensor) -> SparseTensor:
-        coarse_sites, kernel_map = tensor.sites.downsampled(self.stride)
-        return SparseTensor(self._convolve(tensor, kernel_map), coarse_sites)
+        coarse_sites = tensor.sites.coarse(self.kernel, self.stride)
+        return SparseTensor(self._convolve(tensor, self.kernel_map(tensor)), coarse_sites)
 
     def kernel_map(self, tensor: SparseTensor) -> AnyMap:
         """The map that this layer applies to `tensor`."""
-        return tensor.sites.downsampled(self.stride)[1]
+        return tensor.sites.map(self.kernel, self.stride)
 
 
 class InverseConvolution(SparseConvolution):
@@ -94,4 +94,4 @@ class InverseConvolution(SparseConvolution):
 
     def kernel_map(self, tensor: SparseTensor, fine_sites: AnySites) -> AnyMap:
         """The map that this layer applies to `tensor`."""
-        return fine_sites.downsampled(self.stride)[1].transposed
+        return fine_sites.map(self.kernel, self.stride).transposed

@@ -16,6 +16,7 @@ from pvd_core.sparse.interfaces import AnyMap, Backend, Triple
 from pvd_core.sparse.kernel_map import KernelMap
 from pvd_core.sparse.tap_rows import LENGTH
 
+_ONE = (1, 1, 1)
 _NEIGHBOURHOOD = (3, 3, 3)
 _NUM_TAPS = 27
 
@@ -33,44 +34,53 @@ class Sites:
         self.shape = cast(Triple, tuple(shape))
         self.batch_size = batch_size
         self.backend = backend
-        self._submanifold_maps: dict[Triple, AnyMap] = {}
-        self._downsampled: dict[Triple, tuple[Sites, AnyMap]] = {}
+        # By (kernel, stride). Coarse sites of stride 1 are not kept, as they would be a reference to these sites.
+        self._maps: dict[tuple[Triple, Triple], AnyMap] = {}
+        self._coarse: dict[tuple[Triple, Triple], Sites] = {}
 
     @property
     def num_sites(self) -> int:
         return self.coords_V4.shape[0]
 
-    def submanifold_map(self, kernel: Triple) -> AnyMap:
-        """The map of a convolution with stride 1 whose output sites are these sites; a KernelMap unless the backend
-        builds its own. Kernel sizes are 1 or 3."""
-        if kernel not in self._submanifold_maps:
-            build = getattr(self.backend, "submanifold_map", Sites._build_submanifold_map)
-            self._submanifold_maps[kernel] = build(self, kernel)
-        return self._submanifold_maps[kernel]
+    def map(self, kernel: Triple, stride: Triple = _ONE) -> AnyMap:
+        """The map of a convolution, a KernelMap unless the backend builds its own. With stride 1 the output sites are
+        these sites, and kernel sizes are 1 or 3. Else they are `coarse(kernel, stride)`."""
+        if (kernel, stride) not in self._maps:
+            self._build(kernel, stride)
+        return self._maps[kernel, stride]
 
-    def downsampled(self, stride: Triple) -> "tuple[Sites, AnyMap]":
-        """(coarse Sites, map to them) of a 3x3x3 convolution with `stride` (1 or 2 an axis) and padding 1.
-        A coarse site exists where at least one fine site lies in its receptive field."""
-        if stride not in self._downsampled:
-            build = getattr(self.backend, "downsampled", None)
-            if build is None:
-                coarse = self._coarse_sites(stride)
-                self._downsampled[stride] = coarse, self._map_to(coarse, stride)
-            else:
-                coords_V4, shape, kernel_map = build(self, stride)
-                self._downsampled[stride] = Sites(coords_V4, shape, self.batch_size, self.backend), kernel_map
-        return self._downsampled[stride]
+    def coarse(self, kernel: Triple, stride: Triple) -> "Sites":
+        """The output sites of `map(kernel, stride)`: a 3x3x3 convolution with `stride` (1 or 2 an axis) and padding 1
+        has one wherever at least one fine site lies in its receptive field."""
+        if stride == _ONE:
+            return self
+        if (kernel, stride) not in self._coarse:
+            self._build(kernel, stride)
+        return self._coarse[kernel, stride]
+
+    def _build(self, kernel: Triple, stride: Triple) -> None:
+        build_map = getattr(self.backend, "build_map", None)
+        if build_map is not None:
+            coords_V4, shape, kernel_map = build_map(self, kernel, stride)
+            if stride != _ONE:
+                self._coarse[kernel, stride] = Sites(coords_V4, shape, self.batch_size, self.backend)
+        elif stride == _ONE:
+            kernel_map = self._submanifold_map(kernel)
+        else:
+            coarse = self._coarse[kernel, stride] = self._coarse_sites(stride)
+            kernel_map = self._map_to(coarse, stride)
+        self._maps[kernel, stride] = kernel_map
 
     @functools.cached_property
     def _cells(self) -> Any:
         return getattr(self.backend, "cell_table", CellTable)(self.coords_V4, self.shape, self.batch_size)
 
-    def _build_submanifold_map(self, kernel: Triple) -> KernelMap:
+    def _submanifold_map(self, kernel: Triple) -> KernelMap:
         if kernel == _NEIGHBOURHOOD:
             # The map refers to the cells, not to these sites, which refer to the map: no cycle keeps their memory.
             look_up = functools.partial(self._cells.look_up, self.coords_V4, (1, 1, 1))
             return KernelMap(_NUM_TAPS, self.num_sites, self.num_sites, look_up, LENGTH, is_symmetric=True)
-        whole = cast(KernelMap, self.submanifold_map(_NEIGHBOURHOOD))
+        whole = cast(KernelMap, self.map(_NEIGHBOURHOOD))
         rows = [row for row, offset in enumerate(_row_offsets()) if _is_inside(offset, kernel[:2])]
         return whole.subset(rows, takes_middle=kernel[2] == 1)
 

@@ -40,11 +40,11 @@ def test_grids_with_too_many_cells_along_z_are_left_to_torch():
     assert not cells.fits((480, 360, 65))
 
 
-@pytest.mark.parametrize("stride", STRIDES)
+@pytest.mark.parametrize("stride", [stride for stride in STRIDES if stride != (1, 1, 1)])
 def test_the_map_back_is_the_transposed_map(stride):
     shape = (9, 7, 10)
     sites = Sites(random_coords(300, shape), shape, 2, native)
-    kernel_map = sites.downsampled(stride)[1]
+    kernel_map = sites.map((3, 3, 3), stride)
     back = kernel_map.transposed.tap_rows[0]
     assert torch.equal(back, transposed_rows(kernel_map.tap_rows[0], 3, sites.num_sites))
 

@@ -99,7 +99,7 @@ def test_strided_and_inverse_convolutions_equal_the_reference(level, stride, num
     results = []
     for backend in (native, reference):
         fine = random_sites(num_sites, backend)
-        coarse, _ = fine.downsampled(stride)
+        coarse = fine.coarse((3, 3, 3), stride)
         results.append([*outcome(down, features, fine), *outcome(up, random_rows(coarse.num_sites, 18), coarse, fine)])
     assert_close(*results)
 
@@ -120,7 +120,7 @@ def test_dense_convolution_in_float64_is_the_third_witness(level):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_results_are_the_same_bits_for_any_number_of_threads(level, dtype):
     sites = random_sites(5000, native, shape=(40, 30, 12))
-    kernel_map = sites.submanifold_map((3, 3, 3))
+    kernel_map = sites.map((3, 3, 3))
     taps = calls.TapRows(*kernel_map.tap_rows)
     features, grad = random_rows(5000, 50).to(dtype), random_rows(5000, 21, seed=1).to(dtype)
     weight = calls.pack(torch.randn(27, 50, 21), dtype)
@@ -141,7 +141,7 @@ def test_results_are_the_same_bits_for_any_number_of_threads(level, dtype):
 
 def test_bf16_is_as_close_as_its_operands_allow(level):
     features, weight = random_rows(400, 30).bfloat16(), torch.randn(27, 30, 40).bfloat16()
-    kernel_map = random_sites(400, native, shape=(12, 9, 8)).submanifold_map((3, 3, 3))
+    kernel_map = random_sites(400, native, shape=(12, 9, 8)).map((3, 3, 3))
     taps = calls.TapRows(*kernel_map.tap_rows)
     exact = reference.convolve(features.double(), weight.double(), kernel_map)
     found = calls.convolve(features, calls.pack(weight, torch.bfloat16), taps)
@@ -157,7 +157,7 @@ def test_bf16_is_as_close_as_its_operands_allow(level):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_steps_after_the_sums(level, dtype):
-    kernel_map = random_sites(300, native).submanifold_map((1, 3, 3))
+    kernel_map = random_sites(300, native).map((1, 3, 3))
     features, weight = random_rows(300, 11).to(dtype), torch.randn(9, 11, 13).to(dtype)
     bias, scale, shift = torch.randn(3, 13)
     added = random_rows(300, 13, seed=2).to(dtype)
@@ -186,7 +186,7 @@ def test_chain_equals_linear_layers_one_by_one(level, num_rows):
 
 
 def test_nan_in_the_weights_stays_where_it_is(level):
-    kernel_map = random_sites(60, native).submanifold_map((3, 3, 3))
+    kernel_map = random_sites(60, native).map((3, 3, 3))
     weight = torch.randn(27, 4, 6)
     weight[13, 2, 3] = torch.nan
     for steps in (calls.Steps(), calls.Steps(negative_slope=0.01, sigmoid=True)):

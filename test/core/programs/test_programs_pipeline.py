@@ -114,10 +114,10 @@ def test_kernel_maps_equal_those_of_plain_sites_on_every_level(shape):
     for stride in ((2, 2, 2), (2, 2, 1)):
         num_sites = plain.num_sites
         for kernel in ((1, 3, 3), (3, 1, 3), (3, 3, 3), (3, 1, 1), (1, 3, 1), (1, 1, 3)):
-            table = fixed.submanifold_map(kernel).table()
-            assert torch.equal(table[:, :num_sites], plain.submanifold_map(kernel).table())
+            table = fixed.map(kernel).table()
+            assert torch.equal(table[:, :num_sites], plain.map(kernel).table())
             assert (table[:, num_sites:] == -1).all()
-        (coarse_plain, plain_map), (coarse_fixed, fixed_map) = plain.downsampled(stride), fixed.downsampled(stride)
+        plain_map, fixed_map = plain.map((3, 3, 3), stride), fixed.map((3, 3, 3), stride)
         for table, plain_table in (
             (fixed_map.table(), plain_map.table()),
             (fixed_map.transposed.table(), plain_map.transposed.table()),
@@ -125,7 +125,7 @@ def test_kernel_maps_equal_those_of_plain_sites_on_every_level(shape):
             num_rows = plain_table.shape[1]
             assert torch.equal(table[:, :num_rows], plain_table)
             assert (table[:, num_rows:] == -1).all()
-        plain, fixed = coarse_plain, coarse_fixed
+        plain, fixed = plain.coarse((3, 3, 3), stride), fixed.coarse((3, 3, 3), stride)
 
 
 @pytest.mark.parametrize("order", ["<", ">"])

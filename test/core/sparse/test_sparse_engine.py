@@ -88,7 +88,7 @@ def test_strided_convolution_equals_dense_convolution_and_creates_every_reachabl
 @pytest.mark.parametrize("stride", STRIDES)
 def test_inverse_convolution_equals_dense_transposed_convolution_at_the_fine_sites(stride):
     fine = random_tensor(60, 4)
-    coarse_sites, _ = fine.sites.downsampled(stride)
+    coarse_sites = fine.sites.coarse((3, 3, 3), stride)
     generator = torch.Generator().manual_seed(2)
     coarse_features = torch.randn(
         coarse_sites.num_sites, 5, generator=generator, dtype=torch.float64, requires_grad=True
@@ -182,7 +182,7 @@ def test_bfloat16_products_in_buckets_equal_float32_within_its_precision(num_sit
 @pytest.mark.parametrize("stride", [None, *STRIDES])
 def test_a_transposed_map_holds_the_same_pairs_with_input_and_output_exchanged(num_sites, kernel, stride):
     sites = random_tensor(num_sites, 1).sites
-    kernel_map = sites.submanifold_map(kernel) if stride is None else sites.downsampled(stride)[1]
+    kernel_map = sites.map(kernel) if stride is None else sites.map((3, 3, 3), stride)
 
     assert kernel_map.transposed.transposed.in_index_M is kernel_map.in_index_M
     for one, other in ((kernel_map, kernel_map.transposed), (kernel_map.transposed, kernel_map)):
@@ -196,7 +196,7 @@ def test_a_transposed_map_holds_the_same_pairs_with_input_and_output_exchanged(n
 
 
 def test_a_map_that_only_gives_its_table_counts_no_pairs():
-    _, kernel_map = random_tensor(60, 1).sites.downsampled((2, 2, 2))
+    kernel_map = random_tensor(60, 1).sites.map((3, 3, 3), (2, 2, 2))
 
     for map_ in (kernel_map, kernel_map.transposed):
         map_.table()
@@ -214,7 +214,7 @@ def test_maps_are_freed_with_the_last_tensor_that_needs_them(is_training):
         )
         fine = InverseConvolution(4, 2, (2, 2, 2)).double()(coarse, tensor.sites)
         for sites in (tensor.sites, coarse.sites):
-            for index in (sites.submanifold_map((3, 3, 3)).in_index_M, sites.coords_V4):
+            for index in (sites.map((3, 3, 3)).in_index_M, sites.coords_V4):
                 weakref.finalize(index, freed.append, index.shape)
         if is_training:
             fine.features_VC.sum().backward()

@@ -47,11 +47,11 @@ class Twins:
         self.spconv, self.reference = (Sites(coords_V4, shape, batch_size, engine) for engine in (backend, reference))
 
     def submanifold(self, kernel):
-        return self.spconv.submanifold_map(kernel), self.reference.submanifold_map(kernel)
+        return self.spconv.map(kernel), self.reference.map(kernel)
 
     def strided(self, stride):
         (coarse, kernel_map), (exact_coarse, exact_map) = (
-            sites.downsampled(stride) for sites in (self.spconv, self.reference)
+            (sites.coarse((3, 3, 3), stride), sites.map((3, 3, 3), stride)) for sites in (self.spconv, self.reference)
         )
         order = torch.from_numpy(np.lexsort(coarse.coords_V4.cpu().numpy().T[::-1])).to(DEVICE)
         assert coarse.shape == exact_coarse.shape

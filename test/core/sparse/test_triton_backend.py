@@ -81,29 +81,29 @@ def assert_same_as_reference(kernel_map, channels, dtype=torch.float32, toleranc
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_every_kernel_shape_equals_the_reference(kernel):
-    assert_same_as_reference(random_sites(150).submanifold_map(kernel), (16, 16))
+    assert_same_as_reference(random_sites(150).map(kernel), (16, 16))
 
 
 @pytest.mark.parametrize("stride", STRIDES)
 @pytest.mark.parametrize("is_inverse", [False, True])
 def test_strided_and_inverse_convolution_equal_the_reference(stride, is_inverse):
-    _, kernel_map = random_sites(90).downsampled(stride)
+    kernel_map = random_sites(90).map((3, 3, 3), stride)
     assert_same_as_reference(kernel_map.transposed if is_inverse else kernel_map, (8, 16))
 
 
 @pytest.mark.parametrize("channels", [(3, 5), (20, 3), (5, 20), (1, 1), (70, 33)])
 def test_channel_counts_that_fill_no_block_equal_the_reference(channels):
-    assert_same_as_reference(random_sites(70).submanifold_map((1, 3, 3)), channels)
+    assert_same_as_reference(random_sites(70).map((1, 3, 3)), channels)
 
 
 @pytest.mark.parametrize("channels", [(16, 20), (70, 80)])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, 6e-4), (torch.bfloat16, 5e-3)])
 def test_half_precision_equals_the_reference_within_the_rounding_of_the_result(channels, dtype, tolerance):
-    assert_same_as_reference(random_sites(130).submanifold_map((1, 3, 3)), channels, dtype, tolerance)
+    assert_same_as_reference(random_sites(130).map((1, 3, 3)), channels, dtype, tolerance)
 
 
 def test_tf32_is_used_where_torch_may_use_it():
-    kernel_map = random_sites(100).submanifold_map((3, 1, 3))
+    kernel_map = random_sites(100).map((3, 1, 3))
     precision = torch.get_float32_matmul_precision()
     try:
         torch.set_float32_matmul_precision("high")
@@ -115,7 +115,7 @@ def test_tf32_is_used_where_torch_may_use_it():
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_sums_are_taken_in_float32(dtype):
-    kernel_map = random_sites(27, shape=(3, 3, 3), batch_size=1).submanifold_map((3, 3, 3))
+    kernel_map = random_sites(27, shape=(3, 3, 3), batch_size=1).map((3, 3, 3))
     features = torch.ones(27, 128, dtype=dtype, device=DEVICE)
     weight = torch.ones(27, 128, 1, dtype=dtype, device=DEVICE)
 
@@ -128,14 +128,14 @@ def test_sums_are_taken_in_float32(dtype):
 @pytest.mark.parametrize("num_sites", [0, 1])
 def test_one_voxel_and_no_voxels_equal_the_reference(num_sites):
     sites = random_sites(num_sites)
-    _, strided_map = sites.downsampled((2, 2, 2))
-    for kernel_map in (sites.submanifold_map((3, 3, 3)), strided_map, strided_map.transposed):
+    strided_map = sites.map((3, 3, 3), (2, 2, 2))
+    for kernel_map in (sites.map((3, 3, 3)), strided_map, strided_map.transposed):
         assert_same_as_reference(kernel_map, (4, 6))
 
 
 def test_a_weight_gradient_in_several_splits_equals_the_reference_and_repeats_bit_by_bit(monkeypatch):
     monkeypatch.setattr(backend, "_PAIRS_A_SPLIT", 128)
-    kernel_map = random_sites(300, shape=(20, 15, 2), batch_size=1).submanifold_map((1, 1, 3))
+    kernel_map = random_sites(300, shape=(20, 15, 2), batch_size=1).map((1, 1, 3))
     assert max(kernel_map.num_pairs_K) > 2 * backend._PAIRS_A_SPLIT
     assert_same_as_reference(kernel_map, (8, 8))
 
@@ -148,7 +148,7 @@ def test_a_weight_gradient_in_several_splits_equals_the_reference_and_repeats_bi
 
 
 def test_operands_that_are_not_contiguous_equal_the_reference():
-    kernel_map = random_sites(80).submanifold_map((3, 1, 1))
+    kernel_map = random_sites(80).map((3, 1, 1))
     features = torch.randn(16, 80, device=DEVICE).t().requires_grad_()
     weight = torch.randn(3, 8, 16, device=DEVICE).transpose(1, 2).requires_grad_()
 
@@ -161,7 +161,7 @@ def test_operands_that_are_not_contiguous_equal_the_reference():
 
 
 def test_autocast_gives_its_dtype_and_float32_gradients():
-    kernel_map = random_sites(100).submanifold_map((1, 3, 3))
+    kernel_map = random_sites(100).map((1, 3, 3))
     operands = random_operands(kernel_map, 8, 8)
     with torch.autocast(DEVICE.type, torch.bfloat16):
         actual = backend.convolve(*autocast(*operands), kernel_map)
@@ -182,7 +182,7 @@ def test_autocast_gives_its_dtype_and_float32_gradients():
     ids="+".join,
 )
 def test_fused_epilogue_equals_plain_torch_operations(epilogue, dtype):
-    kernel_map = random_sites(100).submanifold_map((1, 1, 3))
+    kernel_map = random_sites(100).map((1, 1, 3))
     features, weight = (operand.detach() for operand in random_operands(kernel_map, 16, 20, dtype))
     bias, scale, shift = torch.randn(3, 20, generator=torch.Generator().manual_seed(3)).to(DEVICE)
 
@@ -213,8 +213,8 @@ def test_a_crop_of_a_real_scan_equals_the_reference(shared_data):
     assert 100 < batch.num_voxels < 500
     sites = Sites(batch.coords_V4.to(DEVICE), batch.grid.shape, batch.batch_size)
 
-    assert_same_as_reference(sites.submanifold_map((3, 3, 3)), (16, 16))
-    assert_same_as_reference(sites.downsampled((2, 2, 2))[1], (16, 32))
+    assert_same_as_reference(sites.map((3, 3, 3)), (16, 16))
+    assert_same_as_reference(sites.map((3, 3, 3), (2, 2, 2)), (16, 32))
 
 
 def test_the_whole_network_with_kernels_as_trained_equals_the_reference():
@@ -261,7 +261,7 @@ def test_the_network_fuses_norms_and_activations_into_its_convolutions_and_only_
 
 @pytest.mark.parametrize("is_sorted", [False, True])
 def test_blocks_hold_every_row_once_and_list_exactly_the_taps_of_their_rows(is_sorted):
-    kernel_map = random_sites(150).submanifold_map((3, 3, 3))
+    kernel_map = random_sites(150).map((3, 3, 3))
     table = kernel_map.table()
 
     blocks = row_blocks(kernel_map, 16, is_sorted)
@@ -277,13 +277,13 @@ def test_blocks_hold_every_row_once_and_list_exactly_the_taps_of_their_rows(is_s
 
 
 def test_sorted_rows_skip_more_taps():
-    kernel_map = random_sites(2000, shape=(40, 30, 10)).submanifold_map((1, 3, 3))
+    kernel_map = random_sites(2000, shape=(40, 30, 10)).map((1, 3, 3))
     num_taps = [row_blocks(kernel_map, 64, is_sorted).num_taps_B.sum() for is_sorted in (False, True)]
     assert num_taps[1] < 0.8 * num_taps[0]
 
 
 def test_wrong_operands_are_refused_before_a_kernel_reads_them():
-    kernel_map = random_sites(20).submanifold_map((1, 1, 3))
+    kernel_map = random_sites(20).map((1, 1, 3))
     features, weight = random_operands(kernel_map, 4, 4)
     with pytest.raises(ValueError, match=r"features \(19, 4\).*20 input sites"):
         backend.convolve(features[:19], weight, kernel_map)
@@ -302,7 +302,7 @@ def test_wrong_operands_are_refused_before_a_kernel_reads_them():
 def test_features_on_the_cpu_name_the_backend_to_use_there(monkeypatch):
     monkeypatch.setattr(backend, "IS_INTERPRETED", False)
     with pytest.raises(UserError, match=r"needs a GPU; use backend 'reference'"):
-        backend.convolve(torch.zeros(0, 4), torch.zeros(1, 4, 4), random_sites(0).submanifold_map((1, 1, 1)))
+        backend.convolve(torch.zeros(0, 4), torch.zeros(1, 4, 4), random_sites(0).map((1, 1, 1)))
 
 
 def test_a_missing_package_names_the_extra_to_install(monkeypatch):
