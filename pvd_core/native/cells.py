@@ -66,6 +66,14 @@ class NativeCells:
         in reverse order of the taps."""
         return self._tap_rows(cells_V4, stride, is_back=True)
 
+    def find(self, coords_N4: torch.Tensor) -> torch.Tensor:
+        """As CellTable.find."""
+        coords_N4 = coords_N4.contiguous()
+        rows_N = torch.empty(len(coords_N4), dtype=torch.int64)
+        cells = coords_N4.data_ptr(), len(coords_N4), rows_N.data_ptr()
+        load().pvd_find(self._table.pointer, *cells, torch.get_num_threads())
+        return rows_N
+
     def coarse_coords(self, stride: _Triple, shape: _Triple) -> torch.Tensor:
         """As CellTable.coarse_coords."""
         coarse = _ColumnTable(shape, self._batch_size)

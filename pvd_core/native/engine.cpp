@@ -220,6 +220,10 @@ void pvd_look_up(const pvd::Columns *columns, const int64_t *coords, int64_t num
     pvd::look_up(*columns, coords, num, stride, is_back, rows, threads);
 }
 
+void pvd_find(const pvd::Columns *columns, const int64_t *coords, int64_t num, int64_t *rows, int32_t threads) {
+    pvd::find(*columns, coords, num, rows, threads);
+}
+
 // Fills the coarse columns. Returns the number of coarse sites.
 int64_t pvd_coarsen(const pvd::Columns *fine, const int64_t *stride, const pvd::Columns *coarse, int32_t threads) {
     pvd::coarsen(*fine, stride, *coarse, threads);

@@ -22,6 +22,7 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "pvd_labels": (None, _pointer, _long, _int, _pointer, _pointer, _int),
     "pvd_columns": (None, _pointer, _pointer, _long),
     "pvd_look_up": (None, _pointer, _pointer, _long, _pointer, _int, _pointer, _int),
+    "pvd_find": (None, _pointer, _pointer, _long, _pointer, _int),
     "pvd_coarsen": (_long, _pointer, _pointer, _pointer, _int),
     "pvd_list": (None, _pointer, _pointer),
     "pvd_occupy": (_long, _pointer, _pointer, _int),

@@ -101,6 +101,23 @@ inline void look_up(const Columns &columns, const int64_t *coords, int64_t num, 
     parallel((num + SITES_A_TASK - 1) / SITES_A_TASK, threads, work);
 }
 
+// The site in each cell of `coords` int64 (N, 4), -1 where there is none or the cell lies outside the grid.
+inline void find(const Columns &columns, const int64_t *coords, int64_t num, int64_t *rows, int threads) {
+    auto work = [&](int64_t task) {
+        const int64_t end = (task + 1) * SITES_A_TASK < num ? (task + 1) * SITES_A_TASK : num;
+        for (int64_t n = task * SITES_A_TASK; n < end; ++n) {
+            const int64_t *at = coords + 4 * n;
+            rows[n] = -1;
+            if (at[0] < 0 || at[0] >= columns.batch_size || at[1] < 0 || at[1] >= columns.size_0 || at[2] < 0 ||
+                at[2] >= columns.size_1 || at[3] < 0 || at[3] >= columns.size_2)
+                continue;
+            const int64_t column = (at[0] * columns.size_0 + at[1]) * columns.size_1 + at[2];
+            if (columns.occupied[column] >> at[3] & 1) rows[n] = columns.number_at(column, at[3]);
+        }
+    };
+    parallel((num + SITES_A_TASK - 1) / SITES_A_TASK, threads, work);
+}
+
 // The coarse columns of a 3x3x3 convolution: a cell is occupied where a fine one in its receptive field is.
 inline void coarsen(const Columns &fine, const int64_t *stride, const Columns &coarse, int threads) {
     const uint64_t inside = coarse.size_2 == 64 ? ~uint64_t{0} : (uint64_t{1} << coarse.size_2) - 1;

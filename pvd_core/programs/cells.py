@@ -84,8 +84,12 @@ class NumberedCells:
 
     def rows(self, keys_N: torch.Tensor) -> torch.Tensor:
         """Row of each key, int64 (N,); the last row for padding, and for cells that did not fit."""
-        rows_N = self.rows_C.index_select(0, keys_N)
-        return torch.where(rows_N >= 0, rows_N, self.keys_V.shape[0] - 1).long()
+        rows_N = self.find(keys_N)
+        return torch.where(rows_N >= 0, rows_N, self.keys_V.shape[0] - 1)
+
+    def find(self, keys_N: torch.Tensor) -> torch.Tensor:
+        """Row of each key, int64 (N,); -1 for padding, for empty cells and for cells that did not fit."""
+        return self.rows_C.index_select(0, keys_N).long()
 
 
 def number_cells(keys_N: torch.Tensor, grid: PaddedGrid, num_rows: int) -> NumberedCells:
@@ -116,6 +120,23 @@ def coarse_keys(grid: PaddedGrid, keys_V: torch.Tensor, coarse_grid: PaddedGrid,
         candidates.append([column_V.clamp(0, size - 1) for column_V in shifted])
     is_real_V = grid.is_real(keys_V)
     return torch.cat([coarse_grid.keys(columns, is_real_V) for columns in itertools.product(*candidates)])
+
+
+def block_keys(grid: PaddedGrid, keys_V: torch.Tensor, coarse_grid: PaddedGrid, stride: Triple) -> torch.Tensor:
+    """For each row the key in `coarse_grid` of the block of `stride` cells that it lies in: int64 (V,)."""
+    columns = [
+        torch.div(column_V, step, rounding_mode="floor")
+        for column_V, step in zip(grid.columns(keys_V), stride, strict=True)
+    ]
+    return coarse_grid.keys(columns, grid.is_real(keys_V))
+
+
+def taps_in_block(grid: PaddedGrid, keys_V: torch.Tensor, stride: Triple) -> torch.Tensor:
+    """The place of each row in its block of `stride` cells, row-major: int64 (V,); any place for padding."""
+    taps_V = torch.zeros_like(keys_V)
+    for column_V, step in zip(grid.columns(keys_V), stride, strict=True):
+        taps_V = taps_V * step + column_V % step
+    return taps_V
 
 
 def centre_keys(coarse_grid: PaddedGrid, coarse_keys_V: torch.Tensor, grid: PaddedGrid, stride: Triple) -> torch.Tensor:

@@ -1,14 +1,17 @@
 """Sites with a fixed number of rows, in place of `pvd_core.sparse.Sites` where shapes must not depend on the cloud.
 
-V rows of a level, K kernel taps. The last row of a level is always padding, so a level holds at most V - 1 sites.
+V rows of a level, K kernel taps, N keys or cells. The last row of a level is always padding, so a level holds at most
+V - 1 sites.
 """
 
+import math
 from collections.abc import Sequence
 from typing import cast
 
 import torch
 
-from pvd_core.programs.cells import PaddedGrid, centre_keys, coarse_keys, number_cells
+from pvd_core.programs.cells import PaddedGrid, block_keys, centre_keys, coarse_keys, number_cells, taps_in_block
+from pvd_core.sparse.cell_keys import lies_inside
 from pvd_core.sparse.interfaces import Backend, Triple
 from pvd_core.sparse.kernel_map import KernelMap
 
@@ -47,7 +50,12 @@ class FixedSites:
     def map(self, kernel: Triple, stride: Triple = _ONE) -> KernelMap:
         """As Sites.map."""
         if (kernel, stride) not in self._maps:
-            table_KV = self._table(kernel) if stride == _ONE else self._table_to(self.coarse(kernel, stride), stride)
+            if stride == _ONE:
+                table_KV = self._table(kernel)
+            elif kernel == stride:
+                table_KV = self._table_of_blocks(self.coarse(kernel, stride), stride)
+            else:
+                table_KV = self._table_to(self.coarse(kernel, stride), stride)
             self._maps[kernel, stride] = KernelMap.from_table(table_KV, self.num_sites)
         return self._maps[kernel, stride]
 
@@ -57,9 +65,15 @@ class FixedSites:
             return self
         if (kernel, stride) not in self._coarse:
             shape = cast(Triple, tuple((size - 1) // step + 1 for size, step in zip(self.shape, stride, strict=True)))
-            keys_N = coarse_keys(self._grid, self._cells.keys_V, PaddedGrid(shape), stride)
+            keys_of = block_keys if kernel == stride else coarse_keys
+            keys_N = keys_of(self._grid, self._cells.keys_V, PaddedGrid(shape), stride)
             self._coarse[kernel, stride] = FixedSites(keys_N, shape, self._num_rows[1:], self.backend)
         return self._coarse[kernel, stride]
+
+    def find(self, coords_N4: torch.Tensor) -> torch.Tensor:
+        """As Sites.find; there is one scan, 0."""
+        keys_N = self._grid.keys(coords_N4.unbind(1)[1:], lies_inside(coords_N4, self.shape, batch_size=1))
+        return self._cells.find(keys_N)
 
     def _table(self, kernel: Triple) -> torch.Tensor:
         if self._neighbours is None:
@@ -70,6 +84,16 @@ class FixedSites:
 
     def _table_to(self, coarse: "FixedSites", stride: Triple) -> torch.Tensor:
         return self._look_up(centre_keys(coarse._grid, coarse._cells.keys_V, self._grid, stride))
+
+    def _table_of_blocks(self, coarse: "FixedSites", stride: Triple) -> torch.Tensor:
+        keys_V = self._cells.keys_V
+        columns_V = coarse.rows(block_keys(self._grid, keys_V, coarse._grid, stride))
+        taps_V = taps_in_block(self._grid, keys_V, stride)
+        rows_V = torch.arange(self.num_sites, dtype=torch.int32, device=keys_V.device)
+        table_KV = rows_V.new_full((math.prod(stride), coarse.num_sites), -1)
+        table_KV.view(-1).scatter_(0, taps_V * coarse.num_sites + columns_V, rows_V)
+        table_KV[:, -1:].fill_(-1)  # padding, and rows whose coarse cell did not fit
+        return table_KV
 
     def _look_up(self, centres_V: torch.Tensor) -> torch.Tensor:
         """Rows around each centre, int32 (27, V), -1 where there is none."""

@@ -1,13 +1,13 @@
 """What networks and layers need of sites, kernel maps and backends, whichever class or module provides it.
 
-V sites, I input channels, O output channels, K kernel taps.
+V sites, N cells, I input channels, O output channels, K kernel taps.
 """
 
 from typing import Any, Protocol
 
 import torch
 
-# One number for each axis of the grid: rho, phi, z.
+# One number for each axis of the grid: rho, phi, z; or x, y, z.
 Triple = tuple[int, int, int]
 
 
@@ -51,6 +51,7 @@ class FusingBackend(Backend, Protocol):
         negative_slope: float | None = None,
         scale: torch.Tensor | None = None,
         shift: torch.Tensor | None = None,
+        activates_last: bool = False,
     ) -> torch.Tensor: ...
 
 
@@ -69,4 +70,8 @@ class AnySites(Protocol):
 
     def coarse(self, kernel: Triple, stride: Triple) -> "AnySites":
         """The output sites of `map(kernel, stride)`."""
+        ...
+
+    def find(self, coords_N4: torch.Tensor) -> torch.Tensor:
+        """The row of the site in each cell (scan, then three indices), int64 (N,); -1 where there is none."""
         ...

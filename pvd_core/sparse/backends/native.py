@@ -10,10 +10,11 @@ from pvd_core.native.calls import PackedWeight, Steps, TapRows, is_usable_for
 from pvd_core.native.cells import NativeCells
 from pvd_core.native.library import load
 from pvd_core.sparse.backends import reference
-from pvd_core.sparse.cell_table import CellTable
 from pvd_core.sparse.derived import derived
 from pvd_core.sparse.interfaces import Triple
 from pvd_core.sparse.kernel_map import KernelMap
+from pvd_core.sparse.site_index import SiteIndex
+from pvd_core.sparse.site_index import site_index as plain_site_index
 
 load()  # UserError at once where there is no library
 
@@ -33,18 +34,20 @@ def convolve_fused(
     negative_slope: float | None = None,
     scale: torch.Tensor | None = None,
     shift: torch.Tensor | None = None,
+    activates_last: bool = False,
 ) -> torch.Tensor:
     """As `convolve`, with an Epilogue (pvd_core/sparse/epilogue.py), without gradients, and for features that
     `is_usable_for` accepts."""
-    steps = Steps(bias, negative_slope, scale, shift)
+    steps = Steps(bias, negative_slope, scale, shift, activates_last)
     weight = _packed(weight_KIO, features_VI.dtype, kernel_map)
     return calls.convolve(features_VI, weight, _taps(kernel_map), steps)
 
 
-def cell_table(coords_V4: torch.Tensor, shape: Triple, batch_size: int) -> CellTable | NativeCells:
-    """Where Sites look up sites. Results are those of CellTable, to the bit."""
-    fits = coords_V4.device.type == "cpu" and cells.fits(shape)
-    return (NativeCells if fits else CellTable)(coords_V4, shape, batch_size)
+def site_index(coords_V4: torch.Tensor, shape: Triple, batch_size: int) -> SiteIndex:
+    """Where Sites look up sites. Results are those of the index in plain torch, to the bit."""
+    if coords_V4.device.type == "cpu" and cells.fits(shape):
+        return NativeCells(coords_V4, shape, batch_size)
+    return plain_site_index(coords_V4, shape, batch_size)
 
 
 def run_layers(

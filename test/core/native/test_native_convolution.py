@@ -21,7 +21,8 @@ from pvd_core.sparse.backends import native
 
 LEVELS = ("plain", "avx2", "avx512", "avx512bf16")
 KERNELS = ((3, 3, 3), (1, 3, 3), (3, 1, 3), (3, 1, 1), (1, 3, 1), (1, 1, 3))
-STRIDES = ((2, 2, 2), (2, 2, 1), (1, 1, 1))
+# (kernel, stride) of convolutions to coarse sites.
+STRIDED = (((3, 3, 3), (2, 2, 2)), ((3, 3, 3), (2, 2, 1)), ((2, 2, 2), (2, 2, 2)))
 CHANNELS = ((1, 1), (3, 5), (8, 8), (9, 7), (16, 20), (17, 33), (32, 16), (64, 48), (130, 70), (512, 3), (2, 512))
 SHAPE = (9, 7, 6)
 
@@ -91,15 +92,15 @@ def test_any_number_of_channels(level, channels):
     assert_close(found, exact)
 
 
-@pytest.mark.parametrize("stride", STRIDES)
+@pytest.mark.parametrize(("kernel", "stride"), STRIDED)
 @pytest.mark.parametrize("num_sites", [0, 1, 250])
-def test_strided_and_inverse_convolutions_equal_the_reference(level, stride, num_sites):
-    down, up = StridedConvolution(7, 18, stride), InverseConvolution(18, 12, stride)
+def test_strided_and_inverse_convolutions_equal_the_reference(level, kernel, stride, num_sites):
+    down, up = StridedConvolution(7, 18, stride, kernel), InverseConvolution(18, 12, stride, kernel)
     features = random_rows(num_sites, 7)
     results = []
     for backend in (native, reference):
         fine = random_sites(num_sites, backend)
-        coarse = fine.coarse((3, 3, 3), stride)
+        coarse = fine.coarse(kernel, stride)
         results.append([*outcome(down, features, fine), *outcome(up, random_rows(coarse.num_sites, 18), coarse, fine)])
     assert_close(*results)
 
@@ -155,16 +156,21 @@ def test_bf16_is_as_close_as_its_operands_allow(level):
     assert_close([gradient], [exact_weight.grad])
 
 
+@pytest.mark.parametrize("activates_last", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_steps_after_the_sums(level, dtype):
+def test_steps_after_the_sums(level, dtype, activates_last):
     kernel_map = random_sites(300, native).map((1, 3, 3))
     features, weight = random_rows(300, 11).to(dtype), torch.randn(9, 11, 13).to(dtype)
     bias, scale, shift = torch.randn(3, 13)
     added = random_rows(300, 13, seed=2).to(dtype)
-    steps = calls.Steps(bias, 0.01, scale, shift, True, added)
+    steps = calls.Steps(bias, 0.01, scale, shift, activates_last, sigmoid=True, added_VO=added)
     found = calls.convolve(features, calls.pack(weight, dtype), calls.TapRows(*kernel_map.tap_rows), steps)
     sums = reference.convolve(features.double(), weight.double(), kernel_map)
-    expected = torch.sigmoid(F.leaky_relu(sums + bias, 0.01) * scale + shift) + added
+    if activates_last:
+        activated = F.leaky_relu((sums + bias) * scale + shift, 0.01)
+    else:
+        activated = F.leaky_relu(sums + bias, 0.01) * scale + shift
+    expected = torch.sigmoid(activated) + added
     torch.testing.assert_close(found.double(), expected, rtol=0, atol=2e-6 if dtype == torch.float32 else 2e-2)
 
 

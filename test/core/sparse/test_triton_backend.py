@@ -26,7 +26,7 @@ with mock.patch.dict(os.environ, {} if DEVICE.type == "cuda" else {"TRITON_INTER
     from pvd_core.sparse.backends import triton as backend
 
 KERNELS = [(1, 3, 3), (3, 1, 3), (3, 3, 3), (3, 1, 1), (1, 3, 1), (1, 1, 3), (1, 1, 1)]
-STRIDES = [(2, 2, 2), (2, 2, 1)]
+STRIDED = [((3, 3, 3), (2, 2, 2)), ((3, 3, 3), (2, 2, 1)), ((2, 2, 2), (2, 2, 2))]  # (kernel, stride)
 SHAPE = (9, 7, 6)
 
 
@@ -84,10 +84,10 @@ def test_every_kernel_shape_equals_the_reference(kernel):
     assert_same_as_reference(random_sites(150).map(kernel), (16, 16))
 
 
-@pytest.mark.parametrize("stride", STRIDES)
+@pytest.mark.parametrize(("kernel", "stride"), STRIDED)
 @pytest.mark.parametrize("is_inverse", [False, True])
-def test_strided_and_inverse_convolution_equal_the_reference(stride, is_inverse):
-    kernel_map = random_sites(90).map((3, 3, 3), stride)
+def test_strided_and_inverse_convolution_equal_the_reference(kernel, stride, is_inverse):
+    kernel_map = random_sites(90).map(kernel, stride)
     assert_same_as_reference(kernel_map.transposed if is_inverse else kernel_map, (8, 16))
 
 
@@ -178,7 +178,15 @@ def test_autocast_gives_its_dtype_and_float32_gradients():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 @pytest.mark.parametrize(
     "epilogue",
-    [(), ("bias",), ("slope",), ("scale", "shift"), ("slope", "scale", "shift"), ("bias", "slope", "scale", "shift")],
+    [
+        (),
+        ("bias",),
+        ("slope",),
+        ("scale", "shift"),
+        ("slope", "scale", "shift"),
+        ("bias", "slope", "scale", "shift"),
+        ("bias", "scale", "shift", "last slope"),
+    ],
     ids="+".join,
 )
 def test_fused_epilogue_equals_plain_torch_operations(epilogue, dtype):
@@ -190,6 +198,8 @@ def test_fused_epilogue_equals_plain_torch_operations(epilogue, dtype):
     options = {name: value for name, value in options.items() if name in epilogue}
     if "slope" in epilogue:
         options["negative_slope"] = 0.01
+    if "last slope" in epilogue:
+        options |= {"negative_slope": 0.0, "activates_last": True}
     actual = backend.convolve_fused(features, weight, kernel_map, **options)
 
     expected = reference.convolve(features.float(), weight.float(), kernel_map)
@@ -201,6 +211,8 @@ def test_fused_epilogue_equals_plain_torch_operations(epilogue, dtype):
         expected = expected * scale
     if "shift" in epilogue:
         expected = expected + shift
+    if "last slope" in epilogue:
+        expected = torch.relu(expected)
     assert actual.dtype == dtype
     assert_close(actual, expected, 2e-6 if dtype == torch.float32 else 6e-4)
 
