@@ -7,7 +7,7 @@ input channels times 27 taps, which is spconv's default. CPU: gather, multiply, 
 """
 
 import warnings
-from typing import Any
+from typing import Any, cast
 
 import torch
 from spconv.cppconstants import CPU_ONLY_BUILD
@@ -57,8 +57,10 @@ def known_fault(device: torch.device) -> str | None:
 def build_map(sites: Sites, kernel: Triple, stride: Triple) -> tuple[torch.Tensor, Triple, SpconvMap]:
     """(coords_V4 int64, shape, kernel map) of the output sites: these are `sites` if the stride is 1, else they come in
     spconv's order."""
-    indices_V4 = sites.coords_V4.int().contiguous()
-    problem = Problem(indices_V4, sites.batch_size, sites.shape, kernel, stride, is_submanifold=stride == (1, 1, 1))
+    indices_V4, shape = sites.coords_V4.int().contiguous(), sites.shape
+    if kernel == stride:  # spconv would leave out sites in blocks that reach beyond the grid
+        shape = cast(Triple, tuple(-(-size // step) * step for size, step in zip(shape, stride, strict=True)))
+    problem = Problem(indices_V4, sites.batch_size, shape, kernel, stride, is_submanifold=stride == (1, 1, 1))
     out_indices_V4, kernel_map = _built(problem)
     return out_indices_V4.long(), problem.out_shape, kernel_map
 

@@ -19,7 +19,7 @@ from spconv.pytorch import ops
 from pvd_core.sparse.backends import spconv as backend
 from pvd_core.sparse.backends import spconv_implicit_gemm
 
-STRIDES = [(2, 2, 2), (2, 2, 1)]
+STRIDED = [((3, 3, 3), (2, 2, 2)), ((3, 3, 3), (2, 2, 1)), ((2, 2, 2), (2, 2, 2))]  # (kernel, stride)
 SHAPE = (9, 7, 6)
 
 
@@ -141,13 +141,13 @@ def test_submanifold_maps_equal_the_reference(kernel, is_built_for_inference, nu
     assert_same_as_reference(kernel_map, exact_sites.map(kernel))
 
 
-@pytest.mark.parametrize("stride", STRIDES)
+@pytest.mark.parametrize(("kernel", "stride"), STRIDED)
 @pytest.mark.parametrize("is_built_for_inference", [False, True])
-def test_strided_and_inverse_maps_equal_the_reference(stride, is_built_for_inference):
+def test_strided_and_inverse_maps_equal_the_reference(kernel, stride, is_built_for_inference):
     sites, exact_sites = random_sites(90, backend), random_sites(90, reference)
     with torch.set_grad_enabled(not is_built_for_inference):
-        coarse, kernel_map = sites.coarse((3, 3, 3), stride), sites.map((3, 3, 3), stride)
-    exact_coarse, exact_map = exact_sites.coarse((3, 3, 3), stride), exact_sites.map((3, 3, 3), stride)
+        coarse, kernel_map = sites.coarse(kernel, stride), sites.map(kernel, stride)
+    exact_coarse, exact_map = exact_sites.coarse(kernel, stride), exact_sites.map(kernel, stride)
     order = torch.tensor(sorted(range(coarse.num_sites), key=coarse.coords_V4.tolist().__getitem__))
     assert torch.equal(coarse.coords_V4[order], exact_coarse.coords_V4)
     assert_same_as_reference(kernel_map, exact_map, order_out=order)
