@@ -14,6 +14,7 @@
 #include <immintrin.h>
 #endif
 
+#include "hashed_sites.h"
 #include "interface.h"
 #include "sites.h"
 #include "threads.h"
@@ -222,6 +223,28 @@ void pvd_look_up(const pvd::Columns *columns, const int64_t *coords, int64_t num
 
 void pvd_find(const pvd::Columns *columns, const int64_t *coords, int64_t num, int64_t *rows, int32_t threads) {
     pvd::find(*columns, coords, num, rows, threads);
+}
+
+int64_t pvd_count_columns(const int64_t *coords, int64_t num) { return pvd::count_columns(coords, num); }
+
+// `slots` are zeros before.
+void pvd_fill_columns(const pvd::HashedColumns *columns, const int64_t *coords, int64_t num) {
+    pvd::fill_columns(*columns, coords, num);
+}
+
+void pvd_hashed_look_up(const pvd::HashedColumns *columns, const int64_t *coords, int64_t num, const int64_t *stride,
+                        int32_t is_back, int32_t *rows, int32_t threads) {
+    pvd::look_up(*columns, coords, num, stride, is_back, rows, threads);
+}
+
+void pvd_hashed_find(const pvd::HashedColumns *columns, const int64_t *coords, int64_t num, int64_t *rows,
+                     int32_t threads) {
+    pvd::find(*columns, coords, num, rows, threads);
+}
+
+int64_t pvd_find_blocks(const int64_t *coords, int64_t num, const int64_t *stride, int64_t *blocks,
+                        int64_t *block_of_site, int64_t *tap_of_site) {
+    return pvd::find_blocks(coords, num, stride, blocks, block_of_site, tap_of_site);
 }
 
 // Fills the coarse columns. Returns the number of coarse sites.

@@ -101,6 +101,11 @@ inline void look_up(const Columns &columns, const int64_t *coords, int64_t num, 
     parallel((num + SITES_A_TASK - 1) / SITES_A_TASK, threads, work);
 }
 
+inline bool lies_inside(const int64_t *at, int64_t batch_size, int64_t size_0, int64_t size_1, int64_t size_2) {
+    return at[0] >= 0 && at[0] < batch_size && at[1] >= 0 && at[1] < size_0 && at[2] >= 0 && at[2] < size_1 &&
+           at[3] >= 0 && at[3] < size_2;
+}
+
 // The site in each cell of `coords` int64 (N, 4), -1 where there is none or the cell lies outside the grid.
 inline void find(const Columns &columns, const int64_t *coords, int64_t num, int64_t *rows, int threads) {
     auto work = [&](int64_t task) {
@@ -108,9 +113,7 @@ inline void find(const Columns &columns, const int64_t *coords, int64_t num, int
         for (int64_t n = task * SITES_A_TASK; n < end; ++n) {
             const int64_t *at = coords + 4 * n;
             rows[n] = -1;
-            if (at[0] < 0 || at[0] >= columns.batch_size || at[1] < 0 || at[1] >= columns.size_0 || at[2] < 0 ||
-                at[2] >= columns.size_1 || at[3] < 0 || at[3] >= columns.size_2)
-                continue;
+            if (!lies_inside(at, columns.batch_size, columns.size_0, columns.size_1, columns.size_2)) continue;
             const int64_t column = (at[0] * columns.size_0 + at[1]) * columns.size_1 + at[2];
             if (columns.occupied[column] >> at[3] & 1) rows[n] = columns.number_at(column, at[3]);
         }

@@ -69,6 +69,11 @@ def keys_reached(coords_V4: torch.Tensor, stride: Triple, shape: Triple) -> list
     return keys
 
 
+def reached_cells(coords_V4: torch.Tensor, stride: Triple, shape: Triple) -> torch.Tensor:
+    """The cells of `keys_reached`, without repeats: int64, sorted."""
+    return cells_of_keys(torch.cat(keys_reached(coords_V4, stride, shape)).unique(), shape)
+
+
 def lies_inside(coords_N4: torch.Tensor, shape: Sequence[int], batch_size: int) -> torch.Tensor:
     """Whether cells, int64 (N, 4), are cells of the grid: bool (N,)."""
     is_inside_N = (coords_N4[:, 0] >= 0) & (coords_N4[:, 0] < batch_size)

@@ -14,13 +14,15 @@ MOST_TABLE_CELLS = 1 << 26
 
 
 class SiteIndex(Protocol):
-    """Looks up sites by their cells; CellTable says what each function gives."""
+    """Looks up sites by their cells; CellTable says what each function gives. It may also have:
+
+    - `coarse_coords(stride, shape)`, if it is faster than `reached_cells` (pvd_core/sparse/cell_keys.py).
+    - `look_back(cells_V4, stride)`, if it finds the way from coarse sites to fine ones.
+    """
 
     def look_up(self, centres_V4: torch.Tensor, stride: Triple) -> torch.Tensor: ...
 
     def find(self, coords_N4: torch.Tensor) -> torch.Tensor: ...
-
-    def coarse_coords(self, stride: Triple, shape: Triple) -> torch.Tensor: ...
 
 
 def site_index(coords_V4: torch.Tensor, shape: Triple, batch_size: int) -> SiteIndex:

@@ -12,7 +12,7 @@ import torch
 
 from pvd_core.sparse.backends import reference
 from pvd_core.sparse.blocks import Blocks
-from pvd_core.sparse.cell_keys import cell_keys, check_size
+from pvd_core.sparse.cell_keys import cell_keys, check_size, reached_cells
 from pvd_core.sparse.interfaces import AnyMap, Backend, Triple
 from pvd_core.sparse.kernel_map import KernelMap
 from pvd_core.sparse.site_index import SiteIndex, site_index
@@ -80,11 +80,12 @@ class Sites:
         elif stride == _ONE:
             kernel_map = self._submanifold_map(kernel)
         elif kernel == stride:
-            blocks = Blocks.of(self.coords_V4, stride, self._coarse_shape(stride))
+            blocks = getattr(self.backend, "blocks", Blocks.of)(self.coords_V4, stride, self._coarse_shape(stride))
             self._coarse[kernel, stride] = self._with_coords(blocks.coarse_C4, stride)
             kernel_map = self._map_of(blocks)
         else:
-            coarse_V4 = self._cells.coarse_coords(stride, self._coarse_shape(stride))
+            find_cells = getattr(self._cells, "coarse_coords", functools.partial(reached_cells, self.coords_V4))
+            coarse_V4 = find_cells(stride, self._coarse_shape(stride))
             coarse = self._coarse[kernel, stride] = self._with_coords(coarse_V4, stride)
             kernel_map = self._map_to(coarse, stride)
         self._maps[kernel, stride] = kernel_map

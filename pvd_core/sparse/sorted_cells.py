@@ -7,7 +7,7 @@ import functools
 
 import torch
 
-from pvd_core.sparse.cell_keys import bordered_keys, cells_of_keys, keys_reached, lies_inside
+from pvd_core.sparse.cell_keys import bordered_keys, lies_inside
 from pvd_core.sparse.interfaces import Triple
 from pvd_core.sparse.tap_rows import LENGTH
 
@@ -41,10 +41,6 @@ class SortedCells:
         number_N = torch.searchsorted(self._keys, keys_N)
         is_found_N = self._keys.index_select(0, number_N) == keys_N
         return torch.where(is_found_N & lies_inside(coords_N4, self._shape, self._batch_size), number_N, -1)
-
-    def coarse_coords(self, stride: Triple, shape: Triple) -> torch.Tensor:
-        """As CellTable.coarse_coords."""
-        return cells_of_keys(torch.cat(keys_reached(self._coords_V4, stride, shape)).unique(), shape)
 
     @functools.cached_property
     def _keys(self) -> torch.Tensor:

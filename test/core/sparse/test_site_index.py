@@ -6,6 +6,7 @@ from random_coords import random_coords
 
 from pvd_core.borders.errors import UserError
 from pvd_core.sparse import Sites
+from pvd_core.sparse.cell_keys import reached_cells
 from pvd_core.sparse.cell_table import CellTable
 from pvd_core.sparse.site_index import MOST_TABLE_CELLS, site_index
 from pvd_core.sparse.sorted_cells import SortedCells
@@ -22,7 +23,7 @@ def test_sorted_keys_give_what_the_table_gives(shape, stride, share):
     coords = random_coords(share if isinstance(share, int) else int(share * num_cells), shape)
     found, expected = SortedCells(coords, shape, 2), CellTable(coords, shape, 2)
     coarse_shape = tuple((size - 1) // step + 1 for size, step in zip(shape, stride, strict=True))
-    coarse = found.coarse_coords(stride, coarse_shape)
+    coarse = reached_cells(coords, stride, coarse_shape)
 
     assert torch.equal(found.look_up(coords, (1, 1, 1)), expected.look_up(coords, (1, 1, 1)))
     assert torch.equal(coarse, expected.coarse_coords(stride, coarse_shape))
