@@ -14,9 +14,9 @@
 #include <immintrin.h>
 #endif
 
-#include "hashed_sites.h"
 #include "interface.h"
 #include "sites.h"
+#include "sorted_sites.h"
 #include "threads.h"
 
 #pragma GCC diagnostic ignored "-Wpsabi"  // Vectors are passed within this file only.
@@ -225,19 +225,16 @@ void pvd_find(const pvd::Columns *columns, const int64_t *coords, int64_t num, i
     pvd::find(*columns, coords, num, rows, threads);
 }
 
-int64_t pvd_count_columns(const int64_t *coords, int64_t num) { return pvd::count_columns(coords, num); }
-
-// `slots` are zeros before.
-void pvd_fill_columns(const pvd::HashedColumns *columns, const int64_t *coords, int64_t num) {
-    pvd::fill_columns(*columns, coords, num);
+void pvd_list_columns(pvd::SortedColumns *columns, const int64_t *coords, int64_t num) {
+    pvd::list_columns(*columns, coords, num);
 }
 
-void pvd_hashed_look_up(const pvd::HashedColumns *columns, const int64_t *coords, int64_t num, const int64_t *stride,
+void pvd_look_up_sorted(const pvd::SortedColumns *columns, const int64_t *coords, int64_t num, const int64_t *stride,
                         int32_t is_back, int32_t *rows, int32_t threads) {
     pvd::look_up(*columns, coords, num, stride, is_back, rows, threads);
 }
 
-void pvd_hashed_find(const pvd::HashedColumns *columns, const int64_t *coords, int64_t num, int64_t *rows,
+void pvd_find_sorted(const pvd::SortedColumns *columns, const int64_t *coords, int64_t num, int64_t *rows,
                      int32_t threads) {
     pvd::find(*columns, coords, num, rows, threads);
 }

@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
-from pvd_core.native import calls, cells, hashed_cells
+from pvd_core.native import calls, cells, sorted_cells
 from pvd_core.native.calls import PackedWeight, Steps, TapRows, is_usable_for
 from pvd_core.native.cells import NativeCells
-from pvd_core.native.hashed_cells import HashedCells
 from pvd_core.native.library import load
+from pvd_core.native.sorted_cells import NativeSortedCells
 from pvd_core.sparse.backends import reference
 from pvd_core.sparse.blocks import Blocks
 from pvd_core.sparse.derived import derived
@@ -51,17 +51,17 @@ def convolve_fused(
 
 def site_index(coords_V4: torch.Tensor, shape: Triple, batch_size: int) -> SiteIndex:
     """Where Sites look up sites. Results are those of the index in plain torch, to the bit."""
-    if coords_V4.device.type != "cpu" or not hashed_cells.fits(shape):
+    if coords_V4.device.type != "cpu" or not sorted_cells.fits(shape):
         return plain_site_index(coords_V4, shape, batch_size)
     has_few_columns = batch_size * shape[0] * shape[1] <= _MOST_TABLE_COLUMNS
-    return (NativeCells if has_few_columns and cells.fits(shape) else HashedCells)(coords_V4, shape, batch_size)
+    return (NativeCells if has_few_columns and cells.fits(shape) else NativeSortedCells)(coords_V4, shape, batch_size)
 
 
 def blocks(coords_V4: torch.Tensor, stride: Triple, shape: Triple) -> Blocks:
     """As Blocks.of."""
     if coords_V4.device.type != "cpu":
         return Blocks.of(coords_V4, stride, shape)
-    return Blocks(*hashed_cells.blocks(coords_V4, stride), math.prod(stride))
+    return Blocks(*sorted_cells.blocks(coords_V4, stride), math.prod(stride))
 
 
 def run_layers(

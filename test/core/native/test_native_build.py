@@ -104,7 +104,8 @@ def test_sanitizers_find_nothing(tmp_path):
         "import pathlib, sys, pytest\n"
         "from pvd_core.native import library\n"
         f"library.LIBRARY = pathlib.Path({str(target)!r})\n"
-        "sys.exit(pytest.main(['test/core/native/test_native_convolution.py', 'test/core/native/test_native_cells.py',"
+        "names = 'convolution', 'cells', 'sorted_cells'\n"
+        "sys.exit(pytest.main([*(f'test/core/native/test_native_{name}.py' for name in names),"
         "'-q', '-p', 'no:cacheprovider']))\n"
     )
     environment = {"LD_PRELOAD": runtime, "ASAN_OPTIONS": "detect_leaks=0", "PATH": "/usr/bin:/bin"}

@@ -1,4 +1,4 @@
-// Kernel maps on grids that are too large for a table of columns: a hash of the columns that hold sites. Sites are
+// Kernel maps on grids that are too large for a table of columns: a sorted list of the columns that hold sites. Sites are
 // sorted with z fastest, so those of a column follow each other. See sites.h for bounded grids.
 //
 // V sites, C columns with sites, N centres or cells.
@@ -12,26 +12,36 @@
 
 namespace pvd {
 
-struct HashedColumns {
-    // The sites of a column are those from `first` to before `end`.
-    struct Slot {
-        int64_t key;  // 0 for a free slot
-        int32_t first, end;
-    };
-
-    Slot *slots;         // (num_slots,), a power of two, at least 2 C; zeros before
-    int32_t *heights;    // (V,): index of each site along z
-    int64_t num_slots;
+struct SortedColumns {
+    int64_t *keys;     // (C,), ascending
+    int32_t *first;    // (C + 1,): number of each column's first site; the last is V
+    int32_t *heights;  // (V,): index of each site along z
+    int64_t count;     // C
     int64_t batch_size, size_0, size_1, size_2;
 
-    int64_t key(int64_t scan, int64_t i, int64_t j) const { return (scan * size_0 + i) * size_1 + j + 1; }
+    int64_t key(int64_t scan, int64_t i, int64_t j) const { return (scan * size_0 + i) * size_1 + j; }
 
-    // Slot of the column with that key, or the free slot where it would be.
-    Slot &slot(int64_t key) const {
-        const uint64_t mask = static_cast<uint64_t>(num_slots) - 1;
-        uint64_t place = (static_cast<uint64_t>(key) * 0x9E3779B97F4A7C15u) >> 32;
-        while (slots[place & mask].key != 0 && slots[place & mask].key != key) ++place;
-        return slots[place & mask];
+    // The first column whose key is at least `key`. It is searched for around column `near`, in steps that double.
+    int64_t column_from(int64_t key, int64_t near) const {
+        int64_t low = near, high = near;
+        if (near < count && keys[near] < key) {
+            low = high = near + 1;
+            for (int64_t step = 1; high < count && keys[high] < key; step *= 2) {
+                low = high + 1;
+                high = high + step < count ? high + step : count;
+            }
+        } else {
+            for (int64_t step = 1; low > 0 && keys[low - 1] >= key; step *= 2) {
+                high = low - 1;
+                low = low > step ? low - step : 0;
+            }
+        }
+        while (low < high) {
+            const int64_t middle = low + (high - low) / 2;
+            if (keys[middle] < key) low = middle + 1;
+            else high = middle;
+        }
+        return low;
     }
 };
 
@@ -39,30 +49,27 @@ inline bool is_same_column(const int64_t *one, const int64_t *other) {
     return one[0] == other[0] && one[1] == other[1] && one[2] == other[2];
 }
 
-// Number of columns of `coords` int64 (V, 4), sorted.
-inline int64_t count_columns(const int64_t *coords, int64_t num) {
-    int64_t columns = num > 0;
-    for (int64_t n = 1; n < num; ++n) columns += !is_same_column(coords + 4 * n, coords + 4 * (n - 1));
-    return columns;
-}
-
-inline void fill_columns(const HashedColumns &columns, const int64_t *coords, int64_t num) {
-    for (int64_t first = 0, end; first < num; first = end) {
-        const int64_t *at = coords + 4 * first;
-        for (end = first; end < num && is_same_column(coords + 4 * end, at); ++end)
-            columns.heights[end] = static_cast<int32_t>(coords[4 * end + 3]);
-        const int64_t key = columns.key(at[0], at[1], at[2]);
-        columns.slot(key) = {key, static_cast<int32_t>(first), static_cast<int32_t>(end)};
+// Lists the columns of `coords` int64 (V, 4), sorted. There is room for V columns.
+inline void list_columns(SortedColumns &columns, const int64_t *coords, int64_t num) {
+    columns.count = 0;
+    for (int64_t n = 0; n < num; ++n) {
+        const int64_t *at = coords + 4 * n;
+        columns.heights[n] = static_cast<int32_t>(at[3]);
+        if (n > 0 && is_same_column(at, at - 4)) continue;
+        columns.keys[columns.count] = columns.key(at[0], at[1], at[2]);
+        columns.first[columns.count++] = static_cast<int32_t>(n);
     }
+    columns.first[columns.count] = static_cast<int32_t>(num);
 }
 
-// As `look_up` of sites.h. Consecutive coordinates mostly lie in one column, and ascend there: the nine columns around it
-// are found once, and then walked upwards.
-inline void look_up(const HashedColumns &columns, const int64_t *coords, int64_t num, const int64_t *stride,
+// As `look_up` of sites.h. Consecutive coordinates mostly lie in one column and ascend there: the nine columns around it
+// are found once, close to those of the column before, and are then walked upwards.
+inline void look_up(const SortedColumns &columns, const int64_t *coords, int64_t num, const int64_t *stride,
                     bool is_back, int32_t *rows, int threads) {
     auto reach = is_back ? Reach::back : Reach::around;
     auto work = [&](int64_t task) {
         const int64_t end = (task + 1) * SITES_A_TASK < num ? (task + 1) * SITES_A_TASK : num;
+        int64_t near[3] = {};
         int32_t next[9] = {}, ends[9] = {};  // of each column: the lowest site that may still be met, and its end
         for (int64_t n = task * SITES_A_TASK; n < end; ++n) {
             const int64_t *at = coords + 4 * n;
@@ -73,14 +80,16 @@ inline void look_up(const HashedColumns &columns, const int64_t *coords, int64_t
                     const int64_t i = over_0.index[row / 3], j = over_1.index[row % 3];
                     next[row] = ends[row] = 0;
                     if (i < 0 || j < 0) continue;
-                    const HashedColumns::Slot &slot = columns.slot(columns.key(at[0], i, j));
-                    next[row] = slot.first, ends[row] = slot.end;  // both 0 in a free slot
+                    const int64_t key = columns.key(at[0], i, j);
+                    const int64_t column = near[row / 3] = columns.column_from(key, near[row / 3]);
+                    if (column == columns.count || columns.keys[column] != key) continue;
+                    next[row] = columns.first[column], ends[row] = columns.first[column + 1];
                 }
             }
             const Reach over_2 = reach(at[3], stride[2], columns.size_2);
             for (int row = 0; row < 9; ++row) {
                 int32_t cell = 0, site = next[row];
-                for (int tap = 0; tap < 3; ++tap) {
+                for (int tap = 0; tap < 3 && site < ends[row]; ++tap) {
                     const int64_t z = over_2.index[tap];
                     if (z < 0) continue;
                     while (site < ends[row] && columns.heights[site] < z) ++site;
@@ -96,21 +105,24 @@ inline void look_up(const HashedColumns &columns, const int64_t *coords, int64_t
 }
 
 // As `find` of sites.h.
-inline void find(const HashedColumns &columns, const int64_t *coords, int64_t num, int64_t *rows, int threads) {
+inline void find(const SortedColumns &columns, const int64_t *coords, int64_t num, int64_t *rows, int threads) {
     auto work = [&](int64_t task) {
         const int64_t end = (task + 1) * SITES_A_TASK < num ? (task + 1) * SITES_A_TASK : num;
+        int64_t near[2] = {};  // for even and odd indices: the cells around a point alternate between two
         for (int64_t n = task * SITES_A_TASK; n < end; ++n) {
             const int64_t *at = coords + 4 * n;
             rows[n] = -1;
             if (!lies_inside(at, columns.batch_size, columns.size_0, columns.size_1, columns.size_2)) continue;
-            const HashedColumns::Slot &slot = columns.slot(columns.key(at[0], at[1], at[2]));
-            int32_t low = slot.first, high = slot.end;
+            const int64_t key = columns.key(at[0], at[1], at[2]);
+            const int64_t column = near[at[1] & 1] = columns.column_from(key, near[at[1] & 1]);
+            if (column == columns.count || columns.keys[column] != key) continue;
+            int32_t low = columns.first[column], high = columns.first[column + 1];
             while (low < high) {
                 const int32_t middle = low + (high - low) / 2;
                 if (columns.heights[middle] < at[3]) low = middle + 1;
                 else high = middle;
             }
-            if (low < slot.end && columns.heights[low] == at[3]) rows[n] = low;
+            if (low < columns.first[column + 1] && columns.heights[low] == at[3]) rows[n] = low;
         }
     };
     parallel((num + SITES_A_TASK - 1) / SITES_A_TASK, threads, work);

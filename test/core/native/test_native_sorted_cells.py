@@ -17,7 +17,7 @@ if not library.status()[0]:
     pytest.skip(f"native engine: {library.status()[1]}", allow_module_level=True)
 
 from pvd_core.native.cells import NativeCells
-from pvd_core.native.hashed_cells import HashedCells
+from pvd_core.native.sorted_cells import NativeSortedCells
 from pvd_core.sparse.backends import native
 
 SHAPES = ((9, 7, 6), (5, 1, 1), (1, 6, 70), (2, 2, 130))
@@ -33,21 +33,21 @@ def test_sites_around_sites_and_the_way_back_are_those_of_the_table(shape, strid
     coarse_shape = tuple((size - 1) // step + 1 for size, step in zip(shape, stride, strict=True))
     centres = reached_cells(coords, stride, coarse_shape)
 
-    rows = HashedCells(coords, shape, 2).look_up(centres, stride)
+    rows = NativeSortedCells(coords, shape, 2).look_up(centres, stride)
 
     assert torch.equal(rows, CellTable(coords, shape, 2).look_up(centres, stride))
-    back = HashedCells(centres, coarse_shape, 2).look_back(coords, stride)
+    back = NativeSortedCells(centres, coarse_shape, 2).look_back(coords, stride)
     assert torch.equal(back, transposed_rows(rows, 3, len(coords)))
 
 
 def test_centres_in_any_order_are_looked_up():
     coords = random_coords(300, (9, 7, 80))
     order = torch.randperm(300, generator=torch.Generator().manual_seed(0))
-    index = HashedCells(coords, (9, 7, 80), 2)
+    index = NativeSortedCells(coords, (9, 7, 80), 2)
     assert torch.equal(index.look_up(coords[order], (1, 1, 1)), index.look_up(coords, (1, 1, 1))[:, order])
 
 
-@pytest.mark.parametrize("index", [HashedCells, NativeCells])
+@pytest.mark.parametrize("index", [NativeSortedCells, NativeCells])
 @pytest.mark.parametrize("num_sites", [0, 1, 100, 240])
 def test_find_gives_what_the_table_gives_also_outside_the_grid(index, num_sites):
     coords = random_coords(num_sites, (4, 5, 6))
@@ -69,12 +69,12 @@ def test_blocks_are_those_of_torch(shape, stride, share):
         assert torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
 
 
-def test_large_grids_are_hashed_and_small_ones_are_not():
+def test_a_large_grid_has_no_table_and_a_small_one_has():
     none = torch.zeros(0, 4, dtype=torch.int64)
     for shape, index in (
         ((480, 360, 32), NativeCells),
-        ((480, 360, 65), HashedCells),
-        ((4000, 4000, 60), HashedCells),
+        ((480, 360, 65), NativeSortedCells),
+        ((4000, 4000, 60), NativeSortedCells),
         ((10, 10, 1 << 31), SortedCells),
     ):
         assert isinstance(native.site_index(none, shape, 2), index), shape

@@ -1,4 +1,4 @@
-"""Sites of grids of any extent looked up by the library, through a hash of their columns. V sites, N cells."""
+"""Sites of grids of any extent looked up by the library, in a sorted list of their columns. V sites, N cells."""
 
 import ctypes
 
@@ -9,27 +9,26 @@ from pvd_core.native.library import load
 _Triple = tuple[int, int, int]
 
 
-class _HashedColumns(ctypes.Structure):
+class _SortedColumns(ctypes.Structure):
     _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("slots", "heights")),
-        ("num_slots", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("keys", "first", "heights")),
+        ("count", ctypes.c_int64),
         *((name, ctypes.c_int64) for name in ("batch_size", "size_0", "size_1", "size_2")),
     ]
 
 
-class HashedCells:
-    """Looks up sites by their cells, as CellTable (pvd_core/sparse/cell_table.py); it takes at most 68 bytes a site.
-    Grids have fewer than 2^31 cells along z."""
+class NativeSortedCells:
+    """Looks up sites by their cells, as CellTable (pvd_core/sparse/cell_table.py); it takes at most 16 bytes a
+    site. Grids have fewer than 2^31 cells along z."""
 
     def __init__(self, coords_V4: torch.Tensor, shape: _Triple, batch_size: int) -> None:
         coords_V4 = coords_V4.contiguous()
-        num_columns = load().pvd_count_columns(coords_V4.data_ptr(), len(coords_V4))
-        num_slots = 1 << (2 * num_columns).bit_length()
-        self._slots = torch.zeros(num_slots, 2, dtype=torch.int64)
-        self._heights = torch.empty(len(coords_V4), dtype=torch.int32)
-        columns = _HashedColumns(self._slots.data_ptr(), self._heights.data_ptr(), num_slots, batch_size, *shape)
+        self._keys = torch.empty(len(coords_V4), dtype=torch.int64)
+        self._first, self._heights = torch.empty(2, len(coords_V4) + 1, dtype=torch.int32)
+        tensors = self._keys, self._first, self._heights
+        columns = _SortedColumns(*(tensor.data_ptr() for tensor in tensors), 0, batch_size, *shape)
         self._pointer = ctypes.byref(columns)
-        load().pvd_fill_columns(self._pointer, coords_V4.data_ptr(), len(coords_V4))
+        load().pvd_list_columns(self._pointer, coords_V4.data_ptr(), len(coords_V4))
 
     def look_up(self, centres_V4: torch.Tensor, stride: _Triple) -> torch.Tensor:
         """As CellTable.look_up; fastest for sorted centres."""
@@ -44,14 +43,14 @@ class HashedCells:
         coords_N4 = coords_N4.contiguous()
         rows_N = torch.empty(len(coords_N4), dtype=torch.int64)
         cells = coords_N4.data_ptr(), len(coords_N4), rows_N.data_ptr()
-        load().pvd_hashed_find(self._pointer, *cells, torch.get_num_threads())
+        load().pvd_find_sorted(self._pointer, *cells, torch.get_num_threads())
         return rows_N
 
     def _tap_rows(self, coords_N4: torch.Tensor, stride: _Triple, is_back: bool) -> torch.Tensor:
         coords_N4 = coords_N4.contiguous()
         rows_JN = torch.empty(9, len(coords_N4), dtype=torch.int32)
         cells = coords_N4.data_ptr(), len(coords_N4), (ctypes.c_int64 * 3)(*stride)
-        load().pvd_hashed_look_up(self._pointer, *cells, is_back, rows_JN.data_ptr(), torch.get_num_threads())
+        load().pvd_look_up_sorted(self._pointer, *cells, is_back, rows_JN.data_ptr(), torch.get_num_threads())
         return rows_JN
 
 
