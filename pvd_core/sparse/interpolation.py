@@ -3,7 +3,6 @@
 V sites, N points, C channels.
 """
 
-import itertools
 from dataclasses import dataclass
 
 import torch
@@ -34,16 +33,16 @@ def trilinear(sites: AnySites, positions_N4: torch.Tensor) -> Interpolation:
     """The Interpolation at `positions_N4`, float: scan, then three indices in cells of `sites`, from the 8 cells at
     their floor and floor + 1. Cells without a site get weight 0, the weights of the others are scaled to a sum of 1;
     where there is none all are 0."""
-    floors_N3 = positions_N4[:, 1:].floor()
-    above_N3 = positions_N4[:, 1:] - floors_N3
-    shares_N32 = torch.stack((1 - above_N3, above_N3), dim=2)
-    lowest_N4 = torch.cat((positions_N4[:, :1], floors_N3), dim=1).long()
-    columns, weights = [], []
-    for i, j, k in itertools.product(range(2), repeat=3):
-        columns.append(torch.stack([lowest_N4[:, 0], *(lowest_N4[:, n + 1] + s for n, s in enumerate((i, j, k)))], 1))
-        weights.append(shares_N32[:, 0, i] * shares_N32[:, 1, j] * shares_N32[:, 2, k])
-    rows_N8 = sites.find(torch.stack(columns, dim=1).view(-1, 4)).view(-1, 8)
-    weights_N8 = torch.where(rows_N8 >= 0, torch.stack(weights, dim=1), 0.0)
+    lowest_N3 = positions_N4[:, 1:].floor()
+    above_N3 = positions_N4[:, 1:] - lowest_N3
+    # Computed on the device, because copying a list there would wait for it.
+    number_8 = torch.arange(8, device=positions_N4.device)
+    steps_83 = torch.stack((number_8 >> 2, number_8 >> 1, number_8), dim=1) & 1
+    cells_N84 = torch.cat((positions_N4[:, :1], lowest_N3), dim=1).long()[:, None] + functional.pad(steps_83, (1, 0))
+    rows_N8 = sites.find(cells_N84.view(-1, 4)).view(-1, 8)
+    shares_N83 = torch.where(steps_83 > 0, above_N3[:, None], 1 - above_N3[:, None])
+    weights_N8 = shares_N83[..., 0] * shares_N83[..., 1] * shares_N83[..., 2]
+    weights_N8 = torch.where(rows_N8 >= 0, weights_N8, 0.0)
     weights_N8 = weights_N8 / (weights_N8.sum(dim=1, keepdim=True) + 1e-8)
     return Interpolation(torch.where(weights_N8 > 0, rows_N8, 0), weights_N8.float())
 
