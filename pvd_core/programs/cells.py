@@ -1,6 +1,5 @@
-"""Numbers the occupied cells of a grid without waiting for the device: marks them and counts the marks.
+"""Keys of the cells of a grid, and of those around and above them, without waiting for the device.
 
-A table of all cells replaces sorting and `unique`, whose results have lengths that only the device knows. C cells,
 N keys (repeats allowed), V rows.
 """
 
@@ -72,42 +71,6 @@ class PaddedGrid:
         step = torch.arange(-1, 2, device=keys_V.device)
         offsets = (step * (size_1 * size_2)).view(3, 1, 1) + (step * size_2).view(3, 1) + step
         return offsets.view(27, 1) + keys_V
-
-
-@dataclass(frozen=True)
-class NumberedCells:
-    """The occupied cells in the order of their keys, a row each. The last row is always padding."""
-
-    rows_C: torch.Tensor  # int32, row of each cell; -1 for empty cells and for those that did not fit
-    keys_V: torch.Tensor  # int64, the padding key for rows without a cell
-    num_cells: torch.Tensor  # int64 scalar, number of occupied cells, with those that did not fit
-
-    def rows(self, keys_N: torch.Tensor) -> torch.Tensor:
-        """Row of each key, int64 (N,); the last row for padding, and for cells that did not fit."""
-        rows_N = self.find(keys_N)
-        return torch.where(rows_N >= 0, rows_N, self.keys_V.shape[0] - 1)
-
-    def find(self, keys_N: torch.Tensor) -> torch.Tensor:
-        """Row of each key, int64 (N,); -1 for padding, for empty cells and for cells that did not fit."""
-        return self.rows_C.index_select(0, keys_N).long()
-
-
-def number_cells(keys_N: torch.Tensor, grid: PaddedGrid, num_rows: int) -> NumberedCells:
-    """NumberedCells of the cells with `keys_N` (padding allowed). At most `num_rows` - 1 cells fit."""
-    is_full_C = torch.zeros(grid.length, dtype=torch.bool, device=keys_N.device)
-    is_full_C.index_fill_(0, keys_N, True)
-    is_full_C[grid.num_cells :].zero_()
-    count_C = is_full_C.cumsum(0, dtype=torch.int32)
-    rows_C = torch.where(is_full_C & (count_C < num_rows), count_C - 1, -1)
-    numbered = NumberedCells(
-        rows_C=rows_C,
-        keys_V=torch.full((num_rows,), grid.padding_key, dtype=torch.int64, device=keys_N.device),
-        num_cells=count_C[-1].long(),
-    )
-    # Keys that share a row write the same number.
-    numbered.keys_V.scatter_(0, numbered.rows(keys_N), keys_N)
-    numbered.keys_V[-1:].fill_(grid.padding_key)
-    return numbered
 
 
 def coarse_keys(grid: PaddedGrid, keys_V: torch.Tensor, coarse_grid: PaddedGrid, stride: Triple) -> torch.Tensor:

@@ -10,7 +10,8 @@ from typing import cast
 
 import torch
 
-from pvd_core.programs.cells import PaddedGrid, block_keys, centre_keys, coarse_keys, number_cells, taps_in_block
+from pvd_core.programs.cells import PaddedGrid, block_keys, centre_keys, coarse_keys, taps_in_block
+from pvd_core.programs.numbered import number_cells, rows_of
 from pvd_core.sparse.cell_keys import lies_inside
 from pvd_core.sparse.interfaces import Backend, Triple
 from pvd_core.sparse.kernel_map import KernelMap
@@ -39,7 +40,7 @@ class FixedSites:
 
     def rows(self, keys_N: torch.Tensor) -> torch.Tensor:
         """The row of each key, int64 (N,); the last one for padding."""
-        return self._cells.rows(keys_N)
+        return rows_of(self._cells, keys_N)
 
     def num_sites_a_level(self) -> list[torch.Tensor]:
         """Number of sites, with those that did not fit, of this level and the coarser ones made so far: int64 scalars
@@ -73,7 +74,7 @@ class FixedSites:
     def find(self, coords_N4: torch.Tensor) -> torch.Tensor:
         """As Sites.find; there is one scan, 0."""
         keys_N = self._grid.keys(coords_N4.unbind(1)[1:], lies_inside(coords_N4, self.shape, batch_size=1))
-        return self._cells.find(keys_N)
+        return self._cells.find(keys_N).long()
 
     def _table(self, kernel: Triple) -> torch.Tensor:
         if self._neighbours is None:
@@ -97,4 +98,4 @@ class FixedSites:
 
     def _look_up(self, centres_V: torch.Tensor) -> torch.Tensor:
         """Rows around each centre, int32 (27, V), -1 where there is none."""
-        return torch.take(self._cells.rows_C, self._grid.neighbours(centres_V))
+        return self._cells.find(self._grid.neighbours(centres_V))
