@@ -12,6 +12,7 @@ from pvd_core.borders.errors import UserError
 from pvd_core.native import calls, library
 from pvd_core.sparse import Sites, SparseTensor, StridedConvolution, SubmanifoldConvolution
 from pvd_core.sparse.backends import reference
+from pvd_core.sparse.epilogue import Epilogue
 from pvd_core.sparse.modules import InverseConvolution
 
 if not library.status()[0]:
@@ -172,6 +173,29 @@ def test_steps_after_the_sums(level, dtype, activates_last):
         activated = F.leaky_relu(sums + bias, 0.01) * scale + shift
     expected = torch.sigmoid(activated) + added
     torch.testing.assert_close(found.double(), expected, rtol=0, atol=2e-6 if dtype == torch.float32 else 2e-2)
+
+
+@pytest.mark.parametrize("kind", ["submanifold", "strided", "inverse"])
+def test_layers_of_each_kind_apply_norm_and_activation_in_one_pass(kind):
+    fine = random_sites(200, native)
+    coarse = fine.coarse((2, 2, 2), (2, 2, 2))
+    layer, features, sites, more = {
+        "submanifold": (SubmanifoldConvolution(7, 9, (3, 3, 3)), random_rows(200, 7), fine, ()),
+        "strided": (StridedConvolution(7, 9, (2, 2, 2), (2, 2, 2)), random_rows(200, 7), fine, ()),
+        "inverse": (
+            InverseConvolution(7, 9, (2, 2, 2), (2, 2, 2)),
+            random_rows(coarse.num_sites, 7),
+            coarse,
+            (fine,),
+        ),
+    }[kind]
+    scale, shift = torch.randn(2, 9, generator=torch.Generator().manual_seed(3))
+    tensor = SparseTensor(features, sites)
+    with torch.no_grad():
+        found = layer(tensor, *more, epilogue=Epilogue(0.0, scale, shift, activates_last=True))
+        plain = layer(tensor, *more)
+    assert found.sites is plain.sites
+    assert_close([found.features_VC], [torch.relu(plain.features_VC * scale + shift)])
 
 
 @pytest.mark.parametrize("num_rows", [0, 1, 239, 1000])

@@ -1,10 +1,14 @@
 """Sites are found by their cells, whatever they are looked up in: a table of all cells or sorted keys."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from random_coords import random_coords
 
 from pvd_core.borders.errors import UserError
+from pvd_core.native import library
 from pvd_core.sparse import Sites
 from pvd_core.sparse.cell_keys import reached_cells
 from pvd_core.sparse.cell_table import CellTable
@@ -75,3 +79,37 @@ def test_more_cells_or_sites_than_can_be_numbered_are_refused_with_the_numbers()
         Sites(torch.zeros(0, 4, dtype=torch.int64), (1 << 21, 1 << 21, 1 << 21), 1)
     with pytest.raises(UserError, match="268,435,457 occupied cells: at most 268,435,456"):
         Sites(torch.zeros(1, 4, dtype=torch.int64).expand((1 << 28) + 1, 4), (1, 1, 1), 1)
+
+
+_ALL_MAPS = """
+import resource, sys, torch
+from pvd_core.sparse import Sites
+from pvd_core.sparse.backends import load_backend
+
+def peak_mb():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+keys = torch.randint(0, 4000 * 4000 * 60, (1_000_000,), generator=torch.Generator().manual_seed(0)).unique()
+coords = torch.stack((torch.zeros_like(keys), keys // 240_000, keys // 60 % 4000, keys % 60), dim=1)
+del keys
+sites, before = Sites(coords, (4000, 4000, 400), 1, load_backend(sys.argv[1])), peak_mb()
+sites.map((3, 3, 3)).tap_rows
+for _ in range(4):
+    blocks = sites.map((2, 2, 2), (2, 2, 2))
+    blocks.tap_rows, blocks.transposed.tap_rows
+    sites = sites.coarse((2, 2, 2), (2, 2, 2))
+    sites.map((3, 3, 3)).tap_rows
+print(int(peak_mb() - before))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["reference", "native"])
+def test_all_maps_of_a_million_sites_in_200_m_at_5_cm_take_less_than_600_mb(backend):
+    """A table of the cells of the first level alone would take 26 GB."""
+    if backend == "native" and not library.status()[0]:
+        pytest.skip(f"native engine: {library.status()[1]}")
+    result = subprocess.run(
+        [sys.executable, "-c", _ALL_MAPS, backend], capture_output=True, text=True, check=True, timeout=600
+    )
+    assert int(result.stdout) < 600
