@@ -352,7 +352,8 @@ def compile_kernel(kernel, capability, dtype, precision):
     sizes = block_sizes(in_channels, out_channels, torch.zeros(0, dtype=dtype), 40_000)
     constants = {
         "NUM_TAPS": 27, "IN_CHANNELS": in_channels, "OUT_CHANNELS": out_channels, "WEIGHT_IS_TRANSPOSED": False,
-        "HAS_BIAS": True, "HAS_SLOPE": True, "HAS_SCALE": True, "HAS_SHIFT": True, "WIDENS_OPERANDS": False,
+        "HAS_BIAS": True, "HAS_SLOPE": True, "HAS_SCALE": True, "HAS_SHIFT": True,
+        "ACTIVATES_LAST": capability > 80, "WIDENS_OPERANDS": False,
         "INPUT_PRECISION": precision, "BLOCK_V": sizes.rows, "BLOCK_M": sizes.pairs, "BLOCK_I": sizes.in_channels,
         "BLOCK_O": sizes.out_channels,
     }  # fmt: skip
