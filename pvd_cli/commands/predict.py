@@ -19,6 +19,7 @@ from pvd_cli.cloud_options import (
     MountingRoll,
     MountingYaw,
     NotedClouds,
+    end_where_labels_are_spoilt,
     stream_for,
 )
 from pvd_cli.errors import EXIT_INCOMPLETE, EXIT_USER_ERROR, interruptible, optional_packages, print_error
@@ -60,7 +61,7 @@ def predict(
 
     Networks expect of a cloud: x forward, y left, z up, in metres, the sensor about 1.7 m above the ground, intensity
     0..1. predict.jsonl beside the labels says which weights and options made each file. The exit code is 3 if some
-    scans could not be read.
+    scans could not be read, 4 if scans lie where no network knows them, such as in a map's frame or in millimetres.
 
     \b
     Examples:
@@ -164,6 +165,7 @@ def predict(
     noted.say_in_short()
     if num_failed:
         raise typer.Exit(EXIT_INCOMPLETE if num_done else EXIT_USER_ERROR)
+    end_where_labels_are_spoilt(noted.num_spoilt)
 
 
 def _earlier(paths: Mapping[Path, Path], overwrite: bool, resume: bool) -> dict[Path, Path]:

@@ -18,6 +18,7 @@ class CloudStream:
     about `usual_95th`. `wording`: how advice names settings.
 
     remarks: sentences on the cloud that was judged last. tally: {what was found: number of judged clouds}.
+    num_spoilt: judged clouds whose labels are worthless.
     UserError for an intensity_scale that is none.
     """
 
@@ -31,6 +32,7 @@ class CloudStream:
         self.mounting = mounting or Mounting()
         self.remarks: list[str] = []
         self.tally: Counter[str] = Counter()
+        self.num_spoilt = 0
         self._wording = wording or Wording()
         self._scale, self._usual_95th = IntensityScale(intensity_scale, usual_95th), usual_95th
         self._said: dict[str, str] = {}  # kind: what was first found of it
@@ -74,6 +76,7 @@ class CloudStream:
         all that is to be said of the cloud is in `remarks`."""
         found = judge(points, self.factor, self.mounting, self._usual_95th)
         self.remarks = [self._wording.sentence(remark) for remark in found]
+        self.num_spoilt += any(remark.spoils_labels for remark in found)
         unsaid = [remark for remark in found if remark.kind not in self._said]
         self._said.update((remark.kind, remark.text) for remark in unsaid)
         self.tally.update(self._said[remark.kind] for remark in found)

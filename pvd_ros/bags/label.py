@@ -82,6 +82,7 @@ def label_bag(
                     f"written: {'; '.join(report.rejected_lines())}"
                 )
         report.damage, report.remarks = bag.damage, [*bag.remarks, *report.remarks]
+        report.num_spoilt = stream.num_spoilt
     report.latency_ms = window.percentiles()
     return report
 

@@ -11,7 +11,7 @@ from mutations import mutated_bytes, mutated_value
 
 from pvd_core.weights import WeightsError, load_model, read_facts
 
-NUM_FILES = 1500
+NUM_FILES = 2500
 MOST_GROWTH_KB = 300_000
 
 pytestmark = pytest.mark.slow
