@@ -76,6 +76,13 @@ def test_teacher_file_stands_in_for_trained_teachers(tmp_path):
         ({"pretraining": None}, "pretraining is null"),
         ({"near_far": {"handling": "lost"}}, "handling is 'lost'"),
         ({"settings": {"max_step": 3}}, "row 'teacher'.*did you mean max_steps"),
+        ({"student": {"learning_rate": 3}}, "did you mean optimizer.learning_rate"),
+        ({"student": {"settings": {"max_steps": 3}}}, "'student.settings'; settings stand in student directly"),
+        ({"max_steps": 3}, "'max_steps'; it is a setting of trainings: give settings.max_steps for every run, student."),
+        ({"learning_rate": 3}, "give settings.optimizer.learning_rate for every run"),
+        ({"teacher": {"max_steps": 3}}, "did you mean teacher.settings.max_steps"),
+        ({"teacher": {"setings": {}}}, "did you mean teacher.settings"),
+        ({"methods": {"kd": {"temperatur": 3}}}, "row 'methods.kd'.*did you mean distillation.settings.temperature"),
         ({"settings": {"max_minutes": 3}}, "max_minutes is 3"),
         ({"methods": {"pvd": {"supervoxels": 3}}}, "row 'pvd'.*unknown config key 'distillation.settings.supervoxels'"),
     ],
@@ -83,6 +90,20 @@ def test_teacher_file_stands_in_for_trained_teachers(tmp_path):
 def test_mistakes_in_a_grid_file_are_named(changes, message, tmp_path):
     with pytest.raises(UserError, match=message):
         make_plan(read_grid(grid_file(tmp_path, **changes)), "data", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("rows.pvd.settings.max_steps=3", "'rows' is a list, whose items have no names: change it in the file"),
+        ("pretraining.max_stepz=3", "row 'pretrained'.*did you mean max_steps"),
+        ("optimizer.learning_rate=1", "give settings.optimizer for every run"),
+    ],
+)
+def test_overrides_beside_their_section_are_named(override, message, tmp_path):
+    rows = [{"name": "fresh", "starts_from": "random"}]
+    with pytest.raises(UserError, match=message):
+        make_plan(read_grid(grid_file(tmp_path, rows=rows, reference=None), [override]), "data", tmp_path)
 
 
 def test_unknown_row_and_wrong_seeds_on_the_command_line_are_named(tmp_path, capsys):

@@ -1,7 +1,7 @@
 """A grid file: which networks are trained how, and what each row of the table shows."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from pvd_core.borders.settings import apply_overrides, filled, read_yaml
 from pvd_core.losses.methods import METHODS
 from pvd_core.taxonomy import CLASS_NAMES
 from training.ablation.near_far import NearFarConfig
+from training.ablation.placing import check_placing
 
 TEACHER, PRETRAINED, RANDOM = "teacher", "pretrained", "random"
 SHOWN = (TEACHER, PRETRAINED)
@@ -116,6 +117,7 @@ def read_grid(path: str | Path, overrides: Iterable[str] = ()) -> GridConfig:
         base = read_yaml(Path(path).parent / str(values["base"]))
         notes = [*(base.get("notes") or ()), *(values.get("notes") or ())]
         values = {**merged(base, values), "notes": notes}
+    check_placing(values, *({each.name for each in fields(of)} for of in (GridConfig, TeacherConfig)))
     return filled(GridConfig, values)
 
 

@@ -54,6 +54,7 @@ def make_plan(grid: GridConfig, dataset: str | Path, out: str | Path, only: Sequ
     wanted = _wanted_rows(grid, only)
     builder = _Builder(grid, *_dataset_and_runs(grid, dataset, out))
     by_row = {row.name: [builder.run_of(row, seed) for seed in grid.seeds] for row in grid.rows}
+    builder.check_unused(grid.seeds[0])
     needed = {run.folder for row in wanted for run in by_row[row]}
     # A run is made after those that it needs, so going backwards finds them all.
     for run in reversed(builder.runs.values()):
@@ -81,6 +82,15 @@ class _Builder:
         if row.shows is not None:
             return self._teacher(seed) if row.shows == TEACHER else self._pretrained(seed)
         return self._once(row.name, seed, partial(self._student, row))
+
+    def check_unused(self, seed: int) -> None:
+        """UserError for mistakes in settings that no row takes."""
+        self._teacher(seed)
+        if self.grid.pretraining:
+            self._pretrained(seed)
+        for method, settings in self.grid.methods.items():
+            distillation = {"method": method, "teacher": "unused", "settings": settings}
+            self._run(f"methods.{method}", [self.grid.student, {"distillation": distillation}], seed)
 
     def _teacher(self, seed: int) -> Run:
         config = self.grid.teacher

@@ -40,6 +40,7 @@ def test_written_config_reads_back_as_the_same_config(tmp_path):
     [
         ("batchsize=2", "unknown config key 'batchsize'; did you mean batch_size?"),
         ("optimizer.learning_rat=2", "did you mean optimizer.learning_rate?"),
+        ("learning_rate=2", "did you mean optimizer.learning_rate?"),
         ("zzz=1", "unknown config key 'zzz'; Known: dataset, model"),
         ("batch_size=two", "batch_size is 'two': expected a whole number"),
         ("batch_size=1.5", "batch_size is 1.5: expected a whole number"),
