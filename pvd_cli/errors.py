@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator
+from typing import TextIO
 
 import typer
 
@@ -48,10 +49,14 @@ def is_closed_pipe(error: BaseException) -> bool:
 def drop_unread_output() -> None:
     """Sends what is still to be written to closed pipes nowhere, so that Python can end without a complaint."""
     for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        _drop_if_closed(stream)
+
+
+def _drop_if_closed(stream: TextIO) -> None:
+    try:
+        stream.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def interrupted_by(signal_name: str | None) -> typer.Exit:

@@ -44,6 +44,7 @@ def without_intensity(
     with optional_packages("train", "reading data sets"):
         from training.data.checking.check import LABEL
         from training.data.dataset import usable_points
+        from training.judge.seen import seen_data
 
     check_new_weights(out)
     options.use_threads(threads)
@@ -62,5 +63,6 @@ def without_intensity(
     with interruptible(lambda: "nothing was written"), Steps("measuring", "scans") as steps:
         segmenter.model.bare_statistics = estimate_bare_statistics(segmenter.model, scans())
     facts = {"dataset": Path(dataset).resolve().name, "sequences": list(folder.sequences), "scans": len(indices)}
-    save_weights(out, segmenter.model, {**segmenter.facts, "without_intensity": facts})
+    known = {**segmenter.facts, "ancestors": seen_data(segmenter.facts)}
+    save_weights(out, segmenter.model, {**known, "without_intensity": facts})
     print(f"wrote {out}; its accuracy without intensity: pvd evaluate DATASET --weights {out} --intensity-scale 0")

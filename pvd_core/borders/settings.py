@@ -66,8 +66,8 @@ def apply_overrides(values: Mapping[str, Any], overrides: Iterable[str]) -> dict
             target = target.setdefault(section, {})
             if isinstance(target, list):
                 raise UserError(
-                    f"override {shown(override)}: {shown(section)} is a list, whose items have no names: change it in the "
-                    "file"
+                    f"override {shown(override)}: {shown(section)} is a list, whose items have no names: change it in "
+                    "the file"
                 )
             if not isinstance(target, dict):
                 raise UserError(

@@ -1,6 +1,7 @@
 """The clouds of one source (a folder, a bag, a topic) on their way to a network: judged, scaled, turned."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -71,10 +72,10 @@ class CloudStream:
                 points[:, 3] *= np.float32(self.factor)
         return self.mounting.apply(points)
 
-    def look_at(self, points: np.ndarray) -> list[str]:
-        """Judges a cloud, `points` as in `decide`. Returns sentences on what is said of this stream for the first time;
-        all that is to be said of the cloud is in `remarks`."""
-        found = judge(points, self.factor, self.mounting, self._usual_95th)
+    def look_at(self, points: np.ndarray, other_fields: Sequence[str] = ()) -> list[str]:
+        """Judges a cloud, `points` as in `decide`; `other_fields` as `judge` takes them. Returns sentences on what is
+        said of this stream for the first time; all that is to be said of the cloud is in `remarks`."""
+        found = judge(points, self.factor, self.mounting, self._usual_95th, other_fields)
         self.remarks = [self._wording.sentence(remark) for remark in found]
         self.num_spoilt += any(remark.spoils_labels for remark in found)
         unsaid = [remark for remark in found if remark.kind not in self._said]

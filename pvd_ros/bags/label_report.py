@@ -32,7 +32,8 @@ class LabelReport:
 
     bag: the bag that was written. points: those of the labelled clouds. points_of_class: the same by class id. resumed:
     labelled clouds taken from an earlier run. was_complete: that run had ended, nothing was done. rejections: which
-    clouds were rejected. num_spoilt: clouds, of those that were looked at, whose labels are worthless. damage: what could not be read of the old bag; remarks: what else is to be known of it.
+    clouds were rejected. num_spoilt: clouds, of those that were looked at, whose labels are worthless. damage: what
+    could not be read of the old bag; remarks: what else is to be known of it.
     latency_ms: {stage: {"p50", "p90", "p99"}} in milliseconds.
     """
 

@@ -78,7 +78,10 @@ def test_teacher_file_stands_in_for_trained_teachers(tmp_path):
         ({"settings": {"max_step": 3}}, "row 'teacher'.*did you mean max_steps"),
         ({"student": {"learning_rate": 3}}, "did you mean optimizer.learning_rate"),
         ({"student": {"settings": {"max_steps": 3}}}, "'student.settings'; settings stand in student directly"),
-        ({"max_steps": 3}, "'max_steps'; it is a setting of trainings: give settings.max_steps for every run, student."),
+        (
+            {"max_steps": 3},
+            "'max_steps'; it is a setting of trainings: give settings.max_steps for every run, ",
+        ),
         ({"learning_rate": 3}, "give settings.optimizer.learning_rate for every run"),
         ({"teacher": {"max_steps": 3}}, "did you mean teacher.settings.max_steps"),
         ({"teacher": {"setings": {}}}, "did you mean teacher.settings"),
