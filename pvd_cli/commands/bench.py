@@ -57,7 +57,8 @@ def bench(
 
     A row for each network, scan, backend, precision, number of threads and of busy processes beside. Rows for the same
     network and scan take turns, each in a process of its own. benchmarks/README.md explains every column. Ctrl-C keeps
-    what was timed until then, marked as incomplete.
+    what was timed until then, marked as incomplete. There are no options for a mounting or for intensity: times do not
+    depend on them, and labels are not kept.
 
     \b
     Examples:

@@ -1,5 +1,6 @@
 """Player, node and recorder as three processes over ROS 2, watched until every cloud is accounted for."""
 
+import dataclasses
 import json
 import os
 import time
@@ -12,6 +13,7 @@ from pvd_cli.demo.processes import Child
 from pvd_cli.demo.run import LabelledDrive
 from pvd_cli.progress import Steps
 from pvd_core.borders.errors import UserError
+from pvd_core.clouds.mounting import Mounting
 
 _LABELLED_TOPIC = "/segmenter/points"
 _READY_S = 120
@@ -21,7 +23,9 @@ _SILENCE_S = 60
 _QUIET_REPORTS = 3
 
 
-def label_live(drive: Drive, weights: Path, rate: float, intensity_scale: str, out: Path) -> LabelledDrive:
+def label_live(
+    drive: Drive, weights: Path, rate: float, intensity_scale: str, mounting: Mounting, out: Path
+) -> LabelledDrive:
     """Plays the drive into the node and records what it publishes. UserError where a process fails."""
     logs, reports = out / "logs", {name: out / "logs" / f"{name}.json" for name in ("player", "node", "recorder")}
     logs.mkdir()
@@ -37,6 +41,7 @@ def label_live(drive: Drive, weights: Path, rate: float, intensity_scale: str, o
             "weights": Path(weights).resolve(),
             "report_path": reports["node"].resolve(),
             "intensity_scale": intensity_scale,
+            **{f"mounting_{name}": value for name, value in dataclasses.asdict(mounting).items()},
             "latency_window": min(max(drive.num_clouds, 1), 100_000),
         }
         node_arguments = [word for key, value in node_parameters.items() for word in ("-p", f"{key}:={value}")]

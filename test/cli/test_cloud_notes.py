@@ -75,5 +75,12 @@ def test_a_mounting_that_is_told_to_an_evaluation_ends_the_note(dataset, weights
 
 def test_the_demo_says_it_where_it_labels_without_the_node(dataset, weights, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("pvd_cli.demo.offline.why_no_node", lambda: "no node here")
-    assert run(["demo", "--bag", str(dataset / "bag"), "--weights", str(weights), "--out", str(tmp_path / "demo")]) == 0
-    assert IN_WORDS in capsys.readouterr().out
+    demo = ["demo", "--bag", str(dataset / "bag"), "--weights", str(weights), "--out", str(tmp_path / "demo")]
+    assert run(demo) == 0
+    assert OPTION in capsys.readouterr().out
+    assert run([*demo, "--mounting-height", "0.5"]) == 0
+    assert GROUND not in capsys.readouterr().out
+
+
+def test_a_mounting_of_a_simulated_drive_is_refused(error_of):
+    assert "for the clouds of a --bag" in error_of("demo", "--mounting-roll", "3")

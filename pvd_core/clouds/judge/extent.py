@@ -75,6 +75,7 @@ def remark_on_repeats(points: np.ndarray) -> Remark | None:
 
 def _remark_on_place(given: np.ndarray) -> Remark | None:
     """The cloud as a whole in a wrong place, or in a wrong unit. `given` float64 (N, 3): finite, and not 0, 0, 0."""
+    is_many = len(given) >= _FEW_POINTS  # some points may well lie far away
     ranges_m = np.sqrt((given * given).sum(axis=1))
     centre = np.median(given, axis=0)
     near, median, reach = np.percentile(ranges_m, (5, 50, 99))
@@ -84,7 +85,7 @@ def _remark_on_place(given: np.ndarray) -> Remark | None:
             "map_frame",
             f"its points lie around {place} m, not around the sensor, which is expected at the origin: a map's frame?",
             "give clouds in the sensor's frame, as its driver sends them",
-            spoils_labels=True,
+            spoils_labels=is_many,
         )
     if median > _LARGEST_MEDIAN_M:
         unit = "millimetres" if median > _LEAST_MEDIAN_OF_MM else "centimetres"
@@ -92,7 +93,7 @@ def _remark_on_place(given: np.ndarray) -> Remark | None:
             "units",
             f"half of its points are beyond {median:,.0f} m, where metres are expected: {unit}?",
             f"divide x, y and z by {1000 if unit == 'millimetres' else 100} where the clouds are made",
-            spoils_labels=True,
+            spoils_labels=is_many,
         )
     if near > _NEAREST_DOUBTFUL_M:
         return Remark(

@@ -70,7 +70,7 @@ def _turns(up: np.ndarray) -> dict[str, str]:
 
 
 def _beside_the_origin(height: float) -> str:
-    return f"{height:.2f} m below" if height >= 0 else f"{-height:.2f} m above"
+    return f"{height:.2f} m below" if height >= 0 else f"{-height:.2f} m above (not below)"
 
 
 def _as_mounted(mounting: Mounting) -> str:

@@ -72,6 +72,7 @@ def test_the_height_of_a_frame_above_or_below_the_ground_is_found(lift, scan):
 def test_labels_are_worthless_where_the_place_is_wrong_for_certain(scan):
     spoilt = {kind for kind, fault in FAULTS.items() if any(each.spoils_labels for each in judge(fault(scan)))}
     assert spoilt == {"map_frame", "units"}
+    assert not any(each.spoils_labels for each in judge(FAULTS["map_frame"](scan)[:100]))
 
 
 def test_no_factor_is_advised_for_negative_intensities(scan):
