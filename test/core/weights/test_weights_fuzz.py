@@ -97,8 +97,6 @@ def test_a_mutated_list_of_tensors_never_changes_a_network_in_silence(num_files,
 def test_mutated_facts_are_refused_or_are_what_the_network_is_built_by(
     num_files, saved, tiny_model, bounded_memory, has_digest
 ):
-    num_files, saved, tiny_model, bounded_memory, has_digest
-):
     header, tensors = split(saved.read_bytes())
     facts = json.loads(header["__metadata__"]["pvd"])
     chance = random.Random(3 + has_digest)
