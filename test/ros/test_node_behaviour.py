@@ -70,7 +70,7 @@ def values_of(message, name):
     ],
 )
 def test_a_mistake_at_start_is_one_clear_message_and_exit_code_2(ros, arguments, words):
-    node = ros.fork_node("--ros-args", "-p", f"report_path:={ros.folder / 'r'}", *arguments)
+    node = ros.fork("pvd_ros.node", "--ros-args", "-p", f"report_path:={ros.folder / 'r'}", *arguments)
     assert node.wait() == 2
     assert words in node.text()
     assert "Traceback" not in node.text()
@@ -79,7 +79,7 @@ def test_a_mistake_at_start_is_one_clear_message_and_exit_code_2(ros, arguments,
 
 def test_weights_that_are_no_weights_are_refused_by_name(ros):
     (ros.folder / "bad.safetensors").write_bytes(b"not weights")
-    node = ros.fork_node("--ros-args", "-p", f"weights:={ros.folder / 'bad.safetensors'}")
+    node = ros.fork("pvd_ros.node", "--ros-args", "-p", f"weights:={ros.folder / 'bad.safetensors'}")
     assert node.wait() == 2
     assert "bad.safetensors" in node.text()
     assert "Traceback" not in node.text()
@@ -122,7 +122,7 @@ def test_a_cloud_in_another_frame_is_said_in_log_and_diagnostics_until_the_mount
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_node_in_order_with_its_report(ros, number):
-    node = start_node(ros, f"report_path:={ros.folder / 'report.json'}", is_forked=False)
+    node = start_node(ros, f"report_path:={ros.folder / 'report.json'}")
     assert node.stop(number) == 0
     assert "Traceback" not in node.text()
     assert json.loads((ros.folder / "report.json").read_text())["clouds"]["received"] == 0
@@ -249,7 +249,7 @@ def test_a_lifecycle_manager_can_configure_activate_stop_and_start_again(ros, pe
 
 
 def test_weights_that_fail_under_a_lifecycle_manager_leave_the_node_up_and_say_why(ros, peer):
-    node = ros.fork_node("--ros-args", "-p", "autostart:=false", "-p", "weights:=/nowhere.safetensors")
+    node = ros.fork("pvd_ros.node", "--ros-args", "-p", "autostart:=false", "-p", "weights:=/nowhere.safetensors")
     request = ChangeState.Request()
     request.transition.label = "configure"
     assert not peer.call(ChangeState, "/segmenter/change_state", request).success
