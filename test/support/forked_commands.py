@@ -5,7 +5,7 @@ import sys
 
 from forked_calls import ForkedCall
 
-from pvd_cli.main import run
+from pvd_cli.main import main
 
 
 def start_pvd(*words, most_bytes=0):
@@ -16,4 +16,5 @@ def start_pvd(*words, most_bytes=0):
 def _run(words, most_bytes):
     if most_bytes:
         resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
-    sys.exit(run(words))
+    sys.argv = ["pvd", *words]
+    main()

@@ -184,7 +184,12 @@ def test_pictured_scans_come_from_different_sequences(tmp_path):
     assert len(ScanSample(tmp_path, max_scans=2)) == 2
 
 
-def test_compare_writes_a_report_with_its_pictures(tmp_path, capsys):
+# Pictures take most of the time.
+@pytest.mark.parametrize("num_families", [3, pytest.param(len(FAMILIES), marks=pytest.mark.slow)])
+def test_compare_writes_a_report_with_its_pictures(num_families, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("training.realism.gaps.FAMILIES", FAMILIES[:num_families])
+    monkeypatch.setattr("training.realism.pictures._DPI", 30)
+    monkeypatch.setattr("training.realism.report._NUM_PICTURED", 1)
     real, simulated = write_streets(tmp_path / "real"), write_streets(tmp_path / "simulated", kerb_m=0.3)
     out = tmp_path / "report"
     assert run(["compare", str(real), str(simulated), "--out", str(out), "--top", "3"]) == 0

@@ -315,7 +315,12 @@ def test_a_missing_package_names_the_extra_to_install(monkeypatch):
 
 @pytest.mark.parametrize(
     ("dtype", "precision"),
-    [(torch.float32, "ieee"), (torch.float32, "tf32"), (torch.float16, "ieee"), (torch.bfloat16, "ieee")],
+    [
+        (torch.float32, "tf32"),
+        (torch.float16, "ieee"),
+        pytest.param(torch.float32, "ieee", marks=pytest.mark.slow),
+        pytest.param(torch.bfloat16, "ieee", marks=pytest.mark.slow),
+    ],
 )
 @pytest.mark.parametrize(("capability", "tensor_core"), [(80, "mma.sync"), (90, "wgmma")])
 def test_kernels_compile_for_gpus_that_are_not_here(capability, tensor_core, dtype, precision, tmp_path, monkeypatch):
