@@ -202,7 +202,7 @@ class Operations(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("refinement", ["R3", "none"])
+@pytest.mark.parametrize("refinement", ["R3", pytest.param("none", marks=pytest.mark.slow)])
 def test_on_triton_it_gives_the_same_labels_without_an_operation_that_waits_for_the_device(refinement, monkeypatch):
     torch.manual_seed(0)
     model = build_model({**SETTINGS, "grid": {"shape": (12, 9, 4)}, "refinement": refinement}).eval()
