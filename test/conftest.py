@@ -33,8 +33,8 @@ def pytest_runtest_setup(item):
             pytest.skip("this processor does not multiply bfloat16")
 
 
-# The files that take longest, most of them because they wait for processes, come first: begun last, they would leave the
-# other test processes without work at the end.
+# The files that take longest, most of them because they wait for processes, come first: begun last, they would leave
+# the other test processes without work at the end.
 _FIRST = ("ros/test_node", "ros/test_bag_play", "cli/test_demo", "ros", "training/run", "training", "cli")
 
 
