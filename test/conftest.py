@@ -35,7 +35,7 @@ def pytest_runtest_setup(item):
 
 # The files that take longest, most of them because they wait for processes, come first: begun last, they would leave
 # the other test processes without work at the end.
-_FIRST = ("ros/test_node", "ros/test_bag_play", "cli/test_demo", "ros", "training/run", "training", "cli")
+_FIRST = ("ros/test_node", "ros/test_bag_p", "cli/test_demo", "ros", "training/run", "training", "cli", "core/sparse")
 
 
 @pytest.hookimpl(trylast=True)
