@@ -45,7 +45,7 @@ demo:
 # share data.
 TEST_PROCESSES := $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 3 ? n + 1 : 4)))
 PYTEST = $(if $(ROS_DISTRO),PYTEST_DISABLE_PLUGIN_AUTOLOAD=1) $(BIN)/python -m pytest test \
-	-p xdist -n $(TEST_PROCESSES) --dist loadfile
+	-p xdist -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 test: setup
 	@$(PYTEST)

@@ -14,20 +14,23 @@ from pvd_ros.middleware.launch_checks import check_bag, check_names, check_packa
 from pvd_ros.middleware.launch_parts import python_program, rviz, transport, when_it_ends
 from pvd_ros.middleware.packages import PLAYER_NEEDS
 
-# name: (default, meaning)
+# Here by name: the classes themselves need NumPy, which the Python of `ros2 launch` may lack.
+TAXONOMIES = ("semantickitti", "semantickitti-multiscan")
+# name: (default, meaning, choices)
 ARGUMENTS = {
-    "bag": ("", "rosbag2 with labelled clouds"),
-    "topic": ("/velodyne_points/labelled", "topic of the labelled clouds in the bag"),
-    "rate": ("1.0", "speed of the bag; 2.0 plays twice as fast"),
-    "frame": ("velodyne", "fixed frame of RViz: the frame_id of the clouds"),
+    "bag": ("", "rosbag2 with labelled clouds", ()),
+    "topic": ("/velodyne_points/labelled", "topic of the labelled clouds in the bag", ()),
+    "rate": ("1.0", "speed of the bag; 2.0 plays twice as fast", ()),
+    "frame": ("velodyne", "fixed frame of RViz: the frame_id of the clouds", ()),
+    "taxonomy": ("semantickitti", "classes of the labels, for the legend", TAXONOMIES),
 }
 
 
 def generate_launch_description() -> LaunchDescription:
     """What `ros2 launch` calls."""
     declared = [
-        DeclareLaunchArgument(name, default_value=default, description=meaning)
-        for name, (default, meaning) in ARGUMENTS.items()
+        DeclareLaunchArgument(name, default_value=default, description=meaning, choices=choices or None)
+        for name, (default, meaning, choices) in ARGUMENTS.items()
     ]
     return LaunchDescription([*declared, OpaqueFunction(function=_actions)])
 
@@ -38,9 +41,10 @@ def _actions(context: Any) -> list[Any]:
     # On the topic that config/pvd.rviz shows, which listens reliably.
     play = [chosen["bag"], "--topic", chosen["topic"], "--publish-as", "/segmenter/points", "--rate", chosen["rate"]]
     play += ["--reliable", "--loop", "--wait-for-subscribers", "1"]
+    legend = ["--frame", chosen["frame"], "--taxonomy", chosen["taxonomy"]]
     return [
         *transport(),
-        python_program("pvd_ros.node.legend", "legend", "--frame", chosen["frame"], on_exit=when_it_ends("legend")),
+        python_program("pvd_ros.node.legend", "legend", *legend, on_exit=when_it_ends("legend")),
         python_program("pvd_ros.play", "bag_player", *play, on_exit=when_it_ends("bag_player")),
         rviz(chosen["frame"]),
     ]

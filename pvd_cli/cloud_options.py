@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pvd_cli.errors import EXIT_SPOILT, print_error
+from pvd_core.borders.wording import counted
 from pvd_core.clouds.judge import MOUNTING_SETTINGS, options
 from pvd_core.clouds.mounting import NETWORK_HEIGHT_M, Mounting
 from pvd_core.clouds.stream import CloudStream
@@ -28,6 +30,16 @@ USUAL_HEIGHT = NETWORK_HEIGHT_M
 LABELLING_OPTIONS = options("intensity_scale", *MOUNTING_SETTINGS)
 """How remarks name the options of commands that have all of the above."""
 BAG_OPTIONS = options("intensity_scale", "intensity_field", *MOUNTING_SETTINGS)
+
+
+def end_where_labels_are_spoilt(num_spoilt: int) -> None:
+    """The last line and the exit code of a command that labelled clouds of which the judge found `num_spoilt` to lie
+    where no network knows them."""
+    if num_spoilt:
+        print_error(
+            f"the labels of {counted(num_spoilt, 'cloud')} are worthless, and perhaps those of more: the notes say why"
+        )
+        raise typer.Exit(EXIT_SPOILT)
 
 
 class NotedClouds:
@@ -55,6 +67,11 @@ class NotedClouds:
         for text, count in self._stream.tally.items():
             if count > 1:
                 print(f"{count} of {self._num_scans} scans: {text}")
+
+    @property
+    def num_spoilt(self) -> int:
+        """Scans so far whose labels are worthless."""
+        return self._stream.num_spoilt
 
 
 def stream_for(weights: Path, intensity_scale: str, mounting: Mounting) -> CloudStream:

@@ -4,15 +4,22 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pvd_core.taxonomy import SEMANTICKITTI, Taxonomy
+
 
 def check_scans(
-    dataset: Path, use: str, choice: str | Sequence[str], columns: str, max_scans: int | None = None
+    dataset: Path,
+    use: str,
+    choice: str | Sequence[str],
+    columns: str,
+    max_scans: int | None = None,
+    taxonomy: Taxonomy = SEMANTICKITTI,
 ) -> None:
     """Checks the scans that a command will read and prints what is doubtful on stderr. UserError where they cannot be
-    used. `use`: one of `training.data.checking.check`; `choice`: a split or sequences."""
+    used. `use`: one of `training.data.checking.check`; `choice`: a split or sequences; `taxonomy`: of the labels."""
     from pvd_cli.progress import Steps
     from training.data.checking.check import Part, check_dataset
 
     with Steps("checking the data set", "scans") as steps:
-        report = check_dataset(dataset, [Part(use, choice, max_scans)], columns, steps.show)
+        report = check_dataset(dataset, [Part(use, choice, max_scans)], columns, steps.show, taxonomy)
     report.say(note=lambda line: print(line, file=sys.stderr, flush=True))

@@ -1,9 +1,12 @@
-"""How a command ends: one clear line and exit code 2 for the user's mistakes, 3 if it did only part of its work, 130
-for Ctrl-C, 143 for SIGTERM, a traceback for bugs."""
+"""How a command ends: one clear line and exit code 2 for the user's mistakes, 3 if it did only part of its work, 4 if
+its labels are worthless, 130 for Ctrl-C, 143 for SIGTERM, 141 without a word where nobody reads its output any more, a
+traceback for bugs."""
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator
+from typing import TextIO
 
 import typer
 
@@ -11,6 +14,7 @@ from pvd_core.borders.errors import UserError
 
 EXIT_USER_ERROR = 2
 EXIT_INCOMPLETE = 3
+EXIT_SPOILT = 4
 # As shells count: 128 and the number of the signal.
 EXIT_INTERRUPTED, EXIT_BROKEN_PIPE, EXIT_TERMINATED = 130, 141, 143
 _OWN_PACKAGES = ("pvd_core", "training", "pvd_ros", "pvd_cli")
@@ -28,8 +32,31 @@ def interruptible(note: Callable[[], str]) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, SystemExit) as stop:
+        if is_closed_pipe(stop):
+            raise
         print(f"interrupted: {note()}", file=sys.stderr, flush=True)
         raise typer.Exit(EXIT_INTERRUPTED if isinstance(stop, KeyboardInterrupt) else EXIT_TERMINATED) from None
+
+
+def is_closed_pipe(error: BaseException) -> bool:
+    """Whether `error` is there because whoever read the output has gone, as in `pvd ... | head`: a BrokenPipeError, or
+    the SystemExit that click and rich make of it."""
+    return isinstance(error, BrokenPipeError) or (
+        isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError)
+    )
+
+
+def drop_unread_output() -> None:
+    """Sends what is still to be written to closed pipes nowhere, so that Python can end without a complaint."""
+    for stream in (sys.stdout, sys.stderr):
+        _drop_if_closed(stream)
+
+
+def _drop_if_closed(stream: TextIO) -> None:
+    try:
+        stream.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def interrupted_by(signal_name: str | None) -> typer.Exit:

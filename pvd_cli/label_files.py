@@ -7,7 +7,7 @@ import numpy as np
 
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.files import written_atomically
-from pvd_core.taxonomy import UnknownLabelError, class_ids_from_raw, raw_from_class_ids
+from pvd_core.taxonomy import Taxonomy, UnknownLabelError
 
 
 def label_paths(clouds: Iterable[Path], inputs: Sequence[Path], out: str | Path) -> dict[Path, Path]:
@@ -27,10 +27,10 @@ def label_paths(clouds: Iterable[Path], inputs: Sequence[Path], out: str | Path)
     return paths
 
 
-def label_bytes(class_ids: np.ndarray) -> bytes:
-    """The content of a .label file for class ids 0..19 (N,): raw SemanticKITTI ids, one uint32 for each point in the
-    order of the scan."""
-    return raw_from_class_ids(class_ids).astype("<u4").tobytes()
+def label_bytes(class_ids: np.ndarray, taxonomy: Taxonomy) -> bytes:
+    """The content of a .label file for class ids of `taxonomy` (N,): raw ids, one uint32 for each point in the order of
+    the scan."""
+    return taxonomy.raw_from_class_ids(class_ids).astype("<u4").tobytes()
 
 
 def write_labels(path: Path, content: bytes) -> None:
@@ -39,17 +39,17 @@ def write_labels(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def read_labels(path: Path) -> np.ndarray:
-    """Class ids of a .label file, uint8 (N,). UserError for an unknown raw id."""
+def read_labels(path: Path, taxonomy: Taxonomy) -> np.ndarray:
+    """Class ids of `taxonomy` in a .label file, uint8 (N,). UserError for an unknown raw id."""
     try:
-        return class_ids_from_raw(np.fromfile(path, dtype="<u4"))
+        return taxonomy.class_ids_from_raw(np.fromfile(path, dtype="<u4"))
     except UnknownLabelError as error:
         raise UserError(f"{path}: {error}") from error
 
 
-def true_labels(cloud: Path, num_points: int) -> tuple[np.ndarray | None, str]:
-    """(class ids uint8 (N,) or None, reason) from `labels/NAME.label` beside `velodyne/NAME.bin`. The reason says what
-    is wrong with the label file; it is "" if nothing is or if there is none."""
+def true_labels(cloud: Path, num_points: int, taxonomy: Taxonomy) -> tuple[np.ndarray | None, str]:
+    """(class ids of `taxonomy` uint8 (N,) or None, reason) from `labels/NAME.label` beside `velodyne/NAME.bin`. The
+    reason says what is wrong with the label file; it is "" if nothing is or if there is none."""
     path = cloud.parent.parent / "labels" / f"{cloud.stem}.label"
     if cloud.parent.name != "velodyne" or not path.is_file():
         return None, ""
@@ -57,7 +57,7 @@ def true_labels(cloud: Path, num_points: int) -> tuple[np.ndarray | None, str]:
     if len(data) != 4 * num_points:
         return None, f"{path}: {len(data)} bytes for {num_points} points found, 4 a point expected"
     try:
-        return class_ids_from_raw(np.frombuffer(data, dtype="<u4")), ""
+        return taxonomy.class_ids_from_raw(np.frombuffer(data, dtype="<u4")), ""
     except UnknownLabelError as error:
         return None, f"{path}: {error}"
 

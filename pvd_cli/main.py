@@ -1,6 +1,5 @@
 """The `pvd` command: its sub-commands, and how their errors reach the user."""
 
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -27,7 +26,15 @@ from pvd_cli.commands.train import train
 from pvd_cli.commands.view import view
 from pvd_cli.commands.without_intensity import without_intensity
 from pvd_cli.empty_paths import check_no_empty_path
-from pvd_cli.errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, EXIT_TERMINATED, EXIT_USER_ERROR, print_error
+from pvd_cli.errors import (
+    EXIT_BROKEN_PIPE,
+    EXIT_INTERRUPTED,
+    EXIT_TERMINATED,
+    EXIT_USER_ERROR,
+    drop_unread_output,
+    is_closed_pipe,
+    print_error,
+)
 from pvd_cli.version import program_version
 from pvd_core.borders.errors import UserError
 
@@ -88,7 +95,18 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Runs one command line, without the program's name; returns its exit code."""
-    arguments = list(arguments) or ["--help"]
+    try:
+        code = _run(list(arguments) or ["--help"])
+        sys.stdout.flush()
+        return code
+    except (BrokenPipeError, SystemExit) as error:
+        if not is_closed_pipe(error):
+            raise
+        drop_unread_output()
+        return EXIT_BROKEN_PIPE
+
+
+def _run(arguments: list[str]) -> int:
     command = typer.main.get_command(app)
     try:
         if arguments[0] in _BY_NAME:
@@ -99,9 +117,6 @@ def run(arguments: Sequence[str]) -> int:
         return EXIT_USER_ERROR
     except KeyboardInterrupt:
         result = EXIT_INTERRUPTED
-    except BrokenPipeError:  # `pvd ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        result = EXIT_BROKEN_PIPE
     except Exception as error:
         # Some versions of typer turn Ctrl-C into an exception of their own.
         if isinstance(error.__cause__, KeyboardInterrupt):

@@ -9,6 +9,7 @@ from pvd_cli.dataset_checks import check_scans
 from pvd_cli.errors import interruptible
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.files import check_output
+from pvd_core.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
     from training.data.dataset import ScanFolder
@@ -23,15 +24,18 @@ def check_new_weights(out: Path) -> None:
     check_output(out)
 
 
-def checked_scans(dataset: Path, split: str, columns: str, max_scans: int, use: str) -> "ScanFolder":
+def checked_scans(
+    dataset: Path, split: str, columns: str, max_scans: int, use: str, taxonomy: Taxonomy
+) -> "ScanFolder":
     """The scans that a command by its options takes: all checked, and said what is doubtful about them, also where they
-    are not for training. `use`: as `check_scans` takes it. UserError where they cannot be used."""
+    are not for training. `use`: as `check_scans` takes it; `taxonomy`: of the labels. UserError where they
+    cannot be used."""
     from training.data.dataset import SPLITS, ScanFolder
 
     choice = scans_in(split)
     with interruptible(lambda: "nothing was written"):
-        check_scans(dataset, use, choice, columns, max_scans)
-    folder = ScanFolder(dataset, choice, columns)
+        check_scans(dataset, use, choice, columns, max_scans, taxonomy)
+    folder = ScanFolder(dataset, choice, columns, taxonomy)
     if remark := folder.remark():
         print(f"note: {remark}", file=sys.stderr)
     if held_out := set(folder.sequences) & {*SPLITS["valid"], *SPLITS["test"]}:

@@ -7,7 +7,7 @@ import matplotlib
 import numpy as np
 
 from pvd_core.borders.files import written_atomically
-from pvd_core.taxonomy import CLASS_COLOURS, CLASS_NAMES
+from pvd_core.taxonomy import Taxonomy
 
 matplotlib.use("Agg")
 from matplotlib import patheffects
@@ -26,19 +26,27 @@ _PANEL_INCHES = 7.2
 
 
 def save_prediction_picture(
-    path: str | Path, points: np.ndarray, labels: np.ndarray, truth: np.ndarray | None = None, title: str = ""
+    path: str | Path,
+    points: np.ndarray,
+    labels: np.ndarray,
+    taxonomy: Taxonomy,
+    truth: np.ndarray | None = None,
+    title: str = "",
 ) -> None:
     """Writes a PNG with the panels input, labels and, if it is given, truth, and a legend of the classes in them.
 
-    points: float32 (N, 4), x, y, z in metres in the sensor's frame, intensity. labels, truth: class ids 0..19 (N,).
-    The sensor is in the middle; forward is up.
+    points: float32 (N, 4), x, y, z in metres in the sensor's frame, intensity. labels, truth: class ids of
+    `taxonomy` (N,). The sensor is in the middle; forward is up.
     """
-    panels = {"input (colour: height, brightness: intensity)": input_colours(points), "labels": class_colours(labels)}
+    panels = {
+        "input (colour: height, brightness: intensity)": input_colours(points),
+        "labels": class_colours(labels, taxonomy),
+    }
     shown = [labels]
     if truth is not None:
-        panels["truth"] = class_colours(truth)
+        panels["truth"] = class_colours(truth, taxonomy)
         shown.append(truth)
-    save_panels(path, points, panels, class_legend(np.unique(np.concatenate(shown))), title)
+    save_panels(path, points, panels, class_legend(np.unique(np.concatenate(shown)), taxonomy), title)
 
 
 def save_panels(
@@ -62,19 +70,19 @@ def save_panels(
     plt.close(figure)
 
 
-def class_colours(class_ids: np.ndarray) -> np.ndarray:
-    """RGB (N, 3) in 0..1 of class ids 0..19 (N,): the official colours, made lighter where they are too dark for a dark
-    background; "unlabeled" is grey instead of black."""
-    palette = CLASS_COLOURS.astype(float) / 255
+def class_colours(class_ids: np.ndarray, taxonomy: Taxonomy) -> np.ndarray:
+    """RGB (N, 3) in 0..1 of class ids (N,): the official colours, made lighter where they are too dark for a dark
+    background; class 0 is grey instead of black."""
+    palette = taxonomy.colours.astype(float) / 255
     palette[0] = np.array(_NOT_LABELLED) / 255
     luminance = palette @ (0.299, 0.587, 0.114)
     lift = np.clip((0.28 - luminance) / (1 - luminance), 0, None)[:, None]
     return (palette + lift * (1 - palette))[class_ids]
 
 
-def class_legend(class_ids: Sequence[int] | np.ndarray) -> dict[str, np.ndarray]:
+def class_legend(class_ids: Sequence[int] | np.ndarray, taxonomy: Taxonomy) -> dict[str, np.ndarray]:
     """{class name: RGB in 0..1} of some classes, as `class_colours` has them."""
-    return {CLASS_NAMES[class_id]: class_colours(np.array([class_id]))[0] for class_id in class_ids}
+    return {taxonomy.names[class_id]: class_colours(np.array([class_id]), taxonomy)[0] for class_id in class_ids}
 
 
 def input_colours(points: np.ndarray) -> np.ndarray:

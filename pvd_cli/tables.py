@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from pvd_core.taxonomy import CLASS_COLOURS, CLASS_NAMES
+from pvd_core.taxonomy import Taxonomy
 from pvd_ros.report.latency import PERCENTILES
 
 if TYPE_CHECKING:
@@ -34,24 +34,24 @@ def print_class_table(confusion: "ConfusionMatrix", title: str) -> None:
         "num_points": confusion.num_points,
         "num_points_by_class": num_points,
     }
-    print_iou(metrics, title)
+    print_iou(metrics, confusion.taxonomy, title)
 
 
-def print_iou(metrics: Mapping[str, Any], title: str) -> None:
-    """Prints the IoU of each class and the means. `metrics` has "iou" {class: 0..1}, "miou", "miou_present",
-    "num_points" and "num_points_by_class", as `training.judge.evaluate.evaluate` returns them."""
+def print_iou(metrics: Mapping[str, Any], taxonomy: Taxonomy, title: str) -> None:
+    """Prints the IoU of each class of `taxonomy` and the means. `metrics` has "iou" {class: 0..1}, "miou",
+    "miou_present", "num_points" and "num_points_by_class", as `training.judge.evaluate.evaluate` returns them."""
     has_colours = Console().color_system is not None
     table = Table()
     table.add_column("class")
     table.add_column("IoU %", justify="right")
     table.add_column("points", justify="right")
     for name, iou in metrics["iou"].items():
-        red, green, blue = CLASS_COLOURS[CLASS_NAMES.index(name)]
+        red, green, blue = taxonomy.colours[taxonomy.id_of(name)]
         chip = f"[on rgb({red},{green},{blue})]  [/] " if has_colours else ""
         table.add_row(f"{chip}{name}", f"{100 * iou:.1f}", f"{metrics['num_points_by_class'][name]:,}")
     table.add_section()
     table.add_row("mean of those present", f"{100 * metrics['miou_present']:.1f}", f"{metrics['num_points']:,}")
-    table.add_row("mean of all 19 (official)", f"{100 * metrics['miou']:.1f}", "")
+    table.add_row(f"mean of all {taxonomy.num_classes - 1} (official)", f"{100 * metrics['miou']:.1f}", "")
     _print(title, table)
 
 

@@ -21,6 +21,7 @@ from pvd_core.clouds.example import spinning_scan
 from pvd_core.clouds.measured import is_measured, measured_points
 from pvd_core.models.bare_statistics import with_statistics
 from pvd_core.models.cylinder3d import Cylinder3D
+from pvd_core.models.network import Network
 from pvd_core.models.output import SegmentationOutput
 from pvd_core.programs import DeviceRunner
 from pvd_core.programs.frozen import frozen
@@ -29,8 +30,8 @@ from pvd_core.runtime.memory import keep_freed_memory
 from pvd_core.runtime.precision import PRECISIONS, computing_in, resolve_precision
 from pvd_core.sparse.backends import reference
 from pvd_core.sparse.backends.choose import backend_for
-from pvd_core.voxels import VoxelBatch, voxelise
-from pvd_core.weights import load_model
+from pvd_core.voxels import VoxelBatch
+from pvd_core.weights import load_model, taxonomy_of
 
 # How clouds are labelled. `off`: step by step, each cloud at its own size. `eager` and `graphs`: by programs of fixed
 # shapes, which run as ordinary code or as CUDA graphs. `auto`: graphs on a GPU whose backend allows them, else off.
@@ -47,13 +48,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Segmentation:
-    labels: np.ndarray  # uint8 (N,): class ids 1..19; 0 for points that are not measured
+    labels: np.ndarray  # uint8 (N,): class ids from 1 on; 0 for points that are not measured
     confidence: np.ndarray  # float32 (N,): probability of the label, 0..1; 0 where the label is 0
     timings_ms: dict[str, float]  # stage -> milliseconds: voxelise, network, to_points, total; or program, total
 
 
 class Segmenter:
-    """Labels every measured point of a cloud with one of 19 classes, the others with 0.
+    """Labels every measured point of a cloud with one of the classes of its taxonomy, the others with 0.
 
     A point is not measured if a coordinate is not finite or beyond 10 km, or if x, y, z are all exactly 0, which
     drivers write for "no return". With programs it is for one thread only.
@@ -61,22 +62,26 @@ class Segmenter:
 
     def __init__(
         self,
-        model: Cylinder3D,
+        model: Network,
         facts: Mapping[str, Any] | None = None,
         device: str | torch.device = "cpu",
         precision: str = "fp32",
         backend: str | None = None,
         programs: str = "off",
     ) -> None:
-        """`facts`: those of the weights file. `precision`: auto or one of PRECISIONS. `backend`: auto or the name of
-        one; None keeps the model's. `programs`: one of PROGRAMS; programs copy the model, so later changes of it have
-        no effect on them. UserError for a choice that is unknown or impossible on this device."""
+        """`facts`: those of the weights file; without "taxonomy" the classes are SemanticKITTI's. `precision`: auto or
+        one of PRECISIONS. `backend`: auto or the name of one; None keeps the model's. `programs`: one of PROGRAMS;
+        programs copy the model, so later changes of it have no effect on them. UserError for a choice that is unknown
+        or impossible on this device; ValueError for a network of another number of classes."""
         self.precision = resolve_precision(precision, torch.device(device))
         if programs not in PROGRAMS:
             raise UserError(f"programs {programs!r}: expected one of {', '.join(PROGRAMS)}")
         keep_freed_memory()
         self.model = model.to(device).eval()
         self.facts = dict(facts or {})
+        self.taxonomy = taxonomy_of(self.facts)
+        if model.config.num_classes != self.taxonomy.num_classes:
+            raise ValueError(f"the network has {model.config.num_classes} classes, not those of {self.taxonomy.title}")
         self.device = torch.device(device)
         self._may_fall_back = backend == "auto"
         self._counters = Counter(backend_fallbacks=0)
@@ -134,7 +139,7 @@ class Segmenter:
 
     def batch_of(self, points: np.ndarray) -> VoxelBatch:
         """One scan, voxelised on this Segmenter's device. `points` float32 (P, 4), measured points only."""
-        return voxelise([torch.from_numpy(points).to(self.device)], self.model.grid)
+        return self.model.grid.voxelise([torch.from_numpy(points).to(self.device)])
 
     @torch.inference_mode()
     def run_network(self, batch: VoxelBatch) -> SegmentationOutput:
@@ -208,7 +213,7 @@ class Segmenter:
         clock.end("to_points")
         return Segmentation(labels, confidence, clock.timings_ms())
 
-    def _run(self, model: Cylinder3D, batch: VoxelBatch) -> SegmentationOutput:
+    def _run(self, model: Network, batch: VoxelBatch) -> SegmentationOutput:
         with computing_in(self.precision, self.device.type):
             return model(batch, with_points=model.predicts_from_points)
 
@@ -217,12 +222,17 @@ class Segmenter:
             model.backend = reference
         self._runner = self._bare_runner = None
 
-    def _runner_for(self, model: Cylinder3D, programs: str) -> DeviceRunner | None:
+    def _runner_for(self, model: Network, programs: str) -> DeviceRunner | None:
         waits = getattr(model.backend, "WAITS_FOR_DEVICE", True)
         if programs == "auto":
-            programs = "graphs" if self.device.type == "cuda" and not waits else "off"
+            programs = "graphs" if self.device.type == "cuda" and not waits and model.has_programs else "off"
         if programs == "off":
             return None
+        if not model.has_programs:
+            raise UserError(
+                f"programs {programs!r} need a network on a bounded grid, as Cylinder3D's is; these weights have "
+                "another: take 'off'"
+            )
         if programs == "graphs" and (self.device.type != "cuda" or waits):
             backend = cast(ModuleType, model.backend).__name__.rsplit(".", 1)[-1]
             raise UserError(
@@ -230,7 +240,8 @@ class Segmenter:
                 f"{backend!r}: take 'eager' or 'off'"
             )
         is_captured = programs == "graphs"
-        return DeviceRunner(frozen(model, PRECISIONS[self.precision]), self.device, self.precision, is_captured)
+        bounded = cast(Cylinder3D, model)
+        return DeviceRunner(frozen(bounded, PRECISIONS[self.precision]), self.device, self.precision, is_captured)
 
     def _label_examples(self, sizes: Sequence[int]) -> None:
         for size in sizes:

@@ -51,7 +51,7 @@ class CloudLabeller:
         start = time.perf_counter()
         cloud, segmentation, note = self._segmented(message)
         segmented = time.perf_counter()
-        output = encode(message, cloud, segmentation, self.types)
+        output = encode(message, cloud, segmentation, self.types, self.segmenter.taxonomy)
         end = time.perf_counter()
         stages = {name: ms for name, ms in segmentation.timings_ms.items() if name != "total"}
         timings_ms = {
@@ -70,7 +70,8 @@ class CloudLabeller:
         """Sentences on what is said for the first time of the clouds that come here. Looks only now and then, for that
         takes some milliseconds; to be asked after each cloud."""
         stream = self.stream
-        return stream.look_at(_raw_points(labelled.cloud)) if stream.is_look_due() else []
+        cloud = labelled.cloud
+        return stream.look_at(_raw_points(cloud), cloud.layout.other_fields) if stream.is_look_due() else []
 
     def _segmented(self, message: Any) -> tuple[DecodedCloud, Segmentation, str]:
         layout, stream = read_layout(message, self.intensity_field), self.stream

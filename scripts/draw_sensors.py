@@ -81,7 +81,7 @@ def main(command_line: Sequence[str] | None = None) -> None:
         points = read_cloud(arguments.data / scan.path, scan.intensity_scale, scan.num_columns)
         points = _as_trained(points, np.radians(scan.turn_deg))
         path = arguments.out / f"{scan.name}.png"
-        save_prediction_picture(path, points, segmenter.segment(points).labels, title=scan.title)
+        save_prediction_picture(path, points, segmenter.segment(points).labels, segmenter.taxonomy, title=scan.title)
         print(f"wrote {path}", flush=True)
 
 

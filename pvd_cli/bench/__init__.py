@@ -4,6 +4,7 @@ by stage, as clouds and batches grow, and a training step against a forward pass
 from pvd_cli.bench.breakdown import layer_rows, stage_rows
 from pvd_cli.bench.growth import DEFAULT_SIZES, batch_rows, growth_rows
 from pvd_cli.bench.labelling import benchmark
+from pvd_cli.bench.macs import macs_rows
 from pvd_cli.bench.plan import Plan
 from pvd_cli.bench.report import as_markdown
 from pvd_cli.bench.training_step import training_rows
@@ -16,6 +17,7 @@ __all__ = [
     "benchmark",
     "growth_rows",
     "layer_rows",
+    "macs_rows",
     "stage_rows",
     "training_rows",
 ]

@@ -13,7 +13,6 @@ from pvd_cli.bench.plan import Job, Plan, Progress, Row
 from pvd_cli.bench.scan_input import ScanInput
 from pvd_cli.bench.spans import MAPS, SpanClock, timed_maps, timed_modules
 from pvd_cli.bench.turns import Outcome, by_scan, measure
-from pvd_core.models import Cylinder3D
 from pvd_core.segmenter import Segmenter
 
 _REST = "rest of the network"
@@ -41,7 +40,7 @@ class StageTimes:
     def __init__(self, segmenter: Segmenter, clouds: Sequence[np.ndarray], _job: Job | None) -> None:
         self._segmenter, self._points = segmenter, clouds[0]
         self._clock = SpanClock(segmenter.device)
-        self._stages = _stages(segmenter.model)
+        self._stages = segmenter.model.stages
         warm_up(self.repeat)
         self.facts: dict[str, Any] = {}
 
@@ -56,21 +55,6 @@ class StageTimes:
             "back to points": timings_ms["to_points"],
             "total": timings_ms["total"],
         }
-
-
-def _stages(model: Cylinder3D) -> dict[str, nn.Module]:
-    """{stage: module} of the network's parts, in order of execution."""
-    stages: dict[str, nn.Module] = {
-        "point MLP": model.point_mlp,
-        "scatter-max": model.voxel_compress,
-        "stem": model.backbone.stem,
-    }
-    for level, block in enumerate(model.backbone.encoder, start=1):
-        stages[f"encoder {level}"] = block
-    for level, block in zip(range(len(model.backbone.decoder), 0, -1), model.backbone.decoder, strict=True):
-        stages[f"decoder {level}"] = block
-    stages |= {"context": model.backbone.context, "logits": model.head["conv"]}
-    return stages if model.refinement is None else {**stages, "refinement": model.refinement}
 
 
 def _stage_rows(outcome: Outcome) -> list[Row]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import torch
 
-from pvd_cli.bench.scan_input import LayerCost
+from pvd_core.models.macs import LayerCost
 from pvd_core.programs.static_function import StaticFunction
 from pvd_core.runtime import onednn
 from pvd_core.runtime.precision import PRECISIONS, computing_in

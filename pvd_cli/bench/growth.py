@@ -12,7 +12,7 @@ from pvd_cli.bench.scan_input import ScanInput
 from pvd_cli.bench.spans import SpanClock
 from pvd_cli.bench.turns import Outcome, measure
 from pvd_core.segmenter import Segmenter
-from pvd_core.voxels import VoxelBatch, voxelise
+from pvd_core.voxels import VoxelBatch
 
 DEFAULT_SIZES = (10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000)
 
@@ -93,7 +93,7 @@ class BatchTimes:
         return self._clock.own_times_ms()
 
     def _batch(self) -> VoxelBatch:
-        return voxelise(self._scans, self._segmenter.model.grid)
+        return self._segmenter.model.grid.voxelise(self._scans)
 
 
 def _row(outcome: Outcome) -> Row:

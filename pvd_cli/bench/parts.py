@@ -1,12 +1,14 @@
 """The parts of a cloud's time: network, maps and floor. V rows, E channels."""
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import torch
 
 from pvd_cli.bench.floor import BareProducts
 from pvd_cli.bench.scan_input import ScanInput
 from pvd_cli.bench.spans import MAPS, SpanClock, timed_maps
+from pvd_core.models import Cylinder3D
 from pvd_core.models.backbone import STRIDES
 from pvd_core.programs.buckets import BucketChooser
 from pvd_core.programs.cells import PaddedGrid
@@ -60,7 +62,7 @@ class FixedNetwork:
 
     def __init__(self, segmenter: Segmenter, scan: ScanInput) -> None:
         self._precision, self._device = segmenter.precision, segmenter.device
-        self._model = frozen(segmenter.model, PRECISIONS[segmenter.precision])
+        self._model = frozen(cast(Cylinder3D, segmenter.model), PRECISIONS[segmenter.precision])
         self._grid_shape = self._model.grid.shape
         columns = scan.batch.coords_V4[:, 1:].unbind(dim=1)
         self._keys_V = PaddedGrid(self._grid_shape).keys(columns, torch.ones_like(columns[0], dtype=torch.bool))

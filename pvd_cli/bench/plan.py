@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from pvd_core.borders.errors import UserError
-from pvd_core.models import Cylinder3D
+from pvd_core.models import Network
 from pvd_core.runtime.precision import PRECISIONS, resolve_precision
 from pvd_core.sparse.backends import BACKENDS, load_backend
 from pvd_core.sparse.backends.choose import backend_for
@@ -25,7 +25,7 @@ class Plan:
     """Settings with unknown names, and those of which nothing runs here, raise UserError at once, before anything is
     timed."""
 
-    networks: Mapping[str, Cylinder3D]
+    networks: Mapping[str, Network]
     scans: Mapping[str, np.ndarray]  # float32 (N, 4) each: x, y, z in metres, intensity in 0..1
     device: torch.device
     backends: tuple[str, ...] = ("auto",)  # auto is what labels clouds on this device

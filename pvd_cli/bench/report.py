@@ -55,6 +55,10 @@ _TRAINING = _ENGINE | {
     "ratio": "step/inference",
     "peak_mb": "peak MB",
 }
+_MACS = {
+    **{"model": "model", "parameters": "parameters", "scans": "scans", "voxels": "voxels"},
+    **{"gmacs": "GMAC", "gmacs_std": "+-", "published_gmacs": "published"},
+}
 _FACTORS = {"MMAC": 1e-6, "%": 100, "same %": 100}  # of columns in another unit than their field
 
 # Fields that are the same in all rows of a table, and stand in its title.
@@ -69,6 +73,7 @@ _SECTIONS = {
     "growth": ("Growing clouds", _GROWTH, _TASK_AND_ENGINE),
     "batches": ("Growing batches", _GROWTH, _TASK_AND_ENGINE),
     "training": ("Training step", _TRAINING, _TASK),
+    "macs": ("Multiply-accumulates of a cloud", _MACS, ()),
 }
 
 
@@ -154,6 +159,8 @@ def _legend(name: str, rows: Sequence[Row]) -> str:
         )
     if name == "layers":
         return "pairs: multiplied rows. GFLOP/s: two a multiply-accumulate. /floor: time over that of bare products."
+    if name == "macs":
+        return "published: the mean over SemanticKITTI that the authors print; clouds differ in what they take."
     if name == "training":
         return "step: forward, losses and backward, no optimiser. inference: the network as labelling runs it."
     return ""
@@ -187,7 +194,8 @@ def _tables(rows: Sequence[Row], columns: Mapping[str, str], common: Sequence[st
     tables = []
     for values, grouped in itertools.groupby(rows, key=lambda row: [row.get(name) for name in common]):
         group = list(grouped)
-        tables.append(f"{_title(dict(zip(common, values, strict=True)), group)}\n\n{_table(group, columns)}")
+        title = _title(dict(zip(common, values, strict=True)), group) if common else ""
+        tables.append(f"{title}\n\n{_table(group, columns)}".lstrip())
     return "\n\n".join(tables)
 
 

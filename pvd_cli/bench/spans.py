@@ -20,8 +20,8 @@ MAPS = "kernel maps"
 
 # All that depends only on coordinates is computed inside one of these; `cached` also computes what backends derive.
 _MAP_BUILDERS = (
-    (Sites, "submanifold_map"),
-    (Sites, "downsampled"),
+    (Sites, "map"),
+    (Sites, "coarse"),
     (KernelMap, "cached"),
 )
 
@@ -94,18 +94,18 @@ def timed_maps(clock: SpanClock) -> Iterator[None]:
     """Within the block, which must be one forward pass, building a kernel map or what a backend derives from it is a
     span called MAPS."""
     originals = [(owner, name, getattr(owner, name)) for owner, name in _MAP_BUILDERS]
-    asked_before: dict[tuple[int, str, Any], Any] = {}
+    asked_before: dict[tuple[Any, ...], Any] = {}
 
     def timed(method: Callable[..., Any], name: str) -> Callable[..., Any]:
         @functools.wraps(method)
-        def run(owner: Any, argument: Any, *others: Any) -> Any:
-            key = id(owner), name, argument
+        def run(owner: Any, *arguments: Any) -> Any:
+            key = id(owner), name, *(argument for argument in arguments if not callable(argument))
             if key in asked_before:
-                return method(owner, argument, *others)
+                return method(owner, *arguments)
             asked_before[key] = owner  # a reference, so that its id is not used again for another object
             clock.start(MAPS)
             try:
-                return method(owner, argument, *others)
+                return method(owner, *arguments)
             finally:
                 clock.stop()
 

@@ -64,13 +64,13 @@ def _measurement(job: Job) -> Measurement:
         torch.set_num_threads(job.threads)
     if torch.device(job.device).index is not None:
         torch.cuda.set_device(job.device)  # events are recorded on the current device
-    model, _facts = load_model(job.weights, job.device)
+    model, facts = load_model(job.weights, job.device)
     model.bare_statistics = None  # so that every cloud goes through the network that is looked into
     model.requires_grad_(job.kind == "training")
     model.backend = load_backend(job.names["backend"])
     # Nothing can be timed inside programs, so only measurements of whole clouds use them.
     programs = "auto" if job.kind == "labelling" else "off"
-    segmenter = Segmenter(model, device=job.device, precision=job.names["precision"], programs=programs)
+    segmenter = Segmenter(model, facts, job.device, job.names["precision"], programs=programs)
     return _KINDS[job.kind](segmenter, [np.load(path) for path in job.clouds], job)
 
 

@@ -34,8 +34,7 @@ def balance(
     from pvd_cli.new_weights import check_new_weights, checked_scans
     from pvd_cli.progress import Steps
     from pvd_core.segmenter import Segmenter
-    from pvd_core.taxonomy import CLASS_NAMES
-    from pvd_core.weights import save_weights
+    from pvd_core.weights import read_facts, save_weights, taxonomy_of
 
     with optional_packages("train", "balancing"):
         from training.data.checking.check import SCORE
@@ -44,11 +43,12 @@ def balance(
 
     check_new_weights(out)
     options.use_threads(threads)
-    folder = checked_scans(dataset, split, columns, max_scans, SCORE)
+    taxonomy = taxonomy_of(read_facts(weights))
+    folder = checked_scans(dataset, split, columns, max_scans, SCORE, taxonomy)
     segmenter = Segmenter.from_weights(weights, device, backend="reference", programs="off")
     with interruptible(lambda: "nothing was written"), Steps("labelling", "scans") as steps:
         result = balance_classes(segmenter, folder, max_scans, steps.show)
-    shifts = {name: float(shift) for name, shift in zip(CLASS_NAMES, result.shift_C, strict=True) if shift}
+    shifts = {name: float(shift) for name, shift in zip(taxonomy.names, result.shift_C, strict=True) if shift}
     facts = {"dataset": Path(dataset).resolve().name, "sequences": list(folder.sequences), "shifts": shifts}
     save_weights(out, segmenter.model, {**segmenter.facts, "ancestors": seen_data(segmenter.facts), "balance": facts})
     for name, shift in shifts.items():

@@ -13,7 +13,7 @@ from pvd_cli.errors import interruptible
 from pvd_core.borders.errors import UserError
 
 if TYPE_CHECKING:
-    from pvd_core.models import Cylinder3D
+    from pvd_core.models import Network
 
 # 100 as in the PVD paper. The other tables vary less, and some of their samples take seconds.
 _RUNS, _RUNS_OF_PARTS = 100, 10
@@ -48,6 +48,7 @@ def bench(
     ] = None,
     batch: Annotated[str | None, typer.Option(help="Instead: several clouds at once: 1,2,4,8")] = None,
     train: Annotated[bool, typer.Option("--train", help="Instead: a training step against inference.")] = False,
+    macs: Annotated[bool, typer.Option("--macs", help="Instead: multiply-accumulates, means over all scans.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write everything to this file.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Also write the tables to this file.")] = None,
     columns: options.Columns = "4",
@@ -57,7 +58,8 @@ def bench(
 
     A row for each network, scan, backend, precision, number of threads and of busy processes beside. Rows for the same
     network and scan take turns, each in a process of its own. benchmarks/README.md explains every column. Ctrl-C keeps
-    what was timed until then, marked as incomplete.
+    what was timed until then, marked as incomplete. There are no options for a mounting or for intensity: times do not
+    depend on them, and labels are not kept.
 
     \b
     Examples:
@@ -70,6 +72,7 @@ def bench(
       pvd bench scan.bin --growth --batch 1,2,4,8 --runs 5
       pvd bench scan.bin --growth --points 10000,100000
       pvd bench scan.bin --model cylinder3d-0.25x,cylinder3d-0.5x --train
+      pvd bench sequences/08/velodyne --model spvcnn-1x,spvcnn-0.5x,minkunet-1x,minkunet-0.5x --macs
     """
     from pvd_cli import bench as measure
     from pvd_cli.bench.report import check_new_output, with_circumstances, write_result
@@ -106,8 +109,12 @@ def bench(
         tables["batches"] = partial(measure.batch_rows, batch_sizes=_numbers(batch, "--batch", 1, 1024))
     if train:
         tables["training"] = measure.training_rows
+    if macs:
+        tables["macs"] = measure.macs_rows
     if pool and tables:
-        raise UserError("--pool is for the main table; leave it out, or --layers, --stages, --growth, --batch, --train")
+        raise UserError(
+            "--pool is for the main table; leave it out, or --layers, --stages, --growth, --batch, --train, --macs"
+        )
     runs = runs or (_RUNS_OF_PARTS if tables else _RUNS)
     plan = measure.Plan(_networks(model, weights), clouds, runs=runs, **engines)
     noted = NotedClouds(CloudStream(intensity_scale=1.0))
@@ -147,7 +154,7 @@ def _listed(paths: Iterable[Path]) -> str:
     return ", ".join(map(str, paths))
 
 
-def _networks(model: str | None, weights: Path | None) -> dict[str, "Cylinder3D"]:
+def _networks(model: str | None, weights: Path | None) -> dict[str, "Network"]:
     """{name: network} of --model or --weights."""
     import torch
 

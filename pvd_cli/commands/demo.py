@@ -5,7 +5,15 @@ from typing import Annotated
 
 import typer
 
-from pvd_cli.cloud_options import IntensityScale
+from pvd_cli.cloud_options import (
+    USUAL_HEIGHT,
+    IntensityScale,
+    MountingHeight,
+    MountingPitch,
+    MountingRoll,
+    MountingYaw,
+)
+from pvd_core.borders.errors import UserError
 
 
 def demo(
@@ -17,17 +25,23 @@ def demo(
     ] = None,
     weights: Annotated[Path | None, typer.Option(help="Weights; those that ship with pvd if left out.")] = None,
     intensity_scale: IntensityScale = "auto",
+    mounting_height: MountingHeight = USUAL_HEIGHT,
+    mounting_roll: MountingRoll = 0.0,
+    mounting_pitch: MountingPitch = 0.0,
+    mounting_yaw: MountingYaw = 0.0,
     out: Annotated[Path, typer.Option(help="Folder for results; an earlier demo's are replaced.")] = Path("demo"),
 ) -> None:
     """Label a drive with the ROS 2 node, as on a vehicle, and show latency, accuracy and a picture.
 
-    Needs neither GPU nor data. Where rclpy is not installed, every cloud is labelled from the bag without the node.
+    Needs neither GPU nor data. The mounting is that of a --bag; a simulated drive's is the usual one. Where rclpy is
+    not installed, every cloud is labelled from the bag without the node.
 
     \b
     Examples:
       pvd demo
       pvd demo --seconds 5 --out demo_short
       pvd demo --bag drive.mcap --topic /points --rate 0.5
+      pvd demo --bag truck.mcap --mounting-height 3.2
     """
     from pvd_cli.demo.drive import check_simulation, given_drive, prepare_folder, simulated_drive
     from pvd_cli.demo.live import label_live
@@ -37,8 +51,12 @@ def demo(
     from pvd_core import default_weights
     from pvd_core.borders.files import held_alone
     from pvd_core.clouds.intensity import check_intensity_scale
+    from pvd_core.clouds.mounting import Mounting
     from pvd_core.weights import read_facts
 
+    mounting = Mounting(mounting_height, mounting_roll, mounting_pitch, mounting_yaw)
+    if bag is None and not mounting.is_usual:
+        raise UserError("--mounting-... is for the clouds of a --bag; simulated drives have the usual mounting")
     check_intensity_scale(intensity_scale)
     weights = weights or default_weights()
     read_facts(weights)
@@ -57,9 +75,9 @@ def demo(
         drive = given or simulated_drive(out, seconds or 12.0, topic)
         if no_node:
             print(f"note: {no_node}; labelling the bag without a node", flush=True)
-            run = label_offline(drive, weights, intensity_scale, out)
+            run = label_offline(drive, weights, intensity_scale, mounting, out)
         else:
-            run = label_live(drive, weights, rate, intensity_scale, out)
+            run = label_live(drive, weights, rate, intensity_scale, mounting, out)
         scores = judge(drive, run)
         picture = write_picture(drive, run, out)
         report = write_report(run, scores, picture, out)

@@ -47,10 +47,14 @@ def evaluate(
     confusions: Annotated[bool, typer.Option("--confusions", help="Also what each class is taken for.")] = False,
     max_scans: Annotated[int | None, typer.Option(min=1, help="Use this many scans, evenly spread.")] = None,
     columns: options.Columns = "4",
+    taxonomy: Annotated[
+        str | None, typer.Option(help="Refuse weights of other classes: semantickitti or semantickitti-multiscan.")
+    ] = None,
 ) -> None:
     """Score weights on labelled scans.
 
-    Prints the IoU of each class by the official SemanticKITTI protocol, on the labels that the node would publish.
+    Prints the IoU of each class by the official SemanticKITTI protocol, on the labels that the node would publish. The
+    classes are those of the weights; --taxonomy makes sure that they are these.
 
     \b
     Examples:
@@ -69,10 +73,12 @@ def evaluate(
     with optional_packages("train", "evaluation"):
         from training.data.benchmarks import benchmark_named, check
         from training.data.checking.check import SCORE
+        from training.judge.classes import taxonomy_in
         from training.judge.evaluate import evaluate as score_dataset
 
     mounting = Mounting(mounting_height, mounting_roll, mounting_pitch, mounting_yaw)
     stream = stream_for(weights or default_weights(), intensity_scale, mounting)
+    classes = taxonomy_in(weights or default_weights(), taxonomy)
     options.use_threads(threads)
     if json_file is not None:
         check_output(json_file)
@@ -86,7 +92,7 @@ def evaluate(
         title = f"benchmark {chosen.title}, {split}"
     with interruptible(lambda: "nothing was written"):
         if choice != "test":  # which the evaluation refuses
-            check_scans(dataset, SCORE, choice, columns, max_scans)
+            check_scans(dataset, SCORE, choice, columns, max_scans, classes)
     with interruptible(lambda: "nothing was written"), Steps("evaluating", "scans") as steps:
         result = score_dataset(
             dataset,
@@ -100,11 +106,12 @@ def evaluate(
             by_distance=by_distance,
             columns=columns,
             stream=stream,
+            taxonomy=taxonomy,
         )
     if benchmark is not None:
         result["benchmark"] = title
     sequences = ", ".join(result["sequences"])
-    print_iou(result, f"{title}, sequences {sequences}, {counted(result['num_scans'], 'scan')}")
+    print_iou(result, classes, f"{title}, sequences {sequences}, {counted(result['num_scans'], 'scan')}")
     for remark in result["remarks"]:
         print(f"note: {remark}", file=sys.stderr)
     print(result["trained_on"])

@@ -14,6 +14,7 @@ from pvd_cli.cloud_options import (
     MountingPitch,
     MountingRoll,
     MountingYaw,
+    end_where_labels_are_spoilt,
 )
 from pvd_cli.errors import EXIT_INCOMPLETE, interruptible, optional_packages
 
@@ -46,7 +47,7 @@ def label_bag(
     Points, order, stamps and frames stay; labels are added on a topic of their own.
 
     Malformed clouds are named with their reason and left unlabelled; the exit code is 3 then, as where --salvage left
-    something out.
+    something out. It is 4 if clouds lie where no network knows them, such as in a map's frame or in millimetres.
 
     --start and --end count from the first message and hold for all topics.
 
@@ -90,7 +91,8 @@ def label_bag(
     ):
         report = label_whole_bag(bag, out, segmenter, topic=topic, options=label_options, progress=steps.show)
     print(report.text())
-    if classes := classes_found_text(report.points_of_class):
+    if classes := classes_found_text(report.points_of_class, segmenter.taxonomy):
         print(classes)
     if not report.is_whole:
         raise typer.Exit(EXIT_INCOMPLETE)
+    end_where_labels_are_spoilt(report.num_spoilt)

@@ -19,6 +19,7 @@ from pvd_cli.cloud_options import (
     MountingRoll,
     MountingYaw,
     NotedClouds,
+    end_where_labels_are_spoilt,
     stream_for,
 )
 from pvd_cli.errors import EXIT_INCOMPLETE, EXIT_USER_ERROR, interruptible, optional_packages, print_error
@@ -60,7 +61,7 @@ def predict(
 
     Networks expect of a cloud: x forward, y left, z up, in metres, the sensor about 1.7 m above the ground, intensity
     0..1. predict.jsonl beside the labels says which weights and options made each file. The exit code is 3 if some
-    scans could not be read.
+    scans could not be read, 4 if scans lie where no network knows them, such as in a map's frame or in millimetres.
 
     \b
     Examples:
@@ -83,7 +84,6 @@ def predict(
     from pvd_core.clouds.bin_columns import bin_columns
     from pvd_core.clouds.mounting import Mounting
     from pvd_core.segmenter import Segmenter
-    from pvd_core.taxonomy import NUM_CLASSES
     from pvd_core.weights import weights_file
     from training.judge.metrics import ConfusionMatrix
 
@@ -100,6 +100,7 @@ def predict(
             from pvd_cli.picture import save_prediction_picture
     options.use_threads(threads)
     segmenter = Segmenter.from_weights(file, device=device, precision=precision)
+    taxonomy = segmenter.taxonomy
     made_with = {
         "precision": segmenter.precision,
         "intensity_scale": intensity_scale,
@@ -110,16 +111,16 @@ def predict(
     record.check_own(earlier.values())
     segmenter.warm_up()
 
-    confusion = ConfusionMatrix()
+    confusion = ConfusionMatrix(taxonomy)
     timings_ms: dict[str, list[float]] = defaultdict(list)
     notes: set[str] = set()
     num_failed = num_done = num_kept = 0
-    counts = np.zeros(NUM_CLASSES, np.int64)
+    counts = np.zeros(taxonomy.num_classes, np.int64)
 
     def score(cloud: Path, labels: "np.ndarray") -> "np.ndarray | None":
         """The truth, if it is known; counts the labels, and what they got right."""
-        counts[:] += np.bincount(labels, minlength=NUM_CLASSES)
-        truth, reason = true_labels(cloud, len(labels))
+        counts[:] += np.bincount(labels, minlength=taxonomy.num_classes)
+        truth, reason = true_labels(cloud, len(labels), taxonomy)
         if truth is not None:
             confusion.update(labels, truth)
         elif reason:
@@ -139,7 +140,7 @@ def predict(
             prepared = noted.prepared(cloud, points)
             # Others were cut short or changed, or belong to another scan.
             if cloud in earlier and record.is_unchanged(paths[cloud], points):
-                score(cloud, read_labels(paths[cloud]))
+                score(cloud, read_labels(paths[cloud], taxonomy))
                 num_kept, num_done = num_kept + 1, num_done + 1
                 continue
             timings_ms["read"].append(read_ms)
@@ -148,9 +149,9 @@ def predict(
                 timings_ms[stage].append(value)
             truth = score(cloud, result.labels)
             if picture:
-                save_prediction_picture(paths[cloud].with_suffix(".png"), points, result.labels, truth)
+                save_prediction_picture(paths[cloud].with_suffix(".png"), points, result.labels, taxonomy, truth)
             # Written last, because for --resume a scan with labels is done.
-            content = label_bytes(result.labels)
+            content = label_bytes(result.labels, taxonomy)
             record.add(paths[cloud], points, content)
             write_labels(paths[cloud], content)
             num_done += 1
@@ -159,11 +160,12 @@ def predict(
     if num_kept < len(earlier):
         notes.add(f"{counted(len(earlier) - num_kept, 'scan')} labelled anew: the scan or its file has changed since")
     _report(num_done, num_failed, out, timings_ms, confusion, sorted(notes))
-    if classes := classes_found_text(counts):
+    if classes := classes_found_text(counts, taxonomy):
         print(classes)
     noted.say_in_short()
     if num_failed:
         raise typer.Exit(EXIT_INCOMPLETE if num_done else EXIT_USER_ERROR)
+    end_where_labels_are_spoilt(noted.num_spoilt)
 
 
 def _earlier(paths: Mapping[Path, Path], overwrite: bool, resume: bool) -> dict[Path, Path]:

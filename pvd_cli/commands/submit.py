@@ -28,7 +28,8 @@ def submit(
 ) -> None:
     """Label the test sequences into a zip that the SemanticKITTI server takes.
 
-    The zip is checked by the official validator's rules after it is written.
+    The zip is checked by the official validator's rules after it is written. Scans are taken as the benchmark has them,
+    in the network's frame: there are no options for a mounting or for intensity.
 
     \b
     Examples:

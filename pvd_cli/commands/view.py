@@ -58,7 +58,7 @@ def view(
       pvd view scan.bin --weights runs/student --weights runs/pvd --errors --png pictures
       pvd view scan.bin --weights runs/teacher --weights runs/student --weights runs/pvd --affinity affinity.png
     """
-    from pvd_cli.view.networks import named_weights
+    from pvd_cli.view.networks import common_taxonomy, named_weights
     from pvd_cli.view.scans import ViewedScans
     from pvd_core import default_weights
     from pvd_core.borders.files import check_output, check_output_folder
@@ -70,8 +70,10 @@ def view(
         from pvd_cli.view.sheet import save_sheet
         from pvd_cli.view.state import ViewState
 
-    _check_class(class_)
     files = named_weights(weights or [default_weights()])
+    taxonomy = common_taxonomy(files)
+    if class_ is not None:
+        taxonomy.id_of(class_)
     mounting = Mounting(mounting_height, mounting_roll, mounting_pitch, mounting_yaw)
     noted = NotedClouds(stream_for(next(iter(files.values())), intensity_scale, mounting))  # of several, the first's
     if affinity is not None:
@@ -99,14 +101,3 @@ def view(
         with optional_packages("view", "a window"):
             from pvd_cli.view.window import show
         show(ViewState(viewed, class_), lambda state: save_sheet(Path(), state.scan, state.class_name))
-
-
-def _check_class(name: str | None) -> None:
-    import difflib
-
-    from pvd_core.taxonomy import CLASS_NAMES
-
-    if name is not None and name not in CLASS_NAMES:
-        close = difflib.get_close_matches(name, CLASS_NAMES, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        raise UserError(f"unknown class {name!r}{hint} Known: {', '.join(CLASS_NAMES[1:])}")

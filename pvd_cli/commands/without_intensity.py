@@ -39,15 +39,16 @@ def without_intensity(
     from pvd_cli.progress import Steps
     from pvd_core.models.bare_statistics import estimate_bare_statistics
     from pvd_core.segmenter import Segmenter
-    from pvd_core.weights import save_weights
+    from pvd_core.weights import read_facts, save_weights, taxonomy_of
 
     with optional_packages("train", "reading data sets"):
         from training.data.checking.check import LABEL
         from training.data.dataset import usable_points
+        from training.judge.seen import seen_data
 
     check_new_weights(out)
     options.use_threads(threads)
-    folder = checked_scans(dataset, split, columns, max_scans, LABEL)
+    folder = checked_scans(dataset, split, columns, max_scans, LABEL, taxonomy_of(read_facts(weights)))
     segmenter = Segmenter.from_weights(weights, device, programs="off")
     indices = folder.evenly_spaced(max_scans)
 
@@ -62,5 +63,6 @@ def without_intensity(
     with interruptible(lambda: "nothing was written"), Steps("measuring", "scans") as steps:
         segmenter.model.bare_statistics = estimate_bare_statistics(segmenter.model, scans())
     facts = {"dataset": Path(dataset).resolve().name, "sequences": list(folder.sequences), "scans": len(indices)}
-    save_weights(out, segmenter.model, {**segmenter.facts, "without_intensity": facts})
+    known = {**segmenter.facts, "ancestors": seen_data(segmenter.facts)}
+    save_weights(out, segmenter.model, {**known, "without_intensity": facts})
     print(f"wrote {out}; its accuracy without intensity: pvd evaluate DATASET --weights {out} --intensity-scale 0")

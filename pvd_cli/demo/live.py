@@ -1,5 +1,6 @@
 """Player, node and recorder as three processes over ROS 2, watched until every cloud is accounted for."""
 
+import dataclasses
 import json
 import os
 import time
@@ -12,6 +13,8 @@ from pvd_cli.demo.processes import Child
 from pvd_cli.demo.run import LabelledDrive
 from pvd_cli.progress import Steps
 from pvd_core.borders.errors import UserError
+from pvd_core.clouds.mounting import Mounting
+from pvd_core.weights import read_facts, taxonomy_of
 
 _LABELLED_TOPIC = "/segmenter/points"
 _READY_S = 120
@@ -21,7 +24,9 @@ _SILENCE_S = 60
 _QUIET_REPORTS = 3
 
 
-def label_live(drive: Drive, weights: Path, rate: float, intensity_scale: str, out: Path) -> LabelledDrive:
+def label_live(
+    drive: Drive, weights: Path, rate: float, intensity_scale: str, mounting: Mounting, out: Path
+) -> LabelledDrive:
     """Plays the drive into the node and records what it publishes. UserError where a process fails."""
     logs, reports = out / "logs", {name: out / "logs" / f"{name}.json" for name in ("player", "node", "recorder")}
     logs.mkdir()
@@ -37,6 +42,7 @@ def label_live(drive: Drive, weights: Path, rate: float, intensity_scale: str, o
             "weights": Path(weights).resolve(),
             "report_path": reports["node"].resolve(),
             "intensity_scale": intensity_scale,
+            **{f"mounting_{name}": value for name, value in dataclasses.asdict(mounting).items()},
             "latency_window": min(max(drive.num_clouds, 1), 100_000),
         }
         node_arguments = [word for key, value in node_parameters.items() for word in ("-p", f"{key}:={value}")]
@@ -53,7 +59,8 @@ def label_live(drive: Drive, weights: Path, rate: float, intensity_scale: str, o
                     _watch_until_done(watch, (recorder, node, player), player, drive.num_clouds)
                 node.finish(_FINISH_S)
             recorder.finish(_FINISH_S)
-    return _labelled_drive(labelled_bag, *(json.loads(path.read_text()) for path in reports.values()))
+    taxonomy = taxonomy_of(read_facts(weights))
+    return _labelled_drive(labelled_bag, taxonomy, *(json.loads(path.read_text()) for path in reports.values()))
 
 
 @contextmanager
@@ -138,7 +145,7 @@ def _watch_until_done(watch, children, player, num_clouds):
                 )
 
 
-def _labelled_drive(labelled_bag, played, node, recorded):
+def _labelled_drive(labelled_bag, taxonomy, played, node, recorded):
     counts = node["clouds"]
     reasons = {key.removeprefix("rejected_"): n for key, n in counts.items() if key.startswith("rejected_")}
     if played["unreadable"]:  # the player cannot publish what is no cloud
@@ -157,6 +164,7 @@ def _labelled_drive(labelled_bag, played, node, recorded):
         },
         rejected_by_reason=reasons,
         latency_ms=node["latency_ms"],
+        taxonomy=taxonomy,
         remarks=node["remarks"],
         bag_stamp_of_published={published: in_bag for in_bag, published in played["stamps"]},
     )

@@ -3,9 +3,11 @@
 import importlib
 from pathlib import Path
 
+from pvd_cli.cloud_options import LABELLING_OPTIONS
 from pvd_cli.demo.drive import Drive
 from pvd_cli.demo.run import LabelledDrive
 from pvd_cli.progress import Steps
+from pvd_core.clouds.mounting import Mounting
 
 _LABELLED_TOPIC = "/segmenter/points"
 _NODE_MODULES = ("rclpy", "sensor_msgs.msg", "diagnostic_msgs.msg", "visualization_msgs.msg")
@@ -24,9 +26,8 @@ def why_no_node() -> str:
     return ""
 
 
-def label_offline(drive: Drive, weights: Path, intensity_scale: str, out: Path) -> LabelledDrive:
+def label_offline(drive: Drive, weights: Path, intensity_scale: str, mounting: Mounting, out: Path) -> LabelledDrive:
     """Labels the drive's bag into the folder `out`."""
-    from pvd_core.clouds.judge import options as names
     from pvd_core.segmenter import Segmenter
     from pvd_ros.bags import LabelOptions, label_bag, read_clouds
     from pvd_ros.codec import stamp_of
@@ -36,7 +37,8 @@ def label_offline(drive: Drive, weights: Path, intensity_scale: str, out: Path) 
     segmenter.warm_up()
     options = LabelOptions(
         intensity_scale=intensity_scale,
-        wording=names("intensity_scale"),
+        mounting=mounting,
+        wording=LABELLING_OPTIONS,
         labelled_topic=_LABELLED_TOPIC,
         copy_other_topics=False,
     )
@@ -50,6 +52,7 @@ def label_offline(drive: Drive, weights: Path, intensity_scale: str, out: Path) 
         counts={**counts, "dropped": 0, "skipped": 0, "lost": 0, "recorded": report.labelled},
         rejected_by_reason=dict(report.rejected),
         latency_ms=report.latency_ms,
+        taxonomy=segmenter.taxonomy,
         remarks=report.remarks,
         bag_stamp_of_published={stamp: stamp for stamp in stamps},
         is_live=False,

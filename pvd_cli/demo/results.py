@@ -12,7 +12,6 @@ from pvd_cli.tables import print_iou, print_latency
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.files import written_atomically
 from pvd_core.borders.wording import counted
-from pvd_core.taxonomy import class_ids_from_raw
 from pvd_ros.bags import read_clouds
 from pvd_ros.codec import stamp_of
 from training.judge.metrics import ConfusionMatrix
@@ -22,7 +21,7 @@ def judge(drive: Drive, run: LabelledDrive) -> ConfusionMatrix | None:
     """ConfusionMatrix of the recorded labels against the truth, clouds matched by stamp; None without a truth."""
     if not drive.label_path_of_stamp:
         return None
-    scores = ConfusionMatrix()
+    scores = ConfusionMatrix(run.taxonomy)
     for cloud in _recorded(run):
         truth = _truth(drive, run, cloud)
         scores.update(_column(cloud, "label"), truth)
@@ -41,7 +40,7 @@ def write_picture(drive: Drive, run: LabelledDrive, out: Path) -> Path | None:
     truth = _truth(drive, run, cloud) if drive.label_path_of_stamp else None
     title = f"cloud {middle + 1} of {run.counts['recorded']} as the node published them: {len(points):,} points"
     path = out / "picture.png"
-    save_prediction_picture(path, points, _column(cloud, "label"), truth, title)
+    save_prediction_picture(path, points, _column(cloud, "label"), run.taxonomy, truth, title)
     return path
 
 
@@ -104,7 +103,7 @@ def print_results(report: dict[str, Any], scores: ConfusionMatrix | None, rate: 
     if scores:
         print()
         scored = {**report, "num_points_by_class": scores.points_by_name()}
-        print_iou(scored, "Labels against the simulated truth, clouds matched by stamp")
+        print_iou(scored, scores.taxonomy, "Labels against the simulated truth, clouds matched by stamp")
     print()
     for name in ("labelled_bag", "picture", "report"):
         print(f"{name.replace('_', ' '):<13} {report['paths'][name]}")
@@ -121,7 +120,7 @@ def _recorded(run):
 def _truth(drive, run, message):
     """Class ids (N,) of the scan that a recorded cloud was made from."""
     bag_stamp_ns = run.bag_stamp_of_published[stamp_of(message)]
-    return class_ids_from_raw(np.fromfile(drive.label_path_of_stamp[bag_stamp_ns], dtype="<u4"))
+    return run.taxonomy.class_ids_from_raw(np.fromfile(drive.label_path_of_stamp[bag_stamp_ns], dtype="<u4"))
 
 
 def _column(message, name):

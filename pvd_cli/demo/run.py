@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pvd_core.taxonomy import Taxonomy
+
 
 @dataclass(frozen=True)
 class LabelledDrive:
@@ -12,6 +14,8 @@ class LabelledDrive:
     """played = labelled + dropped + rejected + skipped (nobody listened yet) + lost (never received); recorded."""
     rejected_by_reason: dict[str, int]
     latency_ms: dict[str, dict[str, float]]
+    taxonomy: Taxonomy
+    """Of the labels."""
     bag_stamp_of_published: dict[int, int]
     """Stamp of a cloud as published in ns -> its stamp in the bag."""
     remarks: list[str] = field(default_factory=list)

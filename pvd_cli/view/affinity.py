@@ -4,7 +4,7 @@ An affinity map holds the cosine similarities between the features of voxels. Th
 sorted by class, so that the ideal map is 1 in blocks on the diagonal and 0 elsewhere. V voxels, S supervoxels.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -16,9 +16,8 @@ from pvd_core.borders.errors import UserError
 from pvd_core.borders.files import written_atomically
 from pvd_core.clouds.measured import is_measured, measured_points
 from pvd_core.losses.affinity import affinity_matrix
-from pvd_core.losses.supervoxels import SupervoxelPartition, supervoxel_weights
+from pvd_core.losses.supervoxels import SupervoxelPartition, supervoxel_grid, supervoxel_weights
 from pvd_core.segmenter import Segmenter
-from pvd_core.taxonomy import MINORITY_CLASSES
 from pvd_core.voxels import VoxelBatch, majority_labels
 
 matplotlib.use("Agg")
@@ -40,7 +39,7 @@ def save_affinity(path: Path, scan: ViewedScan, segmenters: Mapping[str, Segment
         batch = segmenter.batch_of(measured_points(scan.points, measured_N))
         truth_P = torch.from_numpy(scan.truth[measured_N].astype(np.int64)).to(segmenter.device)
         voxel_labels_V = majority_labels(truth_P, batch.point_to_voxel_P, batch.num_voxels)
-        rows_V = _hardest_rows(batch, voxel_labels_V)
+        rows_V = _hardest_rows(batch, voxel_labels_V, scan.taxonomy.minority)
         features_VE = segmenter.run_network(batch).voxel_features_VE
         assert features_VE is not None, "a network gives features of voxels, only files of teachers may not"
         if labels_V is not None and not torch.equal(labels_V, voxel_labels_V[rows_V].cpu()):
@@ -53,17 +52,18 @@ def save_affinity(path: Path, scan: ViewedScan, segmenters: Mapping[str, Segment
     return path
 
 
-def _hardest_rows(batch: VoxelBatch, voxel_labels_V: torch.Tensor) -> torch.Tensor:
+def _hardest_rows(batch: VoxelBatch, voxel_labels_V: torch.Tensor, minority: Sequence[int]) -> torch.Tensor:
     """Numbers of the voxels in the supervoxel that difficulty-aware sampling draws most often, sorted by class, int64.
+    `minority`: ids of the rare classes.
     At most _MOST_VOXELS of them; voxels without a label do not count."""
     # The paper's supervoxels are a 4th, 6th and 4th of its grid along rho, phi and z.
-    rho, phi, z = batch.grid.shape
+    rho, phi, z = supervoxel_grid(batch.grid).shape
     partition = SupervoxelPartition((max(1, rho // 4), max(1, phi // 6), max(1, z // 4)))
-    supervoxel_V = partition.numbers(batch.coords_V4, batch.grid)
+    supervoxel_V = partition.numbers(batch)
     is_labelled_V = voxel_labels_V != 0
-    is_minority_V = torch.isin(voxel_labels_V, torch.tensor(MINORITY_CLASSES, device=voxel_labels_V.device))
+    is_minority_V = torch.isin(voxel_labels_V, torch.tensor(minority, device=voxel_labels_V.device))
     labelled = supervoxel_V[is_labelled_V], is_minority_V[is_labelled_V]
-    weights_S = supervoxel_weights(partition, batch.grid, 1, *labelled)
+    weights_S = supervoxel_weights(partition, batch, *labelled)
     if not weights_S.any():
         raise UserError("the scan has no labelled voxel: there is nothing to compare")
     # Far supervoxels weigh most but may have too few voxels for a map.

@@ -1,6 +1,6 @@
 """Layers of one scan: the colours of its points by input, truth, predictions and errors.
 
-N points. Colours are RGB float64 (N, 3) in 0..1, labels class ids 0..19, any integer type (N,).
+N points. Colours are RGB float64 (N, 3) in 0..1, labels class ids, any integer type (N,).
 """
 
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from pvd_cli.picture import class_colours, input_colours
-from pvd_core.taxonomy import CLASS_NAMES
+from pvd_core.taxonomy import Taxonomy
 
 # White is no class's colour; red is that of persons and traffic signs.
 _WRONG, _RIGHT, _UNKNOWN = np.array([(1.0, 1.0, 1.0), (0.30, 0.36, 0.42), (0.16, 0.18, 0.20)])
@@ -17,7 +17,7 @@ _DIMMED = 0.12
 
 
 def layers_of(
-    points: np.ndarray, truth: np.ndarray | None, predictions: Mapping[str, np.ndarray]
+    points: np.ndarray, truth: np.ndarray | None, predictions: Mapping[str, np.ndarray], taxonomy: Taxonomy
 ) -> dict[str, np.ndarray]:
     """{name of the layer: colours} of a scan: input, truth, and for each of `predictions` its labels and its errors.
 
@@ -26,9 +26,9 @@ def layers_of(
     """
     layers = {"input": input_colours(points)}
     if truth is not None:
-        layers["truth"] = class_colours(truth)
+        layers["truth"] = class_colours(truth, taxonomy)
     for name, labels in predictions.items():
-        layers[name] = class_colours(labels)
+        layers[name] = class_colours(labels, taxonomy)
         if truth is not None:
             layers[f"{name}: errors"] = error_colours(labels, truth)
     return layers
@@ -53,8 +53,8 @@ def only_class(
     return np.where(is_shown[:, None], colours, colours * _DIMMED)
 
 
-def class_names_of(truth: np.ndarray | None, predictions: Mapping[str, np.ndarray]) -> list[str]:
+def class_names_of(truth: np.ndarray | None, predictions: Mapping[str, np.ndarray], taxonomy: Taxonomy) -> list[str]:
     """Names of the classes in the truth or in any of `predictions`, in the order of their ids."""
     sources = [labels for labels in (truth, *predictions.values()) if labels is not None]
     present: list[int] = np.unique(np.concatenate(sources)).tolist() if sources else []
-    return [CLASS_NAMES[class_id] for class_id in present if class_id]
+    return [taxonomy.names[class_id] for class_id in present if class_id]

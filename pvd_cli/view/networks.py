@@ -1,10 +1,11 @@
-"""The weights files to show, and the names of the networks in pictures."""
+"""The weights files to show, the names of the networks in pictures, and their classes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pvd_core.borders.errors import UserError
-from pvd_core.weights import weights_file
+from pvd_core.taxonomy import Taxonomy
+from pvd_core.weights import read_facts, taxonomy_of, weights_file
 
 # The weights files that a training run writes.
 _STEMS_OF_RUNS = ("best", "last")
@@ -24,6 +25,19 @@ def named_weights(paths: Sequence[Path]) -> dict[str, Path]:
     parts = [file.resolve().with_suffix("").parts for file in files]
     of_runs = [part[:-1] if part[-1] in _STEMS_OF_RUNS else part for part in parts]
     return dict(zip(_shortest_ends(parts if len(set(of_runs)) < len(files) else of_runs), files, strict=True))
+
+
+def common_taxonomy(files: Mapping[str, Path]) -> Taxonomy:
+    """The classes of all networks in `files`, {name: weights file}, at least one. UserError where they differ."""
+    found = {name: taxonomy_of(read_facts(file)) for name, file in files.items()}
+    first, taxonomy = next(iter(found.items()))
+    for name, other in found.items():
+        if other != taxonomy:
+            raise UserError(
+                f"network {name} has taxonomy {other.name}, {first} has {taxonomy.name}: only networks of the same "
+                "classes can be compared"
+            )
+    return taxonomy
 
 
 def _shortest_ends(parts: Sequence[tuple[str, ...]]) -> list[str]:

@@ -13,6 +13,7 @@ from pvd_cli.view.layers import layers_of
 from pvd_core.clouds import read_cloud
 from pvd_core.clouds.stream import CloudStream
 from pvd_core.segmenter import Segmenter
+from pvd_core.taxonomy import Taxonomy
 
 _KEPT_SCANS = 16
 
@@ -22,6 +23,7 @@ class ViewedScan:
     """One scan with everything that can be shown of it."""
 
     name: str
+    taxonomy: Taxonomy  # of truth and predictions
     points: np.ndarray  # float32 (N, 4), as networks get them
     truth: np.ndarray | None  # class ids uint8 (N,)
     predictions: dict[str, np.ndarray]  # {network: class ids uint8 (N,)}
@@ -34,8 +36,8 @@ class ViewedScan:
 
 
 class ViewedScans:
-    """The scans at `paths`, brought to the networks' frame by `noted` and labelled by `segmenters`, {name: Segmenter}.
-    `num_columns` is for read_cloud."""
+    """The scans at `paths`, brought to the networks' frame by `noted` and labelled by `segmenters`, {name: Segmenter},
+    at least one, all of the same taxonomy. `columns` is for read_cloud."""
 
     def __init__(
         self,
@@ -45,6 +47,7 @@ class ViewedScans:
         columns: str | int = 4,
     ) -> None:
         self._paths, self._segmenters = list(paths), segmenters
+        (self._taxonomy,) = {segmenter.taxonomy for segmenter in segmenters.values()}
         self._noted, self._columns = noted or NotedClouds(CloudStream()), columns
         # The last few are kept, because people go back and forth between neighbours.
         self._cached = functools.lru_cache(maxsize=_KEPT_SCANS)(self._load)
@@ -59,6 +62,7 @@ class ViewedScans:
     def _load(self, number: int) -> ViewedScan:
         path = self._paths[number]
         points = self._noted.prepared(path, read_cloud(path, columns=self._columns))
-        truth, _reason = true_labels(path, len(points))
+        truth, _reason = true_labels(path, len(points), self._taxonomy)
         predictions = {name: segmenter.segment(points).labels for name, segmenter in self._segmenters.items()}
-        return ViewedScan(path.stem, points, truth, predictions, layers_of(points, truth, predictions))
+        layers = layers_of(points, truth, predictions, self._taxonomy)
+        return ViewedScan(path.stem, self._taxonomy, points, truth, predictions, layers)

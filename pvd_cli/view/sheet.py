@@ -8,7 +8,6 @@ from pvd_cli.picture import class_legend, save_panels
 from pvd_cli.view.layers import ERROR_LEGEND, class_names_of, only_class
 from pvd_cli.view.scans import ViewedScan
 from pvd_core.borders.errors import UserError
-from pvd_core.taxonomy import CLASS_NAMES
 
 
 def save_sheet(folder: Path, scan: ViewedScan, class_name: str | None = None, errors_only: bool = False) -> Path:
@@ -17,16 +16,19 @@ def save_sheet(folder: Path, scan: ViewedScan, class_name: str | None = None, er
     class_name: show this class alone, as NAME_CLASS.png. errors_only: show only the truth and the errors of each
     network, as NAME_errors.png; UserError if the truth is unknown.
     """
-    class_id = CLASS_NAMES.index(class_name) if class_name else None
+    class_id = scan.taxonomy.id_of(class_name) if class_name else None
     layers = _errors(scan) if errors_only else scan.layers
     panels = {
         name: colours if class_id is None else only_class(colours, class_id, scan.truth, scan.predictions)
         for name, colours in layers.items()
     }
-    names = [class_name] if class_name else class_names_of(scan.truth, scan.predictions)
+    names = [class_name] if class_name else class_names_of(scan.truth, scan.predictions, scan.taxonomy)
     ends = [scan.name, *([class_name] if class_name else []), *(["errors"] if errors_only else [])]
     path = folder / f"{'_'.join(ends)}.png"
-    legend = {**class_legend([CLASS_NAMES.index(name) for name in names]), **(ERROR_LEGEND if scan.has_errors else {})}
+    legend = {
+        **class_legend([scan.taxonomy.id_of(name) for name in names], scan.taxonomy),
+        **(ERROR_LEGEND if scan.has_errors else {}),
+    }
     save_panels(path, scan.points, panels, legend, scan.name)
     return path
 

@@ -4,7 +4,6 @@ import numpy as np
 
 from pvd_cli.view.layers import class_names_of, only_class
 from pvd_cli.view.scans import ViewedScan, ViewedScans
-from pvd_core.taxonomy import CLASS_NAMES
 
 KEYS = {
     "N": "next scan",
@@ -47,7 +46,7 @@ class ViewState:
         colours = list(scan.layers.values())[self.layer]
         if self.class_name is None:
             return colours
-        return only_class(colours, CLASS_NAMES.index(self.class_name), scan.truth, scan.predictions)
+        return only_class(colours, scan.taxonomy.id_of(self.class_name), scan.truth, scan.predictions)
 
     def press(self, key: str) -> bool:
         """Does what one of KEYS is for, P and Q excepted; returns whether another scan is on show."""
@@ -64,7 +63,7 @@ class ViewState:
         return False
 
     def _next_class(self, step: int) -> str | None:
-        names = class_names_of(self.scan.truth, self.scan.predictions)
+        names = class_names_of(self.scan.truth, self.scan.predictions, self.scan.taxonomy)
         if not names:
             return None
         if self.class_name not in names:

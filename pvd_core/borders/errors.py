@@ -14,4 +14,5 @@ def unknown_name(what: str, name: object, known: Iterable[str]) -> UserError:
     known = list(known)
     close = difflib.get_close_matches(str(name).lower(), known, n=1, cutoff=0.4)
     meant = f"did you mean {close[0]!r}? " if close else ""
-    return UserError(f"unknown {what} {name!r}; {meant}known {what}s are {', '.join(sorted(known))}")
+    plural = f"{what[:-1]}ies" if what.endswith("y") else f"{what}es" if what.endswith("s") else f"{what}s"
+    return UserError(f"unknown {what} {name!r}; {meant}known {plural} are {', '.join(sorted(known))}")

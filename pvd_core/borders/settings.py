@@ -64,6 +64,11 @@ def apply_overrides(values: Mapping[str, Any], overrides: Iterable[str]) -> dict
         target = result
         for section in sections:
             target = target.setdefault(section, {})
+            if isinstance(target, list):
+                raise UserError(
+                    f"override {shown(override)}: {shown(section)} is a list, whose items have no names: change it in "
+                    "the file"
+                )
             if not isinstance(target, dict):
                 raise UserError(
                     f"override {shown(override)}: {shown(section)} holds {shown(target)}, not further settings"
@@ -78,7 +83,7 @@ def filled(config_class: type[_Config], values: Mapping[str, Any], prefix: str =
     fields = {field.name: field for field in dataclasses.fields(config_class)}
     for key in values:
         if key not in fields:
-            raise UserError(_unknown_key(key, fields, prefix))
+            raise UserError(_unknown_key(key, config_class, prefix))
     for name, field in fields.items():
         has_default = field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
         if name not in values and not has_default:
@@ -87,6 +92,18 @@ def filled(config_class: type[_Config], values: Mapping[str, Any], prefix: str =
             )
     hints = typing.get_type_hints(config_class)
     return config_class(**{key: _converted(value, hints[key], f"{prefix}{key}") for key, value in values.items()})
+
+
+def names_of(config_class: "type[DataclassInstance]", key: str, prefix: str = "") -> list[str]:
+    """Full names, such as optimizer.learning_rate, of the fields called `key` in a dataclass and in those within it."""
+    found = []
+    for name, hint in typing.get_type_hints(config_class).items():
+        if name == key:
+            found.append(f"{prefix}{name}")
+        for each in (hint, *typing.get_args(hint)):
+            if isinstance(each, type) and dataclasses.is_dataclass(each):
+                found += names_of(each, key, f"{prefix}{name}.")
+    return found
 
 
 def plain(value: Any) -> Any:
@@ -100,9 +117,10 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _unknown_key(key: object, fields: Iterable[str], prefix: str) -> str:
-    fields, name = list(fields), str(key)[:_LONGEST_KEY]
-    close = difflib.get_close_matches(name, fields, n=1)
+def _unknown_key(key: object, config_class: "type[DataclassInstance]", prefix: str) -> str:
+    fields, name = [field.name for field in dataclasses.fields(config_class)], str(key)[:_LONGEST_KEY]
+    # A setting under its right name in the wrong section says more than another one that is spelt like it.
+    close = names_of(config_class, name) or difflib.get_close_matches(name, fields, n=1)
     hint = f"did you mean {prefix}{close[0]}? " if close else ""
     return f"unknown config key {prefix + name!r}; {hint}Known: {', '.join(prefix + name for name in fields)}"
 

@@ -1,6 +1,7 @@
 """The clouds of one source (a folder, a bag, a topic) on their way to a network: judged, scaled, turned."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -18,6 +19,7 @@ class CloudStream:
     about `usual_95th`. `wording`: how advice names settings.
 
     remarks: sentences on the cloud that was judged last. tally: {what was found: number of judged clouds}.
+    num_spoilt: judged clouds whose labels are worthless.
     UserError for an intensity_scale that is none.
     """
 
@@ -31,6 +33,7 @@ class CloudStream:
         self.mounting = mounting or Mounting()
         self.remarks: list[str] = []
         self.tally: Counter[str] = Counter()
+        self.num_spoilt = 0
         self._wording = wording or Wording()
         self._scale, self._usual_95th = IntensityScale(intensity_scale, usual_95th), usual_95th
         self._said: dict[str, str] = {}  # kind: what was first found of it
@@ -69,11 +72,12 @@ class CloudStream:
                 points[:, 3] *= np.float32(self.factor)
         return self.mounting.apply(points)
 
-    def look_at(self, points: np.ndarray) -> list[str]:
-        """Judges a cloud, `points` as in `decide`. Returns sentences on what is said of this stream for the first time;
-        all that is to be said of the cloud is in `remarks`."""
-        found = judge(points, self.factor, self.mounting, self._usual_95th)
+    def look_at(self, points: np.ndarray, other_fields: Sequence[str] = ()) -> list[str]:
+        """Judges a cloud, `points` as in `decide`; `other_fields` as `judge` takes them. Returns sentences on what is
+        said of this stream for the first time; all that is to be said of the cloud is in `remarks`."""
+        found = judge(points, self.factor, self.mounting, self._usual_95th, other_fields)
         self.remarks = [self._wording.sentence(remark) for remark in found]
+        self.num_spoilt += any(remark.spoils_labels for remark in found)
         unsaid = [remark for remark in found if remark.kind not in self._said]
         self._said.update((remark.kind, remark.text) for remark in unsaid)
         self.tally.update(self._said[remark.kind] for remark in found)

@@ -49,8 +49,10 @@ def affinity_matrix(features_VD: torch.Tensor, rows_N: torch.Tensor) -> torch.Te
 def _unit_rows(features_VD: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     """The chosen rows scaled to length 1, float64 (..., N, D); zeros where `rows` is -1."""
     gathered = features_VD[rows.clamp(min=0)].double()
-    length = torch.linalg.vector_norm(gathered, dim=-1, keepdim=True).clamp(min=_LEAST_NORM)
-    return torch.where((rows >= 0).unsqueeze(-1), gathered / length, 0.0)
+    squared = gathered.square().sum(dim=-1, keepdim=True)
+    # A row of zeros has no direction: it counts as padding, and gets no gradient.
+    has_direction = (squared > _LEAST_NORM**2) & (rows >= 0).unsqueeze(-1)
+    return torch.where(has_direction, gathered * torch.where(has_direction, squared, 1.0).rsqrt(), 0.0)
 
 
 def _squared_product(first_KND: torch.Tensor, second_KNE: torch.Tensor) -> torch.Tensor:

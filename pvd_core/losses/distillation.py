@@ -28,6 +28,7 @@ class DistillationPair:
     voxels: VoxelBatch
     voxel_labels_V: torch.Tensor  # int64 (V,), 0 = ignored
     point_labels_P: torch.Tensor  # int64 (P,), 0 = ignored
+    is_minority_C: torch.Tensor  # bool (C,): which classes are the rare ones of the taxonomy
     class_weights_C: torch.Tensor | None = None  # float (C,), those of the supervised losses; None: all equal
     generator: torch.Generator | None = None
     """For random draws that concern the whole batch, on the CPU. A resumed run gets one in the same state."""

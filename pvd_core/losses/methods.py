@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-from pvd_core.borders.errors import UserError
 from pvd_core.losses.baselines.cd import CD, CDConfig
 from pvd_core.losses.baselines.ifv import IFV, IFVConfig
 from pvd_core.losses.baselines.ka import KA, KAConfig
@@ -11,7 +10,6 @@ from pvd_core.losses.baselines.kd import KD, KDConfig
 from pvd_core.losses.baselines.skd import SKD, SKDConfig
 from pvd_core.losses.distillation import Channels, DistillationMethod, MethodConfig
 from pvd_core.losses.pvd import PVD, PVDConfig
-from pvd_core.models.build import ARCHITECTURES
 
 # name: (method, its config)
 METHODS: dict[str, tuple[Callable[[Any, Channels, Channels], DistillationMethod], type[MethodConfig]]] = {
@@ -24,7 +22,7 @@ METHODS: dict[str, tuple[Callable[[Any, Channels, Channels], DistillationMethod]
 }
 
 # By backbone and method, from table 4 of the PVD paper's supplementary material. Those for Cylinder3D are the defaults
-# of the configs; the networks for the others are not in this version.
+# of the configs.
 PAPER_COEFFICIENTS: dict[str, dict[str, dict[str, float]]] = {
     "cylinder3d": {},
     "spvcnn": {
@@ -47,12 +45,6 @@ PAPER_COEFFICIENTS: dict[str, dict[str, dict[str, float]]] = {
 
 
 def paper_coefficients(backbone: str, method: str) -> dict[str, float]:
-    """The paper's coefficients of a method for a backbone, as far as they differ from the defaults of its config.
-    UserError for a backbone that is none of this version's networks."""
-    if backbone not in ARCHITECTURES:
-        names = ", ".join(ARCHITECTURES)
-        raise UserError(
-            f"distillation.backbone is {backbone!r}: the networks of this version are {names}; take the paper's "
-            f"coefficients for {names}, or give your own in distillation.settings"
-        )
-    return PAPER_COEFFICIENTS[backbone].get(method, {})
+    """The paper's coefficients of a method for a backbone, as far as they differ from the defaults of its config; none
+    for networks that the paper does not have."""
+    return PAPER_COEFFICIENTS.get(backbone, {}).get(method, {})

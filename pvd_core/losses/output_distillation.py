@@ -16,7 +16,7 @@ def output_distillation(
     temperature: float = 1.0,
     num_rows: float | None = None,
 ) -> torch.Tensor:
-    """Scalar, float32 or wider: temperature^2 * sum over rows of weight * KL divergence / (num_rows * C).
+    """Scalar, float32 or wider: temperature^2 * sum over rows of weight * KL divergence / num_rows.
 
     `direction`: "teacher_student" is KL(teacher || student); "student_teacher" is KL(student || teacher), as the paper
     prints it. `weights_V`: bool or float (V,). `num_rows`: the divisor, such as the number of cells of the grid; None:
@@ -29,5 +29,5 @@ def output_distillation(
     divergence_VC = torch.nn.functional.kl_div(second_VC, first_VC, reduction="none", log_target=True)
     divergence = (divergence_VC.sum(dim=1) * weights_V[is_counted_V]).sum()
     divisor = widened(weights_V.sum()) if num_rows is None else torch.tensor(float(num_rows), device=divergence.device)
-    num_values = sum_over_ranks(divisor) * student_logits_VC.shape[1]
-    return temperature**2 * sum_over_ranks(divergence) / num_values.clamp(min=torch.finfo(torch.float32).tiny)
+    num_rows_of_all = sum_over_ranks(divisor).clamp(min=torch.finfo(torch.float32).tiny)
+    return temperature**2 * sum_over_ranks(divergence) / num_rows_of_all

@@ -21,9 +21,8 @@ from pvd_core.losses.supervoxels import (
     draw_supervoxels,
     supervoxel_weights,
 )
-from pvd_core.taxonomy import MINORITY_CLASSES
 
-_OUTPUT_NORMS = ("active", "dense")
+_OUTPUT_NORMS = ("rows", "active", "dense")
 
 # Field of SegmentationOutput whose affinities are compared.
 _POINT_TAPS = {"features": "point_features_PD", "logits": "point_logits_PC"}
@@ -46,14 +45,15 @@ class PVDConfig:
     direction: str = "teacher_student"
     """Of the KL divergence: teacher_student is KL(teacher || student), student_teacher the reverse."""
     temperature: float = 1.0
-    output_norm: str = "active"
-    """active: mean over labelled points and voxels; dense: the sum over voxels is divided by all cells of the grid."""
+    output_norm: str = "rows"
+    """rows: mean over labelled points and voxels of the divergence, as in KD; active: that divided by the number of
+    classes; dense: as active, but for voxels the mean is over all cells of the grid."""
     includes_ignored: bool = False
     """Whether output distillation includes points and voxels without a label."""
     class_weighted: bool = False
     """Whether output distillation weights points and voxels by their class, as the supervised losses do."""
     supervoxel_size: tuple[int, int, int] = (120, 60, 8)
-    """Number of voxels along (rho, phi, z)."""
+    """Number of cells along (rho, phi, z), see `supervoxel_grid`."""
     sampler: str = "difficulty"
     """By what supervoxels are drawn: difficulty, class, distance or random; see `sampling_weights`."""
     class_alpha: float = 4.0
@@ -114,7 +114,6 @@ class PVD(DistillationMethod):
     """Output distillation and affinity distillation, on points and on voxels. A term with coefficient 0 is left out."""
 
     config: PVDConfig
-    is_minority_C: torch.Tensor
 
     def __init__(
         self, config: PVDConfig = PVDConfig(), student: Channels | None = None, teacher: Channels | None = None
@@ -122,9 +121,6 @@ class PVD(DistillationMethod):
         super().__init__()
         self.config = config
         self.partition = SupervoxelPartition(config.supervoxel_size)
-        is_minority_C = torch.zeros(256, dtype=torch.bool)
-        is_minority_C[list(MINORITY_CLASSES)] = True
-        self.register_buffer("is_minority_C", is_minority_C, persistent=False)
 
     def forward(self, pair: DistillationPair) -> dict[str, torch.Tensor]:
         return {**self._outputs(pair), **self._affinities(pair)}
@@ -134,7 +130,7 @@ class PVD(DistillationMethod):
         if config.point_output:
             terms["point_output"] = config.point_output * self._output(pair, "point_logits_PC", pair.point_labels_P)
         if config.voxel_output:
-            num_cells = math.prod(pair.voxels.grid.shape) * pair.voxels.batch_size
+            num_cells = math.prod(pair.voxels.shape) * pair.voxels.batch_size
             num_rows = num_cells if config.output_norm == "dense" else None
             loss = self._output(pair, "voxel_logits_VC", pair.voxel_labels_V, num_rows)
             terms["voxel_output"] = config.voxel_output * loss
@@ -149,19 +145,20 @@ class PVD(DistillationMethod):
         else:
             weights = pair.row_weights(labels, config.class_weighted)
         logits = getattr(pair.student, field), getattr(pair.teacher, field)
-        return output_distillation(*logits, weights, config.direction, config.temperature, num_rows)
+        loss = output_distillation(*logits, weights, config.direction, config.temperature, num_rows)
+        return loss if config.output_norm == "rows" else loss / logits[0].shape[1]
 
     def _affinities(self, pair: DistillationPair) -> dict[str, torch.Tensor]:
         config, voxels = self.config, pair.voxels
         if not (config.point_affinity or config.voxel_affinity):
             return {}
-        supervoxel_V = self.partition.numbers(voxels.coords_V4, voxels.grid)
-        is_minority_V = self.is_minority_C[pair.voxel_labels_V]
+        supervoxel_V = self.partition.numbers(voxels)
+        is_minority_V = pair.is_minority_C[pair.voxel_labels_V]
         drawn_of_scans = self._draw(supervoxel_V, is_minority_V, pair)
         terms = {}
         if config.point_affinity:
             supervoxel_P = supervoxel_V[voxels.point_to_voxel_P]
-            is_minority_P = self.is_minority_C[pair.point_labels_P]
+            is_minority_P = pair.is_minority_C[pair.point_labels_P]
             rows_KN = _rows(supervoxel_P, drawn_of_scans, is_minority_P, config.num_points, pair)
             loss = self._affinity(pair, _POINT_TAPS[config.point_tap], rows_KN)
             terms["point_affinity"] = config.point_affinity * loss
@@ -182,8 +179,7 @@ class PVD(DistillationMethod):
         config, voxels = self.config, pair.voxels
         weights_S = supervoxel_weights(
             self.partition,
-            voxels.grid,
-            voxels.batch_size,
+            voxels,
             supervoxel_V,
             is_minority_V,
             config.sampler,

@@ -5,17 +5,19 @@ V points or voxels, S supervoxels of all scans (scan by scan, row-major over rho
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 
-from pvd_core.voxels import CylindricalGrid
+from pvd_core.voxels import CylindricalGrid, VoxelBatch, Voxeliser
 
 SAMPLERS = ("difficulty", "class", "distance", "random")
 
 
 @dataclass(frozen=True)
 class SupervoxelPartition:
-    """Cuts a grid into boxes of `size` voxels along (rho, phi, z); the last ones of an axis may be smaller."""
+    """Cuts the `supervoxel_grid` of a batch into boxes of `size` cells along (rho, phi, z); the last ones of an axis
+    may be smaller."""
 
     size: tuple[int, int, int] = (120, 60, 8)
 
@@ -24,22 +26,32 @@ class SupervoxelPartition:
         rho, phi, z = (math.ceil(cells / step) for cells, step in zip(grid.shape, self.size, strict=True))
         return rho, phi, z
 
-    def numbers(self, coords_V4: torch.Tensor, grid: CylindricalGrid) -> torch.Tensor:
-        """Number of the supervoxel that each voxel lies in, int64 (V,); `coords_V4` int64: scan, rho, phi, z."""
-        numbers_V = coords_V4[:, 0]
+    def numbers(self, batch: VoxelBatch) -> torch.Tensor:
+        """Number of the supervoxel that the centre of each voxel lies in, int64 (V,)."""
+        grid, numbers_V = supervoxel_grid(batch.grid), batch.coords_V4[:, 0]
+        if grid == batch.grid:
+            indices_V3 = batch.coords_V4[:, 1:]
+        else:
+            indices_V3 = grid.indices(grid.cylindrical(batch.grid.centres(batch)))
         for axis, (step, count) in enumerate(zip(self.size, self.shape(grid), strict=True)):
-            numbers_V = numbers_V * count + torch.div(coords_V4[:, axis + 1], step, rounding_mode="floor")
+            numbers_V = numbers_V * count + torch.div(indices_V3[:, axis], step, rounding_mode="floor")
         return numbers_V
 
-    def relative_distances(
-        self, grid: CylindricalGrid, batch_size: int, device: torch.device | str = "cpu"
-    ) -> torch.Tensor:
+    def relative_distances(self, batch: VoxelBatch) -> torch.Tensor:
         """d_i / R, float32 (S,): distance of a supervoxel's outer arc from the sensor, divided by the largest one."""
+        grid = supervoxel_grid(batch.grid)
         rings, sectors, layers = self.shape(grid)
         last_cells = torch.clamp(torch.arange(1, rings + 1) * self.size[0], max=grid.shape[0])
         outer_m = grid.rho_range[0] + last_cells * grid.cell_size[0]
-        relative = (outer_m / outer_m[-1]).float().to(device)
-        return relative.repeat_interleave(sectors * layers).repeat(batch_size)
+        relative = (outer_m / outer_m[-1]).float().to(batch.coords_V4.device)
+        return relative.repeat_interleave(sectors * layers).repeat(batch.batch_size)
+
+
+def supervoxel_grid(grid: Voxeliser) -> CylindricalGrid:
+    """The grid whose cells make up supervoxels: `grid` itself if it is cylindrical with rings of one width, otherwise
+    the standard one. So sizes count cells of about the same extent, and distances are radii, on every grid."""
+    is_uniform = isinstance(grid, CylindricalGrid) and grid.radial == "uniform"
+    return cast(CylindricalGrid, grid) if is_uniform else CylindricalGrid()
 
 
 def class_factor(num_minority_S: torch.Tensor, alpha: float = 4.0, beta: float = -2.0) -> torch.Tensor:
@@ -65,17 +77,16 @@ def sampling_weights(
 
 def supervoxel_weights(
     partition: SupervoxelPartition,
-    grid: CylindricalGrid,
-    batch_size: int,
+    batch: VoxelBatch,
     supervoxel_V: torch.Tensor,
     is_minority_V: torch.Tensor,
     sampler: str = "difficulty",
     alpha: float = 4.0,
     beta: float = -2.0,
 ) -> torch.Tensor:
-    """`sampling_weights` of the supervoxels of all scans, float32 (S,). `supervoxel_V` int64 (V,): the supervoxel of
-    each voxel; `is_minority_V` bool (V,)."""
-    distance_S = partition.relative_distances(grid, batch_size, supervoxel_V.device)
+    """`sampling_weights` of the supervoxels of all scans of a batch, float32 (S,). `supervoxel_V` int64 (V,): the
+    supervoxel of each voxel that counts; `is_minority_V` bool (V,)."""
+    distance_S = partition.relative_distances(batch)
     num_voxels_S = torch.bincount(supervoxel_V, minlength=len(distance_S))
     num_minority_S = torch.bincount(supervoxel_V[is_minority_V], minlength=len(distance_S))
     return sampling_weights(sampler, num_voxels_S, class_factor(num_minority_S, alpha, beta), distance_S)

@@ -40,3 +40,11 @@ class SparseUNet(nn.Module):
             tensor = block(tensor, skip)
         context = self.context(tensor)
         return tensor.with_features(torch.cat((context.features_VC, tensor.features_VC), dim=1))
+
+    def stages(self) -> dict[str, nn.Module]:
+        """{name: module} in order of execution."""
+        levels = len(STRIDES)
+        named: dict[str, nn.Module] = {"stem": self.stem}
+        named |= {f"encoder {number}": block for number, block in enumerate(self.encoder, start=1)}
+        named |= {f"decoder {levels - number}": block for number, block in enumerate(self.decoder)}
+        return {**named, "context": self.context}

@@ -11,9 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from pvd_core.models.cylinder3d import Cylinder3D
+from pvd_core.models.network import Network
 from pvd_core.models.norm import Norm
-from pvd_core.voxels import voxelise
 
 _STATISTICS = ("running_mean", "running_var")
 
@@ -28,7 +27,7 @@ def statistics_of(model: nn.Module) -> dict[str, torch.Tensor]:
     }
 
 
-def with_statistics(model: Cylinder3D, statistics: Mapping[str, torch.Tensor]) -> Cylinder3D:
+def with_statistics(model: Network, statistics: Mapping[str, torch.Tensor]) -> Network:
     """A network in evaluation mode with these statistics, as `statistics_of` names them, that shares the parameters
     and the backend of `model`."""
     # deepcopy takes what it finds here instead of copying it.
@@ -40,7 +39,7 @@ def with_statistics(model: Cylinder3D, statistics: Mapping[str, torch.Tensor]) -
     return result
 
 
-def estimate_bare_statistics(model: Cylinder3D, scans: Iterable[torch.Tensor]) -> dict[str, torch.Tensor]:
+def estimate_bare_statistics(model: Network, scans: Iterable[torch.Tensor]) -> dict[str, torch.Tensor]:
     """Statistics over `scans`, float32 (P, 4) of measured points, each without its intensities: means over the scans of
     each scan's mean and variance, as a running mean in training tends to. On the model's device; `model` stays as it
     is."""
@@ -54,5 +53,5 @@ def estimate_bare_statistics(model: Cylinder3D, scans: Iterable[torch.Tensor]) -
         for points_P4 in scans:
             bare_P4 = points_P4.clone()
             bare_P4[:, 3] = 0
-            network(voxelise([bare_P4], network.grid))
+            network(network.grid.voxelise([bare_P4]))
     return {name: tensor.detach() for name, tensor in statistics_of(network).items()}

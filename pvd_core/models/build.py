@@ -9,7 +9,11 @@ import torch
 
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.wording import shown
+from pvd_core.models.cartesian_config import CartesianConfig
 from pvd_core.models.cylinder3d import Cylinder3D, Cylinder3DConfig
+from pvd_core.models.minkunet import MinkUNet
+from pvd_core.models.network import Network
+from pvd_core.models.spvcnn import SPVCNN
 
 _Value = TypeVar("_Value")
 
@@ -26,12 +30,22 @@ PRESETS: dict[str, dict[str, Any]] = {
     "cylinder3d-0.5x": {"architecture": "cylinder3d", "width": 16},
     "cylinder3d-0.25x": {"architecture": "cylinder3d", "width": 8},
     "cylinder3d-compact": {"architecture": "cylinder3d", **_COMPACT, "grid": {"shape": (240, 180, 32)}},
+    **{
+        f"{family}-{name}": {"architecture": family, "channel_ratio": ratio}
+        for family in ("minkunet", "spvcnn")
+        for name, ratio in (("1x", 1.0), ("0.64x", 0.64), ("0.5x", 0.5), ("0.25x", 0.25))
+    },
 }
 
-ARCHITECTURES = {"cylinder3d": (Cylinder3D, Cylinder3DConfig)}
+# SPVNAS is an SPVCNN with a plan of its own.
+ARCHITECTURES: dict[str, tuple[type[Network], Any]] = {
+    "cylinder3d": (Cylinder3D, Cylinder3DConfig),
+    "minkunet": (MinkUNet, CartesianConfig),
+    "spvcnn": (SPVCNN, CartesianConfig),
+}
 
 
-def build_model(config: str | Mapping[str, Any]) -> Cylinder3D:
+def build_model(config: str | Mapping[str, Any]) -> Network:
     """A network with random weights. `config`: the name of a preset, or a dictionary with `name` (a preset) or
     `architecture`, and any fields of that architecture's config, which override those of the preset. Unknown names and
     fields, and values that do not fit, raise UserError."""
@@ -39,12 +53,12 @@ def build_model(config: str | Mapping[str, Any]) -> Cylinder3D:
     return model_class(model_config)
 
 
-def check_model_settings(config: str | Mapping[str, Any]) -> None:
-    """Raises UserError where `build_model` would; builds nothing."""
-    _checked(config)
+def check_model_settings(config: str | Mapping[str, Any]) -> str:
+    """The name of the architecture. UserError where `build_model` would raise it; builds nothing."""
+    return _name_of(_checked(config)[0])
 
 
-def build_shapes(config: str | Mapping[str, Any]) -> Cylinder3D:
+def build_shapes(config: str | Mapping[str, Any]) -> Network:
     """What `build_model` returns, but its tensors have shapes and types only and take no memory."""
     model_class, model_config = _checked(config)
     with torch.device("meta"):
@@ -56,14 +70,25 @@ def setting_names(architecture: str) -> list[str]:
     return [field.name for field in dataclasses.fields(_look_up(ARCHITECTURES, architecture, "architecture")[1])]
 
 
-def model_facts(model: Cylinder3D) -> dict[str, Any]:
+def model_facts(model: Network) -> dict[str, Any]:
     """The settings from which `build_model` builds the same network, JSON-serialisable."""
-    facts = dataclasses.asdict(model.config)
-    name = next(name for name, (model_class, _) in ARCHITECTURES.items() if isinstance(model, model_class))
-    return {"architecture": name, **facts}
+    return {
+        "architecture": architecture_of(model),
+        **dataclasses.asdict(model.config),
+        "grid": model.grid.settings(),
+    }
 
 
-def _checked(config: str | Mapping[str, Any]) -> tuple[type[Cylinder3D], Cylinder3DConfig]:
+def architecture_of(model: Network) -> str:
+    """Its name, a key of ARCHITECTURES."""
+    return _name_of(type(model))
+
+
+def _name_of(model_class: type[Network]) -> str:
+    return next(name for name, (known, _) in ARCHITECTURES.items() if issubclass(model_class, known))
+
+
+def _checked(config: str | Mapping[str, Any]) -> tuple[Any, Any]:
     settings = {"name": config} if isinstance(config, str) else dict(config)
     name = settings.pop("name", None)
     if name is not None:

@@ -5,20 +5,19 @@ U-Net, point refinement.
 from dataclasses import dataclass, field
 from typing import cast
 
-import torch
 from torch import nn
 
 from pvd_core.borders.wording import shown
-from pvd_core.models.backbone import SparseUNet
+from pvd_core.models.backbone import STRIDES, SparseUNet
 from pvd_core.models.blocks import KERNEL_PLANS
+from pvd_core.models.network import Concatenation, Network
 from pvd_core.models.output import SegmentationOutput
 from pvd_core.models.point_mlp import PointMLP, VoxelCompression
 from pvd_core.models.refinement import AddRefinement, MirrorRefinement
-from pvd_core.sparse import Sites, SparseTensor, SubmanifoldConvolution
-from pvd_core.sparse.backends import reference
-from pvd_core.sparse.interfaces import AnySites, Backend
-from pvd_core.taxonomy import NUM_CLASSES
-from pvd_core.voxels import NUM_POINT_FEATURES, CylindricalGrid, PointsInVoxels, VoxelBatch
+from pvd_core.sparse import SparseTensor, SubmanifoldConvolution
+from pvd_core.sparse.interfaces import AnySites, Triple
+from pvd_core.taxonomy import SEMANTICKITTI
+from pvd_core.voxels import NUM_POINT_FEATURES, CylindricalGrid, PointsInVoxels, VoxelBatch, grid_from_settings
 
 REFINEMENTS = ("R3", "R1", "none")
 
@@ -34,7 +33,7 @@ class Cylinder3DConfig:
     num_voxel_features: int = 16
     num_point_features: int = 256
     point_mlp_widths: tuple[int, ...] = (64, 128, 256)
-    num_classes: int = NUM_CLASSES
+    num_classes: int = SEMANTICKITTI.num_classes
     kernels: str = "as_written"  # one of KERNEL_PLANS
     refinement: str = "R3"  # one of REFINEMENTS
     refinement_widths: tuple[int, ...] = (256, 128, 64)  # for R3 only
@@ -42,9 +41,10 @@ class Cylinder3DConfig:
 
     def __post_init__(self) -> None:
         if isinstance(self.grid, dict):
-            object.__setattr__(self, "grid", CylindricalGrid.from_settings(self.grid))
+            object.__setattr__(self, "grid", grid_from_settings(self.grid))
         if not isinstance(self.grid, CylindricalGrid):
-            raise ValueError(f"grid is {shown(self.grid)}: expected settings such as {{shape: [240, 180, 32]}}")
+            expected = "settings of a cylindrical grid such as {shape: [240, 180, 32]}"
+            raise ValueError(f"grid is {shown(self.grid)}: expected {expected}")
         _check_channels("width", self.width, _WIDEST)
         _check_channels("num_classes", self.num_classes, _MOST_CLASSES)
         for name in ("num_voxel_features", "num_point_features"):
@@ -66,19 +66,14 @@ def _check_channels(name: str, value: object, most: int = _MOST_CHANNELS) -> Non
         raise ValueError(f"{name} is {shown(value)}: expected a whole number from 1 to {most}")
 
 
-class Cylinder3D(nn.Module):
-    """Batch of voxelised scans -> SegmentationOutput. `backend` computes its sparse convolutions; `bare_statistics` are
-    what `models.bare_statistics` found for clouds without intensity, if it did."""
+class Cylinder3D(Network):
+    """Labels points with R3, else voxels."""
 
+    config: Cylinder3DConfig
     refinement: MirrorRefinement | AddRefinement | None
-    backend: Backend
-    bare_statistics: dict[str, torch.Tensor] | None
 
     def __init__(self, config: Cylinder3DConfig = Cylinder3DConfig()) -> None:
-        super().__init__()
-        self.config = config
-        self.backend = reference
-        self.bare_statistics = None
+        super().__init__(config)
         num_fused = 4 * config.width
         self.point_mlp = PointMLP(NUM_POINT_FEATURES, config.point_mlp_widths, config.num_point_features)
         self.voxel_compress = VoxelCompression(config.num_point_features, config.num_voxel_features)
@@ -95,31 +90,53 @@ class Cylinder3D(nn.Module):
 
     @property
     def grid(self) -> CylindricalGrid:
-        """The grid on which its input must be voxelised."""
         return self.config.grid
 
     @property
     def predicts_from_points(self) -> bool:
-        """Whether the labels of points come from the refinement, as with R3, and not from their voxels."""
         return self.config.refinement == "R3"
 
     @property
+    def has_point_outputs(self) -> bool:
+        return self.refinement is not None
+
+    @property
+    def voxel_feature_channels(self) -> int:
+        return 4 * self.config.width
+
+    @property
     def label_layer(self) -> nn.Linear | SubmanifoldConvolution:
-        """The layer that computes the class scores behind the labels of points; its bias is (num_classes,)."""
         if isinstance(self.refinement, MirrorRefinement):
             return self.refinement.out
         return cast(SubmanifoldConvolution, self.head["conv"])
 
-    def sites_of(self, batch: VoxelBatch) -> Sites:
-        """The Sites of a batch, for this network's backend. Networks with the same backend may share them, and with
-        them the kernel maps."""
-        return Sites(batch.coords_V4, batch.grid.shape, batch.batch_size, self.backend)
+    @property
+    def has_programs(self) -> bool:
+        return True
+
+    @property
+    def strides(self) -> tuple[tuple[Triple, Triple], ...]:
+        return tuple(((3, 3, 3), stride) for stride in STRIDES)
+
+    @property
+    def concatenations(self) -> tuple[Concatenation, ...]:
+        halves = (2 * self.config.width,) * 2
+        names = "head.conv.weight", "refinement.from_voxel.weight", "refinement.linear.weight"
+        return tuple(Concatenation(name, 1, halves) for name in names)
+
+    @property
+    def stages(self) -> dict[str, nn.Module]:
+        stages: dict[str, nn.Module] = {"point MLP": self.point_mlp, "scatter-max": self.voxel_compress}
+        stages |= self.backbone.stages() | {"logits": self.head["conv"]}
+        return stages if self.refinement is None else {**stages, "refinement": self.refinement}
+
+    @property
+    def voxel_stages(self) -> tuple[str, ...]:
+        return "backbone", "head.conv"
 
     def forward(
         self, batch: PointsInVoxels, with_points: bool = True, sites: AnySites | None = None
     ) -> SegmentationOutput:
-        """`batch`: a VoxelBatch, or with `sites` any other PointsInVoxels. `with_points=False` skips the refinement.
-        `sites`: what `sites_of(batch)` returns, if the caller has it already."""
         point_features_PF = batch.point_features_PF.to(self.point_mlp.out.weight.dtype)
         point_features_PD = self.point_mlp(point_features_PF, self.backend)
         voxel_features_VE = self.voxel_compress(point_features_PD, batch, self.backend)

@@ -24,12 +24,14 @@ class TapRows(NamedTuple):
 
 @dataclass(frozen=True)
 class Steps:
-    """What is done to the sums before they are stored, in this order; None or False leaves a step out."""
+    """What is done to the sums before they are stored, in this order; None or False leaves a step out. The leaky ReLU
+    comes after the shift where it `activates_last`."""
 
     bias_O: torch.Tensor | None = None
     negative_slope: float | None = None
     scale_O: torch.Tensor | None = None
     shift_O: torch.Tensor | None = None
+    activates_last: bool = False
     sigmoid: bool = False
     added_VO: torch.Tensor | None = None
 
@@ -59,6 +61,7 @@ class _Epilogue(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("bias", "scale", "shift", "added")),
         ("negative_slope", ctypes.c_float),
         ("has_slope", ctypes.c_int32),
+        ("activates_last", ctypes.c_int32),
         ("has_sigmoid", ctypes.c_int32),
     ]
 
@@ -132,6 +135,7 @@ def convolve(features_VI: torch.Tensor, weight: PackedWeight, taps: TapRows, ste
         _pointer(added_VO),
         steps.negative_slope or 0.0,
         steps.negative_slope is not None,
+        steps.activates_last,
         steps.sigmoid,
     )
     call = _Convolution(

@@ -35,6 +35,7 @@ class _Voxelisation(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("column_of_point", "point_to_voxel")),
         ("num_points", ctypes.c_int64),
         ("grid", _Grid),
+        ("borders", ctypes.c_void_p),
     ]
 
 
@@ -66,6 +67,14 @@ class NativeCells:
         in reverse order of the taps."""
         return self._tap_rows(cells_V4, stride, is_back=True)
 
+    def find(self, coords_N4: torch.Tensor) -> torch.Tensor:
+        """As CellTable.find."""
+        coords_N4 = coords_N4.contiguous()
+        rows_N = torch.empty(len(coords_N4), dtype=torch.int64)
+        cells = coords_N4.data_ptr(), len(coords_N4), rows_N.data_ptr()
+        load().pvd_find(self._table.pointer, *cells, torch.get_num_threads())
+        return rows_N
+
     def coarse_coords(self, stride: _Triple, shape: _Triple) -> torch.Tensor:
         """As CellTable.coarse_coords."""
         coarse = _ColumnTable(shape, self._batch_size)
@@ -96,9 +105,11 @@ def voxelise(
     bounds: Sequence[Sequence[float]],
     shape: _Triple,
     batch_size: int,
+    borders_R: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """(features float32 (P, 9), coords int64 (V, 4), voxel of each point int64 (P,), points of each voxel int64 (V,)).
-    Points are float32; `bounds` are the grid's minimum, maximum and cell size."""
+    Points are float32; `bounds` are the grid's minimum, maximum and cell size. `borders_R` float64: the radii between
+    which its cells along rho lie, where these are not of one size."""
     points_P4, cylindrical_P3 = points_P4.contiguous(), cylindrical_P3.contiguous()
     scans_P = scan_of_point_P.int().contiguous()
     num_points = len(points_P4)
@@ -107,7 +118,8 @@ def voxelise(
     table = _ColumnTable(shape, batch_size)
     grid = _Grid(*((ctypes.c_double * 3)(*values) for values in bounds))
     tensors = points_P4, cylindrical_P3, scans_P, features_P9, column_P, voxel_P
-    call = _Voxelisation(*(tensor.data_ptr() for tensor in tensors), num_points, grid)
+    borders = None if borders_R is None else borders_R.data_ptr()
+    call = _Voxelisation(*(tensor.data_ptr() for tensor in tensors), num_points, grid, borders)
     num_voxels = load().pvd_occupy(ctypes.byref(call), table.pointer, torch.get_num_threads())
     coords_V4 = torch.empty(num_voxels, 4, dtype=torch.int64)
     load().pvd_list(table.pointer, coords_V4.data_ptr())

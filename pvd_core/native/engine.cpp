@@ -16,6 +16,7 @@
 
 #include "interface.h"
 #include "sites.h"
+#include "sorted_sites.h"
 #include "threads.h"
 
 #pragma GCC diagnostic ignored "-Wpsabi"  // Vectors are passed within this file only.
@@ -218,6 +219,29 @@ void pvd_columns(const pvd::Columns *columns, const int64_t *coords, int64_t num
 void pvd_look_up(const pvd::Columns *columns, const int64_t *coords, int64_t num, const int64_t *stride,
                  int32_t is_back, int32_t *rows, int32_t threads) {
     pvd::look_up(*columns, coords, num, stride, is_back, rows, threads);
+}
+
+void pvd_find(const pvd::Columns *columns, const int64_t *coords, int64_t num, int64_t *rows, int32_t threads) {
+    pvd::find(*columns, coords, num, rows, threads);
+}
+
+void pvd_list_columns(pvd::SortedColumns *columns, const int64_t *coords, int64_t num) {
+    pvd::list_columns(*columns, coords, num);
+}
+
+void pvd_look_up_sorted(const pvd::SortedColumns *columns, const int64_t *coords, int64_t num, const int64_t *stride,
+                        int32_t is_back, int32_t *rows, int32_t threads) {
+    pvd::look_up(*columns, coords, num, stride, is_back, rows, threads);
+}
+
+void pvd_find_sorted(const pvd::SortedColumns *columns, const int64_t *coords, int64_t num, int64_t *rows,
+                     int32_t threads) {
+    pvd::find(*columns, coords, num, rows, threads);
+}
+
+int64_t pvd_find_blocks(const int64_t *coords, int64_t num, const int64_t *stride, int64_t *blocks,
+                        int64_t *block_of_site, int64_t *tap_of_site) {
+    return pvd::find_blocks(coords, num, stride, blocks, block_of_site, tap_of_site);
 }
 
 // Fills the coarse columns. Returns the number of coarse sites.

@@ -11,12 +11,13 @@ namespace pvd {
 // Element types of features and results. Sums are float32 always.
 enum Type : int32_t { FLOAT32 = 0, BFLOAT16 = 1 };
 
-// result = ((leaky or not)(sums + bias) * scale + shift, sigmoid or not) + added. Null pointers leave a step out.
+// result = ((leaky or not)(sums + bias) * scale + shift, sigmoid or not) + added. Null pointers leave a step out. The
+// leaky ReLU comes after the shift where it `activates_last`.
 struct Epilogue {
     const float *bias, *scale, *shift;
     const void *added;  // (V, O), of the result's type
     float negative_slope;
-    int32_t has_slope, has_sigmoid;
+    int32_t has_slope, activates_last, has_sigmoid;
 };
 
 struct Convolution {

@@ -287,7 +287,7 @@ struct Runs {
 // The steps of an epilogue with a value for every channel of every tile, so that none has to be asked for.
 struct Finish {
     float *bias, *scale, *shift;
-    float slope;
+    float slope, last_slope;
     bool has_sigmoid;
 
     PVD_TARGET Finish(const Epilogue &epilogue, int64_t channels, float *space) {
@@ -298,7 +298,8 @@ struct Finish {
             scale[c] = epilogue.scale && c < channels ? epilogue.scale[c] : 1;
             shift[c] = epilogue.shift && c < channels ? epilogue.shift[c] : 0;
         }
-        slope = epilogue.has_slope ? epilogue.negative_slope : 1;
+        slope = epilogue.has_slope && !epilogue.activates_last ? epilogue.negative_slope : 1;
+        last_slope = epilogue.has_slope && epilogue.activates_last ? epilogue.negative_slope : 1;
         has_sigmoid = epilogue.has_sigmoid;
     }
 
@@ -307,7 +308,9 @@ struct Finish {
         sums += load(f.bias + c);
         const Vec scaled = sums * f.slope;
         sums = sums >= 0 ? sums : scaled;
-        return sums * load(f.scale + c) + load(f.shift + c);
+        sums = sums * load(f.scale + c) + load(f.shift + c);
+        const Vec last = sums * f.last_slope;
+        return sums >= 0 ? sums : last;
     }
 };
 
@@ -548,7 +551,7 @@ PVD_TARGET static void chain_block(const Chain &call, int64_t block) {
         multiply_rows<Ops, true>(rows, locals, count, depth, static_cast<const Unit *>(layer.packed), 0, depth, outs, sums,
                            CHAIN_ROWS);
         const bool is_last = number + 1 == call.num_layers, is_joined = number == 0 && call.added;
-        const Epilogue epilogue = {layer.bias, nullptr, nullptr, nullptr, 0, layer.has_relu && !is_joined, 0};
+        const Epilogue epilogue = {layer.bias, nullptr, nullptr, nullptr, 0, layer.has_relu && !is_joined, 0, 0};
         const Finish steps(epilogue, outs, steps_space.get<float>(3 * padded(outs)));
         if (is_last && !is_joined) {
             finish(sums, CHAIN_ROWS, start, count, outs, steps, nullptr, call.type, call.result);

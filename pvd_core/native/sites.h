@@ -6,6 +6,7 @@
 
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -101,6 +102,26 @@ inline void look_up(const Columns &columns, const int64_t *coords, int64_t num, 
     parallel((num + SITES_A_TASK - 1) / SITES_A_TASK, threads, work);
 }
 
+inline bool lies_inside(const int64_t *at, int64_t batch_size, int64_t size_0, int64_t size_1, int64_t size_2) {
+    return at[0] >= 0 && at[0] < batch_size && at[1] >= 0 && at[1] < size_0 && at[2] >= 0 && at[2] < size_1 &&
+           at[3] >= 0 && at[3] < size_2;
+}
+
+// The site in each cell of `coords` int64 (N, 4), -1 where there is none or the cell lies outside the grid.
+inline void find(const Columns &columns, const int64_t *coords, int64_t num, int64_t *rows, int threads) {
+    auto work = [&](int64_t task) {
+        const int64_t end = (task + 1) * SITES_A_TASK < num ? (task + 1) * SITES_A_TASK : num;
+        for (int64_t n = task * SITES_A_TASK; n < end; ++n) {
+            const int64_t *at = coords + 4 * n;
+            rows[n] = -1;
+            if (!lies_inside(at, columns.batch_size, columns.size_0, columns.size_1, columns.size_2)) continue;
+            const int64_t column = (at[0] * columns.size_0 + at[1]) * columns.size_1 + at[2];
+            if (columns.occupied[column] >> at[3] & 1) rows[n] = columns.number_at(column, at[3]);
+        }
+    };
+    parallel((num + SITES_A_TASK - 1) / SITES_A_TASK, threads, work);
+}
+
 // The coarse columns of a 3x3x3 convolution: a cell is occupied where a fine one in its receptive field is.
 inline void coarsen(const Columns &fine, const int64_t *stride, const Columns &coarse, int threads) {
     const uint64_t inside = coarse.size_2 == 64 ? ~uint64_t{0} : (uint64_t{1} << coarse.size_2) - 1;
@@ -150,6 +171,7 @@ struct Voxelisation {
     int64_t *column_of_point, *point_to_voxel;  // (P,) each; the first is working space
     int64_t num_points;
     Grid grid;
+    const double *borders;  // (size_0 + 1,) of the cells along the first axis; null where these are of one size
 };
 
 // Cells, features (pvd_core/voxels/features.py) and occupied columns of all points.
@@ -169,7 +191,13 @@ inline void occupy(const Voxelisation &call, const Columns &columns, int threads
                 // A NaN, which no caller should bring, must not leave the table.
                 index[axis] = number > 0 ? number < last ? static_cast<int64_t>(number) : last : 0;
                 const double half = static_cast<double>(index[axis]) + 0.5;
-                features[axis] = static_cast<float>(at[axis] - (half * cell + low));
+                double centre = half * cell + low;
+                if (axis == 0 && call.borders) {
+                    const double *inner = call.borders + 1, *end = call.borders + columns.size_0;
+                    index[0] = std::upper_bound(inner, end, static_cast<double>(at[0])) - inner;
+                    centre = (call.borders[index[0]] + call.borders[index[0] + 1]) / 2;
+                }
+                features[axis] = static_cast<float>(at[axis] - centre);
                 features[3 + axis] = at[axis];
             }
             features[6] = point[0], features[7] = point[1], features[8] = point[3];

@@ -1,6 +1,5 @@
-"""Numbers the occupied cells of a grid without waiting for the device: marks them and counts the marks.
+"""Keys of the cells of a grid, and of those around and above them, without waiting for the device.
 
-A table of all cells replaces sorting and `unique`, whose results have lengths that only the device knows. C cells,
 N keys (repeats allowed), V rows.
 """
 
@@ -74,38 +73,6 @@ class PaddedGrid:
         return offsets.view(27, 1) + keys_V
 
 
-@dataclass(frozen=True)
-class NumberedCells:
-    """The occupied cells in the order of their keys, a row each. The last row is always padding."""
-
-    rows_C: torch.Tensor  # int32, row of each cell; -1 for empty cells and for those that did not fit
-    keys_V: torch.Tensor  # int64, the padding key for rows without a cell
-    num_cells: torch.Tensor  # int64 scalar, number of occupied cells, with those that did not fit
-
-    def rows(self, keys_N: torch.Tensor) -> torch.Tensor:
-        """Row of each key, int64 (N,); the last row for padding, and for cells that did not fit."""
-        rows_N = self.rows_C.index_select(0, keys_N)
-        return torch.where(rows_N >= 0, rows_N, self.keys_V.shape[0] - 1).long()
-
-
-def number_cells(keys_N: torch.Tensor, grid: PaddedGrid, num_rows: int) -> NumberedCells:
-    """NumberedCells of the cells with `keys_N` (padding allowed). At most `num_rows` - 1 cells fit."""
-    is_full_C = torch.zeros(grid.length, dtype=torch.bool, device=keys_N.device)
-    is_full_C.index_fill_(0, keys_N, True)
-    is_full_C[grid.num_cells :].zero_()
-    count_C = is_full_C.cumsum(0, dtype=torch.int32)
-    rows_C = torch.where(is_full_C & (count_C < num_rows), count_C - 1, -1)
-    numbered = NumberedCells(
-        rows_C=rows_C,
-        keys_V=torch.full((num_rows,), grid.padding_key, dtype=torch.int64, device=keys_N.device),
-        num_cells=count_C[-1].long(),
-    )
-    # Keys that share a row write the same number.
-    numbered.keys_V.scatter_(0, numbered.rows(keys_N), keys_N)
-    numbered.keys_V[-1:].fill_(grid.padding_key)
-    return numbered
-
-
 def coarse_keys(grid: PaddedGrid, keys_V: torch.Tensor, coarse_grid: PaddedGrid, stride: Triple) -> torch.Tensor:
     """Keys in `coarse_grid` of all cells whose 3x3x3 receptive field with `stride` (1 or 2 an axis) and padding 1 holds
     a row of `keys_V`: int64 (8 to 27 times V,), repeats included."""
@@ -116,6 +83,23 @@ def coarse_keys(grid: PaddedGrid, keys_V: torch.Tensor, coarse_grid: PaddedGrid,
         candidates.append([column_V.clamp(0, size - 1) for column_V in shifted])
     is_real_V = grid.is_real(keys_V)
     return torch.cat([coarse_grid.keys(columns, is_real_V) for columns in itertools.product(*candidates)])
+
+
+def block_keys(grid: PaddedGrid, keys_V: torch.Tensor, coarse_grid: PaddedGrid, stride: Triple) -> torch.Tensor:
+    """For each row the key in `coarse_grid` of the block of `stride` cells that it lies in: int64 (V,)."""
+    columns = [
+        torch.div(column_V, step, rounding_mode="floor")
+        for column_V, step in zip(grid.columns(keys_V), stride, strict=True)
+    ]
+    return coarse_grid.keys(columns, grid.is_real(keys_V))
+
+
+def taps_in_block(grid: PaddedGrid, keys_V: torch.Tensor, stride: Triple) -> torch.Tensor:
+    """The place of each row in its block of `stride` cells, row-major: int64 (V,); any place for padding."""
+    taps_V = torch.zeros_like(keys_V)
+    for column_V, step in zip(grid.columns(keys_V), stride, strict=True):
+        taps_V = taps_V * step + column_V % step
+    return taps_V
 
 
 def centre_keys(coarse_grid: PaddedGrid, coarse_keys_V: torch.Tensor, grid: PaddedGrid, stride: Triple) -> torch.Tensor:

@@ -1,16 +1,22 @@
 """Sites with a fixed number of rows, in place of `pvd_core.sparse.Sites` where shapes must not depend on the cloud.
 
-V rows of a level, K kernel taps. The last row of a level is always padding, so a level holds at most V - 1 sites.
+V rows of a level, K kernel taps, N keys or cells. The last row of a level is always padding, so a level holds at most
+V - 1 sites.
 """
 
+import math
 from collections.abc import Sequence
 from typing import cast
 
 import torch
 
-from pvd_core.programs.cells import PaddedGrid, centre_keys, coarse_keys, number_cells
+from pvd_core.programs.cells import PaddedGrid, block_keys, centre_keys, coarse_keys, taps_in_block
+from pvd_core.programs.numbered import number_cells, rows_of
+from pvd_core.sparse.cell_keys import lies_inside
 from pvd_core.sparse.interfaces import Backend, Triple
 from pvd_core.sparse.kernel_map import KernelMap
+
+_ONE = (1, 1, 1)
 
 
 class FixedSites:
@@ -29,40 +35,67 @@ class FixedSites:
         self._grid = PaddedGrid(self.shape)
         self._cells = number_cells(keys_N, self._grid, num_rows[0])
         self._neighbours: torch.Tensor | None = None
-        self._submanifold_maps: dict[Triple, KernelMap] = {}
-        self._downsampled: dict[Triple, tuple[FixedSites, KernelMap]] = {}
+        self._maps: dict[tuple[Triple, Triple], KernelMap] = {}
+        self._coarse: dict[tuple[Triple, Triple], FixedSites] = {}
 
     def rows(self, keys_N: torch.Tensor) -> torch.Tensor:
         """The row of each key, int64 (N,); the last one for padding."""
-        return self._cells.rows(keys_N)
+        return rows_of(self._cells, keys_N)
 
     def num_sites_a_level(self) -> list[torch.Tensor]:
         """Number of sites, with those that did not fit, of this level and the coarser ones made so far: int64 scalars
         on the device."""
-        coarser = [sites.num_sites_a_level() for sites, _ in self._downsampled.values()]
+        coarser = [sites.num_sites_a_level() for sites in self._coarse.values()]
         return [self._cells.num_cells, *(coarser[0] if coarser else [])]
 
-    def submanifold_map(self, kernel: Triple) -> KernelMap:
-        """As Sites.submanifold_map."""
-        if kernel not in self._submanifold_maps:
-            if self._neighbours is None:
-                self._neighbours = self._look_up(self._cells.keys_V).view(3, 3, 3, -1)
-            # Slices, because a list of taps would be copied to the device, and that waits for it.
-            parts = tuple(slice(None) if size == 3 else slice(1, 2) for size in kernel)
-            table_KV = self._neighbours[parts].reshape(-1, self.num_sites).contiguous()
-            self._submanifold_maps[kernel] = KernelMap.from_table(table_KV, self.num_sites)
-        return self._submanifold_maps[kernel]
+    def map(self, kernel: Triple, stride: Triple = _ONE) -> KernelMap:
+        """As Sites.map."""
+        if (kernel, stride) not in self._maps:
+            if stride == _ONE:
+                table_KV = self._table(kernel)
+            elif kernel == stride:
+                table_KV = self._table_of_blocks(self.coarse(kernel, stride), stride)
+            else:
+                table_KV = self._table_to(self.coarse(kernel, stride), stride)
+            self._maps[kernel, stride] = KernelMap.from_table(table_KV, self.num_sites)
+        return self._maps[kernel, stride]
 
-    def downsampled(self, stride: Triple) -> "tuple[FixedSites, KernelMap]":
-        """(coarse FixedSites, KernelMap to them), as Sites.downsampled."""
-        if stride not in self._downsampled:
+    def coarse(self, kernel: Triple, stride: Triple) -> "FixedSites":
+        """As Sites.coarse."""
+        if stride == _ONE:
+            return self
+        if (kernel, stride) not in self._coarse:
             shape = cast(Triple, tuple((size - 1) // step + 1 for size, step in zip(self.shape, stride, strict=True)))
-            grid, keys_V = PaddedGrid(shape), self._cells.keys_V
-            coarse = FixedSites(coarse_keys(self._grid, keys_V, grid, stride), shape, self._num_rows[1:], self.backend)
-            table_KV = self._look_up(centre_keys(grid, coarse._cells.keys_V, self._grid, stride))
-            self._downsampled[stride] = coarse, KernelMap.from_table(table_KV, self.num_sites)
-        return self._downsampled[stride]
+            keys_of = block_keys if kernel == stride else coarse_keys
+            keys_N = keys_of(self._grid, self._cells.keys_V, PaddedGrid(shape), stride)
+            self._coarse[kernel, stride] = FixedSites(keys_N, shape, self._num_rows[1:], self.backend)
+        return self._coarse[kernel, stride]
+
+    def find(self, coords_N4: torch.Tensor) -> torch.Tensor:
+        """As Sites.find; there is one scan, 0."""
+        keys_N = self._grid.keys(coords_N4.unbind(1)[1:], lies_inside(coords_N4, self.shape, batch_size=1))
+        return self._cells.find(keys_N).long()
+
+    def _table(self, kernel: Triple) -> torch.Tensor:
+        if self._neighbours is None:
+            self._neighbours = self._look_up(self._cells.keys_V).view(3, 3, 3, -1)
+        # Slices, because a list of taps would be copied to the device, and that waits for it.
+        parts = tuple(slice(None) if size == 3 else slice(1, 2) for size in kernel)
+        return self._neighbours[parts].reshape(-1, self.num_sites).contiguous()
+
+    def _table_to(self, coarse: "FixedSites", stride: Triple) -> torch.Tensor:
+        return self._look_up(centre_keys(coarse._grid, coarse._cells.keys_V, self._grid, stride))
+
+    def _table_of_blocks(self, coarse: "FixedSites", stride: Triple) -> torch.Tensor:
+        keys_V = self._cells.keys_V
+        columns_V = coarse.rows(block_keys(self._grid, keys_V, coarse._grid, stride))
+        taps_V = taps_in_block(self._grid, keys_V, stride)
+        rows_V = torch.arange(self.num_sites, dtype=torch.int32, device=keys_V.device)
+        table_KV = rows_V.new_full((math.prod(stride), coarse.num_sites), -1)
+        table_KV.view(-1).scatter_(0, taps_V * coarse.num_sites + columns_V, rows_V)
+        table_KV[:, -1:].fill_(-1)  # padding, and rows whose coarse cell did not fit
+        return table_KV
 
     def _look_up(self, centres_V: torch.Tensor) -> torch.Tensor:
         """Rows around each centre, int32 (27, V), -1 where there is none."""
-        return torch.take(self._cells.rows_C, self._grid.neighbours(centres_V))
+        return self._cells.find(self._grid.neighbours(centres_V))

@@ -38,7 +38,7 @@ class _FixedBatch:
 class Answer:
     """The output for a cloud of N points. Use labels and confidence only if `is_whole`."""
 
-    labels: np.ndarray  # uint8 (N,): class ids 1..19; 0 for points that are no measurement
+    labels: np.ndarray  # uint8 (N,): class ids from 1 on; 0 for points that are no measurement
     confidence: np.ndarray  # float32 (N,): probability of the label, 0..1; 0 where the label is 0
     is_whole: bool  # whether every level had room for its sites
 
@@ -102,7 +102,7 @@ def _voxelised(
     keys_P = PaddedGrid(grid.shape).keys(indices_P3.unbind(dim=1), is_measured_P)
     sites = FixedSites(keys_P, grid.shape, bucket.num_rows, model.backend)
     batch = _FixedBatch(
-        point_features_PF=point_features(points_P4, cylindrical_P3, indices_P3, grid),
+        point_features_PF=point_features(points_P4, cylindrical_P3, grid.cell_centres(indices_P3)),
         point_to_voxel_P=sites.rows(keys_P),
         num_voxels=bucket.num_rows[0],
     )

@@ -10,12 +10,14 @@ from pvd_core.sparse.interfaces import Backend
 
 @dataclass(frozen=True)
 class Epilogue:
-    """+ bias (the convolution's own), then leaky ReLU with `negative_slope`, then * scale, then + shift. A step whose
-    value is None is left out. For inference: it has no gradients."""
+    """+ bias (the convolution's own), then leaky ReLU with `negative_slope`, then * scale, then + shift; where it
+    `activates_last`, the leaky ReLU comes after the shift. A step whose value is None is left out; a slope of 0 is
+    ReLU. For inference: it has no gradients."""
 
     negative_slope: float | None = None
     scale_O: torch.Tensor | None = None
     shift_O: torch.Tensor | None = None
+    activates_last: bool = False
 
 
 def can_fuse(backend: Backend, features: torch.Tensor) -> bool:

@@ -1,13 +1,13 @@
 """What networks and layers need of sites, kernel maps and backends, whichever class or module provides it.
 
-V sites, I input channels, O output channels, K kernel taps.
+V sites, N cells, I input channels, O output channels, K kernel taps.
 """
 
 from typing import Any, Protocol
 
 import torch
 
-# One number for each axis of the grid: rho, phi, z.
+# One number for each axis of the grid: rho, phi, z; or x, y, z.
 Triple = tuple[int, int, int]
 
 
@@ -51,6 +51,7 @@ class FusingBackend(Backend, Protocol):
         negative_slope: float | None = None,
         scale: torch.Tensor | None = None,
         shift: torch.Tensor | None = None,
+        activates_last: bool = False,
     ) -> torch.Tensor: ...
 
 
@@ -63,10 +64,14 @@ class AnySites(Protocol):
     @property
     def num_sites(self) -> int: ...
 
-    def submanifold_map(self, kernel: Triple) -> AnyMap:
-        """The map of a convolution with stride 1 whose output sites are these sites."""
+    def map(self, kernel: Triple, stride: Triple = (1, 1, 1)) -> AnyMap:
+        """The map of a convolution. With stride 1 its output sites are these sites; else they are those of `coarse`."""
         ...
 
-    def downsampled(self, stride: Triple) -> "tuple[AnySites, AnyMap]":
-        """The coarse sites of a 3x3x3 convolution with `stride`, and the map to them."""
+    def coarse(self, kernel: Triple, stride: Triple) -> "AnySites":
+        """The output sites of `map(kernel, stride)`."""
+        ...
+
+    def find(self, coords_N4: torch.Tensor) -> torch.Tensor:
+        """The row of the site in each cell (scan, then three indices), int64 (N,); -1 where there is none."""
         ...

@@ -1,21 +1,24 @@
 """Active sites of one resolution and the kernel maps that start from them.
 
-V sites. Every kernel of the networks is a subset of the 27 neighbours of a site, so one look-up a level serves all.
+V sites, N cells. Kernels of stride 1 are subsets of the 27 neighbours of a site, so one look-up a level serves all.
 """
 
 import functools
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from typing import cast
 
 import torch
 
 from pvd_core.sparse.backends import reference
-from pvd_core.sparse.cell_table import CellTable
+from pvd_core.sparse.blocks import Blocks
+from pvd_core.sparse.cell_keys import cell_keys, check_size, reached_cells
 from pvd_core.sparse.interfaces import AnyMap, Backend, Triple
 from pvd_core.sparse.kernel_map import KernelMap
+from pvd_core.sparse.site_index import SiteIndex, site_index
 from pvd_core.sparse.tap_rows import LENGTH
 
+_ONE = (1, 1, 1)
 _NEIGHBOURHOOD = (3, 3, 3)
 _NUM_TAPS = 27
 
@@ -28,55 +31,95 @@ class Sites:
         self, coords_V4: torch.Tensor, shape: Sequence[int], batch_size: int, backend: Backend = reference
     ) -> None:
         """`coords_V4` int64 (V, 4): scan, then three indices inside `shape`; distinct, sorted. `backend` computes the
-        convolutions, and builds the kernel maps if it has functions of its own for that."""
+        convolutions, and builds the kernel maps if it has functions of its own for that. UserError for more sites or
+        cells than can be numbered."""
         self.coords_V4 = coords_V4
         self.shape = cast(Triple, tuple(shape))
         self.batch_size = batch_size
+        check_size(self.num_sites, self.shape, batch_size)
         self.backend = backend
-        self._submanifold_maps: dict[Triple, AnyMap] = {}
-        self._downsampled: dict[Triple, tuple[Sites, AnyMap]] = {}
+        # By (kernel, stride). Coarse sites of stride 1 are not kept, as they would be a reference to these sites.
+        self._maps: dict[tuple[Triple, Triple], AnyMap] = {}
+        self._coarse: dict[tuple[Triple, Triple], Sites] = {}
 
     @property
     def num_sites(self) -> int:
         return self.coords_V4.shape[0]
 
-    def submanifold_map(self, kernel: Triple) -> AnyMap:
-        """The map of a convolution with stride 1 whose output sites are these sites; a KernelMap unless the backend
-        builds its own. Kernel sizes are 1 or 3."""
-        if kernel not in self._submanifold_maps:
-            build = getattr(self.backend, "submanifold_map", Sites._build_submanifold_map)
-            self._submanifold_maps[kernel] = build(self, kernel)
-        return self._submanifold_maps[kernel]
+    def map(self, kernel: Triple, stride: Triple = _ONE) -> AnyMap:
+        """The map of a convolution, a KernelMap unless the backend builds its own. With stride 1 the output sites are
+        these sites, and kernel sizes are 1 or 3. Else they are `coarse(kernel, stride)`."""
+        if (kernel, stride) not in self._maps:
+            self._build(kernel, stride)
+        return self._maps[kernel, stride]
 
-    def downsampled(self, stride: Triple) -> "tuple[Sites, AnyMap]":
-        """(coarse Sites, map to them) of a 3x3x3 convolution with `stride` (1 or 2 an axis) and padding 1.
-        A coarse site exists where at least one fine site lies in its receptive field."""
-        if stride not in self._downsampled:
-            build = getattr(self.backend, "downsampled", None)
-            if build is None:
-                coarse = self._coarse_sites(stride)
-                self._downsampled[stride] = coarse, self._map_to(coarse, stride)
-            else:
-                coords_V4, shape, kernel_map = build(self, stride)
-                self._downsampled[stride] = Sites(coords_V4, shape, self.batch_size, self.backend), kernel_map
-        return self._downsampled[stride]
+    def coarse(self, kernel: Triple, stride: Triple) -> "Sites":
+        """The output sites of `map(kernel, stride)`. A convolution whose `kernel` is its `stride` (sizes 1 or 2) has no
+        padding, and one wherever at least one fine site lies in its block of cells. A 3x3x3 convolution with `stride`
+        (1 or 2 an axis) has padding 1, and one wherever at least one fine site lies in its receptive field."""
+        if stride == _ONE:
+            return self
+        if (kernel, stride) not in self._coarse:
+            self._build(kernel, stride)
+        return self._coarse[kernel, stride]
+
+    def find(self, coords_N4: torch.Tensor) -> torch.Tensor:
+        """The site in each cell (scan, then three indices), int64 (N,); -1 where there is none or the cell lies outside
+        the grid."""
+        if self._order_V is None:
+            return self._cells.find(coords_N4)
+        rows_N = self._cells.find(coords_N4)
+        return torch.where(rows_N >= 0, self._order_V[rows_N], -1)
+
+    def _build(self, kernel: Triple, stride: Triple) -> None:
+        build_map = getattr(self.backend, "build_map", None)
+        if build_map is not None:
+            coords_V4, shape, kernel_map = build_map(self, kernel, stride)
+            if stride != _ONE:
+                self._coarse[kernel, stride] = Sites(coords_V4, shape, self.batch_size, self.backend)
+        elif stride == _ONE:
+            kernel_map = self._submanifold_map(kernel)
+        elif kernel == stride:
+            blocks = getattr(self.backend, "blocks", Blocks.of)(self.coords_V4, stride, self._coarse_shape(stride))
+            self._coarse[kernel, stride] = self._with_coords(blocks.coarse_C4, stride)
+            kernel_map = self._map_of(blocks)
+        else:
+            find_cells = getattr(self._cells, "coarse_coords", functools.partial(reached_cells, self.coords_V4))
+            coarse_V4 = find_cells(stride, self._coarse_shape(stride))
+            coarse = self._coarse[kernel, stride] = self._with_coords(coarse_V4, stride)
+            kernel_map = self._map_to(coarse, stride)
+        self._maps[kernel, stride] = kernel_map
 
     @functools.cached_property
-    def _cells(self) -> Any:
-        return getattr(self.backend, "cell_table", CellTable)(self.coords_V4, self.shape, self.batch_size)
+    def _order_V(self) -> torch.Tensor | None:
+        """The sites sorted, for a backend that builds its own maps may keep them in another order; else None."""
+        return cell_keys(self.coords_V4, self.shape).argsort() if hasattr(self.backend, "build_map") else None
 
-    def _build_submanifold_map(self, kernel: Triple) -> KernelMap:
+    @functools.cached_property
+    def _cells(self) -> SiteIndex:
+        build = getattr(self.backend, "site_index", site_index)
+        coords_V4 = self.coords_V4 if self._order_V is None else self.coords_V4[self._order_V]
+        return build(coords_V4, self.shape, self.batch_size)
+
+    def _submanifold_map(self, kernel: Triple) -> KernelMap:
         if kernel == _NEIGHBOURHOOD:
             # The map refers to the cells, not to these sites, which refer to the map: no cycle keeps their memory.
             look_up = functools.partial(self._cells.look_up, self.coords_V4, (1, 1, 1))
             return KernelMap(_NUM_TAPS, self.num_sites, self.num_sites, look_up, LENGTH, is_symmetric=True)
-        whole = cast(KernelMap, self.submanifold_map(_NEIGHBOURHOOD))
+        whole = cast(KernelMap, self.map(_NEIGHBOURHOOD))
         rows = [row for row, offset in enumerate(_row_offsets()) if _is_inside(offset, kernel[:2])]
         return whole.subset(rows, takes_middle=kernel[2] == 1)
 
-    def _coarse_sites(self, stride: Triple) -> "Sites":
-        shape = cast(Triple, tuple((size - 1) // step + 1 for size, step in zip(self.shape, stride, strict=True)))
-        return Sites(self._cells.coarse_coords(stride, shape), shape, self.batch_size, self.backend)
+    def _coarse_shape(self, stride: Triple) -> Triple:
+        return cast(Triple, tuple((size - 1) // step + 1 for size, step in zip(self.shape, stride, strict=True)))
+
+    def _with_coords(self, coords_V4: torch.Tensor, stride: Triple) -> "Sites":
+        return Sites(coords_V4, self._coarse_shape(stride), self.batch_size, self.backend)
+
+    def _map_of(self, blocks: Blocks) -> KernelMap:
+        num_coarse = len(blocks.coarse_C4)
+        find_rows, find_back = blocks.tap_rows, blocks.tap_rows_back
+        return KernelMap(blocks.num_taps, self.num_sites, num_coarse, find_rows, 1, find_back=find_back)
 
     def _map_to(self, coarse: "Sites", stride: Triple) -> KernelMap:
         look_up = functools.partial(self._cells.look_up, coarse.coords_V4, stride)

@@ -14,6 +14,16 @@ def max_of_points(features_PC: torch.Tensor, batch: PointsInVoxels) -> torch.Ten
     return _MaxOfPoints.apply(features_PC, batch.point_to_voxel_P, batch.num_voxels)
 
 
+def first_of_points(features_PC: torch.Tensor, batch: PointsInVoxels) -> torch.Tensor:
+    """Features of the first point of each voxel, the one with the lowest number, (V, C). Every voxel has a point.
+    Differentiable."""
+    point_to_voxel_P = batch.point_to_voxel_P
+    points_P = torch.arange(len(point_to_voxel_P), device=point_to_voxel_P.device)
+    none_V = points_P.new_full((batch.num_voxels,), len(points_P))
+    first_V = none_V.scatter_reduce_(0, point_to_voxel_P, points_P, "amin")
+    return features_PC.index_select(0, first_V)
+
+
 def majority_labels(
     labels_P: torch.Tensor, point_to_voxel_P: torch.Tensor, num_voxels: int, num_classes: int = 256
 ) -> torch.Tensor:

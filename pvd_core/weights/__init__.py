@@ -2,6 +2,7 @@
 
 from pvd_core.weights.errors import WeightsError
 from pvd_core.weights.expected import ExpectedCloud, expected_cloud
+from pvd_core.weights.facts import taxonomy_of
 from pvd_core.weights.source import weights_file
 from pvd_core.weights.store import load_model, load_state, read_facts, save_weights
 
@@ -13,5 +14,6 @@ __all__ = [
     "load_state",
     "read_facts",
     "save_weights",
+    "taxonomy_of",
     "weights_file",
 ]

@@ -17,15 +17,16 @@ from pvd_core.borders.errors import UserError, unknown_name
 from pvd_core.borders.wording import shown
 from pvd_core.models.blocks import KERNEL_PLANS
 from pvd_core.models.build import build_model, check_model_settings
-from pvd_core.taxonomy import NUM_CLASSES
+from pvd_core.taxonomy import SEMANTICKITTI, TAXONOMIES, Taxonomy
 from pvd_core.weights import WeightsError, load_state, save_weights
+from pvd_core.weights.facts import TAXONOMY_KEY
 from pvd_core.weights.official import our_name, stored_kernel
 
 LAYOUTS = ("spconv1", "spconv2")
 
-# Data sets of the official checkpoints, with the number of their classes, the ignored one among them.
-_CLASSES_OF = {"semantickitti": 20, "semantickitti-multiscan": 26, "nuscenes": 17, "waymo": 23}
-DATASETS = ("semantickitti",)
+# Other data sets of official checkpoints, with the number of their classes, the ignored one among them.
+_UNSUPPORTED = {"nuscenes": 17, "waymo": 23}
+DATASETS = tuple(TAXONOMIES)
 
 
 def convert_checkpoint(
@@ -35,11 +36,11 @@ def convert_checkpoint(
     it. `layout`: one of LAYOUTS, in which spconv stored the weights; `kernels`: one of KERNEL_PLANS; `dataset`: what it
     was trained on, which says what its classes and its grid are, for the file does not. WeightsError if `source` is no
     such checkpoint."""
-    _check_dataset(dataset)
-    state, settings = converted_state(read_checkpoint(source), layout, kernels, str(source))
+    taxonomy = taxonomy_of_dataset(dataset)
+    state, settings = converted_state(read_checkpoint(source), layout, kernels, str(source), taxonomy)
     model = build_model(settings)
     load_state(model, state, source=str(source))
-    facts = {"converted_from": Path(source).name, "layout": layout, "dataset": dataset}
+    facts = {"converted_from": Path(source).name, "layout": layout, "dataset": dataset, TAXONOMY_KEY: taxonomy.name}
     save_weights(destination, model, facts)
     return {**facts, "model": settings}
 
@@ -76,10 +77,14 @@ def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
 
 
 def converted_state(
-    official: Mapping[str, torch.Tensor], layout: str, kernels: str, source: str = "checkpoint"
+    official: Mapping[str, torch.Tensor],
+    layout: str,
+    kernels: str,
+    source: str = "checkpoint",
+    taxonomy: Taxonomy = SEMANTICKITTI,
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """(our state_dict, settings for build_model) from an official state_dict of SemanticKITTI's single-scan task.
-    WeightsError, which names `source`, if it is of another task or another network."""
+    """(our state_dict, settings for build_model) from an official state_dict of a network for `taxonomy`.
+    WeightsError, which names `source`, if it has other classes or is of another network."""
     if layout not in LAYOUTS:
         raise WeightsError(f"layout {layout!r}: expected one of {', '.join(LAYOUTS)}")
     if kernels not in KERNEL_PLANS:
@@ -95,7 +100,7 @@ def converted_state(
             tensor = _convolution_weight(tensor, layout, used_taps=_used_taps(ours, kernels))
         state[ours] = tensor
     settings = _settings(state, kernels, source)
-    _check_classes(settings["num_classes"], source)
+    _check_classes(settings["num_classes"], taxonomy, source)
     try:
         check_model_settings(settings)
     except UserError as error:
@@ -103,24 +108,29 @@ def converted_state(
     return state, settings
 
 
-def _check_dataset(dataset: str) -> None:
-    if dataset not in _CLASSES_OF:
-        raise unknown_name("data set", dataset, _CLASSES_OF)
-    if dataset not in DATASETS:
+def taxonomy_of_dataset(dataset: str) -> Taxonomy:
+    """The classes of checkpoints trained on this data set. UserError unless such checkpoints are supported."""
+    if dataset in _UNSUPPORTED:
         raise WeightsError(
-            f"checkpoints of {dataset} are not supported yet: their {_CLASSES_OF[dataset] - 1} classes are others than "
-            f"those that this version labels, the {NUM_CLASSES - 1} of {DATASETS[0]}"
+            f"checkpoints of {dataset} are not supported yet: their {_UNSUPPORTED[dataset] - 1} classes and their grid "
+            f"are others than those of {' and '.join(DATASETS)}, which this version labels"
         )
+    if dataset not in TAXONOMIES:
+        raise unknown_name("data set", dataset, (*DATASETS, *_UNSUPPORTED))
+    return TAXONOMIES[dataset]
 
 
-def _check_classes(num_classes: int, source: str) -> None:
-    if num_classes != NUM_CLASSES:
-        owner = next((name for name, num in _CLASSES_OF.items() if num == num_classes), None)
-        whose = f", as checkpoints of {owner} have" if owner else ""
-        raise WeightsError(
-            f"{source} has scores for {num_classes} classes, the ignored one among them{whose}; only those of "
-            f"{DATASETS[0]} are supported yet, which have {NUM_CLASSES}"
-        )
+def _check_classes(num_classes: int, taxonomy: Taxonomy, source: str) -> None:
+    if num_classes == taxonomy.num_classes:
+        return
+    known = {name: each.num_classes for name, each in TAXONOMIES.items()}
+    owner = next((name for name, number in {**known, **_UNSUPPORTED}.items() if number == num_classes), None)
+    whose = f", as checkpoints of {owner} have" if owner else ""
+    remedy = f": give --dataset {owner}" if owner in known else ""
+    raise WeightsError(
+        f"{source} has scores for {num_classes} classes, the ignored one among them{whose}; those of {taxonomy.name} "
+        f"have {taxonomy.num_classes}{remedy}"
+    )
 
 
 def _check_kernel(name: str, tensor: torch.Tensor, kernel: tuple[int, int, int], layout: str, source: str) -> None:

@@ -1,27 +1,44 @@
 """The facts in the header of a weights file, checked before anything is built from them."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.wording import shown
 from pvd_core.models.build import check_model_settings, setting_names
-from pvd_core.taxonomy import NUM_CLASSES, check_class_names
+from pvd_core.taxonomy import SEMANTICKITTI, Taxonomy, taxonomy_named
+from pvd_core.voxels import grid_from_settings
 from pvd_core.weights.expected import expected_cloud
+
+TAXONOMY_KEY = "taxonomy"
 
 
 def checked_facts(text: str | None) -> dict[str, Any]:
-    """The facts in the JSON `text`. UserError unless they describe a network of this program for its classes."""
+    """The facts in the JSON `text`, with their taxonomy if they name none. UserError unless they describe a network of
+    this program for the classes of a known taxonomy."""
     facts = _parsed(text)
     model = facts["model"]
     _check_settings(model)
     if "classes" not in facts:
         raise UserError("its header names no classes; files of `pvd convert` of earlier versions: convert them again")
-    check_class_names(facts["classes"])
-    if model["num_classes"] != NUM_CLASSES:
-        raise UserError(f"its network has scores for {model['num_classes']} classes, but {NUM_CLASSES} have names")
+    taxonomy = taxonomy_of(facts)
+    taxonomy.check_names(facts["classes"])
+    if model["num_classes"] != taxonomy.num_classes:
+        raise UserError(f"its network has scores for {model['num_classes']} classes, {class_count(taxonomy)}")
     expected_cloud(facts)
-    return facts
+    return {**facts, TAXONOMY_KEY: taxonomy.name}
+
+
+def taxonomy_of(facts: Mapping[str, Any]) -> Taxonomy:
+    """The classes of the network with these `facts`; SemanticKITTI's where files of earlier versions name none.
+    UserError for an unknown taxonomy."""
+    return taxonomy_named(facts.get(TAXONOMY_KEY, SEMANTICKITTI.name))
+
+
+def class_count(taxonomy: Taxonomy) -> str:
+    """What a number of classes that does not fit is to be compared with, for messages."""
+    return f"but {taxonomy.num_classes} have names: the {taxonomy.num_classes - 1} of {taxonomy.title} and class 0"
 
 
 def _parsed(text: str | None) -> dict[str, Any]:
@@ -50,7 +67,12 @@ def _check_settings(model: dict[str, Any]) -> None:
         raise UserError(f"its header lacks model settings: {', '.join(missing)}")
     if "name" in model:
         raise UserError(f"its header names the preset {shown(model['name'])}; expected settings")
-    grid = model["grid"]
-    if isinstance(grid, dict) and grid.keys() != {"shape", "rho_range", "z_range"}:
-        raise UserError(f"grid in its header has {shown(sorted(grid))}; expected shape, rho_range and z_range")
     check_model_settings(model)
+    _check_grid(model["grid"])
+
+
+def _check_grid(settings: dict[str, Any]) -> None:
+    # Earlier versions had one kind of grid, with rings of one width, and did not say so.
+    needed = grid_from_settings(settings).settings().keys() - {"kind", "radial"}
+    if missing := sorted(needed - settings.keys()):
+        raise UserError(f"grid in its header lacks {', '.join(missing)}; it has {shown(sorted(settings))}")

@@ -19,11 +19,10 @@ from pvd_core.borders.files import written_atomically
 from pvd_core.borders.settings import plain
 from pvd_core.models.bare_statistics import statistics_of
 from pvd_core.models.build import build_model, build_shapes, model_facts
-from pvd_core.models.cylinder3d import Cylinder3D
-from pvd_core.taxonomy import CLASS_NAMES, NUM_CLASSES
+from pvd_core.models.network import Network
 from pvd_core.weights.errors import WeightsError
 from pvd_core.weights.expected import EXPECTED_CLOUD_KEY, expected_cloud
-from pvd_core.weights.facts import checked_facts
+from pvd_core.weights.facts import TAXONOMY_KEY, checked_facts, class_count, taxonomy_of
 from pvd_core.weights.source import opened, weights_file
 
 _FACTS, _DIGEST = "pvd", "pvd_sha256"
@@ -32,15 +31,17 @@ _MAX_LISTED = 8
 _FLOATS, _INTEGERS = ("F16", "BF16", "F32", "F64"), ("I64",)
 
 
-def save_weights(path: str | Path, model: Cylinder3D, facts: Mapping[str, Any] | None = None) -> None:
+def save_weights(path: str | Path, model: Network, facts: Mapping[str, Any] | None = None) -> None:
     """Writes the state of `model` to `path`, whole or not at all. The header holds the settings for `build_model`, the
-    classes, what is expected of clouds, and `facts`, such as training data and commit, which must be
-    JSON-serialisable. UserError if it cannot write; ValueError for a network of other classes."""
-    if model.config.num_classes != NUM_CLASSES:
-        raise ValueError(f"the network has {model.config.num_classes} classes; names are known of {NUM_CLASSES}")
+    classes, what is expected of clouds, and `facts`, such as training data and commit, which must be JSON-serialisable.
+    Of them "taxonomy" names the classes, those of SemanticKITTI if it is left out. UserError if it cannot write;
+    ValueError for a network of another number of classes."""
     facts = dict(facts or {})
-    facts[EXPECTED_CLOUD_KEY] = plain(expected_cloud(facts))
-    text = json.dumps({**facts, "classes": CLASS_NAMES, "model": model_facts(model)})
+    taxonomy = taxonomy_of(facts)
+    if model.config.num_classes != taxonomy.num_classes:
+        raise ValueError(f"the network has scores for {model.config.num_classes} classes, {class_count(taxonomy)}")
+    facts |= {TAXONOMY_KEY: taxonomy.name, EXPECTED_CLOUD_KEY: plain(expected_cloud(facts))}
+    text = json.dumps({**facts, "classes": taxonomy.names, "model": model_facts(model)})
     tensors = model.state_dict() | _prefixed(model.bare_statistics or {})
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with written_atomically(path) as temporary:
@@ -50,7 +51,7 @@ def save_weights(path: str | Path, model: Cylinder3D, facts: Mapping[str, Any] |
             raise OSError(str(error)) from error
 
 
-def load_model(path: str | Path, device: str | torch.device = "cpu") -> tuple[Cylinder3D, dict[str, Any]]:
+def load_model(path: str | Path, device: str | torch.device = "cpu") -> tuple[Network, dict[str, Any]]:
     """(network in evaluation mode on `device`, facts) from a file that `save_weights` wrote, or from the best one in
     the folder of a training run. Nothing is built before header and shapes fit. Raises WeightsError."""
     path = weights_file(path)

@@ -10,7 +10,6 @@ import numpy as np
 
 from pvd_core.borders.errors import UserError
 from pvd_core.clouds.stream import CloudStream
-from pvd_core.weights.expected import expected_cloud
 from pvd_ros.bags.bag import Bag
 from pvd_ros.bags.channel import BagError, Message
 from pvd_ros.bags.label_options import LabelOptions
@@ -43,13 +42,17 @@ def label_bag(
     each cloud. A malformed cloud is reported and not labelled. The same inputs give the same bytes.
     BagError for bags and topics that do not fit, and if not one cloud was labelled: then nothing is written.
     """
+    # Its package imports torch, which takes seconds: players and recorders of bags do without.
+    from pvd_core.weights.expected import expected_cloud
+
     options = options or LabelOptions()
     usual_95th = expected_cloud(segmenter.facts).intensity_95th
     stream = CloudStream(options.intensity_scale, options.mounting, options.wording, usual_95th)
     labeller = CloudLabeller(segmenter, rosbags_cloud_types(), stream, options.intensity_field)
     with open_bag(bag_in, options.salvage) as bag:
         topic = cloud_topic(bag, topic)
-        report = LabelReport(Path(bag_out), topic, options.labelled_topic or f"{topic.rstrip('/')}/labelled")
+        labelled_topic = options.labelled_topic or f"{topic.rstrip('/')}/labelled"
+        report = LabelReport(Path(bag_out), topic, labelled_topic, segmenter.taxonomy)
         span = _span(bag, options)
         total = bag.count(topic, *span)
         _check(bag, report, total, options)
@@ -82,6 +85,7 @@ def label_bag(
                     f"written: {'; '.join(report.rejected_lines())}"
                 )
         report.damage, report.remarks = bag.damage, [*bag.remarks, *report.remarks]
+        report.num_spoilt = stream.num_spoilt
     report.latency_ms = window.percentiles()
     return report
 

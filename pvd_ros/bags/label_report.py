@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pvd_core.borders.wording import counted
-from pvd_core.taxonomy import NUM_CLASSES
+from pvd_core.taxonomy import Taxonomy
 from pvd_ros.report.latency import latency_table
 
 _MOST_LINES = 20
@@ -30,26 +30,32 @@ class Rejection(NamedTuple):
 class LabelReport:
     """The outcome: clouds = labelled + the sum of rejected, which is {reason: clouds}.
 
-    bag: the bag that was written. points: those of the labelled clouds. points_of_class: the same by class id. resumed:
-    labelled clouds taken from an earlier run. was_complete: that run had ended, nothing was done. rejections: which
-    clouds were rejected. damage: what could not be read of the old bag; remarks: what else is to be known of it.
-    latency_ms: {stage: {"p50", "p90", "p99"}} in milliseconds.
+    bag: the bag that was written. points: those of the labelled clouds. points_of_class: the same by class id of
+    `taxonomy`. resumed: labelled clouds taken from an earlier run. was_complete: that run had ended, nothing done.
+    rejections: which clouds were rejected. num_spoilt: clouds, of those looked at, whose labels are worthless. damage:
+    what could not be read of the old bag; remarks: what else is to be known of it. latency_ms: {stage: {"p50", "p90",
+    "p99"}} in milliseconds.
     """
 
     bag: Path
     topic: str
     labelled_topic: str
+    taxonomy: Taxonomy
     clouds: int = 0
     labelled: int = 0
     resumed: int = 0
     was_complete: bool = False
     points: int = 0
-    points_of_class: np.ndarray = field(default_factory=lambda: np.zeros(NUM_CLASSES, np.int64))
+    points_of_class: np.ndarray = field(init=False)
     rejected: Counter[str] = field(default_factory=Counter)
     rejections: list[Rejection] = field(default_factory=list)
     damage: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    num_spoilt: int = 0
     latency_ms: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.points_of_class = np.zeros(self.taxonomy.num_classes, np.int64)
 
     @property
     def is_whole(self) -> bool:
@@ -60,7 +66,7 @@ class LabelReport:
         """Counts a labelled cloud. `labels`: class ids, (N,)."""
         self.labelled += 1
         self.points += len(labels)
-        self.points_of_class += np.bincount(labels, minlength=NUM_CLASSES)
+        self.points_of_class += np.bincount(labels, minlength=self.taxonomy.num_classes)
 
     def reject(self, rejection: Rejection) -> None:
         """Counts a cloud that was not labelled."""

@@ -106,7 +106,9 @@ def _opened(path: Path, salvage: bool, held: ExitStack) -> Bag:
     remarks += wrong[1]
     bag = Bag(path, files, damage, remarks, salvage)
     if damage and not salvage:
-        num_clouds = sum(bag.count(topic) for topic in {c.topic for c in bag.channels if _holds_clouds(c)})
+        # Read, not counted: an index may know clouds whose bytes are gone.
+        readable, topics = Bag(path, files, [], [], salvage=True), {c.topic for c in bag.channels if _holds_clouds(c)}
+        num_clouds = sum(1 for topic in topics for _ in readable.messages(topic))
         raise BagError(f"{'; '.join(damage)}. {_way_out(num_clouds)}")
     return bag
 

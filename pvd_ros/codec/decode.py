@@ -23,11 +23,6 @@ class DecodedCloud:
     intensity: np.ndarray
     layout: CloudLayout
 
-    @property
-    def has_intensity(self) -> bool:
-        """Whether the message has an intensity field."""
-        return self.layout.intensity_field is not None
-
 
 def decode(message: Any, intensity_scale: float = 1.0, intensity_field: str = "") -> DecodedCloud:
     """All points of `message`, a PointCloud2; MalformedCloudError if the message contradicts itself.

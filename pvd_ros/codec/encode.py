@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pvd_core.taxonomy import CLASS_COLOURS
+from pvd_core.taxonomy import Taxonomy
 from pvd_ros.codec.decode import DecodedCloud
 
 if TYPE_CHECKING:  # its module imports torch
@@ -27,9 +28,6 @@ OUTPUT_FIELDS = (
     ("label", 24, UINT32),
 )
 POINT_STEP = 28
-
-_RED, _GREEN, _BLUE = CLASS_COLOURS.astype(np.uint32).T
-PACKED_COLOURS = (_RED << 16) | (_GREEN << 8) | _BLUE
 
 
 @dataclass(frozen=True)
@@ -52,15 +50,15 @@ def rclpy_cloud_types() -> CloudTypes:
     return CloudTypes(PointCloud2, PointField, _zeroed_array)
 
 
-def encode(message: Any, cloud: DecodedCloud, segmentation: Segmentation, types: CloudTypes) -> Any:
+def encode(message: Any, cloud: DecodedCloud, segmentation: Segmentation, types: CloudTypes, taxonomy: Taxonomy) -> Any:
     """A PointCloud2 of `types` with OUTPUT_FIELDS: the points of `message` in the same order, under the same header and
     with the same height and width.
 
     cloud: `message` decoded. Of `segmentation` the labels (N,) and the confidence (N,) are used.
-    The intensity is as received, not as scaled for the network.
+    The intensity is as received, not as scaled for the network; the colours are those of `taxonomy`.
     """
     data = types.new_data(POINT_STEP * cloud.layout.num_points)
-    _write_points(np.frombuffer(data, "<f4").reshape(-1, POINT_STEP // 4), cloud, segmentation)
+    _write_points(np.frombuffer(data, "<f4").reshape(-1, POINT_STEP // 4), cloud, segmentation, taxonomy)
     fields = [types.field(name=name, offset=offset, datatype=kind, count=1) for name, offset, kind in OUTPUT_FIELDS]
     return types.cloud(
         header=message.header,
@@ -75,14 +73,21 @@ def encode(message: Any, cloud: DecodedCloud, segmentation: Segmentation, types:
     )
 
 
-def _write_points(packed: np.ndarray, cloud: DecodedCloud, segmentation: Segmentation) -> None:
+def _write_points(packed: np.ndarray, cloud: DecodedCloud, segmentation: Segmentation, taxonomy: Taxonomy) -> None:
     """Fills `packed`, float32 (N, 7), a view of the bytes of the message: copying 3 MB takes longer than packing."""
     as_integers = packed.view("<u4")
     packed[:, :3] = cloud.points[:, :3]
     packed[:, 3] = cloud.intensity
-    as_integers[:, 4] = PACKED_COLOURS.take(segmentation.labels)
+    as_integers[:, 4] = _packed_colours(taxonomy).take(segmentation.labels)
     packed[:, 5] = segmentation.confidence
     as_integers[:, 6] = segmentation.labels
+
+
+@functools.cache
+def _packed_colours(taxonomy: Taxonomy) -> np.ndarray:
+    """uint32 (C,): 0x00RRGGBB of each class."""
+    red, green, blue = taxonomy.colours.astype(np.uint32).T
+    return (red << 16) | (green << 8) | blue
 
 
 def _zeroed_array(num_bytes: int) -> array:

@@ -23,6 +23,13 @@ FLOAT_DATATYPES = (7, 8)
 # Tried in this order if no field is named. `reflectivity` comes last, because sensors that send both calibrate it
 # differently.
 INTENSITY_NAMES = ("intensity", "intensities", "i", "remission", "reflectance", "reflectivity")
+# Fields that drivers send beside it, and that hold something else.
+_NEVER_INTENSITY = {
+    "x", "y", "z", "t", "time", "timestamp", "time_stamp", "offset_time", "time_offset", "ring", "line", "laser_id",
+    "channel", "beam", "column", "row", "tag", "range", "distance", "azimuth", "elevation", "rgb", "rgba", "r", "g",
+    "b", "a", "label", "instance", "confidence", "return_type", "return_mode", "normal_x", "normal_y", "normal_z",
+    "curvature", "velocity", "doppler", "_",
+}  # fmt: skip
 
 REASONS = {
     "missing_xyz": "a cloud with points has no field x, y or z",
@@ -56,7 +63,8 @@ class CloudLayout:
     """A checked layout. The steps are in bytes: from point to point and from row to row.
 
     columns: maps x, y, z and (if present) intensity to (byte offset in a point, NumPy dtype).
-    intensity_field: name of the field that holds the intensity, None if there is none.
+    intensity_field: name of the field that holds the intensity, None if there is none. other_fields: names of those
+    that might hold it besides.
     """
 
     height: int
@@ -65,6 +73,7 @@ class CloudLayout:
     row_step: int
     columns: dict[str, tuple[int, np.dtype]]
     intensity_field: str | None
+    other_fields: tuple[str, ...] = ()
 
     @property
     def num_points(self) -> int:
@@ -97,6 +106,11 @@ def read_layout(message: Any, intensity_field: str = "") -> CloudLayout:
         message.row_step,
         columns,
         intensity.name if intensity else None,
+        tuple(
+            field.name
+            for field in message.fields
+            if field.count <= 1 and field.name.lower() not in _NEVER_INTENSITY and field is not intensity
+        ),
     )
 
 

@@ -67,6 +67,6 @@ def _parser() -> argparse.ArgumentParser:
         prog="segmenter_node",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="segmenter_node [--ros-args -p NAME:=VALUE ... --params-file FILE -r OLD:=NEW]",
-        description="Label the points of a PointCloud2 topic with 19 classes.",
+        description="Label the points of a PointCloud2 topic with semantic classes.",
         epilog="parameters (name, default, meaning):\n" + "\n".join(rows),
     )

@@ -8,34 +8,34 @@ import sys
 from typing import Any
 
 from pvd_core.borders.errors import UserError
-from pvd_core.taxonomy import CLASS_COLOURS, CLASS_NAMES
+from pvd_core.taxonomy import SEMANTICKITTI, TAXONOMIES, Taxonomy
 from pvd_ros.middleware.ros_session import check_topic_name, qos_profile, require_rclpy, ros_context, stop_on_signals
 
 # A column left of the sensor, inside the view that config/pvd.rviz opens with.
 AHEAD_M, LEFT_M = 5.0, 13.0
 LOWEST_M = -1.0
-LINE_M = 0.9
+HEIGHT_M = 17.1
 
 
-def legend_markers(frame_id: str) -> Any:
-    """A MarkerArray with the ids and names of classes 1..19 in their colours, in a column beside the sensor.
+def legend_markers(frame_id: str, taxonomy: Taxonomy) -> Any:
+    """A MarkerArray with the ids and names of all classes but 0 in their colours, in a column beside the sensor.
 
     frame_id: the sensor's frame. Each class is a text marker in the namespace `legend`; its id is that of the class.
     """
     from visualization_msgs.msg import Marker, MarkerArray
 
-    markers = []
-    for class_id in range(1, len(CLASS_NAMES)):
+    markers, line_m = [], HEIGHT_M / (taxonomy.num_classes - 1)
+    for class_id in range(1, taxonomy.num_classes):
         marker = Marker()
         marker.header.frame_id = frame_id
         marker.ns, marker.id = "legend", class_id
         marker.type, marker.action = Marker.TEXT_VIEW_FACING, Marker.ADD
-        marker.text = f"{class_id} {CLASS_NAMES[class_id]}"
+        marker.text = f"{class_id} {taxonomy.names[class_id]}"
         marker.pose.orientation.w = 1.0
         marker.pose.position.x, marker.pose.position.y = AHEAD_M, LEFT_M
-        marker.pose.position.z = LOWEST_M + LINE_M * (len(CLASS_NAMES) - 1 - class_id)
-        marker.scale.z = 0.9 * LINE_M
-        red, green, blue = (float(channel) / 255 for channel in CLASS_COLOURS[class_id])
+        marker.pose.position.z = LOWEST_M + line_m * (taxonomy.num_classes - 1 - class_id)
+        marker.scale.z = 0.9 * line_m
+        red, green, blue = (float(channel) / 255 for channel in taxonomy.colours[class_id])
         marker.color.r, marker.color.g, marker.color.b, marker.color.a = red, green, blue, 1.0
         markers.append(marker)
     return MarkerArray(markers=markers)
@@ -46,6 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python3 -m pvd_ros.node.legend", description="Publish the class legend.")
     parser.add_argument("--frame", default="velodyne", help="frame_id of the clouds; default: velodyne")
     parser.add_argument("--topic", default="/segmenter/legend", help="default: that of config/pvd.rviz")
+    parser.add_argument("--taxonomy", default=SEMANTICKITTI.name, choices=TAXONOMIES, help="classes of the clouds")
     chosen = parser.parse_args(arguments)
     try:
         rclpy, _ = require_rclpy()
@@ -55,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
 
             node = rclpy.create_node("legend", context=context, use_global_arguments=False)
             publisher = node.create_publisher(MarkerArray, chosen.topic, qos_profile(True, 1, latched=True))
-            publisher.publish(legend_markers(chosen.frame))
+            publisher.publish(legend_markers(chosen.frame, TAXONOMIES[chosen.taxonomy]))
             stop.wait()
             node.destroy_node()
     except UserError as error:

@@ -26,7 +26,6 @@ from pvd_core.borders.errors import UserError
 from pvd_core.clouds.judge import MOUNTING_SETTINGS, parameters
 from pvd_core.clouds.mounting import Mounting
 from pvd_core.clouds.stream import CloudStream
-from pvd_core.weights.expected import expected_cloud
 from pvd_ros.codec import rclpy_cloud_types, stamp_of
 from pvd_ros.labeller import CloudLabeller, LabelledCloud
 from pvd_ros.middleware.ros_session import check_topic_name, qos_profile
@@ -217,6 +216,8 @@ class SegmenterNode(LifecycleNode):
             return self._labeller.stream
         self._stream_settings = settings
         assert self._segmenter is not None, "clouds come only while the node is active"
+        from pvd_core.weights.expected import expected_cloud  # its package imports torch
+
         usual_95th = expected_cloud(self._segmenter.facts).intensity_95th
         return CloudStream(settings[0], Mounting(*settings[1:]), _WORDING, usual_95th)
 
@@ -231,7 +232,7 @@ class SegmenterNode(LifecycleNode):
         header = labelled.message.header
         self._latency.publish(latency_message(header, self.get_fully_qualified_name(), timings_ms))
         if header.frame_id != self._legend_frame:
-            self._legend.publish(legend_markers(header.frame_id))
+            self._legend.publish(legend_markers(header.frame_id, self._labeller.segmenter.taxonomy))
             self._legend_frame = header.frame_id
 
     def _report(self) -> None:

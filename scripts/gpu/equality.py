@@ -18,7 +18,6 @@ from pvd_core.runtime.precision import PRECISIONS, computing_in
 from pvd_core.segmenter import Segmenter
 from pvd_core.sparse.backends import load_backend, reference
 from pvd_core.sparse.kernel_map import KernelMap
-from pvd_core.voxels import voxelise
 from scripts.gpu.report import Rows
 from scripts.gpu.sizes import network, sizes_on
 from scripts.gpu.step_options import clouds_of, seconds_left, step_parser
@@ -122,7 +121,7 @@ def _layers(settings: Any, device: str, points: np.ndarray) -> list[Layer]:
     model = network(settings, device)
     model.backend = Recorder
     with torch.no_grad():
-        model(voxelise([torch.from_numpy(points).to(device)], model.grid))
+        model(model.grid.voxelise([torch.from_numpy(points).to(device)]))
     return list(found.values())
 
 

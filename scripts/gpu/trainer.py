@@ -13,6 +13,7 @@ from pvd_core.borders.errors import UserError
 from pvd_core.models import Cylinder3D
 from pvd_core.runtime.precision import computing_in
 from pvd_core.sparse.backends import load_backend
+from pvd_core.taxonomy import SEMANTICKITTI
 from training.data.augment import AugmentationConfig
 from training.data.batches import BatchStream, TrainingBatch
 from training.data.dataset import ScanFolder
@@ -106,4 +107,4 @@ def _objective(model: Cylinder3D, teacher: Cylinder3D | None, backend: str) -> t
     if teacher is None:
         return supervised
     method = build_method(DistillationConfig("", "pvd"), model, teacher)
-    return DistillationObjective(supervised, method, teacher.requires_grad_(False).eval(), seed=0)
+    return DistillationObjective(supervised, method, teacher.requires_grad_(False).eval(), SEMANTICKITTI, seed=0)

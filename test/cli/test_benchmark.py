@@ -35,7 +35,10 @@ pytestmark = pytest.mark.usefixtures("short_warm_up")
 
 @pytest.fixture(
     scope="module",
-    params=[{"beside": (0, 1)}, pytest.param({"precisions": ("fp32", "bf16")}, marks=pytest.mark.bf16)],
+    params=[
+        {"beside": (0, 1)},
+        pytest.param({"precisions": ("fp32", "bf16")}, marks=[pytest.mark.bf16, pytest.mark.slow]),
+    ],
     ids=["beside", "precisions"],
 )
 def measured(request):

@@ -13,12 +13,12 @@ from pvd_cli.bench.breakdown import StageTimes
 from pvd_cli.bench.floor import BareProducts
 from pvd_cli.bench.growth import BatchTimes, cloud_of_size, turned
 from pvd_cli.bench.parts import FixedNetwork, ProgramParts
-from pvd_cli.bench.scan_input import NETWORK, LayerCost, ScanInput
+from pvd_cli.bench.scan_input import ScanInput, timed_network
 from pvd_cli.bench.spans import MAPS, SpanClock, timed_maps, timed_modules
 from pvd_cli.bench.training_step import TrainingTimes
+from pvd_core.models.macs import LayerCost
 from pvd_core.segmenter import Segmenter
 from pvd_core.sparse import Sites
-from pvd_core.voxels import voxelise
 
 pytestmark = pytest.mark.usefixtures("short_warm_up")
 
@@ -26,11 +26,11 @@ pytestmark = pytest.mark.usefixtures("short_warm_up")
 @pytest.mark.parametrize("kernels", ["as_written", "as_trained"])
 def test_maps_are_those_that_the_network_builds(kernels):
     segmenter = Segmenter(tiny_network(kernels=kernels))
-    batch = voxelise([torch.from_numpy(scan_of(300))], segmenter.model.grid)
+    batch = segmenter.model.grid.voxelise([torch.from_numpy(scan_of(300))])
     clock = SpanClock(CPU)
-    with timed_modules(clock, {name: segmenter.model.get_submodule(name) for name in NETWORK}), timed_maps(clock):
+    with timed_modules(clock, timed_network(segmenter.model)), timed_maps(clock):
         segmenter.run_network(batch)
-    assert set(clock.own_times_ms()) == {*NETWORK, MAPS}
+    assert set(clock.own_times_ms()) == {*segmenter.model.voxel_stages, MAPS}
 
 
 def test_the_network_in_fixed_shapes_gives_the_logits_of_the_scan():
@@ -51,9 +51,9 @@ def test_rows_of_programs_have_all_parts():
 
 def test_all_that_depends_on_coordinates_alone_counts_as_maps():
     segmenter = Segmenter(tiny_network())
-    batch = voxelise([torch.from_numpy(scan_of(300))], segmenter.model.grid)
+    batch = segmenter.model.grid.voxelise([torch.from_numpy(scan_of(300))])
     segmenter.run_network(batch)  # computes what depends on weights alone
-    sites = Sites(batch.coords_V4, batch.grid.shape, 1)
+    sites = Sites(batch.coords_V4, batch.shape, 1)
     operations = []
     for _ in range(2):  # from fresh sites, then on those that have their maps
         counter = OperationsOutsideMaps(CPU)

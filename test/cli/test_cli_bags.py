@@ -9,7 +9,7 @@ from ros_clouds import rosbags_cloud
 
 from pvd_cli.classes_found import classes_found_text
 from pvd_cli.main import run
-from pvd_core.taxonomy import raw_from_class_ids
+from pvd_core.taxonomy import SEMANTICKITTI
 
 
 def test_simulated_drive_goes_through_bag_labelling_and_evaluation(weights, tmp_path, capsys, error_of):
@@ -39,7 +39,7 @@ def test_labelled_bag_holds_what_predict_says(shared_data, weights, tmp_path):
     assert run(["predict", str(scan), "--weights", str(weights), "--out", str(out)]) == 0
     (cloud,) = read_clouds(labelled, "/points/labelled")
     labels = np.frombuffer(bytes(cloud.message.data), "<u4").reshape(-1, 7)[:, 6]
-    np.testing.assert_array_equal(raw_from_class_ids(labels), np.fromfile(out / "000000.label", "<u4"))
+    np.testing.assert_array_equal(SEMANTICKITTI.raw_from_class_ids(labels), np.fromfile(out / "000000.label", "<u4"))
 
 
 BAD = rosbags_cloud(fields=[("x", 0, 7, 1)], data=bytes(32))
@@ -134,6 +134,6 @@ def test_ctrl_c_says_how_to_go_on_and_that_works(label, weights, tmp_path, monke
 def test_classes_are_listed_by_their_share_of_points():
     counts = np.zeros(20, int)
     counts[[0, 1, 9, 15]] = 100, 1, 5000, 4899
-    text = classes_found_text(counts)
+    text = classes_found_text(counts, SEMANTICKITTI)
     assert text == "classes found: road 50.0 %, vegetation 49.0 %, car under 0.1 %, without a class 1.0 %"
-    assert classes_found_text([0] * 20) == ""
+    assert classes_found_text([0] * 20, SEMANTICKITTI) == ""

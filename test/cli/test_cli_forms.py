@@ -245,12 +245,35 @@ main.main()
     assert result.stderr == ""
 
 
-def test_a_reader_that_has_seen_enough_is_no_traceback():
-    script = "import sys; from pvd_cli.main import run; sys.exit(run(['predict', '--help']))"
-    process = subprocess.Popen([sys.executable, "-u", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    process.stdout.close()
-    assert process.wait(timeout=120) in (0, 1, 141)  # some versions of typer answer themselves, with 1
-    assert process.stderr.read() == b""
+@pytest.mark.parametrize(
+    ("what", "of"),
+    [
+        ("print('one')", "stdout"),
+        ("print('one', flush=True)", "stdout"),
+        ("typer.echo('one')", "stdout"),
+        ("rich.console.Console().print('one')", "stdout"),
+        ("print('one'); raise UserError('two')", "stdout"),
+        ("raise UserError('two')", "stderr"),
+    ],
+)
+def test_a_reader_that_has_seen_enough_ends_a_command_without_a_word(what, of):
+    script = f"""
+import rich.console, typer
+from pvd_cli import main
+from pvd_cli.errors import interruptible
+from pvd_core.borders.errors import UserError
+@main.app.command("talk")
+def talk():
+    with interruptible(lambda: "not interrupted"):
+        {what}
+main.sys.argv = ["pvd", "talk"]
+main.main()
+"""
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    getattr(process, of).close()
+    assert process.wait(timeout=120) == 141
+    with process.stderr if of == "stdout" else process.stdout as other:
+        assert other.read() in (b"", b"error: two\n")
 
 
 def test_help_of_predict_says_what_the_doctor_says_of_clouds(capsys):

@@ -2,6 +2,7 @@
 
 import json
 
+from bare_streets import bare_streets
 from tiny_dataset import TINY_MODEL, write_dataset
 
 from pvd_cli.main import run
@@ -11,7 +12,8 @@ def test_train_dry_run_trains_and_leaves_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     small = ["model.width=2", "model.grid.shape=[40,30,8]", "num_threads=1"]
-    assert run(["train", "--dry-run", *(word for key in small for word in ("--set", key))]) == 0
+    with bare_streets():
+        assert run(["train", "--dry-run", *(word for key in small for word in ("--set", key))]) == 0
     assert "dry run ended well: 3 steps" in capsys.readouterr().out
     assert [path for path in tmp_path.iterdir() if path.name.startswith("pvd_dry_run")] == []
 

@@ -54,6 +54,19 @@ def test_a_frame_that_is_not_the_networks_is_said_once(
     assert words in notes[0]
 
 
+@pytest.mark.parametrize("shift", [0, 4000])
+def test_labels_of_clouds_in_a_maps_frame_end_with_a_last_line_and_an_exit_code(shift, weights, tmp_path, capfd):
+    points = spinning_scan(6_000) + np.float32([shift, 0, 0, 0])
+    points.tofile(tmp_path / "scan.bin")
+    with BagWriter(tmp_path / "bag") as writer:
+        writer.write_cloud("/lidar", xyzi_cloud(points, stamp_ns=1), 1)
+    for line in ("predict {0}/scan.bin --out {0}/out", "label-bag {0}/bag {0}/labelled"):
+        assert run([*line.format(tmp_path).split(), "--weights", str(weights)]) == (4 if shift else 0)
+        printed = capfd.readouterr()
+        assert ("a map's frame?" in printed.out + printed.err) == bool(shift)
+        assert printed.err.endswith("the notes say why\n") == bool(shift)
+
+
 def test_a_mounting_that_is_told_to_an_evaluation_ends_the_note(dataset, weights, capsys):
     command = ["evaluate", str(dataset), "--weights", str(weights), "--device", "cpu"]
     assert run([*command, "--mounting-height", "0.5"]) == 0
@@ -62,5 +75,12 @@ def test_a_mounting_that_is_told_to_an_evaluation_ends_the_note(dataset, weights
 
 def test_the_demo_says_it_where_it_labels_without_the_node(dataset, weights, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("pvd_cli.demo.offline.why_no_node", lambda: "no node here")
-    assert run(["demo", "--bag", str(dataset / "bag"), "--weights", str(weights), "--out", str(tmp_path / "demo")]) == 0
-    assert IN_WORDS in capsys.readouterr().out
+    demo = ["demo", "--bag", str(dataset / "bag"), "--weights", str(weights), "--out", str(tmp_path / "demo")]
+    assert run(demo) == 0
+    assert OPTION in capsys.readouterr().out
+    assert run([*demo, "--mounting-height", "0.5"]) == 0
+    assert GROUND not in capsys.readouterr().out
+
+
+def test_a_mounting_of_a_simulated_drive_is_refused(error_of):
+    assert "for the clouds of a --bag" in error_of("demo", "--mounting-roll", "3")

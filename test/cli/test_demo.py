@@ -13,7 +13,7 @@ import pytest
 
 from pvd_core.clouds import read_cloud
 from pvd_core.segmenter import Segmenter
-from pvd_core.taxonomy import class_ids_from_raw
+from pvd_core.taxonomy import SEMANTICKITTI
 from training.judge.metrics import ConfusionMatrix
 
 pytest.importorskip("rclpy", reason="the demo runs a ROS 2 node: source a ROS 2 or pip install 'pvd_ros[ros]'")
@@ -65,13 +65,13 @@ def test_score_is_that_of_the_offline_segmenter_on_the_recorded_clouds(finished,
     stamps_in_bag = {
         published: stamp for stamp, published in json.loads((out / "logs/player.json").read_text())["stamps"]
     }
-    segmenter, scores = Segmenter.from_weights(weights, device="cpu"), ConfusionMatrix()
+    segmenter, scores = Segmenter.from_weights(weights, device="cpu"), ConfusionMatrix(SEMANTICKITTI)
     first_ns = min(stamps_in_bag.values())
     for cloud in read_clouds(out / "labelled", report["paths"]["labelled_topic"]):
         stamp = cloud.message.header.stamp
         frame = round((stamps_in_bag[stamp.sec * 10**9 + stamp.nanosec] - first_ns) / 1e8)
         sequence = out / "data/sequences/08"
-        truth = class_ids_from_raw(np.fromfile(sequence / f"labels/{frame:06d}.label", "<u4"))
+        truth = SEMANTICKITTI.class_ids_from_raw(np.fromfile(sequence / f"labels/{frame:06d}.label", "<u4"))
         scores.update(segmenter.segment(read_cloud(sequence / f"velodyne/{frame:06d}.bin")).labels, truth)
     assert report["num_points"] == scores.num_points
     assert report["miou"] == pytest.approx(scores.miou(), abs=1e-4)
@@ -123,7 +123,7 @@ def test_mistakes_end_in_one_line_before_anything_is_started(
     assert (tmp_path / "precious.txt").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_stopped_demo_leaves_no_process_behind(finished, weights, tmp_path, number):
     bag, out = finished[0] / "drive", tmp_path / "out"
     command = demo_command("--bag", bag, "--rate", "0.05", "--weights", weights, "--out", out)

@@ -1,11 +1,16 @@
 import itertools
+import json
 
+import pytest
 import torch
 
-from pvd_cli.bench.scan_input import ScanInput, layer_costs
+from pvd_cli.bench import Plan, macs_rows
+from pvd_cli.bench.scan_input import ScanInput
+from pvd_cli.main import run
+from pvd_core.clouds import find_clouds, read_cloud
 from pvd_core.models import build_model
+from pvd_core.models.macs import layer_costs
 from pvd_core.segmenter import Segmenter
-from pvd_core.voxels import voxelise
 
 SETTINGS = {"width": 4, "num_point_features": 16, "point_mlp_widths": (16,), "grid": {"shape": (24, 18, 8)}}
 
@@ -15,7 +20,7 @@ def points_of_scan(num_points=400):
 
 
 def batch_of(model):
-    return voxelise([points_of_scan()], model.grid)
+    return model.grid.voxelise([points_of_scan()])
 
 
 def test_pairs_of_a_submanifold_layer_equal_a_brute_force_count():
@@ -53,3 +58,42 @@ def test_half_width_costs_a_quarter_in_the_sparse_layers():
     )
 
     assert 0.25 <= half_macs / full_macs < 0.27
+
+
+@pytest.mark.parametrize("name", ["minkunet-0.5x", "spvcnn-0.5x"])
+def test_published_macs_of_the_residual_networks_are_met_on_real_scans(name, shared_data):
+    """Within 10 % over the six scans of sequence 08; the authors' mean is over all of SemanticKITTI."""
+    scans = {
+        path.name: read_cloud(path)[:, :4]
+        for path in find_clouds([shared_data / "semantickitti/sequences/08/velodyne"])
+    }
+    plan = Plan({name: build_model({"name": name, "num_classes": 19})}, scans, torch.device("cpu"))
+    (row,) = macs_rows(plan)["rows"]
+    assert row["scans"] == len(scans) > 3
+    assert row["gmacs"] == pytest.approx(row["published_gmacs"], rel=0.1)
+
+
+def test_bench_macs_counts_all_scans_and_prints_the_published_figure(tmp_path, capsys):
+    for number in range(2):
+        points_of_scan(200 + 50 * number).numpy().astype("<f4").tofile(tmp_path / f"{number}.bin")
+    assert (
+        run(
+            [
+                "bench",
+                str(tmp_path),
+                "--model",
+                "minkunet-0.25x,spvcnn-0.5x",
+                "--macs",
+                "--json",
+                str(tmp_path / "m.json"),
+            ]
+        )
+        == 0
+    )
+    assert "published" in capsys.readouterr().out
+    rows = json.loads((tmp_path / "m.json").read_text())["macs"]
+    assert [(row["model"], row["scans"], row["published_gmacs"]) for row in rows] == [
+        ("minkunet-0.25x", 2, None),
+        ("spvcnn-0.5x", 2, 29.7),
+    ]
+    assert all(0 < row["gmacs_std"] < row["gmacs"] for row in rows)

@@ -28,6 +28,7 @@ from pvd_cli.view.scans import ViewedScans  # noqa: E402
 from pvd_cli.view.state import ViewState  # noqa: E402
 from pvd_core.borders.errors import UserError  # noqa: E402
 from pvd_core.segmenter import Segmenter  # noqa: E402
+from pvd_core.taxonomy import SEMANTICKITTI  # noqa: E402
 from training.judge.metrics import ConfusionMatrix  # noqa: E402
 
 
@@ -48,9 +49,9 @@ def state(velodyne, weights):
 
 def test_layers_are_the_input_the_truth_and_each_network_with_its_errors():
     points, truth = np.ones((4, 4), np.float32), np.array([0, 1, 9, 9])
-    layers = layers_of(points, truth, {"a": truth, "b": truth})
+    layers = layers_of(points, truth, {"a": truth, "b": truth}, SEMANTICKITTI)
     assert list(layers) == ["input", "truth", "a", "a: errors", "b", "b: errors"]
-    assert list(layers_of(points, None, {"a": truth})) == ["input", "a"]
+    assert list(layers_of(points, None, {"a": truth}, SEMANTICKITTI)) == ["input", "a"]
     assert all(colours.shape == (4, 3) and colours.min() >= 0 and colours.max() <= 1 for colours in layers.values())
 
 
@@ -63,7 +64,7 @@ def test_errors_are_white_right_points_grey_and_unlabelled_ones_dark():
 
 def test_no_class_has_a_colour_of_the_errors():
     for colour in ERROR_LEGEND.values():
-        distances = np.abs(class_colours(np.arange(1, 20)) - colour).max(axis=1)
+        distances = np.abs(class_colours(np.arange(1, 20), SEMANTICKITTI) - colour).max(axis=1)
         assert distances.min() > 0.15
 
 
@@ -91,7 +92,7 @@ def test_classes_have_colour_chips_only_where_there_are_colours(monkeypatch, cap
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLORTERM", "truecolor")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    confusion = ConfusionMatrix()
+    confusion = ConfusionMatrix(SEMANTICKITTI)
     confusion.update(np.array([1, 9]), np.array([1, 9]))
     print_class_table(confusion, "title")
     text = capsys.readouterr().out
@@ -211,7 +212,7 @@ def test_affinity_of_a_scan_without_labels_says_what_is_missing(velodyne, weight
 
 def test_unknown_class_is_refused_with_the_closest_one(velodyne, capsys):
     assert run(["view", str(velodyne), "--class", "cars"]) != 0
-    assert "did you mean car?" in capsys.readouterr().err
+    assert "did you mean 'car'?" in capsys.readouterr().err
 
 
 def test_without_a_display_the_way_to_pictures_is_named(velodyne, weights, monkeypatch, capsys):

@@ -6,7 +6,6 @@ import torch
 from pvd_core.clouds.example import spinning_scan
 from pvd_core.models import build_model
 from pvd_core.segmenter import Segmenter
-from pvd_core.voxels import voxelise
 
 # Widths on both sides of every limit from which products take another way.
 WIDTHS = (8, 16)
@@ -24,7 +23,7 @@ def threads_as_before():
 def test_logits_do_not_depend_on_the_number_of_threads_and_repeat(width, precision):
     model = build_model({"width": width, "grid": {"shape": (48, 36, 8)}})
     segmenter = Segmenter(model, precision=precision, backend="native")
-    batch = voxelise([torch.from_numpy(spinning_scan(2500))], segmenter.model.grid)
+    batch = segmenter.model.grid.voxelise([torch.from_numpy(spinning_scan(2500))])
 
     outputs = []
     for num_threads in (2, 1, 3, 4, 2):
@@ -39,7 +38,7 @@ def test_logits_do_not_depend_on_the_number_of_threads_and_repeat(width, precisi
 @pytest.mark.parametrize("width", WIDTHS)
 def test_gradients_repeat(width):
     model = build_model({"width": width, "grid": {"shape": (24, 18, 8)}}).train()
-    batch = voxelise([torch.from_numpy(spinning_scan(1000))], model.grid)
+    batch = model.grid.voxelise([torch.from_numpy(spinning_scan(1000))])
 
     gradients = []
     for _ in range(2):

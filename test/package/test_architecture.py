@@ -26,7 +26,7 @@ ROOMS = {
         "sparse": "borders runtime native",
         "models": "borders runtime native taxonomy voxels sparse",
         "losses": "borders runtime taxonomy voxels models",
-        "weights": "borders taxonomy clouds models",
+        "weights": "borders taxonomy clouds voxels models",
         "programs": "clouds runtime voxels sparse models",
         "segmenter": "borders runtime taxonomy clouds voxels sparse models weights programs",
     },

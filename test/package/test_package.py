@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -39,30 +40,35 @@ def manifest():
 
 
 @pytest.fixture(scope="module")
-def wheel_files(tmp_path_factory):
-    """Names in the wheel that pip builds."""
-    out = tmp_path_factory.mktemp("wheel")
+def wheel_source(tmp_path_factory):
+    """A copy of what the wheel is built of: setuptools leaves its working files beside setup.py."""
     source = tmp_path_factory.mktemp("source")
-    # Built elsewhere: setuptools leaves its working files beside setup.py.
     parts = "setup.py setup.cfg pyproject.toml package.xml resource pvd_core training pvd_ros pvd_cli launch config"
     subprocess.run(["cp", "-r", *parts.split(), str(source)], cwd=ROOT, check=True)
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "-q",
-        "--no-deps",
-        "--no-build-isolation",
-        "-w",
-        str(out),
-        str(source),
-    ]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    (source / "pvd_core/native/engine.so").unlink(missing_ok=True)
+    return source
+
+
+@pytest.fixture(scope="module")
+def wheel_files(wheel_source, tmp_path_factory):
+    """{name: content} of the wheel that pip builds where there is no compiler, which would take most of the time."""
+    return built_wheel(wheel_source, tmp_path_factory.mktemp("wheel"), CXX="false")
+
+
+def built_wheel(source, out, **environment):
+    pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
+    command, environment = [*pip, "-w", str(out), str(source)], os.environ | environment
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
     assert result.returncode == 0, result.stderr
     (wheel,) = out.glob("pvd_ros-*.whl")
     with zipfile.ZipFile(wheel) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")
+def test_wheel_holds_the_engine_where_there_is_a_compiler(wheel_source, tmp_path):
+    assert "pvd_core/native/engine.so" in built_wheel(wheel_source, tmp_path)
 
 
 def test_manifest_and_setup_state_the_same_facts(setup_arguments, manifest):

@@ -245,20 +245,20 @@ def test_an_unknown_compression_of_chunks_is_named(tmp_path):
         rows_of(file)
 
 
-def write_ros1(path, compression=None):
+def write_ros1(path, compression=None, clouds=CLOUDS):
     store = get_typestore(Stores.ROS1_NOETIC)
     writer = Ros1Writer(path)
     if compression:
         writer.set_compression(compression)
     with writer:
-        clouds = writer.add_connection("/lidar", CLOUD_TYPE, typestore=store)
+        lidar = writer.add_connection("/lidar", CLOUD_TYPE, typestore=store)
         notes = writer.add_connection("/notes", STRING, typestore=store, latching=1)
-        for index, (stamp, cloud) in enumerate(zip(STAMPS, CLOUDS, strict=True)):
+        for index, (stamp, cloud) in enumerate(zip(STAMPS, clouds, strict=True)):
             header = store.types["std_msgs/msg/Header"](index, cloud.header.stamp, cloud.header.frame_id)
             fields = vars(cloud) | {"header": header}
             fields.pop("__msgtype__", None)
             raw = store.serialize_ros1(store.types[CLOUD_TYPE](**fields), CLOUD_TYPE)
-            writer.write(clouds, stamp, raw)
+            writer.write(lidar, stamp, raw)
             writer.write(notes, stamp + 1, store.serialize_ros1(store.types[STRING](f"cloud {index}"), STRING))
     return path
 
@@ -284,6 +284,17 @@ def test_a_folder_with_one_bag_of_ros_1_is_that_bag_and_with_two_the_choice_is_l
     write_ros1(folder / "b.bag")
     with pytest.raises(BagError, match=r"several bags may be in it: a\.bag, b\.bag; give one of the files"):
         stamps_in(folder)
+
+
+def test_the_way_out_that_an_error_of_a_bag_of_ros_1_cut_in_the_middle_names_works(tmp_path, segmenter):
+    # As large as to be in two chunks.
+    path = write_ros1(tmp_path / "drive.bag", clouds=clouds_of(5, 20_000))
+    path.write_bytes(path.read_bytes()[: int(0.9 * path.stat().st_size)])
+    with pytest.raises(BagError, match=r"\d clouds? can be read: `--salvage` of `pvd label-bag`") as caught:
+        list(read_clouds(path))
+    report = label_bag(path, tmp_path / "out", segmenter, options=LabelOptions(salvage=True))
+    assert 0 < report.labelled < len(CLOUDS)
+    assert f" {report.labelled} cloud" in str(caught.value)
 
 
 def test_a_damaged_bag_of_ros_1_is_named_as_such(tmp_path):

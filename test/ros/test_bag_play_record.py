@@ -6,9 +6,11 @@ import time
 import numpy as np
 import pytest
 from ros_clouds import xyzi_cloud
+from ros_processes import ROOT
 
 pytest.importorskip("rclpy", reason="needs rclpy: pip install 'pvd_ros[ros]' or source a ROS 2")
 
+from pvd_ros import play, record
 from pvd_ros.bags import BagWriter, read_clouds
 from pvd_ros.codec import stamp_of
 
@@ -27,8 +29,8 @@ def play_and_record(ros, bag, count, *play_options, record_options=()):
     """(reports of player and recorder, recorded clouds)"""
     out, reports = ros.folder / "out", (ros.folder / "play.json", ros.folder / "record.json")
     limits = ["--max-clouds", count, "--timeout", 180, "--report", reports[1]]
-    recorder = ros.start("pvd_ros.record", out, "--topic", "/lidar", *limits, *record_options, ready="recording")
-    player = ros.start("pvd_ros.play", bag, "--wait-for-subscribers", 1, "--report", reports[0], *play_options)
+    recorder = ros.fork("pvd_ros.record", out, "--topic", "/lidar", *limits, *record_options, ready="recording")
+    player = ros.fork("pvd_ros.play", bag, "--wait-for-subscribers", 1, "--report", reports[0], *play_options)
     assert recorder.wait() == 0, recorder.text()
     played_on = player.stop() if "--loop" in play_options else player.wait()
     assert played_on == 0, player.text()
@@ -81,7 +83,7 @@ def test_a_cut_bag_is_not_played_in_silence_and_what_is_whole_is_played_on_reque
     bag = write_bag(ros.folder)
     (file,) = bag.glob("*.mcap")
     file.write_bytes(file.read_bytes()[:-100])
-    player = ros.start("pvd_ros.play", bag)
+    player = ros.fork("pvd_ros.play", bag)
     assert player.wait() == 2
     assert "is cut or damaged at byte" in player.text()
     assert "5 clouds can be read: `--salvage`" in player.text()
@@ -107,7 +109,7 @@ def test_a_best_effort_recorder_hears_a_best_effort_player(ros):
 
 def test_a_player_without_listeners_gives_up_with_a_clear_error(ros):
     arguments = ["--wait-for-subscribers", 1, "--wait-timeout", 0.2]
-    player = ros.start("pvd_ros.play", write_bag(ros.folder), *arguments)
+    player = ros.fork("pvd_ros.play", write_bag(ros.folder), *arguments)
     assert player.wait() == 2
     assert "0 subscribers on /lidar after 0.2 s, expected 1" in player.text()
 
@@ -115,19 +117,32 @@ def test_a_player_without_listeners_gives_up_with_a_clear_error(ros):
 @pytest.mark.parametrize(
     ("module", "arguments", "words"),
     [
-        ("pvd_ros.play", ["{in}", "--topic", "/radar"], "no topic /radar"),
-        ("pvd_ros.play", ["{in}", "--rate", "0"], "rate is 0.0, expected more than 0"),
-        ("pvd_ros.play", ["/nowhere"], "no bag at /nowhere"),
-        ("pvd_ros.record", ["{in}", "--topic", "/lidar"], "exists already"),
-        ("pvd_ros.record", ["{out}", "--topic", "no topic"], "is no topic name"),
-        ("pvd_ros.play", ["{in}", "--publish-as", "no topic"], "is no topic name"),
+        (play, ["{in}", "--topic", "/radar"], "no topic /radar"),
+        (play, ["{in}", "--rate", "0"], "rate is 0.0, expected more than 0"),
+        (play, ["/nowhere"], "no bag at /nowhere"),
+        (record, ["{in}", "--topic", "/lidar"], "exists already"),
+        (record, ["{out}", "--topic", "no topic"], "is no topic name"),
+        (play, ["{in}", "--publish-as", "no topic"], "is no topic name"),
     ],
 )
-def test_mistakes_are_one_line_and_exit_code_2(ros, module, arguments, words):
-    bag = str(write_bag(ros.folder))
-    paths = {"{in}": bag, "{out}": str(ros.folder / "new")}
-    process = ros.start(module, *[paths.get(word, word) for word in arguments])
-    assert process.wait() == 2
-    assert words in process.text()
-    assert len(process.text().strip().splitlines()) == 1
-    assert not (ros.folder / "new").exists()
+def test_mistakes_are_one_line_and_exit_code_2(tmp_path, module, arguments, words, capsys):
+    paths = {"{in}": str(write_bag(tmp_path)), "{out}": str(tmp_path / "new")}
+    assert module.main([paths.get(word, word) for word in arguments]) == 2
+    message = capsys.readouterr().err
+    assert words in message
+    assert len(message.strip().splitlines()) == 1
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("module", ["pvd_ros.play", "pvd_ros.record"])
+def test_player_and_recorder_are_programs_that_do_without_torch(ros, module):
+    """Torch takes seconds to import."""
+    script = ros.folder / "without_torch.py"
+    script.write_text(
+        f"import runpy, sys\nsys.modules['torch'] = None\nsys.argv = sys.argv[1:]\n"
+        f"runpy.run_module({module!r}, run_name='__main__')\n"
+    )
+    ros.environment["PYTHONPATH"] = str(ROOT)
+    program = ros.start_script(script, module, "--help")
+    assert program.wait() == 0, program.text()
+    assert "usage: python -m" in program.text()

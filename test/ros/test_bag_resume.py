@@ -2,11 +2,12 @@
 
 import os
 import signal
-import subprocess
-import sys
+from unittest import mock
 
 import pytest
 from bags import clouds_of, file_of, rows_of, write_drive
+from forked_calls import ForkedCall
+from forked_commands import start_pvd
 from ros_clouds import rosbags_cloud
 from ros_weights import TINY, tiny_weights
 
@@ -75,19 +76,20 @@ class Counting:
         return getattr(self._segmenter, name)
 
 
-def test_a_killed_labelling_leaves_no_bag_and_is_continued_to_the_same_bytes(
-    tmp_path, project_root, bag, weights, whole, capsys
-):
+def run_until_killed(line):
+    def show(_steps, done, _total):
+        if done == KILLED_AT:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with mock.patch("pvd_cli.progress.Steps.show", show):
+        run(line)
+
+
+def test_a_killed_labelling_leaves_no_bag_and_is_continued_to_the_same_bytes(tmp_path, bag, weights, whole, capsys):
     out = tmp_path / "out"
     line = [str(word) for word in ("label-bag", bag, out, "--weights", weights)]
-    script = f"""
-import os
-from pvd_cli import main, progress
-progress.Steps.show = lambda self, done, total: done == {KILLED_AT} and os.kill(os.getpid(), {int(signal.SIGKILL)})
-main.run({line})
-"""
-    killed = subprocess.run([sys.executable, "-c", script], cwd=project_root, capture_output=True, timeout=300)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    code, output = ForkedCall(run_until_killed, line).wait()
+    assert code == -signal.SIGKILL, output
     assert not out.exists()
     assert (tmp_path / ".out.unfinished").is_dir()
 
@@ -125,20 +127,13 @@ def interrupt(_done, _total):
 
 
 def test_a_full_disk_leaves_what_was_labelled_and_resume_goes_on_to_the_same_bytes(
-    tmp_path, project_root, bag, weights, whole, capsys
+    tmp_path, bag, weights, whole, capsys
 ):
     out = tmp_path / "out"
     line = [str(word) for word in ("label-bag", bag, out, "--weights", weights)]
-    most_bytes = len(whole) * 3 // 4
-    script = f"""
-import resource, sys
-from pvd_cli import main
-resource.setrlimit(resource.RLIMIT_FSIZE, ({most_bytes}, {most_bytes}))
-sys.exit(main.run({line}))
-"""
-    full = subprocess.run([sys.executable, "-c", script], cwd=project_root, capture_output=True, text=True, timeout=300)
-    assert full.returncode == 2, full.stderr
-    assert "the part written is kept; free space and go on with --resume" in full.stderr
+    code, output = start_pvd(*line, most_bytes=len(whole) * 3 // 4).wait()
+    assert code == 2, output
+    assert "the part written is kept; free space and go on with --resume" in output
     assert not out.exists()
 
     assert run([*line, "--resume"]) == 3

@@ -9,6 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ros_clouds import LETTERS, SIZES, STORE, XYZI, rclpy_cloud, rosbags_cloud, slow_column, xyzi_cloud
 
+from pvd_core.clouds.example import spinning_scan
+from pvd_core.clouds.judge import options
+from pvd_core.clouds.stream import CloudStream
 from pvd_ros.codec import decode
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -68,12 +71,38 @@ def test_any_layout_decodes_to_what_a_value_by_value_reader_finds(message):
         return
     for column, name in enumerate("xyz"):
         np.testing.assert_array_equal(decoded.points[:, column], np.array(slow_column(message, name), np.float32))
-    if decoded.has_intensity:
+    if decoded.layout.intensity_field is not None:
         expected = np.array(slow_column(message, "intensity"), np.float32)
         np.testing.assert_array_equal(decoded.intensity, expected)
         np.testing.assert_array_equal(decoded.points[:, 3], expected * np.float32(0.5))
     else:
         assert not decoded.points[:, 3].any()
+
+
+def advice_of(fields):
+    """What is said of a cloud with these float32 fields, all 0 but x, y and z."""
+    rows = np.zeros((3000, len(fields)), np.float32)
+    rows[:, :3] = spinning_scan(3000)[:, :3]
+    described = [(name, 4 * place, 7, 1) for place, name in enumerate(fields)]
+    layout = {"fields": described, "point_step": 4 * len(fields), "width": 3000, "row_step": 4 * len(fields) * 3000}
+    cloud = decode(rosbags_cloud(data=rows.tobytes(), **layout))
+    stream = CloudStream(wording=options("intensity_field"))
+    return [text for text in stream.look_at(cloud.points, cloud.layout.other_fields) if "intensity" in text]
+
+
+@pytest.mark.parametrize(
+    ("fields", "advice"),
+    [
+        ("xyz", ": it is labelled as a cloud without intensity"),
+        (("x", "y", "z", "ring", "timestamp"), ": it is labelled as a cloud without intensity"),
+        (("x", "y", "z", "intensity"), ": it is labelled as a cloud without intensity"),
+        (("x", "y", "z", "amplitude", "t"), ": perhaps set --intensity-field amplitude, if that holds it"),
+        (("x", "y", "z", "intensity", "echo", "signal"), "NAME, if one of its fields echo, signal holds it"),
+    ],
+)
+def test_an_intensity_field_is_advised_only_where_the_cloud_has_one_that_may_be_it(fields, advice):
+    (text,) = advice_of(fields)
+    assert text.endswith(advice)
 
 
 @pytest.mark.parametrize("build", [rosbags_cloud, rclpy_cloud])

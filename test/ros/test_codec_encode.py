@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from ros_clouds import STORE, rclpy_cloud, rosbags_cloud, slow_column, xyzi_cloud
 
-from pvd_core.taxonomy import CLASS_COLOURS, NUM_CLASSES
+from pvd_core.taxonomy import SEMANTICKITTI
 from pvd_ros.bags.types import rosbags_cloud_types
 from pvd_ros.codec import decode, encode, rclpy_cloud_types
 
 
 def segmentation_of(num_points, seed=0):
     generator = np.random.default_rng(seed)
-    labels = generator.integers(0, NUM_CLASSES, num_points).astype(np.uint8)
+    labels = generator.integers(0, SEMANTICKITTI.num_classes, num_points).astype(np.uint8)
     return SimpleNamespace(labels=labels, confidence=generator.random(num_points, np.float32))
 
 
@@ -22,7 +22,7 @@ def labelled(points, height=1, **settings):
     message = xyzi_cloud(points, stamp_ns=12_000_000_034, frame_id="roof", height=height)
     cloud = decode(message, **settings)
     segmentation = segmentation_of(len(points))
-    return message, segmentation, encode(message, cloud, segmentation, rosbags_cloud_types())
+    return message, segmentation, encode(message, cloud, segmentation, rosbags_cloud_types(), SEMANTICKITTI)
 
 
 def test_header_shape_order_and_values_come_back():
@@ -41,7 +41,7 @@ def test_rgb_holds_the_class_colour_as_rviz_and_pcl_read_it():
     _, segmentation, output = labelled(np.ones((40, 4), np.float32))
     for row, label in enumerate(segmentation.labels):
         blue, green, red, zero = struct.unpack_from("<4B", output.data, 28 * row + 16)
-        assert [red, green, blue, zero] == [*CLASS_COLOURS[label].tolist(), 0]
+        assert [red, green, blue, zero] == [*SEMANTICKITTI.colours[label].tolist(), 0]
 
 
 def test_intensity_leaves_as_it_came_whatever_the_network_sees():
@@ -59,7 +59,7 @@ def test_is_dense_says_whether_every_point_is_finite(bad, dense):
 
 def test_an_empty_cloud_gives_an_empty_labelled_cloud():
     message = rosbags_cloud(fields=(), data=b"", height=0, width=0, point_step=0, frame_id="roof")
-    output = encode(message, decode(message), segmentation_of(0), rosbags_cloud_types())
+    output = encode(message, decode(message), segmentation_of(0), rosbags_cloud_types(), SEMANTICKITTI)
     assert (output.height, output.width, len(output.data), len(output.fields)) == (0, 0, 0, 7)
     assert output.header.frame_id == "roof"
 
@@ -70,7 +70,7 @@ def test_the_labelled_cloud_survives_serialisation_in_both_bindings():
 
     points = np.random.default_rng(2).normal(size=(9, 4)).astype(np.float32)
     message = xyzi_cloud(points, stamp_ns=5, build=rclpy_cloud)
-    output = encode(message, decode(message), segmentation_of(9), rclpy_cloud_types())
+    output = encode(message, decode(message), segmentation_of(9), rclpy_cloud_types(), SEMANTICKITTI)
     _, _, by_rosbags = labelled(points)
     read_back = STORE.deserialize_cdr(serialize_message(output), "sensor_msgs/msg/PointCloud2")
     assert read_back.header.stamp.nanosec == 5

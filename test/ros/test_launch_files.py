@@ -15,6 +15,7 @@ import yaml
 from ros_clouds import xyzi_cloud
 
 from pvd_core.borders.errors import UserError
+from pvd_core.taxonomy import TAXONOMIES
 from pvd_ros.bags import BagWriter
 from pvd_ros.middleware import transport
 from pvd_ros.middleware.params_file import check_params_files
@@ -229,12 +230,14 @@ def test_without_the_virtual_environment_launch_says_to_activate_it(launch_file,
 
 
 def test_a_labelled_bag_is_shown_with_its_legend_on_the_topics_of_the_view(launch_file, has_rviz, bag, project_root):
-    actions = actions_of(launch_file(VIEW_BAG), bag=bag)
+    file = launch_file(VIEW_BAG)
+    actions = actions_of(file, bag=bag)
+    assert tuple(TAXONOMIES) == file.TAXONOMIES
     legend, player = actions["ExecuteProcess"]
     chosen = played_by(player)
     assert (chosen.topic, chosen.publish_as) == ("/velodyne_points/labelled", "/segmenter/points")
     assert chosen.reliable, "config/pvd.rviz listens reliably"
-    assert legend["cmd"][2:] == ["pvd_ros.node.legend", "--frame", "velodyne"]
+    assert legend["cmd"][2:] == ["pvd_ros.node.legend", "--frame", "velodyne", "--taxonomy", "semantickitti"]
     assert actions["Node"][0]["executable"] == "rviz2"
 
 

@@ -6,7 +6,8 @@ import time
 
 import numpy as np
 import pytest
-from ros_clouds import rclpy_cloud, xyzi_cloud
+from multiscan_weights import save_multiscan_weights
+from ros_clouds import rclpy_cloud, slow_column, xyzi_cloud
 from ros_nodes import start_node
 from ros_weights import tiny_weights
 
@@ -21,7 +22,7 @@ from std_msgs.msg import Float64MultiArray, String
 from visualization_msgs.msg import MarkerArray
 
 from pvd_core.clouds.example import spinning_scan
-from pvd_core.taxonomy import CLASS_COLOURS, CLASS_NAMES
+from pvd_core.taxonomy import SEMANTICKITTI, SEMANTICKITTI_MULTISCAN
 from pvd_ros.middleware.ros_session import qos_profile
 from pvd_ros.node.parameters import SPECS
 from pvd_ros.report.latency import STAGES
@@ -70,7 +71,7 @@ def values_of(message, name):
     ],
 )
 def test_a_mistake_at_start_is_one_clear_message_and_exit_code_2(ros, arguments, words):
-    node = ros.fork_node("--ros-args", "-p", f"report_path:={ros.folder / 'r'}", *arguments)
+    node = ros.fork("pvd_ros.node", "--ros-args", "-p", f"report_path:={ros.folder / 'r'}", *arguments)
     assert node.wait() == 2
     assert words in node.text()
     assert "Traceback" not in node.text()
@@ -79,7 +80,7 @@ def test_a_mistake_at_start_is_one_clear_message_and_exit_code_2(ros, arguments,
 
 def test_weights_that_are_no_weights_are_refused_by_name(ros):
     (ros.folder / "bad.safetensors").write_bytes(b"not weights")
-    node = ros.fork_node("--ros-args", "-p", f"weights:={ros.folder / 'bad.safetensors'}")
+    node = ros.fork("pvd_ros.node", "--ros-args", "-p", f"weights:={ros.folder / 'bad.safetensors'}")
     assert node.wait() == 2
     assert "bad.safetensors" in node.text()
     assert "Traceback" not in node.text()
@@ -122,7 +123,7 @@ def test_a_cloud_in_another_frame_is_said_in_log_and_diagnostics_until_the_mount
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_node_in_order_with_its_report(ros, number):
-    node = start_node(ros, f"report_path:={ros.folder / 'report.json'}", is_forked=False)
+    node = start_node(ros, f"report_path:={ros.folder / 'report.json'}")
     assert node.stop(number) == 0
     assert "Traceback" not in node.text()
     assert json.loads((ros.folder / "report.json").read_text())["clouds"]["received"] == 0
@@ -156,9 +157,23 @@ def test_latency_percentiles_diagnostics_and_legend_are_published(ros, peer):
     assert {"received", "labelled", "dropped", "rejected", "total_p90_ms", "stamp_to_publish_p99_ms"} <= facts().keys()
     assert facts()["backend_fallbacks"] == "0"
     markers = late_legend[0].markers
-    assert [marker.text for marker in markers] == [f"{i} {CLASS_NAMES[i]}" for i in range(1, 20)]
+    assert [marker.text for marker in markers] == [f"{i} {SEMANTICKITTI.names[i]}" for i in range(1, 20)]
     assert {marker.header.frame_id for marker in markers} == {"roof"}
-    assert [round(255 * markers[0].color.r), round(255 * markers[0].color.b)] == CLASS_COLOURS[1][[0, 2]].tolist()
+    assert [round(255 * markers[0].color.r), round(255 * markers[0].color.b)] == SEMANTICKITTI.colours[1][
+        [0, 2]
+    ].tolist()
+
+
+def test_labels_and_legend_are_those_of_the_taxonomy_in_the_weights(ros, peer):
+    weights = save_multiscan_weights(ros.folder / "multiscan.safetensors")
+    labelled = peer.hear(PointCloud2, "/segmenter/points")
+    legend = peer.hear(MarkerArray, "/segmenter/legend", latched=True)
+    start_node(ros, f"weights:={weights}")
+    publish_until(peer, lambda: labelled and legend)
+
+    names = SEMANTICKITTI_MULTISCAN.names
+    assert [marker.text for marker in legend[0].markers] == [f"{i} {names[i]}" for i in range(1, 26)]
+    assert set(slow_column(labelled[0], "label")) == {names.index("moving-car")}
 
 
 def test_clouds_are_skipped_until_somebody_subscribes(ros, peer):
@@ -249,7 +264,7 @@ def test_a_lifecycle_manager_can_configure_activate_stop_and_start_again(ros, pe
 
 
 def test_weights_that_fail_under_a_lifecycle_manager_leave_the_node_up_and_say_why(ros, peer):
-    node = ros.fork_node("--ros-args", "-p", "autostart:=false", "-p", "weights:=/nowhere.safetensors")
+    node = ros.fork("pvd_ros.node", "--ros-args", "-p", "autostart:=false", "-p", "weights:=/nowhere.safetensors")
     request = ChangeState.Request()
     request.transition.label = "configure"
     assert not peer.call(ChangeState, "/segmenter/change_state", request).success

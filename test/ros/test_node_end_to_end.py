@@ -36,16 +36,16 @@ def write_bag(path, clouds, gap_ns=GAP_NS):
     return path
 
 
-def run_drive(folder, bag, *player_options, expected, node_options=(), record_options=(), is_forked=True):
+def run_drive(folder, bag, *player_options, expected, node_options=(), record_options=()):
     """(labelled clouds, node's report, player's report) of one bag played through the node, which labels `expected`."""
     weights = tiny_weights(folder)
     with graph(folder) as ros:
         record = ["--topic", "/segmenter/points", "--max-clouds", expected, "--timeout", DEADLINE_S, *record_options]
-        recorder = ros.start("pvd_ros.record", folder / "out", *record, ready="recording")
-        node = start_node(ros, weights, node_options, is_forked)
+        recorder = ros.fork("pvd_ros.record", folder / "out", *record, ready="recording")
+        node = start_node(ros, weights, node_options)
         recorder.wait_for_text("hearing")
         play = ["--topic", TOPIC, "--wait-for-subscribers", "1", "--report", folder / "play.json", *player_options]
-        player = ros.start("pvd_ros.play", bag, *play)
+        player = ros.fork("pvd_ros.play", bag, *play)
         assert player.wait() == 0, player.text()
         assert recorder.wait() == 0, recorder.text()
         assert node.stop() == 0, node.text()
@@ -54,12 +54,10 @@ def run_drive(folder, bag, *player_options, expected, node_options=(), record_op
     return clouds, json.loads((folder / "node.json").read_text()), json.loads((folder / "play.json").read_text())
 
 
-def start_node(ros, weights, options, is_forked=True):
+def start_node(ros, weights, options):
     options = [f"points_in:={TOPIC}", f"weights:={weights}", f"report_path:={ros.folder / 'node.json'}", *options]
     arguments = ["--ros-args", *(word for option in ["always_label:=true", *options] for word in ("-p", option))]
-    if is_forked:
-        return ros.fork_node(*arguments, ready="labelling")
-    return ros.start("pvd_ros.node", *arguments, ready="labelling")
+    return ros.fork("pvd_ros.node", *arguments, ready="labelling")
 
 
 def accounted_for(counts):
@@ -75,7 +73,7 @@ def test_every_cloud_comes_out_with_its_stamp_frame_order_count_and_the_segmente
     bag = write_bag(tmp_path / "in", inputs)
     options = ("input_reliability:=reliable",)
     play = ("--keep-stamps", "--reliable")
-    outputs, report, _ = run_drive(tmp_path, bag, *play, node_options=options, expected=6, is_forked=False)
+    outputs, report, _ = run_drive(tmp_path, bag, *play, node_options=options, expected=6)
     assert [stamp_of(output) for output in outputs] == stamps
     segmenter = Segmenter.from_weights(tmp_path / "tiny.safetensors", device="cpu")
     for output, given in zip(outputs, inputs, strict=True):
@@ -115,7 +113,7 @@ def test_under_overload_the_newest_cloud_wins_and_every_drop_is_counted(tmp_path
         outputs = peer.hear(PointCloud2, "/segmenter/points")
         node = start_node(ros, tiny_weights(tmp_path), reliable)
         peer.spin_until(lambda: peer.node.count_publishers("/segmenter/points"))
-        ros.start("pvd_ros.play", bag, "--topic", TOPIC, "--wait-for-subscribers", "1", "--keep-stamps", "--reliable")
+        ros.fork("pvd_ros.play", bag, "--topic", TOPIC, "--wait-for-subscribers", "1", "--keep-stamps", "--reliable")
         peer.spin_until(lambda: outputs and stamp_of(outputs[-1]) == stamps[-1])
         assert node.stop() == 0, node.text()
     counts = json.loads((tmp_path / "node.json").read_text())["clouds"]

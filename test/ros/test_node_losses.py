@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ros_clouds import rclpy_cloud, xyzi_cloud
+from ros_nodes import start_node
 from ros_processes import graph, wait_until
-from ros_weights import tiny_weights
 
 pytest.importorskip("rclpy", reason="needs rclpy: pip install 'pvd_ros[ros]' or source a ROS 2")
 
@@ -87,9 +87,7 @@ def test_received_and_lost_clouds_add_up_and_a_loss_is_said_with_its_remedy(
 ):
     use_settings(middleware, are_shipped)
     with graph(tmp_path) as ros, peer_of(ros) as peer:
-        options = [f"weights:={tiny_weights(tmp_path)}", "device:=cpu", "points_in:=/lidar"]
-        words = [word for option in options for word in ("-p", option)]
-        node = ros.start("pvd_ros.node", "--ros-args", *words, ready="labelling")
+        node = start_node(ros)
         with publisher_of(peer) as (publisher, counts, reports):
             send_all(peer, publisher)
             num_before = len(reports)

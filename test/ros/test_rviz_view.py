@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import yaml
 
-from pvd_core.taxonomy import CLASS_COLOURS, CLASS_NAMES
+from pvd_core.taxonomy import SEMANTICKITTI, TAXONOMIES
 
 pytest.importorskip("visualization_msgs", reason="needs the messages of ROS 2")
 
@@ -32,10 +32,13 @@ def camera_of(manager):
     return focus + view["Distance"] * back, np.stack([right, np.cross(right, -back), -back])
 
 
-def test_every_line_of_the_legend_lies_inside_the_view(manager):
+@pytest.mark.parametrize("taxonomy", TAXONOMIES.values(), ids=lambda taxonomy: taxonomy.name)
+def test_every_line_of_the_legend_lies_inside_the_view(manager, taxonomy):
     position, axes = camera_of(manager)
     half_height = np.tan(np.radians(VIEW_ANGLE_DEG / 2))
-    for marker in legend_markers("velodyne").markers:
+    markers = legend_markers("velodyne", taxonomy).markers
+    assert [marker.text for marker in markers] == [f"{i} {name}" for i, name in enumerate(taxonomy.names) if i]
+    for marker in markers:
         place = marker.pose.position
         right, up, ahead = axes @ (np.array([place.x, place.y, place.z]) - position)
         half_width_m = LETTER_WIDTH * marker.scale.z * len(marker.text) / 2
@@ -52,13 +55,13 @@ def lightness_and_colour(rgb):
     return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
 
 
-@pytest.mark.parametrize("class_id", range(1, len(CLASS_NAMES)))
+@pytest.mark.parametrize("class_id", range(1, len(SEMANTICKITTI.names)))
 def test_every_class_stands_out_from_the_background(manager, class_id):
     background = [int(channel) for channel in manager["Global Options"]["Background Color"].split(";")]
-    assert np.linalg.norm(lightness_and_colour(CLASS_COLOURS[class_id]) - lightness_and_colour(background)) > 50
+    assert np.linalg.norm(lightness_and_colour(SEMANTICKITTI.colours[class_id]) - lightness_and_colour(background)) > 50
 
 
 def test_the_sidewalk_is_far_from_the_background_in_lightness(manager):
     background = [int(channel) for channel in manager["Global Options"]["Background Color"].split(";")]
-    sidewalk = CLASS_COLOURS[CLASS_NAMES.index("sidewalk")]
+    sidewalk = SEMANTICKITTI.colours[SEMANTICKITTI.names.index("sidewalk")]
     assert abs(lightness_and_colour(sidewalk)[0] - lightness_and_colour(background)[0]) > 20

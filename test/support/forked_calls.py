@@ -11,7 +11,9 @@ from pathlib import Path
 # A server process imports those of these that are installed once, and forks for each call. It ends with the process of
 # the tests.
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["pytest", "training.run.loop", "pvd_ros.node.segmenter_node"])
+_CONTEXT.set_forkserver_preload(
+    ["pytest", "training.run.loop", "pvd_ros.node.segmenter_node", "pvd_ros.play", "pvd_ros.record"]
+)
 # Only bounds a hang.
 _DEADLINE_S = 300
 _started = []

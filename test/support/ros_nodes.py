@@ -3,10 +3,8 @@
 from ros_weights import tiny_weights
 
 
-def start_node(ros, *parameters, arguments=(), ready="labelling", is_forked=True):
+def start_node(ros, *parameters, arguments=(), ready="labelling"):
     """A node that labels /lidar on the CPU. arguments: more of its command line than parameters NAME:=VALUE."""
     parameters = [f"weights:={tiny_weights(ros.folder)}", "device:=cpu", "points_in:=/lidar", *parameters]
     words = [word for parameter in parameters for word in ("-p", parameter)]
-    if is_forked:
-        return ros.fork_node("--ros-args", *words, *arguments, ready=ready)
-    return ros.start("pvd_ros.node", "--ros-args", *words, *arguments, ready=ready)
+    return ros.fork("pvd_ros.node", "--ros-args", *words, *arguments, ready=ready)

@@ -8,12 +8,13 @@ from unittest import mock
 
 import numpy as np
 import pytest
+import yaml
 from forked_calls import ForkedCall
 from tiny_dataset import write_dataset
 from tiny_grid import command, grid_file
 
 from pvd_cli.main import run
-from pvd_core.taxonomy import CLASS_NAMES
+from pvd_core.taxonomy import SEMANTICKITTI
 from training.ablation.near_far import NearFarConfig, write_near_far
 from training.data.dataset import ScanFolder
 
@@ -61,7 +62,7 @@ def test_grid_of_two_methods_and_two_seeds_gives_a_table(finished, dataset):
         scores = [json.loads((out / f"runs/seed{seed}/{name}/result.json").read_text())["miou"] for seed in (0, 1)]
         assert row["miou_mean"] == pytest.approx(np.mean(scores))
         assert row["miou_std"] == pytest.approx(statistics.stdev(scores))
-        assert set(row["iou"]) == set(CLASS_NAMES[1:])
+        assert set(row["iou"]) == set(SEMANTICKITTI.names[1:])
         assert (row["steps"], row["seeds"]) == (3, [0, 1])
     differences = np.subtract(rows["pvd"]["scores"], rows["student"]["scores"])
     assert rows["pvd"]["difference"]["mean"] == pytest.approx(differences.mean())
@@ -82,7 +83,7 @@ def test_table_of_methods_has_the_agreed_fields(finished, dataset):
     for row in table["rows"]:
         assert 0 <= row["miou_mean"] <= 1
         assert row["miou_std"] >= 0
-        assert set(row["iou"]) == set(CLASS_NAMES[1:])
+        assert set(row["iou"]) == set(SEMANTICKITTI.names[1:])
 
 
 def test_picture_is_drawn_where_matplotlib_is(finished):
@@ -207,7 +208,7 @@ def test_interrupted_dry_run_ends_with_code_130(dataset, tmp_path, monkeypatch):
 def test_near_objects_are_trained_on_and_far_ones_validated(handling, tmp_path):
     source = write_dataset(tmp_path / "source", {"00": 2, "08": 2})
     config = NearFarConfig(distance_m=9.0, handling=handling)
-    write_near_far(source, tmp_path / "out", "train", "valid", config)
+    write_near_far(source, tmp_path / "out", "train", "valid", config, 4, SEMANTICKITTI)
     for split, is_near in (("train", True), ("valid", False)):
         before, after = ScanFolder(source, split), ScanFolder(tmp_path / "out", split)
         num_wrong = 0
@@ -234,3 +235,35 @@ def test_grid_on_near_and_far_cars_compares_their_iou(dataset, tmp_path):
     assert "IoU of car" in (tmp_path / "out" / "tiny" / "results.md").read_text()
     # Other grids in the same folder must not take these runs for theirs.
     assert not (tmp_path / "out" / "runs").exists()
+
+
+def test_a_table_with_costs_names_each_network_its_method_and_what_it_takes(dataset, tmp_path):
+    minkunet = {"name": None, "architecture": "minkunet", "grid": {"voxel_size": 2.0}}
+    grid = {
+        "name": "families",
+        "title": "Families",
+        "is_table_of_methods": True,
+        "measures_cost": True,
+        "seeds": [0],
+        "pretraining": None,
+        "settings": {"max_steps": 2, "epochs": None, "batch_size": 1, "validation": {"every_steps": 0}},
+        "rows": [
+            {"name": "big", "once": True, "starts_from": "random",
+             "settings": {"model": {**minkunet, "channel_ratio": 0.25}}},
+            {"name": "pvd", "starts_from": "teacher", "teacher": "big", "distillation": {},
+             "settings": {"model": {**minkunet, "channel_ratio": 0.125}}},
+        ],
+    }  # fmt: skip
+    path = tmp_path / "grid.yaml"
+    path.write_text(yaml.safe_dump(grid))
+    assert run(command(path, dataset, tmp_path / "out")) == 0
+    rows = json.loads((tmp_path / "out" / "families" / "families_methods.json").read_text())["rows"]
+    assert [(row["family"], row["width"], row["method"]) for row in rows] == [
+        ("minkunet", 0.25, "none"),
+        ("minkunet", 0.125, "pvd"),
+    ]
+    for row in rows:
+        assert row["latency_ms"] > 0
+        assert row["miou_mean"] >= 0
+    assert 3 < rows[0]["num_parameters"] / rows[1]["num_parameters"] < 5
+    assert rows[0]["gmacs"] > 2 * rows[1]["gmacs"] > 0

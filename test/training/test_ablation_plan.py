@@ -6,6 +6,7 @@ from tiny_grid import command, grid_file
 from pvd_cli.main import run
 from pvd_core import default_weights
 from pvd_core.borders.errors import UserError
+from pvd_core.borders.settings import read_yaml
 from training.ablation.grid import read_grid
 from training.ablation.plan import make_plan
 
@@ -60,6 +61,25 @@ def test_teacher_file_stands_in_for_trained_teachers(tmp_path):
     assert [each.weights for each in plan.runs if each.row == "teacher"] == [str(default_weights())]
 
 
+def test_a_row_may_teach_the_rows_below_and_be_trained_once_for_all_seeds(tmp_path):
+    rows = [
+        {"name": "big", "once": True, "starts_from": "random", "settings": {"model": {"width": 6}}},
+        {"name": "alone", "starts_from": "teacher", "teacher": "big"},
+        {"name": "taught", "starts_from": "teacher", "teacher": "big", "compared_with": "alone", "distillation": {}},
+    ]
+    plan = make_plan(read_grid(grid_file(tmp_path, rows=rows, reference=None)), "data", tmp_path)
+    assert [each.name for each in plan.runs] == [
+        "seed0/big", "seed0/alone", "seed0/taught", "seed1/alone", "seed1/taught",
+    ]  # fmt: skip
+    weights = str(plan.runs[0].folder / "last.safetensors")
+    for each in plan.runs[1:]:
+        assert each.config.initial_weights == weights
+        assert each.config.initial_slice
+        assert each.needs == (plan.runs[0].folder,)
+    assert plan.runs[2].config.distillation.teacher == weights
+    assert [each.seed for each in plan.by_row["big"]] == [0, 0]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -70,12 +90,27 @@ def test_teacher_file_stands_in_for_trained_teachers(tmp_path):
         ({"rows": [{"name": "a", "starts_from": "b"}], "reference": None}, "starts from 'b'"),
         ({"rows": [{"name": "teacher"}], "reference": None}, "shows: teacher"),
         ({"reference": "studnt"}, "reference is 'studnt'"),
+        (
+            {"rows": [{"name": "a", "teacher": "b"}, {"name": "b"}], "reference": None},
+            "teacher is 'b': expected a row ab",
+        ),
+        ({"rows": [{"name": "a", "compared_with": "a"}], "reference": None}, "compared_with is 'a'"),
         ({"metric": "cars"}, "metric is 'cars'"),
         ({"seeds": [1, 1]}, "each once"),
         ({"methods": {"pdv": {}}}, "methods names pdv"),
         ({"pretraining": None}, "pretraining is null"),
         ({"near_far": {"handling": "lost"}}, "handling is 'lost'"),
         ({"settings": {"max_step": 3}}, "row 'teacher'.*did you mean max_steps"),
+        ({"student": {"learning_rate": 3}}, "did you mean optimizer.learning_rate"),
+        ({"student": {"settings": {"max_steps": 3}}}, "'student.settings'; settings stand in student directly"),
+        (
+            {"max_steps": 3},
+            "'max_steps'; it is a setting of trainings: give settings.max_steps for every run, ",
+        ),
+        ({"learning_rate": 3}, "give settings.optimizer.learning_rate for every run"),
+        ({"teacher": {"max_steps": 3}}, "did you mean teacher.settings.max_steps"),
+        ({"teacher": {"setings": {}}}, "did you mean teacher.settings"),
+        ({"methods": {"kd": {"temperatur": 3}}}, "row 'methods.kd'.*did you mean distillation.settings.temperature"),
         ({"settings": {"max_minutes": 3}}, "max_minutes is 3"),
         ({"methods": {"pvd": {"supervoxels": 3}}}, "row 'pvd'.*unknown config key 'distillation.settings.supervoxels'"),
     ],
@@ -83,6 +118,20 @@ def test_teacher_file_stands_in_for_trained_teachers(tmp_path):
 def test_mistakes_in_a_grid_file_are_named(changes, message, tmp_path):
     with pytest.raises(UserError, match=message):
         make_plan(read_grid(grid_file(tmp_path, **changes)), "data", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("rows.pvd.settings.max_steps=3", "'rows' is a list, whose items have no names: change it in the file"),
+        ("pretraining.max_stepz=3", "row 'pretrained'.*did you mean max_steps"),
+        ("optimizer.learning_rate=1", "give settings.optimizer for every run"),
+    ],
+)
+def test_overrides_beside_their_section_are_named(override, message, tmp_path):
+    rows = [{"name": "fresh", "starts_from": "random"}]
+    with pytest.raises(UserError, match=message):
+        make_plan(read_grid(grid_file(tmp_path, rows=rows, reference=None), [override]), "data", tmp_path)
 
 
 def test_unknown_row_and_wrong_seeds_on_the_command_line_are_named(tmp_path, capsys):
@@ -95,11 +144,14 @@ def test_unknown_row_and_wrong_seeds_on_the_command_line_are_named(tmp_path, cap
 
 def test_every_shipped_grid_makes_a_plan_at_both_scales(project_root, tmp_path):
     paths = sorted((project_root / "config" / "ablations").glob("*.yaml"))
-    grids = [path for path in paths if path.stem not in ("full", "cpu")]
+    grids = [path for path in paths if path.stem not in ("full", "full_unets", "cpu")]
     assert len(grids) >= 15
     for path in grids:
-        for base in ("full.yaml", "cpu.yaml"):
-            grid = read_grid(path, [f"base={base}"])
+        # Those without a base have one scale only.
+        for base in (
+            (["base=full.yaml"], ["base=full_unets.yaml"], ["base=cpu.yaml"]) if read_yaml(path).get("base") else ([],)
+        ):
+            grid = read_grid(path, base)
             assert grid.name == path.stem
             assert make_plan(grid, "data", tmp_path).runs
 
@@ -107,7 +159,7 @@ def test_every_shipped_grid_makes_a_plan_at_both_scales(project_root, tmp_path):
 def test_shipped_grids_may_share_a_folder(project_root, tmp_path):
     configs = {}
     for path in sorted((project_root / "config" / "ablations").glob("*.yaml")):
-        if path.stem in ("full", "cpu"):
+        if path.stem in ("full", "full_unets", "cpu") or not read_yaml(path).get("base"):
             continue
         for each in make_plan(read_grid(path, ["base=full.yaml"]), "data", tmp_path).runs:
             assert configs.setdefault(each.folder, each.config) == each.config, each.name

@@ -8,14 +8,14 @@ from tiny_dataset import write_scan
 
 from pvd_cli.main import run
 from pvd_core.borders.errors import UserError
-from pvd_core.taxonomy import CLASS_NAMES, raw_from_class_ids
+from pvd_core.taxonomy import SEMANTICKITTI
 from training.realism.families import Family, histogram_by_class
 from training.realism.gaps import FAMILIES, Gap, gaps_between, measure_scans
 from training.realism.ground import ground_cells
 from training.realism.rays import NUM_COLUMNS, NUM_RINGS, RAY_FAMILIES, is_missing
 from training.realism.scans import MeasuredScan, ScanSample
 
-CAR, ROAD, SIDEWALK, BUILDING = (CLASS_NAMES.index(name) for name in ("car", "road", "sidewalk", "building"))
+CAR, ROAD, SIDEWALK, BUILDING = (SEMANTICKITTI.names.index(name) for name in ("car", "road", "sidewalk", "building"))
 NUM_AZIMUTHS = 2083
 
 
@@ -60,7 +60,7 @@ def streets(**settings):
 def write_streets(root, **settings):
     for number in range(4):
         scan = street_scan(f"{number:02d}", number, **settings)
-        write_scan(root, scan.sequence, scan.frame, scan.points, raw_from_class_ids(scan.class_ids))
+        write_scan(root, scan.sequence, scan.frame, scan.points, SEMANTICKITTI.raw_from_class_ids(scan.class_ids))
     return root
 
 
@@ -184,7 +184,12 @@ def test_pictured_scans_come_from_different_sequences(tmp_path):
     assert len(ScanSample(tmp_path, max_scans=2)) == 2
 
 
-def test_compare_writes_a_report_with_its_pictures(tmp_path, capsys):
+# Pictures take most of the time.
+@pytest.mark.parametrize("num_families", [3, pytest.param(len(FAMILIES), marks=pytest.mark.slow)])
+def test_compare_writes_a_report_with_its_pictures(num_families, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("training.realism.gaps.FAMILIES", FAMILIES[:num_families])
+    monkeypatch.setattr("training.realism.pictures._DPI", 30)
+    monkeypatch.setattr("training.realism.report._NUM_PICTURED", 1)
     real, simulated = write_streets(tmp_path / "real"), write_streets(tmp_path / "simulated", kerb_m=0.3)
     out = tmp_path / "report"
     assert run(["compare", str(real), str(simulated), "--out", str(out), "--top", "3"]) == 0

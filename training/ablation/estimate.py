@@ -91,7 +91,7 @@ def _teacher(teacher: str, plan: Plan, path: Path) -> str:
     if run is None:
         return teacher
     torch.manual_seed(0)
-    save_weights(path, build_model(run.config.model))
+    save_weights(path, build_model(run.config.network), {"taxonomy": run.config.taxonomy})
     return str(path)
 
 

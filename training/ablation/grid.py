@@ -1,15 +1,16 @@
 """A grid file: which networks are trained how, and what each row of the table shows."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.settings import apply_overrides, filled, read_yaml
 from pvd_core.losses.methods import METHODS
-from pvd_core.taxonomy import CLASS_NAMES
+from pvd_core.taxonomy import SEMANTICKITTI, Taxonomy, taxonomy_named
 from training.ablation.near_far import NearFarConfig
+from training.ablation.placing import check_placing
 
 TEACHER, PRETRAINED, RANDOM = "teacher", "pretrained", "random"
 SHOWN = (TEACHER, PRETRAINED)
@@ -47,6 +48,12 @@ class RowConfig:
     starts_from: str | None = None
     """Initial weights: pretrained, teacher (a slice of its weights), random or the name of a row above; null: as the
     grid says."""
+    teacher: str | None = None
+    """Name of the row above that teaches; null: the teacher of the grid."""
+    once: bool = False
+    """Trained with the first seed alone, for all seeds."""
+    compared_with: str | None = None
+    """Name of the row that this one is compared with; null: the 'reference' of the grid."""
     paper: dict = field(default_factory=dict)
     """{column of the table: what the paper prints}."""
 
@@ -69,8 +76,8 @@ class GridConfig:
     """Training settings of students, laid over 'settings'."""
     pretraining: dict | None = field(default_factory=dict)
     """Training settings of the student without a teacher that rows start from, laid over 'student'; null: none."""
-    backbone: str = "cylinder3d"
-    """Network of the paper's table 4 whose coefficients are the methods' defaults."""
+    backbone: str | None = None
+    """Network of the paper's table 4 whose coefficients are the methods' defaults; null: that of the students."""
     methods: dict = field(default_factory=dict)
     """{method: settings of it in all rows}."""
     starts_from: str = PRETRAINED
@@ -78,11 +85,13 @@ class GridConfig:
     near_far: NearFarConfig | None = None
     """Train on near and validate on far objects of one class."""
     metric: str = "miou"
-    """What is compared: miou (over the 19 classes), miou_present, or the name of a class for its IoU."""
+    """What is compared: miou (over all classes), miou_present, or the name of a class for its IoU."""
     reference: str | None = None
     """The row that the others are compared with, seed by seed."""
     is_table_of_methods: bool = False
     """Whether the results are also written as NAME_methods.json."""
+    measures_cost: bool = False
+    """Whether the table of methods says what each row's network costs: parameters, GMAC, milliseconds."""
     seeds: tuple[int, ...] = (0, 1, 2)
 
     def __post_init__(self) -> None:
@@ -91,7 +100,10 @@ class GridConfig:
         unknown = [name for name in self.methods if name not in METHODS]
         if unknown:
             raise UserError(f"methods names {', '.join(unknown)}: expected {', '.join(METHODS)}")
-        if self.metric not in ("miou", "miou_present", *CLASS_NAMES[1:]):
+        names = self.taxonomy.names[1:]
+        if self.near_far is not None and self.near_far.class_name not in names:
+            raise UserError(f"near_far.class_name is {self.near_far.class_name!r}: expected one of {', '.join(names)}")
+        if self.metric not in ("miou", "miou_present", *names):
             raise UserError(f"metric is {self.metric!r}: expected miou, miou_present or the name of a class")
         if self.reference is not None and self.reference not in self.row_names:
             raise UserError(f"reference is {self.reference!r}: expected a row, one of {', '.join(self.row_names)}")
@@ -101,6 +113,11 @@ class GridConfig:
             or not all(0 <= seed < SEED_STEP for seed in self.seeds)
         ):
             raise UserError(f"seeds are {list(self.seeds)}: expected at least one, each once, of 0..{SEED_STEP - 1}")
+
+    @property
+    def taxonomy(self) -> Taxonomy:
+        """The classes of all runs, which 'settings' name."""
+        return taxonomy_named(self.settings.get("taxonomy", SEMANTICKITTI.name))
 
     @property
     def row_names(self) -> list[str]:
@@ -116,6 +133,7 @@ def read_grid(path: str | Path, overrides: Iterable[str] = ()) -> GridConfig:
         base = read_yaml(Path(path).parent / str(values["base"]))
         notes = [*(base.get("notes") or ()), *(values.get("notes") or ())]
         values = {**merged(base, values), "notes": notes}
+    check_placing(values, *({each.name for each in fields(of)} for of in (GridConfig, TeacherConfig)))
     return filled(GridConfig, values)
 
 
@@ -147,6 +165,9 @@ def _check_rows(grid: GridConfig) -> None:
             raise UserError(f"{where}: this name is kept for the row with 'shows: {row.name}'")
         if row.shows is not None:
             _check_shown(grid, row, where)
+        for key, name in (("teacher", row.teacher), ("compared_with", row.compared_with)):
+            if name is not None and name not in above:
+                raise UserError(f"{where}: {key} is {name!r}: expected a row above it")
         start = row.starts_from or grid.starts_from
         if start not in STARTS and start not in above:
             raise UserError(f"{where} starts from {start!r}: expected {', '.join(STARTS)} or a row above it")

@@ -16,7 +16,7 @@ import numpy as np
 
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.locks import locked
-from pvd_core.taxonomy import CLASS_NAMES, class_ids_from_raw
+from pvd_core.taxonomy import Taxonomy
 from training.data.dataset import ScanFolder
 from training.data.scan_files import read_raw_labels
 from training.simulate.folder import SIMULATION_FILE
@@ -36,8 +36,6 @@ class NearFarConfig:
     scored) or removed."""
 
     def __post_init__(self) -> None:
-        if self.class_name not in CLASS_NAMES[1:]:
-            raise UserError(f"near_far.class_name is {self.class_name!r}: expected one of {', '.join(CLASS_NAMES[1:])}")
         if not self.distance_m > 0:
             raise UserError(f"near_far.distance_m is {self.distance_m}: expected more than 0")
         if self.handling not in HANDLINGS:
@@ -55,17 +53,18 @@ def write_near_far(
     training: str | Sequence[str],
     validation: str | Sequence[str],
     config: NearFarConfig,
-    columns: str | int = 4,
+    columns: str | int,
+    taxonomy: Taxonomy,
 ) -> None:
     """Writes the re-partitioned data set with the sequences `training` and `validation` (splits or lists) of `source`
     into the folder `out`, unless it exists. Files of points that do not change become links, and those that change keep
-    their `columns`.
+    their `columns`. The class is one of `taxonomy`.
 
     UserError where training and validation share a sequence.
     """
     out = Path(out)
-    parts = [(ScanFolder(source, training, columns), True), (ScanFolder(source, validation, columns), False)]
-    shared = set(parts[0][0].sequences) & set(parts[1][0].sequences)
+    near, far = (ScanFolder(source, choice, columns, taxonomy) for choice in (training, validation))
+    shared = set(near.sequences) & set(far.sequences)
     if shared:
         raise UserError(f"sequences {', '.join(sorted(shared))} are in training and validation: expected other ones")
     with locked(out.with_name(f".{out.name}.lock"), waits=True):
@@ -73,11 +72,11 @@ def write_near_far(
             return
         unfinished = out.with_name(f".{out.name}.tmp")
         shutil.rmtree(unfinished, ignore_errors=True)
-        for folder, is_near in parts:
+        for folder, is_near in ((near, True), (far, False)):
             for index in range(len(folder)):
                 _write_scan(folder, index, unfinished, is_near, config)
         # The scans keep the intensity of their sensor.
-        (unfinished / SIMULATION_FILE).write_text(json.dumps({"intensity_max": parts[0][0].intensity_max}))
+        (unfinished / SIMULATION_FILE).write_text(json.dumps({"intensity_max": near.intensity_max}))
         os.replace(unfinished, out)
 
 
@@ -87,7 +86,8 @@ def _write_scan(folder: ScanFolder, index: int, out: Path, is_near: bool, config
     raw = read_raw_labels(scan.labels_path, len(points))
     distance_m = np.hypot(points[:, 0], points[:, 1])
     is_beyond = distance_m > config.distance_m
-    is_wrong = (class_ids_from_raw(raw) == CLASS_NAMES.index(config.class_name)) & (is_beyond == is_near)
+    is_of_class = folder.taxonomy.class_ids_from_raw(raw) == folder.taxonomy.id_of(config.class_name)
+    is_wrong = is_of_class & (is_beyond == is_near)
     sequence = out / "sequences" / scan.sequence
     for name in ("velodyne", "labels"):
         (sequence / name).mkdir(parents=True, exist_ok=True)

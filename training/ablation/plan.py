@@ -54,6 +54,7 @@ def make_plan(grid: GridConfig, dataset: str | Path, out: str | Path, only: Sequ
     wanted = _wanted_rows(grid, only)
     builder = _Builder(grid, *_dataset_and_runs(grid, dataset, out))
     by_row = {row.name: [builder.run_of(row, seed) for seed in grid.seeds] for row in grid.rows}
+    builder.check_unused(grid.seeds[0])
     needed = {run.folder for row in wanted for run in by_row[row]}
     # A run is made after those that it needs, so going backwards finds them all.
     for run in reversed(builder.runs.values()):
@@ -67,7 +68,9 @@ def prepare_data(grid: GridConfig, dataset: str | Path, out: str | Path) -> None
     if grid.near_far is not None:
         config = filled(TrainConfig, {**_named(grid.settings), "dataset": str(dataset)})
         folder, _ = _dataset_and_runs(grid, dataset, out)
-        write_near_far(dataset, folder, config.sequences, config.validation.sequences, grid.near_far, config.columns)
+        write_near_far(
+            dataset, folder, config.sequences, config.validation.sequences, grid.near_far, config.columns, grid.taxonomy
+        )
 
 
 class _Builder:
@@ -80,7 +83,16 @@ class _Builder:
     def run_of(self, row: RowConfig, seed: int) -> Run:
         if row.shows is not None:
             return self._teacher(seed) if row.shows == TEACHER else self._pretrained(seed)
-        return self._once(row.name, seed, partial(self._student, row))
+        return self._once(row.name, self.grid.seeds[0] if row.once else seed, partial(self._student, row))
+
+    def check_unused(self, seed: int) -> None:
+        """UserError for mistakes in settings that no row takes."""
+        self._teacher(seed)
+        if self.grid.pretraining:
+            self._pretrained(seed)
+        for method, settings in self.grid.methods.items():
+            distillation = {"method": method, "teacher": "unused", "settings": settings}
+            self._run(f"methods.{method}", [self.grid.student, {"distillation": distillation}], seed)
 
     def _teacher(self, seed: int) -> Run:
         config = self.grid.teacher
@@ -98,7 +110,7 @@ class _Builder:
         needs: list[Run] = []
         start, depth = row.starts_from or self.grid.starts_from, 1
         if row.distillation is not None or start == TEACHER:
-            needs.append(self._teacher(seed))
+            needs.append(self._teacher(seed) if row.teacher is None else self.run_of(self.rows[row.teacher], seed))
         if row.distillation is not None:
             layers.append({"distillation": self._distillation(row.distillation, needs[0])})
         if start == TEACHER:

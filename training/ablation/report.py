@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from pvd_core.taxonomy import CLASS_NAMES
-
 
 def markdown(results: dict[str, Any]) -> str:
     """What `results.collect` returns, as text."""
@@ -16,7 +14,7 @@ def markdown(results: dict[str, Any]) -> str:
 
 def metric_name(metric: str) -> str:
     """The metric of a grid, in words."""
-    names = {"miou": "mIoU over 19 classes", "miou_present": "mIoU over the classes present"}
+    names = {"miou": "mIoU over all classes", "miou_present": "mIoU over the classes present"}
     return names.get(metric, f"IoU of {metric}")
 
 
@@ -62,12 +60,13 @@ def _paper_columns(results: dict[str, Any]) -> list[str]:
 
 def _class_table(results: dict[str, Any]) -> str:
     rows = [row for row in results["rows"] if row["seeds"]]
+    names = rows[0]["iou"] if rows else ()
     lines = [
         [name, *(_percent(row["iou"][name], row["iou_std"][name]) for row in rows)]
-        for name in CLASS_NAMES[1:]
+        for name in names
         if any(row["iou"][name] for row in rows)
     ]
-    missing = [name for name in CLASS_NAMES[1:] if name not in [line[0] for line in lines]]
+    missing = [name for name in names if name not in [line[0] for line in lines]]
     note = f"\n\n0 in every row: {', '.join(missing)}." if missing and rows else ""
     return _table(["class", *(row["label"] for row in rows)], lines) + note
 

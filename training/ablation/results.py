@@ -8,7 +8,9 @@ from typing import Any
 
 from pvd_core.borders.files import write_atomically
 from pvd_core.borders.locks import locked
+from pvd_core.models import PRESETS
 from training.ablation.chart import draw_chart
+from training.ablation.cost import cost_of
 from training.ablation.finished import read_result
 from training.ablation.grid import GridConfig, RowConfig
 from training.ablation.plan import Plan
@@ -25,7 +27,8 @@ def write_results(grid: GridConfig, plan: Plan, dataset: str | Path, out: str | 
         _write_json(out / "results.json", results)
         write_atomically(out / "results.md", markdown(results).encode())
         if grid.is_table_of_methods:
-            _write_json(out / f"{grid.name}_methods.json", _table_of_methods(results))
+            costs = _costs(plan, dataset) if grid.measures_cost else {}
+            _write_json(out / f"{grid.name}_methods.json", _table_of_methods(results, costs))
         draw_chart(results, out / "results.png")
     return results
 
@@ -35,8 +38,9 @@ def collect(grid: GridConfig, plan: Plan, dataset: str | Path) -> dict[str, Any]
     (n - 1), None for a single seed."""
     runs = {name: [result for run in shown if (result := read_result(run))] for name, shown in plan.by_row.items()}
     rows = [_row(grid, row, runs[row.name]) for row in grid.rows]
-    reference = next((row for row in rows if row["name"] == grid.reference), None)
-    for row in rows:
+    by_name = {row["name"]: row for row in rows}
+    for row, settings in zip(rows, grid.rows, strict=True):
+        reference = by_name.get(settings.compared_with or grid.reference or "")
         row["difference"] = None if reference is None or row is reference else _difference(row, reference)
     results = [result for row in runs.values() for result in row]
     return {
@@ -75,6 +79,18 @@ def _row(grid: GridConfig, row: RowConfig, results: Sequence[dict[str, Any]]) ->
         "iou_std": {name: _deviation(values) for name, values in iou.items()},
         "steps": results[0]["steps"] if results else None,
         "minutes_mean": statistics.fmean(result["minutes"] for result in results) if results else None,
+        **(_network(results[0]) if results else {}),
+    }
+
+
+def _network(result: dict[str, Any]) -> dict[str, Any]:
+    """What a row's network is: its family, its width, and by which method it was trained."""
+    model, distillation = result["config"]["model"], result["config"]["distillation"]
+    preset = {**PRESETS.get(model.get("name"), {}), **model}
+    return {
+        "family": preset.get("architecture", "cylinder3d"),
+        "width": preset.get("width", preset.get("channel_ratio")),
+        "method": "none" if distillation is None else distillation["method"],
     }
 
 
@@ -99,19 +115,32 @@ def _distinct(items: Iterable[Any]) -> list[Any]:
     return [json.loads(text) for text in dict.fromkeys(json.dumps(item) for item in items)]
 
 
-def _table_of_methods(results: dict[str, Any]) -> dict[str, Any]:
+def _costs(plan: Plan, dataset: str | Path) -> dict[str, dict[str, Any]]:
+    """{row: what its network costs}, of the rows with a finished run."""
+    firsts = {name: next(filter(read_result, runs), None) for name, runs in plan.by_row.items()}
+    return {name: cost_of(run, dataset) for name, run in firsts.items() if run is not None}
+
+
+def _table_of_methods(results: dict[str, Any], costs: dict[str, dict[str, Any]]) -> dict[str, Any]:
     done = [row for row in results["rows"] if row["seeds"]]
     return {
         **{key: results[key] for key in ("dataset", "hardware", "seeds")},
         "rows": [
             {
-                "method": row["name"],
+                **_named(row, costs.get(row["name"])),
                 "seeds": row["seeds"],
                 **{key: row[key] for key in ("miou_mean", "miou_std", "iou", "iou_std")},
             }
             for row in done
         ],
     }
+
+
+def _named(row: dict[str, Any], cost: dict[str, Any] | None) -> dict[str, Any]:
+    """What a row of the table of methods is: its method or, where costs were measured, its network and method."""
+    if cost is None:
+        return {"method": row["name"]}
+    return {"row": row["name"], **{key: row[key] for key in ("family", "width", "method")}, **cost}
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pvd_core.borders.locks import locked
+from pvd_core.taxonomy import taxonomy_named
 from training.ablation.finished import check_same_run, is_finished, write_result
 from training.ablation.plan import Plan, Run
 from training.data.checking.check import SCORE, Part, check_dataset
@@ -127,7 +128,8 @@ def _can_resume(run: Run, folder: RunFolder) -> bool:
 def _evaluated(config: TrainConfig, weights: str, note: Callable[[str], object]) -> dict[str, Any]:
     validation = config.validation
     part = Part(SCORE, validation.sequences, validation.max_scans)
-    check_dataset(config.dataset, [part], config.columns).say(note)
+    taxonomy = taxonomy_named(config.taxonomy)
+    check_dataset(config.dataset, [part], config.columns, taxonomy=taxonomy).say(note)
     return evaluate(
         config.dataset,
         weights,
@@ -135,6 +137,7 @@ def _evaluated(config: TrainConfig, weights: str, note: Callable[[str], object])
         config.device,
         max_scans=validation.max_scans,
         columns=config.columns,
+        taxonomy=config.taxonomy,
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pvd_core.borders.errors import UserError
+from pvd_core.taxonomy import Taxonomy
 from training.data.augmentation.geometry import (
     flip,
     jitter_ranges,
@@ -98,22 +99,30 @@ class AugmentationConfig:
 
 
 def augment(
-    points: np.ndarray, labels: np.ndarray, generator: np.random.Generator, config: AugmentationConfig
+    points: np.ndarray,
+    labels: np.ndarray,
+    generator: np.random.Generator,
+    config: AugmentationConfig,
+    taxonomy: Taxonomy,
 ) -> tuple[np.ndarray, np.ndarray]:
     """(points float32 (M, 4), labels (M,)) after all steps of `config`. M < N only with the `drop_...` steps.
 
-    points float32 (N, 4) in the sensor's frame and in its order, labels (N,): class ids.
+    points float32 (N, 4) in the sensor's frame and in its order, labels (N,): class ids of `taxonomy`.
     """
-    points, labels = _change_sensor(points, labels, generator, config)
+    points, labels = _change_sensor(points, labels, generator, config, taxonomy)
     points = _change_scene(points, generator, config)
-    points = _change_intensities(points, labels, generator, config)
+    points = _change_intensities(points, labels, generator, config, taxonomy)
     if config.drop_points:
         points, labels = _kept(points, labels, keep_some_points(points, generator, config.drop_points))
     return points, labels
 
 
 def _change_sensor(
-    points: np.ndarray, labels: np.ndarray, generator: np.random.Generator, config: AugmentationConfig
+    points: np.ndarray,
+    labels: np.ndarray,
+    generator: np.random.Generator,
+    config: AugmentationConfig,
+    taxonomy: Taxonomy,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Must come first: needs the points on the sensor's rays and in its order."""
     if config.drop_rings and generator.random() < config.drop_rings:
@@ -121,7 +130,7 @@ def _change_sensor(
     if config.drop_patches:
         points, labels = _kept(points, labels, keep_outside_patches(points, generator, config.drop_patches))
     if config.raise_kerbs_metres:
-        points = raise_kerbs(points, labels, generator, config.raise_kerbs_metres)
+        points = raise_kerbs(points, labels, generator, config.raise_kerbs_metres, taxonomy)
     if config.range_noise_metres:
         points = jitter_ranges(points, generator, config.range_noise_metres)
     if config.tilt_degrees:
@@ -146,12 +155,16 @@ def _change_scene(points: np.ndarray, generator: np.random.Generator, config: Au
 
 
 def _change_intensities(
-    points: np.ndarray, labels: np.ndarray, generator: np.random.Generator, config: AugmentationConfig
+    points: np.ndarray,
+    labels: np.ndarray,
+    generator: np.random.Generator,
+    config: AugmentationConfig,
+    taxonomy: Taxonomy,
 ) -> np.ndarray:
     if config.intensity_off and generator.random() < config.intensity_off:
         return replace_intensity(points, generator)
     if config.intensity_by_class:
-        points = jitter_materials(points, labels, generator, config.intensity_by_class)
+        points = jitter_materials(points, labels, generator, config.intensity_by_class, taxonomy)
     if config.intensity_gamma:
         points = bend_intensity(points, generator, config.intensity_gamma)
     if config.intensity_jitter:

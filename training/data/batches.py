@@ -14,14 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from pvd_core.taxonomy import NUM_CLASSES
-from pvd_core.voxels import CylindricalGrid, VoxelBatch, majority_labels, voxelise
+from pvd_core.voxels import VoxelBatch, Voxeliser, majority_labels
 from training.data.augment import AugmentationConfig, augment
 from training.data.mix import MixingConfig, mix
 from training.data.scan_stream import LEAST_LEARNT, LabelledScan, ScanStream
 
 # Keep the uses of the seed apart; 0 is the order of the scans.
-_AUGMENTATION, _MIXING = 1, 2
+_AUGMENTATION, _MIXING, _THINNING = 1, 2, 3
 
 
 @dataclass(frozen=True)
@@ -77,13 +76,14 @@ class BatchStream:
         seed: int,
         augmentation: AugmentationConfig,
         mixing: MixingConfig,
-        grid: CylindricalGrid,
+        grid: Voxeliser,
         device: torch.device | str,
         share: Share = Share(),
+        max_voxels: int | None = None,
     ) -> None:
         self.scans, self.batch_size, self.seed = scans, batch_size, seed
         self.augmentation, self.mixing, self.grid, self.device = augmentation, mixing, grid, device
-        self.share = share
+        self.share, self.max_voxels = share, max_voxels
 
     def batch(self, number: int) -> TrainingBatch:
         """TrainingBatch of this rank's share, on the stream's device."""
@@ -106,24 +106,43 @@ class BatchStream:
         scan, identity = self.scans.scan(position), self.scans.identity(position)
         generator = np.random.default_rng((self.seed, _MIXING, *identity))
         bank = self.scans.objects(position) if self.mixing.paste_objects else None
-        points, labels = mix(scan, lambda random: self.scans.partner(position, random), bank, generator, self.mixing)
+        taxonomy = self.scans.taxonomy
+        points, labels = mix(
+            scan, lambda random: self.scans.partner(position, random), bank, generator, self.mixing, taxonomy
+        )
         generator = np.random.default_rng((self.seed, _AUGMENTATION, *identity))
-        example = augment(points, labels, generator, self.augmentation)
+        example = augment(points, labels, generator, self.augmentation, taxonomy)
+        if self.max_voxels is not None:
+            generator = np.random.default_rng((self.seed, _THINNING, *identity))
+            example = _thinned(example, self.grid, self.max_voxels, generator)
         # The norms need more than one point. Mixing and dropping can leave fewer of a tiny scan.
         return example if len(example[0]) >= LEAST_LEARNT else scan
 
 
+def _thinned(example: LabelledScan, grid: Voxeliser, max_voxels: int, generator: np.random.Generator) -> LabelledScan:
+    """The points of a random choice of voxels, where there are more than `max_voxels`."""
+    points, labels = example
+    voxels = grid.voxelise([torch.from_numpy(points)])
+    if voxels.num_voxels <= max_voxels:
+        return example
+    is_kept_V = np.zeros(voxels.num_voxels, bool)
+    is_kept_V[generator.choice(voxels.num_voxels, max_voxels, replace=False)] = True
+    is_kept_P = is_kept_V[voxels.point_to_voxel_P.numpy()]
+    return points[is_kept_P], labels[is_kept_P]
+
+
 def make_batch(
     examples: Sequence[LabelledScan],
-    grid: CylindricalGrid,
+    grid: Voxeliser,
     device: torch.device | str = "cpu",
     number: int = 0,
     first_scan: int = 0,
 ) -> TrainingBatch:
     """TrainingBatch of labelled scans, on `device`. A voxel's label is the majority of its points' labels."""
-    voxels = voxelise([torch.from_numpy(points).to(device) for points, _ in examples], grid)
+    voxels = grid.voxelise([torch.from_numpy(points).to(device) for points, _ in examples])
     labels = np.concatenate([labels for _, labels in examples]).astype(np.int64)
     point_labels_P = torch.from_numpy(labels).to(device)
-    voxel_labels_V = majority_labels(point_labels_P, voxels.point_to_voxel_P, voxels.num_voxels, NUM_CLASSES)
+    num_labels = int(labels.max(initial=0)) + 1
+    voxel_labels_V = majority_labels(point_labels_P, voxels.point_to_voxel_P, voxels.num_voxels, num_labels)
     points = tuple(points for points, _ in examples)
     return TrainingBatch(voxels, voxel_labels_V, point_labels_P, number, first_scan, points)

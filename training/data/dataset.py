@@ -12,6 +12,7 @@ from pvd_core.borders.wording import counted
 from pvd_core.clouds.bin_columns import bin_columns
 from pvd_core.clouds.judge import Wording, judge
 from pvd_core.clouds.measured import is_measured, measured_points
+from pvd_core.taxonomy import SEMANTICKITTI, Taxonomy
 from training.data.scan_files import read_class_ids, read_points, read_raw_labels
 from training.data.scan_list import SPLITS as SPLITS
 from training.data.scan_list import Scan, chosen_sequences, evenly_spaced, scans_of
@@ -26,9 +27,16 @@ class ScanFolder:
     what is missing.
     """
 
-    def __init__(self, root: str | Path, choice: str | Sequence[str], columns: str | int = 4) -> None:
-        """`columns`: numbers of each point in the .bin files, see `pvd_core.clouds.bin_columns`."""
-        self.root, self.columns = Path(root), bin_columns(columns)
+    def __init__(
+        self,
+        root: str | Path,
+        choice: str | Sequence[str],
+        columns: str | int = 4,
+        taxonomy: Taxonomy = SEMANTICKITTI,
+    ) -> None:
+        """`columns`: numbers of each point in the .bin files, see `pvd_core.clouds.bin_columns`. `taxonomy`: the
+        classes as which labels are read."""
+        self.root, self.columns, self.taxonomy = Path(root), bin_columns(columns), taxonomy
         self.sequences, self.missing_sequences = chosen_sequences(self.root, choice)
         has_labels = choice != "test"
         self.scans = [scan for sequence in self.sequences for scan in _scans(self.root, sequence, has_labels)]
@@ -48,7 +56,7 @@ class ScanFolder:
     def labelled_points(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """(points float32 (N, 4), class ids uint8 (N,))."""
         points = self.points(index)
-        return points, read_class_ids(self.scans[index].labels_path, len(points))
+        return points, read_class_ids(self.scans[index].labels_path, len(points), self.taxonomy)
 
     def labelled_instances(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(points float32 (N, 4), class ids uint8 (N,), instance ids uint16 (N,), 0 for none)."""
@@ -59,7 +67,8 @@ class ScanFolder:
     def class_ids(self, index: int) -> np.ndarray:
         """Class ids uint8 (N,) of a scan, without reading its points."""
         scan = self.scans[index]
-        return read_class_ids(scan.labels_path, scan.points_path.stat().st_size // self.columns.point_bytes)
+        num_points = scan.points_path.stat().st_size // self.columns.point_bytes
+        return read_class_ids(scan.labels_path, num_points, self.taxonomy)
 
     def evenly_spaced(self, max_scans: int | None = None) -> list[int]:
         """Scan numbers: all of them, or `max_scans` of them spread over the folder."""

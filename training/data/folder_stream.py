@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from pvd_core.borders.errors import UserError
+from pvd_core.taxonomy import Taxonomy
 from training.data.augmentation.objects import ObjectBank, objects_in
 from training.data.class_weights import count_classes
 from training.data.dataset import ScanFolder, usable_points
@@ -38,6 +39,11 @@ class FolderStream:
         self.indices = [index for index in indices if folder.scans[index].name not in self._left_out]
         self._bank_scans, self._num_versions = bank_scans, num_versions
 
+    @property
+    def taxonomy(self) -> Taxonomy:
+        """Of the labels."""
+        return self.folder.taxonomy
+
     def scan(self, position: int) -> LabelledScan:
         """The measured points of the scan at `position`; UserError where it has fewer than two."""
         return self._usable_scan(self.identity(position)[1])
@@ -66,7 +72,7 @@ class FolderStream:
         return self._bank
 
     def class_counts(self) -> np.ndarray:
-        """int64 (20,): number of points of each class over the scans, or over every n-th one if there are many."""
+        """int64 (C,): number of points of each class over the scans, or over every n-th one if there are many."""
         stride = -(-len(self.indices) // _MAX_SCANS_COUNTED)
         return count_classes(self.folder, self.indices[::stride])
 
@@ -101,7 +107,7 @@ class FolderStream:
         for i in range(num_read):
             index = self.indices[i * len(self.indices) // num_read]
             points, class_ids, instances = usable_points(*self.folder.labelled_instances(index))
-            bank.add(objects_in(points, class_ids, instances))
+            bank.add(objects_in(points, class_ids, instances, self.taxonomy))
         return bank
 
     def _usable_scan(self, index: int) -> LabelledScan:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pvd_core.borders.errors import UserError
+from pvd_core.taxonomy import Taxonomy
 from training.data.augmentation.objects import ObjectBank
 from training.data.augmentation.paste import paste_objects
 from training.data.augmentation.swap import laser_mix, polar_mix
@@ -47,17 +48,19 @@ def mix(
     bank: ObjectBank | None,
     generator: np.random.Generator,
     config: MixingConfig,
+    taxonomy: Taxonomy,
 ) -> LabelledScan:
     """`scan` after all steps of `config`.
 
     `partner(generator)` gives the scan to mix it with. `bank`: objects to paste; may be None without `paste_objects`.
+    `taxonomy`: that of the labels.
     """
     choice = generator.random()
     if choice < config.laser_mix:
         scan = laser_mix(scan, partner(generator), generator)
     elif choice < config.laser_mix + config.polar_mix:
-        scan = polar_mix(scan, partner(generator), generator)
+        scan = polar_mix(scan, partner(generator), generator, taxonomy)
     if config.paste_objects:
         assert bank is not None, "mixing.paste_objects needs a bank of objects"
-        scan = paste_objects(scan, bank, generator, config.paste_objects)
+        scan = paste_objects(scan, bank, generator, config.paste_objects, taxonomy)
     return scan

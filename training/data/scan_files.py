@@ -6,7 +6,7 @@ import numpy as np
 
 from pvd_core.borders.errors import UserError
 from pvd_core.clouds.bin_columns import FOUR_COLUMNS, BinColumns
-from pvd_core.taxonomy import UnknownLabelError, class_ids_from_raw
+from pvd_core.taxonomy import Taxonomy, UnknownLabelError
 
 _BYTES_PER_LABEL = 4
 
@@ -33,11 +33,11 @@ def read_raw_labels(path: str | Path, num_points: int) -> np.ndarray:
     return raw
 
 
-def read_class_ids(path: str | Path, num_points: int) -> np.ndarray:
-    """Class ids 0..19, uint8 (N,), of a `.label` file. Errors as for `read_raw_labels`, and for a raw id that
-    SemanticKITTI does not define."""
+def read_class_ids(path: str | Path, num_points: int, taxonomy: Taxonomy) -> np.ndarray:
+    """Class ids of `taxonomy`, uint8 (N,), of a `.label` file. Errors as for `read_raw_labels`, and for a raw id that
+    the taxonomy does not define."""
     try:
-        return class_ids_from_raw(read_raw_labels(path, num_points))
+        return taxonomy.class_ids_from_raw(read_raw_labels(path, num_points))
     except UnknownLabelError as error:
         raise UserError(f"{path}: {error}; these labels follow another taxonomy, map them first") from error
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from pvd_core.taxonomy import Taxonomy
 from training.data.augmentation.objects import ObjectBank
 
 LEAST_LEARNT = 2
@@ -19,6 +20,11 @@ LabelledScan = tuple[np.ndarray, np.ndarray]
 class ScanStream(Protocol):
     """Every method may be called from any thread. Positions are whole numbers from 0 on; what lies at one depends on
     the settings and the position alone."""
+
+    @property
+    def taxonomy(self) -> Taxonomy:
+        """Of the labels."""
+        ...
 
     def scan(self, position: int) -> LabelledScan:
         """The measured points of the scan at `position`."""
@@ -45,7 +51,7 @@ class ScanStream(Protocol):
         ...
 
     def class_counts(self) -> np.ndarray:
-        """int64 (20,): number of points of each class, over a sample of the scans."""
+        """int64 (C,): number of points of each of the C classes, over a sample of the scans."""
         ...
 
     def num_scans(self) -> int | None:

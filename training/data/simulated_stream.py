@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from pvd_core.borders.errors import UserError
-from pvd_core.taxonomy import NUM_CLASSES
+from pvd_core.taxonomy import SEMANTICKITTI, Taxonomy
 from training.data.augmentation.objects import ObjectBank
 from training.data.scan_stream import LabelledScan
 from training.data.world_pool import World, WorldPool, result
@@ -57,13 +57,14 @@ class StreamConfig:
 class SimulatedStream:
     """A ScanStream of worlds that processes of its own simulate; to be closed."""
 
-    def __init__(self, config: StreamConfig, seed: int) -> None:
-        """UserError for a sensor or kind of world that does not exist, and where the ray caster is not installed."""
+    def __init__(self, config: StreamConfig, seed: int, taxonomy: Taxonomy = SEMANTICKITTI) -> None:
+        """`taxonomy`: the classes as which labels are read. UserError for a sensor or kind of world that does not
+        exist, and where the ray caster is not installed."""
         _check(config)
-        self.config, self.seed = config, seed
+        self.config, self.seed, self.taxonomy = config, seed, taxonomy
         self._window_size = config.worlds_per_window * config.scans_per_world
         self._pool = WorldPool(
-            config.num_processes, config.sensors, config.worlds, config.scans_per_world, config.interval_s
+            config.num_processes, config.sensors, config.worlds, config.scans_per_world, config.interval_s, taxonomy
         )
         self._windows: dict[int, list[Future[World]]] = {}
         self._lock = threading.Lock()
@@ -101,12 +102,12 @@ class SimulatedStream:
         return bank
 
     def class_counts(self) -> np.ndarray:
-        """int64 (20,): number of points of each class in the first worlds."""
-        counts = np.zeros(NUM_CLASSES, dtype=np.int64)
+        """int64 (C,): number of points of each class in the first worlds."""
+        counts = np.zeros(self.taxonomy.num_classes, dtype=np.int64)
         for window in range(-(-_MIN_WORLDS_COUNTED // self.config.worlds_per_window)):
             for world in self._worlds(window):
                 for _, class_ids in world.scans:
-                    counts += np.bincount(class_ids, minlength=NUM_CLASSES)
+                    counts += np.bincount(class_ids, minlength=self.taxonomy.num_classes)
         return counts
 
     def num_scans(self) -> None:

@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 from pvd_core.borders.errors import UserError
+from pvd_core.taxonomy import Taxonomy
 from training.data.augmentation.objects import SceneObject
 from training.data.scan_stream import LabelledScan
 
@@ -37,10 +38,18 @@ class WorldPool:
     """
 
     def __init__(
-        self, num_processes: int, sensors: Sequence[str], worlds: Sequence[str], num_scans: int, interval_s: float
+        self,
+        num_processes: int,
+        sensors: Sequence[str],
+        worlds: Sequence[str],
+        num_scans: int,
+        interval_s: float,
+        taxonomy: Taxonomy,
     ) -> None:
-        """`sensors` and kinds of `worlds` are taken in turns, by seed; `num_scans` of a world, `interval_s` apart."""
-        self._num_processes, self._settings = num_processes, (tuple(sensors), tuple(worlds), num_scans, interval_s)
+        """`sensors` and kinds of `worlds` are taken in turns, by seed; `num_scans` of a world, `interval_s` apart, with
+        labels of `taxonomy`."""
+        self._num_processes = num_processes
+        self._settings = tuple(sensors), tuple(worlds), num_scans, interval_s, taxonomy
         self._context = multiprocessing.get_context("spawn")
         self._pool: ProcessPoolExecutor | None = None
         self._writer: Connection | None = None
@@ -104,7 +113,12 @@ def _end_with_parent(reader: Connection) -> None:
 
 
 def _simulated(
-    seed: int, sensors: tuple[str, ...], worlds: tuple[str, ...], num_scans: int, interval_s: float
+    seed: int,
+    sensors: tuple[str, ...],
+    worlds: tuple[str, ...],
+    num_scans: int,
+    interval_s: float,
+    taxonomy: Taxonomy,
 ) -> World:
     # Imported here, so that only these processes need the ray caster.
     from training.simulate import Drive
@@ -114,17 +128,17 @@ def _simulated(
     kind = worlds[seed // len(sensors) % len(worlds)]
     world = World([], [])
     for frame in Drive(seed, num_scans, sensor.name, interval_s, jitter=True, world=kind).frames():
-        _add_scan(world, frame, sensor.intensity_max)
+        _add_scan(world, frame, sensor.intensity_max, taxonomy)
     return world
 
 
-def _add_scan(world: World, frame: "Frame", intensity_max: float) -> None:
-    from pvd_core.taxonomy import class_ids_from_raw
+def _add_scan(world: World, frame: "Frame", intensity_max: float, taxonomy: Taxonomy) -> None:
     from training.data.augmentation.objects import objects_in
     from training.data.dataset import usable_points
 
-    points, class_ids, instances = usable_points(frame.points, class_ids_from_raw(frame.labels), frame.labels >> 16)
+    class_ids = taxonomy.class_ids_from_raw(frame.labels)
+    points, class_ids, instances = usable_points(frame.points, class_ids, frame.labels >> 16)
     # Sensors that report 0..255 are brought to KITTI's scale, 0..1.
     points[:, 3] /= max(1.0, intensity_max)
     world.scans.append((points, class_ids))
-    world.objects.extend(objects_in(points, class_ids, instances))
+    world.objects.extend(objects_in(points, class_ids, instances, taxonomy))

@@ -1,10 +1,11 @@
 """Settings of distillation: which teacher, which method, with which coefficients."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.settings import filled
+from pvd_core.borders.wording import shown
 from pvd_core.losses.methods import METHODS, paper_coefficients
 
 
@@ -15,8 +16,8 @@ class DistillationConfig:
     method: str = "pvd"
     settings: dict = field(default_factory=dict)
     """Fields of the method's own config. Those left out have the paper's value for 'backbone'."""
-    backbone: str = "cylinder3d"
-    """Network of the paper's table 4 whose coefficients are the defaults."""
+    backbone: str | None = None
+    """Network of the paper's table 4 whose coefficients are the defaults; null: the one that is trained."""
     cache: str | None = None
     """Folder that keeps the teacher's outputs for scans that come again, which needs 'scan_versions'; null: the teacher
     runs at every step."""
@@ -24,10 +25,21 @@ class DistillationConfig:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise UserError(f"distillation.method is {self.method!r}: expected one of {', '.join(METHODS)}")
-        self.method_config()
+        if self.backbone is not None:
+            self.method_config()
+
+    def of_network(self, architecture: str) -> "DistillationConfig":
+        """The same for a student of this architecture. UserError where 'backbone' is another."""
+        if self.backbone not in (None, architecture):
+            raise UserError(
+                f"distillation.backbone is {shown(self.backbone)}, but the network is {architecture}: leave it out, or "
+                "give your own coefficients in distillation.settings"
+            )
+        return replace(self, backbone=architecture)
 
     def method_config(self) -> Any:
         """The method's config, such as a PVDConfig: the paper's coefficients with 'settings' laid over them. UserError
-        for a backbone that this version does not have and for a setting that the method does not have."""
+        for a setting that the method does not have."""
+        assert self.backbone is not None  # `of_network` fills it in
         settings = {**paper_coefficients(self.backbone, self.method), **self.settings}
         return filled(METHODS[self.method][1], settings, "distillation.settings.")

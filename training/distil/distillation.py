@@ -13,11 +13,13 @@ from torch import nn
 from pvd_core.borders.errors import UserError
 from pvd_core.losses.distillation import Channels, DistillationPair, needs_points
 from pvd_core.losses.methods import METHODS
-from pvd_core.models import Cylinder3D
+from pvd_core.models import Network
+from pvd_core.models.build import architecture_of
 from pvd_core.models.output import SegmentationOutput
 from pvd_core.sparse import Sites
+from pvd_core.taxonomy import Taxonomy
 from pvd_core.voxels import VoxelBatch
-from pvd_core.weights import load_model
+from pvd_core.weights import load_model, taxonomy_of
 from training.data.batches import TrainingBatch
 from training.distil.config import DistillationConfig
 from training.distil.teacher_cache import TeacherCache
@@ -47,7 +49,7 @@ class Method(Protocol):
 class Supervised(Protocol):
     """The objective that learns from labels, SegmentationObjective: the student and its losses."""
 
-    model: Cylinder3D
+    model: Network
     class_weights: torch.Tensor | None
 
     def outputs(
@@ -61,31 +63,32 @@ class Supervised(Protocol):
         ...
 
 
-def load_teacher(path: str | Path, student: Cylinder3D, device: torch.device | str) -> Cylinder3D:
-    """The frozen teacher for `student`; UserError where its classes or grid are not those of the student."""
-    teacher, _facts = load_model(path, device)
+def load_teacher(path: str | Path, student: Network, taxonomy: Taxonomy, device: torch.device | str) -> Network:
+    """The frozen teacher for `student`, whose classes are those of `taxonomy`; UserError where the teacher's classes or
+    grid are others."""
+    teacher, facts = load_model(path, device)
     for what, of_teacher, of_student in (
-        ("classes", teacher.config.num_classes, student.config.num_classes),
+        ("taxonomy", taxonomy_of(facts).name, taxonomy.name),
         ("grid", teacher.grid, student.grid),
     ):
         if of_teacher != of_student:
             raise UserError(
                 f"teacher {path} has {what} {of_teacher}, the student {of_student}: both must see the same; change the "
-                f"student's model settings or take another teacher"
+                f"student's settings or take another teacher"
             )
     # With the student's engine the teacher shares its sites and kernel maps.
     teacher.backend = student.backend
     return teacher.requires_grad_(False)
 
 
-def build_method(config: DistillationConfig, student: Cylinder3D, teacher: Cylinder3D) -> Method:
+def build_method(config: DistillationConfig, student: Network, teacher: Network) -> Method:
     """The distillation method of `config` between two networks. UserError for a method that needs point outputs where
     one of the networks has no point refinement."""
     method_class, _ = METHODS[config.method]
-    method_config = config.method_config()
+    method_config = config.of_network(architecture_of(student)).method_config()
     if needs_points(method_config):
         for role, network in (("student", student), ("teacher", teacher)):
-            if network.config.refinement == "none":
+            if not network.has_point_outputs:
                 raise UserError(
                     f"method {config.method} needs point outputs, but the {role} has no point refinement: set "
                     f"model.refinement to R3, or the method's coefficients on points to 0"
@@ -96,23 +99,27 @@ def build_method(config: DistillationConfig, student: Cylinder3D, teacher: Cylin
 class DistillationObjective(nn.Module):
     """The losses of the student, from labels and from the teacher: TrainingBatch -> {term: scalar loss}."""
 
+    is_minority_C: torch.Tensor
+
     def __init__(
         self,
         supervised: Supervised,
         method: Method,
-        teacher: Cylinder3D,
+        teacher: Network,
+        taxonomy: Taxonomy,
         seed: int,
         cache: TeacherCache | None = None,
     ) -> None:
-        """`cache`: None runs the teacher at every step."""
+        """`taxonomy`: that of the labels. `cache`: None runs the teacher at every step."""
         super().__init__()
         self.supervised, self.method, self.seed, self.cache = supervised, method, seed, cache
         self._with_points = needs_points(method.config)
+        self.register_buffer("is_minority_C", torch.from_numpy(taxonomy.is_minority_C), persistent=False)
         # In a tuple, so that the teacher is no submodule: it is not trained, saved or put into training mode.
         self._teacher = (teacher,)
 
     @property
-    def teacher(self) -> Cylinder3D:
+    def teacher(self) -> Network:
         """The frozen network."""
         return self._teacher[0]
 
@@ -143,6 +150,7 @@ class DistillationObjective(nn.Module):
                 batch.voxels,
                 batch.voxel_labels_V,
                 batch.point_labels_P,
+                self.is_minority_C,
                 self.supervised.class_weights,
                 _generator(self.seed, batch.number),
                 tuple(_generator(self.seed, batch.number, scan) for scan in scans),
@@ -157,5 +165,5 @@ def _generator(seed: int, batch_number: int, *scan: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(state >> np.uint64(1)))
 
 
-def _channels(network: Cylinder3D) -> Channels:
-    return Channels(voxel_features=4 * network.config.width, classes=network.config.num_classes)
+def _channels(network: Network) -> Channels:
+    return Channels(voxel_features=network.voxel_feature_channels, classes=network.config.num_classes)

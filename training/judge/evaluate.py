@@ -12,6 +12,7 @@ from pvd_core.clouds.stream import CloudStream
 from pvd_core.segmenter import Segmenter
 from training.data.dataset import ScanFolder
 from training.data.prefetch import prefetched
+from training.judge.classes import check_same_classes, taxonomy_in
 from training.judge.metrics import ConfusionMatrix
 from training.judge.seen import described, seen_data, seen_sequences
 from training.judge.votes import labels_by_vote
@@ -32,10 +33,12 @@ def evaluate(
     columns: str | int = 4,
     stream: CloudStream | None = None,
     precision: str = "fp32",
+    taxonomy: str | None = None,
 ) -> dict[str, Any]:
     """Labels the scans of a data set and compares with the truth. Returns a JSON-able dictionary:
 
-    - "miou" over the 19 classes, "miou_present" over those in the truth, "iou" {class: value}, "accuracy"; all 0..1
+    - "taxonomy": name of the classes, those of the weights, as which the truth is read too
+    - "miou" over all of them, "miou_present" over those in the truth, "iou" {class: value}, "accuracy"; all 0..1
     - "num_points" (labelled), "num_points_by_class", "labels_by_truth" {true class: {predicted class: points}}
     - "num_scans", "sequences", "votes", "seconds", "weights", "dataset"
     - "remarks": sentences on what of the scans is not as networks expect it
@@ -46,11 +49,11 @@ def evaluate(
     `split`: "train", "valid" or one or several sequences. `max_scans`: only so many, evenly spaced. `votes`: 1 to 8, of
     test-time augmentation. `columns`: of the .bin files, see ScanFolder. `stream` brings the scans to the network's
     frame. `precision`: of the network, as Segmenter takes it. `progress(num_done, num_all)` is called after each scan.
-    UserError where there is nothing to compare with.
+    `taxonomy`: that of the weights must have this name; None for any. UserError where there is nothing to compare with.
     """
     if split == "test":
         raise UserError("split 'test' has no labels to evaluate against; use train, valid or a list of sequences")
-    folder = ScanFolder(dataset_root, split, columns)
+    folder = ScanFolder(dataset_root, split, columns, taxonomy_in(weights, taxonomy))
     segmenter = Segmenter.from_weights(weights, device, precision)
     indices = folder.evenly_spaced(max_scans)
     start = time.perf_counter()
@@ -61,7 +64,14 @@ def evaluate(
     whole = ConfusionMatrix.summed(bands)
     if not whole.num_points:
         raise UserError(f"no labelled point in {folder.describe()}: there is nothing to score against")
+    moving = list(folder.taxonomy.moving)
+    if moving and not whole.points_per_class()[moving].any():
+        remarks.append(
+            f"no point of {folder.root} is labelled as moving: nothing moves there, or its labels do not tell moving "
+            f"objects from still ones, and scores of {folder.taxonomy.name} mean little"
+        )
     return {
+        "taxonomy": folder.taxonomy.name,
         **metrics_of(whole),
         **({"by_distance": _metrics_by_distance(bands)} if by_distance else {}),
         "num_points": whole.num_points,
@@ -109,8 +119,10 @@ def score_bands(
     prepared: Callable[[int, np.ndarray], np.ndarray] = lambda index, points: points,
 ) -> list[ConfusionMatrix]:
     """As `score`, one ConfusionMatrix for each of DISTANCE_BANDS_M. `votes`: 1 to 8, of test-time augmentation.
-    `prepared(index, points)` brings the points of a scan to the network's frame."""
-    bands = [ConfusionMatrix() for _ in DISTANCE_BANDS_M]
+    `prepared(index, points)` brings the points of a scan to the network's frame. ValueError where the folder's labels
+    have another taxonomy than the Segmenter."""
+    check_same_classes(segmenter, folder)
+    bands = [ConfusionMatrix(folder.taxonomy) for _ in DISTANCE_BANDS_M]
     scans = zip(indices, prefetched(folder.labelled_points, indices, num_workers=1), strict=True)
     for num_done, (index, (points, truth)) in enumerate(scans, start=1):
         points = prepared(index, points)

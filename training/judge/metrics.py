@@ -1,39 +1,41 @@
 """IoU of each class by the official SemanticKITTI protocol.
 
 There is one confusion matrix over all points of all scans. Points whose truth is class 0 (unlabelled) never count. A
-labelled point predicted as class 0 is a miss. A class that never occurs has IoU 0 and is part of the mean over 19.
+labelled point predicted as class 0 is a miss. A class that never occurs has IoU 0 and is part of the mean.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pvd_core.taxonomy import CLASS_NAMES, NUM_CLASSES
+from pvd_core.taxonomy import Taxonomy
 
 
 class ConfusionMatrix:
-    """`counts` int64 (20, 20): rows are predictions, columns are the truth."""
+    """`counts` int64 (C, C) of the C classes of `taxonomy`: rows are predictions, columns are the truth."""
 
-    def __init__(self) -> None:
-        self.counts = np.zeros((NUM_CLASSES, NUM_CLASSES), dtype=np.int64)
+    def __init__(self, taxonomy: Taxonomy) -> None:
+        self.taxonomy = taxonomy
+        self.counts = np.zeros((taxonomy.num_classes, taxonomy.num_classes), dtype=np.int64)
 
     def update(self, predicted: ArrayLike, truth: ArrayLike) -> None:
-        """Counts the points of one scan. `predicted`, `truth`: class ids 0..19, any integer type (N,), in the same
-        order. ValueError for other shapes or ids."""
+        """Counts the points of one scan. `predicted`, `truth`: class ids, any integer type (N,), in the same order.
+        ValueError for other shapes or ids."""
         predicted, truth = np.asarray(predicted), np.asarray(truth)
         if predicted.shape != truth.shape:
             raise ValueError(f"predictions have shape {predicted.shape}, the truth {truth.shape}: expected the same")
+        num_classes = self.taxonomy.num_classes
         for name, ids in (("predicted", predicted), ("true", truth)):
-            if ids.size and (ids.min() < 0 or ids.max() >= NUM_CLASSES):
-                raise ValueError(f"{name} class ids span {ids.min()}..{ids.max()}: expected 0..{NUM_CLASSES - 1}")
-        cells = predicted.astype(np.int64).ravel() * NUM_CLASSES + truth.astype(np.int64).ravel()
-        self.counts += np.bincount(cells, minlength=NUM_CLASSES**2).reshape(NUM_CLASSES, NUM_CLASSES)
+            if ids.size and (ids.min() < 0 or ids.max() >= num_classes):
+                raise ValueError(f"{name} class ids span {ids.min()}..{ids.max()}: expected 0..{num_classes - 1}")
+        cells = predicted.astype(np.int64).ravel() * num_classes + truth.astype(np.int64).ravel()
+        self.counts += np.bincount(cells, minlength=num_classes**2).reshape(num_classes, num_classes)
 
     @staticmethod
-    def summed(parts: Iterable["ConfusionMatrix"]) -> "ConfusionMatrix":
-        """The matrix over all points of all `parts`."""
-        whole = ConfusionMatrix()
+    def summed(parts: Sequence["ConfusionMatrix"]) -> "ConfusionMatrix":
+        """The matrix over all points of all `parts`, at least one, of the same taxonomy."""
+        whole = ConfusionMatrix(parts[0].taxonomy)
         for part in parts:
             whole.counts += part.counts
         return whole
@@ -44,11 +46,11 @@ class ConfusionMatrix:
         return int(self._counted().sum())
 
     def points_per_class(self) -> np.ndarray:
-        """Number of points whose truth is each class, int64 (20,); 0 for class 0."""
+        """Number of points whose truth is each class, int64 (C,); 0 for class 0."""
         return self._counted().sum(axis=0)
 
     def iou(self) -> np.ndarray:
-        """IoU of each class, float64 (20,) in 0..1; 0 for class 0 and for classes that never occur."""
+        """IoU of each class, float64 (C,) in 0..1; 0 for class 0 and for classes that never occur."""
         counts = self._counted()
         hits = np.diag(counts)
         unions = counts.sum(axis=0) + counts.sum(axis=1) - hits
@@ -57,8 +59,8 @@ class ConfusionMatrix:
         return iou
 
     def miou(self, present_only: bool = False) -> float:
-        """Mean IoU over the 19 classes; `present_only`: over those that occur in the truth (0 if none does)."""
-        included = np.arange(NUM_CLASSES) > 0
+        """Mean IoU over all classes but 0; `present_only`: over those that occur in the truth (0 if none does)."""
+        included = np.arange(self.taxonomy.num_classes) > 0
         if present_only:
             included &= self.points_per_class() > 0
         return float(self.iou()[included].mean()) if included.any() else 0.0
@@ -70,22 +72,24 @@ class ConfusionMatrix:
         return float(np.diag(counts)[1:].sum() / (counts[1:].sum() + 1e-15))
 
     def iou_by_name(self) -> dict[str, float]:
-        """{class name: IoU} of the 19 classes."""
-        iou = self.iou()
-        return {CLASS_NAMES[class_id]: float(iou[class_id]) for class_id in range(1, NUM_CLASSES)}
+        """{class name: IoU} of all classes but 0."""
+        return dict(zip(self._names, self.iou()[1:].tolist(), strict=True))
 
     def points_by_name(self) -> dict[str, int]:
-        """{class name: number of points whose truth it is} of the 19 classes."""
-        return dict(zip(CLASS_NAMES[1:], self.points_per_class()[1:].tolist(), strict=True))
+        """{class name: number of points whose truth it is} of all classes but 0."""
+        return dict(zip(self._names, self.points_per_class()[1:].tolist(), strict=True))
 
     def counts_by_name(self) -> dict[str, dict[str, int]]:
-        """{true class: {predicted class: number of points}} of the 19 classes; numbers that are 0 are left out."""
+        """{true class: {predicted class: number of points}} of all classes but 0; numbers that are 0 are left out."""
+        names = self.taxonomy.names
         return {
-            CLASS_NAMES[truth]: {
-                CLASS_NAMES[label]: int(count) for label, count in enumerate(self.counts[:, truth]) if count
-            }
-            for truth in range(1, NUM_CLASSES)
+            name: {names[label]: int(count) for label, count in enumerate(self.counts[:, truth]) if count}
+            for truth, name in enumerate(self._names, start=1)
         }
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return self.taxonomy.names[1:]
 
     def _counted(self) -> np.ndarray:
         """The matrix without the points whose truth is class 0."""

@@ -11,13 +11,13 @@ def seen_data(facts: dict[str, Any]) -> list[dict[str, Any]]:
     """What the header of a weights file says about the scans of each training: its own and those of its ancestors.
 
     `facts`: as `read_facts` gives them. Ancestors are the weights that a training starts from, its teacher, and the
-    ancestors of both; scans on which `pvd balance` chose its shifts count too. Each item has "dataset" (name of its
-    folder) and "sequences"; equal ones come once.
+    ancestors of both; scans on which `pvd balance` chose its shifts and `pvd without-intensity` measured its statistics
+    count too. Each item has "dataset" (name of its folder) and "sequences"; equal ones come once.
     """
-    ancestors, balance = facts.get("ancestors"), facts.get("balance")
+    ancestors = facts.get("ancestors")
     found = [facts.get("training_data"), *(ancestors if isinstance(ancestors, list) else ())]
-    if isinstance(balance, dict):
-        found.append({key: balance[key] for key in ("dataset", "sequences") if key in balance})
+    taken = [facts[name] for name in ("balance", "without_intensity") if isinstance(facts.get(name), dict)]
+    found += [{key: each[key] for key in ("dataset", "sequences") if key in each} for each in taken]
     # Converted checkpoints say nothing, and facts may hold a sentence instead.
     return _distinct(data for data in found if isinstance(data, dict))
 

@@ -13,7 +13,7 @@ import numpy as np
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.files import written_atomically
 from pvd_core.segmenter import Segmenter
-from pvd_core.taxonomy import RAW_NAMES, raw_from_class_ids
+from pvd_core.taxonomy import Taxonomy
 from training.data.dataset import SPLITS, ScanFolder
 from training.judge.votes import labels_by_vote
 
@@ -49,7 +49,7 @@ def write_submission(
             archive.writestr(f"sequences/{sequence}/predictions/", "")
         for index, scan in enumerate(folder.scans):
             labels = labels_by_vote(segmenter, folder.points(index), num_votes)
-            raw = raw_from_class_ids(labels).astype("<u4")
+            raw = segmenter.taxonomy.raw_from_class_ids(labels).astype("<u4")
             archive.writestr(f"sequences/{scan.sequence}/predictions/{scan.frame}.label", raw.tobytes())
             if progress is not None:
                 progress(index + 1, len(folder))
@@ -81,12 +81,12 @@ def check_submission(
             elif sizes.pop(name) != 4 * num_points:
                 problems.append(f"{name} does not hold one uint32 for each of {num_points} points")
             else:
-                problems += _unknown_ids(archive, name)
+                problems += _unknown_ids(archive, name, folder.taxonomy)
         problems += [f"{name} does not belong there" for name in sorted(sizes.keys() - wanted)]
     return problems
 
 
-def _unknown_ids(archive: zipfile.ZipFile, name: str) -> list[str]:
+def _unknown_ids(archive: zipfile.ZipFile, name: str, taxonomy: Taxonomy) -> list[str]:
     ids = np.unique(np.frombuffer(archive.read(name), "<u4") & 0xFFFF)
-    unknown = [int(value) for value in ids if int(value) not in RAW_NAMES]
-    return [f"{name} holds ids that SemanticKITTI does not define: {unknown[:5]}"] if unknown else []
+    unknown = [int(value) for value in ids if int(value) not in taxonomy.raw_names]
+    return [f"{name} holds ids that {taxonomy.title} does not define: {unknown[:5]}"] if unknown else []

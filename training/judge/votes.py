@@ -18,7 +18,7 @@ VOTES = tuple((flip_x, flip_y, turn) for turn in (0, 90) for flip_x, flip_y in (
 
 @torch.inference_mode()
 def labels_by_vote(segmenter: Segmenter, points: np.ndarray, num_votes: int) -> np.ndarray:
-    """Class ids 0..19, uint8 (N,), of `points`, float32 (N, 4).
+    """Class ids, uint8 (N,), of `points`, float32 (N, 4).
 
     A label is the arg-max of the log-probabilities summed over the first `num_votes` (1 to 8) of VOTES; it is 0 for
     points that are no measurement.

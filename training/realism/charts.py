@@ -8,15 +8,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pvd_core.taxonomy import CLASS_NAMES, NUM_CLASSES
-from training.realism.families import Family
+from training.realism.families import CLASSES, Family
 from training.realism.gaps import FAMILIES, Gap
 from training.realism.pictures import BACKGROUND, FAINT, TEXT, plt, save_figure
 from training.realism.points import BAND_NAMES
 
 _REAL, _SIMULATED = "#aeb6bf", "#f2994a"
 _NUM_COLUMNS = 4
-_SUBJECTS = ("all", *CLASS_NAMES, *BAND_NAMES)
+_SUBJECTS = ("all", *CLASSES.names, *BAND_NAMES)
 
 
 def save_charts(folder: Path, gaps: Sequence[Gap]) -> dict[str, Path]:
@@ -79,7 +78,7 @@ def _draw_bars(axis: Axes, gap: Gap) -> None:
     axis.barh(positions - 0.2, 100 * gap.simulated, 0.38, color=_SIMULATED)
     axis.set_yticks(positions, names)
     # Rare classes would be invisible on a linear scale.
-    if len(names) == NUM_CLASSES - 1:
+    if len(names) == CLASSES.num_classes - 1:
         axis.set_xscale("symlog", linthresh=0.1)
         axis.set_xticks([0.1, 1, 10, 50], ["0.1 %", "1 %", "10 %", "50 %"])
         axis.set_xlim(0, 80)

@@ -6,16 +6,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pvd_core.taxonomy import CLASS_NAMES, NUM_CLASSES
+from pvd_core.taxonomy import SEMANTICKITTI
 
 if TYPE_CHECKING:
     from training.realism.scans import MeasuredScan
+
+CLASSES = SEMANTICKITTI
+"""Real and simulated scans are compared in these classes."""
 
 MIN_POINTS = 50
 """A subject with fewer points in a scan is left out of its histograms."""
 
 FREQUENT_CLASSES = tuple(
-    CLASS_NAMES.index(name)
+    CLASSES.names.index(name)
     for name in ("car", "road", "parking", "sidewalk", "building", "fence", "vegetation", "trunk", "terrain", "pole")
 )
 
@@ -50,10 +53,10 @@ def histogram_by_class(values: np.ndarray, class_ids: np.ndarray, edges: np.ndar
     values are left out."""
     num_bins = len(edges) - 1
     bins = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, num_bins - 1)
-    flat = np.bincount(class_ids.astype(np.int64) * num_bins + bins, minlength=NUM_CLASSES * num_bins)
-    counts = flat.reshape(NUM_CLASSES, num_bins).astype(np.float64)
+    flat = np.bincount(class_ids.astype(np.int64) * num_bins + bins, minlength=CLASSES.num_classes * num_bins)
+    counts = flat.reshape(CLASSES.num_classes, num_bins).astype(np.float64)
     found = {"all": shares(counts.sum(axis=0))} if len(values) >= MIN_POINTS else {}
     for class_id in FREQUENT_CLASSES:
         if counts[class_id].sum() >= MIN_POINTS:
-            found[CLASS_NAMES[class_id]] = shares(counts[class_id])
+            found[CLASSES.names[class_id]] = shares(counts[class_id])
     return found

@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pvd_core.taxonomy import CLASS_NAMES
-from training.realism.families import Family, shares
+from training.realism.families import CLASSES, Family, shares
 
 if TYPE_CHECKING:
     from training.realism.scans import MeasuredScan
 
-_GROUND = tuple(CLASS_NAMES.index(name) for name in ("road", "parking", "sidewalk", "other-ground", "terrain"))
-_ROAD = CLASS_NAMES.index("road")
+_GROUND = tuple(CLASSES.names.index(name) for name in ("road", "parking", "sidewalk", "other-ground", "terrain"))
+_ROAD = CLASSES.names.index("road")
 _RADIUS_M = 25.0
 _ROAD_RADIUS_M = 15.0
 _MIN_ROAD_POINTS = 200
@@ -76,7 +75,7 @@ def _measure(which: int) -> Callable[["MeasuredScan", np.ndarray], dict[str, np.
         for class_id, cells in scan.ground_cells.items():
             if len(cells[which]) >= _MIN_CELLS:
                 counts = np.histogram(np.clip(cells[which], edges[0], edges[-1]), edges)[0]
-                found[CLASS_NAMES[class_id]] = shares(counts.astype(np.float64))
+                found[CLASSES.names[class_id]] = shares(counts.astype(np.float64))
         return found
 
     return measure

@@ -7,7 +7,7 @@ import matplotlib
 import numpy as np
 
 from pvd_core.borders.files import written_atomically
-from pvd_core.taxonomy import CLASS_COLOURS, CLASS_NAMES
+from training.realism.families import CLASSES
 from training.realism.rays import range_image
 from training.realism.scans import MeasuredScan
 
@@ -118,7 +118,7 @@ def _colours(scan: MeasuredScan, view: str) -> np.ndarray:
 
 def class_colours() -> np.ndarray:
     """RGB (classes, 3) in 0..1: the official colours, the darkest made lighter to show on a dark background."""
-    palette = CLASS_COLOURS.astype(float) / 255
+    palette = CLASSES.colours.astype(float) / 255
     palette[0] = (0.35, 0.38, 0.41)
     luminance = palette @ (0.299, 0.587, 0.114)
     lift = np.clip((0.28 - luminance) / (1 - luminance), 0, None)[:, None]
@@ -148,7 +148,7 @@ def class_legend(figure: Figure, scans: Sequence[MeasuredScan]) -> None:
     class_ids = np.unique(np.concatenate([np.unique(scan.class_ids) for scan in scans]))
     palette = class_colours()
     handles = [
-        Line2D([], [], marker="s", linestyle="", markersize=8, color=palette[class_id], label=CLASS_NAMES[class_id])
+        Line2D([], [], marker="s", linestyle="", markersize=8, color=palette[class_id], label=CLASSES.names[class_id])
         for class_id in class_ids
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=10, frameon=False, labelcolor=TEXT, fontsize=9)

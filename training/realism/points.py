@@ -3,9 +3,8 @@
 import numpy as np
 import torch
 
-from pvd_core.taxonomy import CLASS_NAMES, NUM_CLASSES
-from pvd_core.voxels.grid import CylindricalGrid
-from training.realism.families import MIN_POINTS, Family, histogram_by_class, shares
+from pvd_core.voxels import CylindricalGrid
+from training.realism.families import CLASSES, MIN_POINTS, Family, histogram_by_class, shares
 from training.realism.scans import MeasuredScan
 
 BANDS_M = (0, 10, 20, 30, 50, np.inf)
@@ -32,7 +31,7 @@ def _classes(scan: MeasuredScan, _edges: np.ndarray) -> dict[str, np.ndarray]:
     for name, low, high in zip(("all", *BAND_NAMES), (0, *BANDS_M[:-1]), (np.inf, *BANDS_M[1:]), strict=True):
         chosen = scan.class_ids[labelled & (scan.ranges >= low) & (scan.ranges < high)]
         if len(chosen) >= MIN_POINTS:
-            found[name] = shares(np.bincount(chosen, minlength=NUM_CLASSES)[1:].astype(np.float64))
+            found[name] = shares(np.bincount(chosen, minlength=CLASSES.num_classes)[1:].astype(np.float64))
     return found
 
 
@@ -56,9 +55,9 @@ POINT_FAMILIES = (
         "classes",
         "Class proportions",
         "",
-        np.arange(NUM_CLASSES, dtype=np.float64),
+        np.arange(CLASSES.num_classes, dtype=np.float64),
         _classes,
-        categories=CLASS_NAMES[1:],
+        categories=CLASSES.names[1:],
     ),
     Family(
         "points a voxel",

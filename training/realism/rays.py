@@ -5,8 +5,7 @@ N points of a scan.
 
 import numpy as np
 
-from pvd_core.taxonomy import CLASS_NAMES
-from training.realism.families import MIN_POINTS, Family, histogram_by_class, shares
+from training.realism.families import CLASSES, MIN_POINTS, Family, histogram_by_class, shares
 from training.realism.scans import MeasuredScan
 
 NUM_RINGS = 64
@@ -79,7 +78,7 @@ def _rays_between(scan: MeasuredScan, edges: np.ndarray) -> dict[str, np.ndarray
 def _gains(scan: MeasuredScan, _edges: np.ndarray) -> dict[str, np.ndarray]:
     """Mean intensity of the road on each ring, divided by that of all road, since the lasers of a sensor differ. 1
     where a ring has too little road."""
-    road = scan.class_ids == CLASS_NAMES.index("road")
+    road = scan.class_ids == CLASSES.names.index("road")
     rings, intensity = np.minimum(scan.rings[road], NUM_RINGS - 1), scan.points[road, 3]
     count = np.bincount(rings, minlength=NUM_RINGS)
     if len(rings) < MIN_POINTS or not intensity.any():

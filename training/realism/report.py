@@ -13,8 +13,8 @@ import numpy as np
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.files import check_output, written_atomically
 from pvd_core.borders.wording import counted
-from pvd_core.taxonomy import CLASS_NAMES, NUM_CLASSES
 from training.realism.charts import save_charts
+from training.realism.families import CLASSES
 from training.realism.gaps import MIN_SEQUENCES, Gap, gaps_between, measure_scans
 from training.realism.pair import save_pair
 from training.realism.pictures import save_range_images, save_views_from_above
@@ -103,7 +103,7 @@ class _CountedScans:
 
     def __iter__(self) -> Iterator[MeasuredScan]:
         for scan in self._sample:
-            class_shares = np.bincount(scan.class_ids, minlength=NUM_CLASSES) / len(scan.class_ids)
+            class_shares = np.bincount(scan.class_ids, minlength=CLASSES.num_classes) / len(scan.class_ids)
             voxels = voxel_counts(scan)
             numbers = (len(scan.points), len(voxels), is_missing(scan).mean(), *class_shares)
             self._by_sequence.setdefault(scan.sequence, []).append(numbers)
@@ -123,8 +123,8 @@ class _CountedScans:
             "points": named(0),
             "voxels": named(1),
             "missing_rays": named(2),
-            "class_shares": {name: float(by_sequence[:, 3 + i].mean()) for i, name in enumerate(CLASS_NAMES)},
-            "scans_with_class": {name: float((scans[:, 3 + i] > 0).mean()) for i, name in enumerate(CLASS_NAMES)},
+            "class_shares": {name: float(by_sequence[:, 3 + i].mean()) for i, name in enumerate(CLASSES.names)},
+            "scans_with_class": {name: float((scans[:, 3 + i] > 0).mean()) for i, name in enumerate(CLASSES.names)},
         }
 
 
@@ -189,7 +189,7 @@ def _markdown(result: dict[str, Any], pictures: Sequence[Path], charts: dict[str
     lines += ["", "## Classes", "", "| class | real % | simulated % | ratio | in real scans % | in simulated scans % |"]
     lines.append("|---|--:|--:|--:|--:|--:|")
     real, simulated = result["real"], result["simulated"]
-    for name in CLASS_NAMES:
+    for name in CLASSES.names:
         ours, theirs = simulated["class_shares"][name], real["class_shares"][name]
         ratio = f"{ours / theirs:.2f}" if theirs else "-"
         seen = " | ".join(f"{100 * side['scans_with_class'][name]:.0f}" for side in (real, simulated))

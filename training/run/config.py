@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.settings import apply_overrides, filled, plain, read_yaml
@@ -12,6 +12,7 @@ from pvd_core.clouds.bin_columns import bin_columns
 from pvd_core.models.build import check_model_settings
 from pvd_core.runtime.precision import resolve_precision
 from pvd_core.segmenter import resolve_device
+from pvd_core.taxonomy import taxonomy_named
 from training.data.augment import AugmentationConfig
 from training.data.mix import MixingConfig
 from training.data.simulated_stream import StreamConfig
@@ -19,7 +20,7 @@ from training.distil.config import DistillationConfig
 
 DEFAULT_MODEL = "cylinder3d-compact"
 CLASS_WEIGHTS = ("none", "sqrt", "cuberoot")
-OPTIMIZERS = ("adam", "adamw")
+OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("cosine", "constant")
 DATA = ("folder", "simulated")
 PRECISIONS = ("auto", "fp32", "bf16", "fp64")
@@ -34,7 +35,7 @@ class LossConfig:
     cross_entropy: float = 1.0
     lovasz: float = 1.0
     point_cross_entropy: float = 1.0
-    """Only for networks with point refinement."""
+    """Only for networks that learn from the labels of points: SPVCNN, and Cylinder3D with point refinement."""
     class_weights: str = "none"
     """In both cross-entropies: none, or the square or cube root (sqrt, cuberoot) of the largest number of points of a
     class over that of the class."""
@@ -52,13 +53,18 @@ class OptimizerConfig:
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.999)
+    """Of adam and adamw."""
+    momentum: float = 0.9
+    """Of sgd, by Nesterov's rule."""
     gradient_clip: float = 10.0
     """Largest gradient norm; 0 switches clipping off."""
 
     def __post_init__(self) -> None:
         _one_of("optimizer.name", self.name, OPTIMIZERS)
         _positive("optimizer", self, ("learning_rate",))
-        _at_least("optimizer", self, ("weight_decay", "gradient_clip"), 0)
+        _at_least("optimizer", self, ("weight_decay", "gradient_clip", "momentum"), 0)
+        if not self.momentum < 1:
+            raise UserError(f"optimizer.momentum is {self.momentum}: expected 0 <= value < 1")
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,8 @@ class TrainConfig:
     data: str = "folder"
     """What to train on: folder (the 'sequences' of 'dataset') or simulated (worlds that 'stream' makes while training).
     Validation scans always come from 'dataset'."""
+    taxonomy: str = "semantickitti"
+    """The classes to learn: semantickitti, or semantickitti-multiscan, which tells moving objects from still ones."""
     columns: str = "4"
     """Numbers of each point in the .bin files of 'dataset': 4 (x, y, z, intensity), 5 as in nuScenes, or 4xfloat64."""
     sequences: str | tuple[str, ...] = "train"
@@ -135,6 +143,8 @@ class TrainConfig:
     processes. A resumed run is bit-identical only with the same number."""
     num_workers: int = 1
     """Threads that read and prepare the next batches; 0 prepares each batch when it is needed."""
+    max_voxels: int | None = None
+    """Train on this many voxels of a scan, chosen at random, where it has more; null: on all."""
     stream: StreamConfig = field(default_factory=StreamConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     mixing: MixingConfig = field(default_factory=MixingConfig)
@@ -148,12 +158,24 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if isinstance(self.model, str):
             object.__setattr__(self, "model", {"name": self.model})
-        check_model_settings(self.model)
+        architecture = check_model_settings(self.model)
+        if self.distillation is not None:
+            object.__setattr__(self, "distillation", self.distillation.of_network(architecture))
+        self._check_classes()
         bin_columns(self.columns)
         _one_of("data", self.data, DATA)
         object.__setattr__(self, "precision", _OLD_PRECISIONS.get(self.precision, self.precision))
         _one_of("precision", self.precision, PRECISIONS)
-        positive = ("max_scans", "scan_versions", "epochs", "max_steps", "max_minutes", "batch_size", "accumulate")
+        positive = (
+            "max_scans",
+            "scan_versions",
+            "epochs",
+            "max_steps",
+            "max_minutes",
+            "batch_size",
+            "accumulate",
+            "max_voxels",
+        )
         _positive("", self, (*positive, "checkpoint_every_steps"))
         _at_least("", self, ("num_threads", "num_workers", "seed"), 0)
         if self.max_steps is None and (self.epochs is None or self.data == "simulated"):
@@ -166,12 +188,25 @@ class TrainConfig:
         if not 0 <= self.ema_decay < 1:
             raise UserError(f"ema_decay is {self.ema_decay}: expected 0 <= value < 1")
 
+    @property
+    def network(self) -> dict[str, Any]:
+        """The settings of the network, as build_model takes them, with the number of its classes."""
+        return {"num_classes": taxonomy_named(self.taxonomy).num_classes, **cast(dict, self.model)}
+
     def num_steps(self, num_scans: int | None) -> int:
         """Optimizer steps of the whole run on `num_scans` training scans; None for an endless stream."""
         limits = [] if self.max_steps is None else [self.max_steps]
         if self.epochs is not None and num_scans is not None:
             limits.append(max(1, math.ceil(self.epochs * num_scans / (self.batch_size * self.accumulate))))
         return min(limits)
+
+    def _check_classes(self) -> None:
+        found, expected = self.network["num_classes"], taxonomy_named(self.taxonomy).num_classes
+        if found != expected:
+            raise UserError(
+                f"model.num_classes is {found}: the labels of taxonomy {self.taxonomy} have {expected}, with the "
+                "ignored one; leave it out"
+            )
 
     def _check_scans_come_again(self) -> None:
         needed = "distillation.cache keeps the teacher's outputs for scans that come again, but"
@@ -215,6 +250,12 @@ def settings_without_effect(config: TrainConfig) -> list[str]:
     if config.schedule.name == "constant" and config.schedule.final_factor != ScheduleConfig.final_factor:
         unused.append("schedule.final_factor has no effect: schedule.name is constant")
     unused += _data_settings_without_effect(config)
+    of_others = ("betas",) if config.optimizer.name == "sgd" else ("momentum",)
+    unused += [
+        f"optimizer.{name} has no effect: optimizer.name is {config.optimizer.name}"
+        for name in of_others
+        if getattr(config.optimizer, name) != getattr(OptimizerConfig, name)
+    ]
     if config.loss.class_weights != "none" and not config.loss.cross_entropy + config.loss.point_cross_entropy:
         unused.append("loss.class_weights has no effect: both cross-entropy factors are 0")
     return unused

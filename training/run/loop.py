@@ -12,9 +12,9 @@ import torch
 
 from pvd_core.borders.files import held_alone, write_atomically
 from pvd_core.segmenter import Segmenter
-from pvd_core.taxonomy import CLASS_NAMES
 from pvd_core.weights import save_weights
 from pvd_core.weights.expected import EXPECTED_CLOUD_KEY
+from pvd_core.weights.facts import TAXONOMY_KEY
 from training.data.batches import TrainingBatch
 from training.data.prefetch import prefetched
 from training.judge.evaluate import metrics_of, score
@@ -189,7 +189,7 @@ def _validate(session: Session, logs: Logs | NoLogs) -> None:
     state, start = session.state, time.perf_counter()
     indices = session.data.validation_indices
     with state.weights_to_keep() as model:
-        segmenter = Segmenter(model, device=session.fabric.device)
+        segmenter = Segmenter(model, {TAXONOMY_KEY: session.config.taxonomy}, session.fabric.device)
         metrics = metrics_of(score(segmenter, session.data.validation, indices, session.progress.validating))
         state.last_validation = {"step": state.step, **metrics}
         is_best = metrics["miou"] > state.best_miou
@@ -219,7 +219,7 @@ def _facts(session: Session) -> dict[str, Any]:
     """What the header of the weights file says about how the weights were trained."""
     config, state, data = session.config, session.state, session.data
     return {
-        "classes": list(CLASS_NAMES),
+        TAXONOMY_KEY: config.taxonomy,
         "training_data": data.training.facts(),
         "ancestors": session.ancestors,
         EXPECTED_CLOUD_KEY: {"intensity_95th": session.intensity_95th},

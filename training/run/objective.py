@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from pvd_core.losses import cross_entropy, lovasz_softmax
-from pvd_core.models import Cylinder3D
+from pvd_core.models import Network
 from pvd_core.models.output import SegmentationOutput
 from pvd_core.runtime.precision import widened
 from pvd_core.sparse import Sites
@@ -23,7 +23,7 @@ class SegmentationObjective(nn.Module):
 
     class_weights: torch.Tensor | None
 
-    def __init__(self, model: Cylinder3D, config: LossConfig, class_weights: torch.Tensor | None = None) -> None:
+    def __init__(self, model: Network, config: LossConfig, class_weights: torch.Tensor | None = None) -> None:
         """`class_weights`: float32 (C,), for both cross-entropies."""
         super().__init__()
         self.model, self.config = model, config
@@ -41,7 +41,8 @@ class SegmentationObjective(nn.Module):
     ) -> SegmentationOutput:
         """The network's output, with the point fields if the losses or `with_points` need them. `sites`: those of the
         batch's voxels, if they have been built already."""
-        return self.model(batch.voxels, with_points=with_points or self.config.point_cross_entropy > 0, sites=sites)
+        has_point_loss = self.model.has_point_loss and self.config.point_cross_entropy > 0
+        return self.model(batch.voxels, with_points=with_points or has_point_loss, sites=sites)
 
     def terms(self, output: SegmentationOutput, batch: TrainingBatch) -> dict[str, torch.Tensor]:
         """{term: loss times its factor}; to be called with autocast off."""
@@ -53,7 +54,7 @@ class SegmentationObjective(nn.Module):
         if self.config.lovasz:
             loss = lovasz_softmax(voxel_logits_VC.softmax(dim=1), batch.voxel_labels_V)
             terms["lovasz"] = self.config.lovasz * loss
-        if self.config.point_cross_entropy and output.point_logits_PC is not None:
+        if self.config.point_cross_entropy and self.model.has_point_loss and output.point_logits_PC is not None:
             loss = cross_entropy(widened(output.point_logits_PC), batch.point_labels_P, self.class_weights)
             terms["point_cross_entropy"] = self.config.point_cross_entropy * loss
         return terms

@@ -11,11 +11,12 @@ from training.run.config import OptimizerConfig, ScheduleConfig
 
 
 def build_optimizer(parameters: Iterable[nn.Parameter], config: OptimizerConfig) -> torch.optim.Optimizer:
-    """Adam or AdamW with the settings of `config`."""
+    """Adam, AdamW, or SGD with Nesterov's momentum, with the settings of `config`."""
+    shared: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay, "foreach": True}
+    if config.name == "sgd":
+        return torch.optim.SGD(parameters, momentum=config.momentum, nesterov=config.momentum > 0, **shared)
     optimizer_class = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.name]
-    return optimizer_class(
-        parameters, lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay, foreach=True
-    )
+    return optimizer_class(parameters, betas=config.betas, **shared)
 
 
 def learning_rate(step: int, num_steps: int, full_rate: float, schedule: ScheduleConfig) -> float:

@@ -95,7 +95,7 @@ class ConsoleProgress(NoProgress):
     def validated(self, step: int, metrics: Mapping[str, Any], is_best: bool) -> None:
         best = ", the best so far" if is_best else ""
         self.note(
-            f"step {step}: mean IoU {100 * metrics['miou']:.1f} % over 19 classes, "
+            f"step {step}: mean IoU {100 * metrics['miou']:.1f} % over {len(metrics['iou'])} classes, "
             f"{100 * metrics['miou_present']:.1f} % over those present{best}"
         )
         self.console.print(iou_table(metrics["iou"]))

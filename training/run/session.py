@@ -9,11 +9,11 @@ from lightning.fabric import Fabric
 from lightning.fabric.wrappers import _FabricModule
 
 from pvd_core.borders.errors import UserError
-from pvd_core.models import Cylinder3D, build_model
+from pvd_core.models import Network, build_model
 from pvd_core.runtime.memory import keep_freed_memory
 from pvd_core.sparse.backends.choose import backend_for
-from pvd_core.taxonomy import NUM_CLASSES
-from pvd_core.weights import load_model, load_state, read_facts
+from pvd_core.taxonomy import taxonomy_named
+from pvd_core.weights import load_model, load_state, read_facts, taxonomy_of
 from training.data.batches import BatchStream, Share
 from training.data.checking.check import SCORE, TRAIN, Part, check_dataset
 from training.data.class_weights import class_weights, describe
@@ -82,7 +82,7 @@ def check_data(config: TrainConfig, progress: NoProgress) -> list[str]:
     parts = [Part(SCORE, config.validation.sequences, config.validation.max_scans)]
     if config.data == "folder":
         parts.insert(0, Part(TRAIN, config.sequences, config.max_scans))
-    report = check_dataset(config.dataset, parts, config.columns, progress.checking)
+    report = check_dataset(config.dataset, parts, config.columns, progress.checking, taxonomy_named(config.taxonomy))
     report.say(progress.note)
     return report.left_out
 
@@ -113,14 +113,15 @@ def _problem(dataset: str, choice: str | Sequence[str]) -> str:
 
 def open_data(config: TrainConfig, left_out: Collection[str] = ()) -> Data:
     """The scans of a run but those of these names; to be closed. UserError where there are none."""
-    validation = ScanFolder(config.dataset, config.validation.sequences, config.columns)
+    taxonomy = taxonomy_named(config.taxonomy)
+    validation = ScanFolder(config.dataset, config.validation.sequences, config.columns, taxonomy)
     return Data(_training_scans(config, left_out), validation, validation.evenly_spaced(config.validation.max_scans))
 
 
 def _training_scans(config: TrainConfig, left_out: Collection[str]) -> FolderStream | SimulatedStream:
     if config.data == "simulated":
-        return SimulatedStream(config.stream, config.seed)
-    folder = ScanFolder(config.dataset, config.sequences, config.columns)
+        return SimulatedStream(config.stream, config.seed, taxonomy_named(config.taxonomy))
+    folder = ScanFolder(config.dataset, config.sequences, config.columns, taxonomy_named(config.taxonomy))
     indices = folder.evenly_spaced(config.max_scans)
     return FolderStream(folder, indices, config.seed, config.mixing.bank_scans, config.scan_versions, left_out)
 
@@ -138,7 +139,7 @@ def build_session(config: TrainConfig, data: Data, run: RunFolder, progress: NoP
     objective: torch.nn.Module = supervised
     if teacher is not None and method is not None:
         cache = _teacher_cache(config, method, data, fabric, progress)
-        objective = DistillationObjective(supervised, method, teacher, config.seed, cache)
+        objective = DistillationObjective(supervised, method, teacher, data.training.taxonomy, config.seed, cache)
     optimizer = build_optimizer(objective.parameters(), config.optimizer)
     wrapped_objective, optimizer = fabric.setup(objective, optimizer)
     if teacher is not None:
@@ -162,34 +163,35 @@ def build_session(config: TrainConfig, data: Data, run: RunFolder, progress: NoP
     )
 
 
-def _initial_network(config: TrainConfig) -> Cylinder3D:
-    model = build_model(config.model)
+def _initial_network(config: TrainConfig) -> Network:
+    model = build_model(config.network)
     _check_objective(config, model)
     if config.initial_weights is not None:
-        initial, _ = load_model(config.initial_weights)
+        initial, facts = load_model(config.initial_weights)
+        if (found := taxonomy_of(facts).name) != config.taxonomy:
+            raise UserError(
+                f"initial_weights {config.initial_weights} are of taxonomy {found}, taxonomy is {config.taxonomy}: set "
+                f"taxonomy to {found}, or start from other weights"
+            )
         state = sliced_state(initial, model) if config.initial_slice else initial.state_dict()
         load_state(model, state, config.initial_weights)
     return model
 
 
-def _check_objective(config: TrainConfig, model: Cylinder3D) -> None:
-    if model.config.num_classes != NUM_CLASSES:
-        raise UserError(
-            f"model.num_classes is {model.config.num_classes}: the labels have {NUM_CLASSES}, with the ignored one"
-        )
+def _check_objective(config: TrainConfig, model: Network) -> None:
     if model.predicts_from_points and not config.loss.point_cross_entropy:
         raise UserError(
-            "loss.point_cross_entropy is 0, but the network labels points by its refinement, which only that term "
-            "trains; give it a positive value or set model.refinement to R1 or none"
+            "loss.point_cross_entropy is 0, but the network labels points by its point outputs, which only that term "
+            "trains; give it a positive value, or take a Cylinder3D whose model.refinement is R1 or none"
         )
 
 
 def _teacher_and_method(
-    config: TrainConfig, model: Cylinder3D, fabric: Fabric
-) -> tuple[Cylinder3D, Method] | tuple[None, None]:
+    config: TrainConfig, model: Network, fabric: Fabric
+) -> tuple[Network, Method] | tuple[None, None]:
     if config.distillation is None:
         return None, None
-    teacher = load_teacher(config.distillation.teacher, model, fabric.device)
+    teacher = load_teacher(config.distillation.teacher, model, taxonomy_named(config.taxonomy), fabric.device)
     return teacher, build_method(config.distillation, model, teacher)
 
 
@@ -200,7 +202,7 @@ def _class_weights(config: TrainConfig, data: Data, progress: NoProgress) -> tor
     if not counts[1:].any():
         raise UserError(f"no labelled point in {data.training.describe()}: there is nothing to learn from")
     weights = class_weights(counts, config.loss.class_weights)
-    progress.note(f"class weights ({config.loss.class_weights}): {describe(weights)}")
+    progress.note(f"class weights ({config.loss.class_weights}): {describe(weights, data.training.taxonomy)}")
     return weights
 
 
@@ -222,7 +224,7 @@ def _teacher_cache(
     )
 
 
-def _batches(config: TrainConfig, data: Data, model: Cylinder3D, fabric: Fabric) -> BatchStream:
+def _batches(config: TrainConfig, data: Data, model: Network, fabric: Fabric) -> BatchStream:
     share = Share(fabric.global_rank, fabric.world_size)
     return BatchStream(
         data.training,
@@ -233,6 +235,7 @@ def _batches(config: TrainConfig, data: Data, model: Cylinder3D, fabric: Fabric)
         model.grid,
         fabric.device,
         share,
+        config.max_voxels,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from pvd_core.borders.errors import UserError
-from pvd_core.models import Cylinder3D
+from pvd_core.models import Network
 from training.distil.distillation import Method
 from training.run.checkpoint import WAY_ON, load_checkpoint, random_states, restore_random_states, save_checkpoint
 from training.run.optimization import RunningMean
@@ -24,7 +24,7 @@ class DivergedError(UserError):
 class TrainingState:
     """What a checkpoint holds."""
 
-    model: Cylinder3D
+    model: Network
     optimizer: torch.optim.Optimizer
     running_mean: RunningMean | None
     data_fingerprint: str
@@ -92,7 +92,7 @@ class TrainingState:
             setattr(self, name, state[name])
 
     @contextlib.contextmanager
-    def weights_to_keep(self) -> Iterator[Cylinder3D]:
+    def weights_to_keep(self) -> Iterator[Network]:
         """Within the `with` block the model has the weights that are validated and saved: the running mean where there
         is one."""
         if self.running_mean is None:

@@ -1,5 +1,6 @@
 """The judge of clouds: what of a cloud is not as networks expect it, and what mends it."""
 
+from collections.abc import Sequence
 from itertools import chain
 
 import numpy as np
@@ -21,11 +22,13 @@ def judge(
     intensity_factor: float = 1.0,
     mounting: Mounting = _USUAL,
     usual_95th: float = USUAL_95TH,
+    other_fields: Sequence[str] = (),
 ) -> list[Remark]:
     """Remarks on a cloud, at most one of a kind, none if it is as networks expect it.
 
     `points` float32 (N, 4) as the cloud has them: x, y, z, intensity. `intensity_factor` and `mounting`: what will be
-    applied to them. `usual_95th`: as CloudStream takes it. Looks at some thousand of the points, always the same ones.
+    applied to them. `usual_95th`: as CloudStream takes it. `other_fields`: names of those in the cloud that might hold
+    the intensity if the fourth column does not. Looks at some thousand of the points, always the same ones.
     """
     if not len(points):
         return [Remark("empty", "there is no point in it", "look at the sensor and its driver")]
@@ -38,7 +41,7 @@ def judge(
     if len(measured):
         is_misplaced = any(remark.kind in ("map_frame", "units", "rings") for remark in remarks)
         of_frame = () if is_misplaced else remarks_on_frame(measured, mounting)
-        remarks += chain(of_frame, remarks_on_intensity(measured[:, 3], intensity_factor, usual_95th))
+        remarks += chain(of_frame, remarks_on_intensity(measured[:, 3], intensity_factor, usual_95th, other_fields))
     return remarks
 
 

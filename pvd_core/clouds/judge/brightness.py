@@ -1,6 +1,6 @@
 """Remarks on the intensity of a cloud."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -12,9 +12,12 @@ from pvd_core.clouds.judge.remark import Remark
 _LEAST_99TH = 0.1
 
 
-def remarks_on_intensity(raw: np.ndarray, factor: float, usual_95th: float = USUAL_95TH) -> Iterator[Remark]:
+def remarks_on_intensity(
+    raw: np.ndarray, factor: float, usual_95th: float = USUAL_95TH, other_fields: Sequence[str] = ()
+) -> Iterator[Remark]:
     """`raw`: intensities float32 (N,) of measured points as the cloud has them. `factor`: multiplies them for the
-    network; 0 if they are not wanted. `usual_95th`: of the network, as `certain_factor` takes it."""
+    network; 0 if they are not wanted. `usual_95th`: of the network, as `certain_factor` takes it. `other_fields`: as
+    `judge` takes them."""
     values = raw[np.isfinite(raw)].astype(np.float64)
     if factor == 0:
         return
@@ -23,8 +26,8 @@ def remarks_on_intensity(raw: np.ndarray, factor: float, usual_95th: float = USU
         yield Remark(
             "no_intensity",
             f"its intensity is {value} everywhere, or it has none, and labels without it are less accurate",
-            "give clouds with intensity",
-            {"intensity_field": "NAME of the field that holds it"},
+            "it is labelled as a cloud without intensity",
+            {"intensity_field": _one_of(other_fields)} if other_fields else {},
             is_certain=False,
         )
         return
@@ -42,6 +45,12 @@ def remarks_on_intensity(raw: np.ndarray, factor: float, usual_95th: float = USU
     elif usual < _LEAST_99TH * level:
         text = f"intensity reaches {largest:.3g} and is mostly below {usual:.2g}, {expected}"
         yield _off_scale(text, values, usual_95th)
+
+
+def _one_of(fields: Sequence[str]) -> str:
+    if len(fields) == 1:
+        return f"{fields[0]}, if that holds it"
+    return f"NAME, if one of its fields {', '.join(fields[:20])} holds it"
 
 
 def _off_scale(text: str, values: np.ndarray, usual_95th: float) -> Remark:

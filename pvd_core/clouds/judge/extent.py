@@ -19,7 +19,7 @@ _MOST_FAR = 0.01
 # with 16 beams give at least 14,000; a front sector of 32 beams 5,900.
 _FEW_POINTS = 1500
 # The points' median is at most 25 m from the sensor, and 5 % of the points are within 8.1 m.
-_FARTHEST_CENTRE_M, _NEAREST_OF_MAP_M = 50.0, 40.0
+_FARTHEST_CENTRE_M, _NEAREST_OF_MAP_M, _NEAREST_DOUBTFUL_M = 50.0, 40.0, 12.0
 # The median range is at most 26 m outdoors and at least 0.7 m indoors, where 1 % lie beyond 8 m.
 _LARGEST_MEDIAN_M, _LEAST_MEDIAN_OF_MM, _SMALLEST_REACH_M = 150.0, 3000.0, 2.0
 # A sensor that reports two returns repeats a point where they are one: at most 48 %.
@@ -75,6 +75,7 @@ def remark_on_repeats(points: np.ndarray) -> Remark | None:
 
 def _remark_on_place(given: np.ndarray) -> Remark | None:
     """The cloud as a whole in a wrong place, or in a wrong unit. `given` float64 (N, 3): finite, and not 0, 0, 0."""
+    is_many = len(given) >= _FEW_POINTS  # some points may well lie far away
     ranges_m = np.sqrt((given * given).sum(axis=1))
     centre = np.median(given, axis=0)
     near, median, reach = np.percentile(ranges_m, (5, 50, 99))
@@ -84,6 +85,7 @@ def _remark_on_place(given: np.ndarray) -> Remark | None:
             "map_frame",
             f"its points lie around {place} m, not around the sensor, which is expected at the origin: a map's frame?",
             "give clouds in the sensor's frame, as its driver sends them",
+            spoils_labels=is_many,
         )
     if median > _LARGEST_MEDIAN_M:
         unit = "millimetres" if median > _LEAST_MEDIAN_OF_MM else "centimetres"
@@ -91,6 +93,13 @@ def _remark_on_place(given: np.ndarray) -> Remark | None:
             "units",
             f"half of its points are beyond {median:,.0f} m, where metres are expected: {unit}?",
             f"divide x, y and z by {1000 if unit == 'millimetres' else 100} where the clouds are made",
+            spoils_labels=is_many,
+        )
+    if near > _NEAREST_DOUBTFUL_M:
+        return Remark(
+            "map_frame",
+            f"nearly all of its points are more than {near:.0f} m from the origin, where the sensor is expected",
+            "give clouds in the sensor's frame, as its driver sends them",
         )
     if reach < _SMALLEST_REACH_M:
         return Remark(

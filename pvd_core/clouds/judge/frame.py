@@ -43,7 +43,7 @@ def remarks_on_frame(measured: np.ndarray, mounting: Mounting) -> Iterator[Remar
     if ground.height < NETWORK_HEIGHT_M - _TOO_NEAR_M or ground.height > NETWORK_HEIGHT_M + _TOO_FAR_M:
         yield Remark(
             "height",
-            f"the ground is {height:.2f} m below the cloud's origin, expected {mounting.height:g} m",
+            f"the ground is {_beside_the_origin(height)} the cloud's origin, expected {mounting.height:g} m",
             f"shift z so that the ground is at {-NETWORK_HEIGHT_M}, where networks know it",
             {"mounting_height": f"{height:.2f}"},
             is_certain,
@@ -67,6 +67,10 @@ def _turns(up: np.ndarray) -> dict[str, str]:
     """The roll and pitch that turn `up`, in the cloud's frame, to z."""
     roll, pitch = np.degrees((np.arctan2(up[1], up[2]), -np.arcsin(np.clip(up[0], -1, 1)))).tolist()
     return {"mounting_roll": f"{round(roll, 1) + 0.0}", "mounting_pitch": f"{round(pitch, 1) + 0.0}"}
+
+
+def _beside_the_origin(height: float) -> str:
+    return f"{height:.2f} m below" if height >= 0 else f"{-height:.2f} m above (not below)"
 
 
 def _as_mounted(mounting: Mounting) -> str:

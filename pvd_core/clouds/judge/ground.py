@@ -20,8 +20,9 @@ _LEAST_LEVEL_SHARE, _LEAST_SHARE = 0.4, 0.35
 
 @dataclass(frozen=True)
 class Ground:
-    """up: unit vector (3,) that points away from the ground. height: metres of the origin above it. share: of the
-    points nearby, how many lie on it, less those below it; 1 for nothing but ground."""
+    """up: unit vector (3,) that points away from the ground. height: metres of the origin above it, negative in a frame
+    whose origin is below. share: of the points nearby, how many lie on it, less those below it; 1 for nothing but
+    ground."""
 
     up: np.ndarray
     height: float
@@ -81,6 +82,10 @@ def _judged(near: np.ndarray, up_H3: np.ndarray, height_H: np.ndarray) -> tuple[
     )
     # A sensor is above the ground; near it, as in a frame whose z is 0 there, the points tell.
     is_below_H = np.where(np.abs(height_H) > _DEPTH_M, height_H < 0, deep_H > high_H)
+    # But for a street in a wrong frame: all of it is above the origin, with houses and trees above it.
+    z_H, level = up_H3[:, 2], np.cos(np.radians(_LEVEL_DEG))
+    is_below_H &= ~((z_H > level) & (high_H > deep_H))
+    is_below_H |= (z_H < -level) & (deep_H > high_H)
     sign_H = np.where(is_below_H, np.float32(-1), np.float32(1))
     deep_H = np.where(is_below_H, high_H, deep_H)
     return on_H - _WEIGHT_OF_DEEP * deep_H, up_H3 * sign_H[:, None], height_H * sign_H

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 class Remark:
     """kind: the same for the same fault, such as "height". text: what was found and what is expected. advice: what to
     do where no setting helps. settings: {name: value} of those that mend it, spelled as the node's parameters are.
-    is_certain: False for a guess."""
+    is_certain: False for a guess. spoils_labels: whether labels of such a cloud are worthless, which is certain then.
+    """
 
     kind: str
     text: str
     advice: str
     settings: dict[str, str] = field(default_factory=dict)
     is_certain: bool = True
+    spoils_labels: bool = False
 
 
 MOUNTING_SETTINGS = ("mounting_height", "mounting_roll", "mounting_pitch", "mounting_yaw")

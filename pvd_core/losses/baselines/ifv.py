@@ -11,7 +11,6 @@ from torch import nn
 from pvd_core.losses.distillation import Channels, DistillationMethod, DistillationPair
 from pvd_core.runtime.precision import widened
 from pvd_core.runtime.ranks import sum_over_ranks
-from pvd_core.taxonomy import NUM_CLASSES
 
 
 @dataclass(frozen=True)
@@ -34,8 +33,9 @@ class IFV(DistillationMethod):
         self.config = config
 
     def forward(self, pair: DistillationPair) -> dict[str, torch.Tensor]:
-        group_V = pair.voxels.coords_V4[:, 0] * NUM_CLASSES + pair.voxel_labels_V
-        num_G = torch.bincount(group_V, minlength=pair.voxels.batch_size * NUM_CLASSES)
+        num_classes = len(pair.is_minority_C)
+        group_V = pair.voxels.coords_V4[:, 0] * num_classes + pair.voxel_labels_V
+        num_G = torch.bincount(group_V, minlength=pair.voxels.batch_size * num_classes)
         counted_V = (pair.voxel_labels_V != 0) & (num_G[group_V] >= 2)
         group_V = group_V[counted_V]
         student_V = _similarity_to_mean(widened(pair.student.voxel_features_VE[counted_V]), group_V, num_G)

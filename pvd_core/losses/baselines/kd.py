@@ -48,6 +48,5 @@ class KD(DistillationMethod):
         """`field`: which class scores of the SegmentationOutputs are compared."""
         student_VC, teacher_VC = getattr(pair.student, field), getattr(pair.teacher, field)
         weights_V = pair.row_weights(labels, self.config.class_weighted)
-        # output_distillation divides by the number of classes, KD does not.
-        mean_per_class = output_distillation(student_VC, teacher_VC, weights_V, temperature=self.config.temperature)
-        return self.config.weight * student_VC.shape[1] * mean_per_class
+        loss = output_distillation(student_VC, teacher_VC, weights_V, temperature=self.config.temperature)
+        return self.config.weight * loss

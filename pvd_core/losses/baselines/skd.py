@@ -21,7 +21,7 @@ class SKDConfig:
     pair: float = 0.2
     """Coefficient of the term on similarities."""
     node_size: tuple[int, int, int] = (120, 60, 8)
-    """Number of voxels along (rho, phi, z) whose features are max-pooled into a node."""
+    """Number of cells along (rho, phi, z), see `supervoxel_grid`, whose voxels' features are max-pooled into a node."""
 
     @property
     def teacher_fields(self) -> tuple[str, ...]:
@@ -55,7 +55,7 @@ class SKD(DistillationMethod):
         return terms
 
     def _pair_wise(self, pair: DistillationPair) -> torch.Tensor:
-        node_V = self.partition.numbers(pair.voxels.coords_V4, pair.voxels.grid)
+        node_V = self.partition.numbers(pair.voxels)
         total = zero_of(pair.student.voxel_features_VE)
         for voxels in pair.voxels_of_scans():
             if voxels.start == voxels.stop:

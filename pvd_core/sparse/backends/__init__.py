@@ -6,10 +6,10 @@ features and weight. It may also have:
 - `convolve_fused`, which applies an Epilogue (pvd_core/sparse/epilogue.py) to the sums.
 - `run_layers`, which computes chains of linear layers for inference (pvd_core/models/fused_linear.py).
 - `is_usable_for(tensor) -> bool`, if it fuses for some dtypes and devices only.
-- `cell_table(coords_V4, shape, batch_size)`, what Sites look up sites in instead of a CellTable; with a `look_back` it
-  also finds the way from coarse sites to fine ones.
-- `submanifold_map(sites, kernel) -> map` and `downsampled(sites, stride) -> (coords_V4, shape, map)` of the coarse
-  sites, if it needs kernel maps of its own kind. Sites then calls these, and keeps the coarse sites in their order.
+- `site_index(coords_V4, shape, batch_size)`, what Sites look up sites in instead of pvd_core/sparse/site_index.py's.
+- `blocks(coords_V4, stride, shape)`, a faster `Blocks.of` (pvd_core/sparse/blocks.py).
+- `build_map(sites, kernel, stride) -> (coords_V4, shape, map)` of the output sites, if it needs kernel maps of its own
+  kind. Sites then calls this, and keeps the coarse sites in their order.
 - `known_fault(device) -> reason or None`, if its results may be wrong.
 - `WAITS_FOR_DEVICE = False`, if inference can be captured in a CUDA graph.
 """

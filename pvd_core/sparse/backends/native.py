@@ -1,19 +1,26 @@
 """The native backend: the C++ engine of pvd_core/native, on CPUs in float32 and bfloat16. Other operands go to the
 reference. V sites, I input channels, O output channels, K taps."""
 
+import math
 from typing import Any
 
 import torch
 
-from pvd_core.native import calls, cells
+from pvd_core.native import calls, cells, sorted_cells
 from pvd_core.native.calls import PackedWeight, Steps, TapRows, is_usable_for
 from pvd_core.native.cells import NativeCells
 from pvd_core.native.library import load
+from pvd_core.native.sorted_cells import NativeSortedCells
 from pvd_core.sparse.backends import reference
-from pvd_core.sparse.cell_table import CellTable
+from pvd_core.sparse.blocks import Blocks
 from pvd_core.sparse.derived import derived
 from pvd_core.sparse.interfaces import Triple
 from pvd_core.sparse.kernel_map import KernelMap
+from pvd_core.sparse.site_index import SiteIndex
+from pvd_core.sparse.site_index import site_index as plain_site_index
+
+# A table of as many columns takes 50 MB.
+_MOST_TABLE_COLUMNS = 1 << 22
 
 load()  # UserError at once where there is no library
 
@@ -33,18 +40,28 @@ def convolve_fused(
     negative_slope: float | None = None,
     scale: torch.Tensor | None = None,
     shift: torch.Tensor | None = None,
+    activates_last: bool = False,
 ) -> torch.Tensor:
     """As `convolve`, with an Epilogue (pvd_core/sparse/epilogue.py), without gradients, and for features that
     `is_usable_for` accepts."""
-    steps = Steps(bias, negative_slope, scale, shift)
+    steps = Steps(bias, negative_slope, scale, shift, activates_last)
     weight = _packed(weight_KIO, features_VI.dtype, kernel_map)
     return calls.convolve(features_VI, weight, _taps(kernel_map), steps)
 
 
-def cell_table(coords_V4: torch.Tensor, shape: Triple, batch_size: int) -> CellTable | NativeCells:
-    """Where Sites look up sites. Results are those of CellTable, to the bit."""
-    fits = coords_V4.device.type == "cpu" and cells.fits(shape)
-    return (NativeCells if fits else CellTable)(coords_V4, shape, batch_size)
+def site_index(coords_V4: torch.Tensor, shape: Triple, batch_size: int) -> SiteIndex:
+    """Where Sites look up sites. Results are those of the index in plain torch, to the bit."""
+    if coords_V4.device.type != "cpu" or not sorted_cells.fits(shape):
+        return plain_site_index(coords_V4, shape, batch_size)
+    has_few_columns = batch_size * shape[0] * shape[1] <= _MOST_TABLE_COLUMNS
+    return (NativeCells if has_few_columns and cells.fits(shape) else NativeSortedCells)(coords_V4, shape, batch_size)
+
+
+def blocks(coords_V4: torch.Tensor, stride: Triple, shape: Triple) -> Blocks:
+    """As Blocks.of."""
+    if coords_V4.device.type != "cpu":
+        return Blocks.of(coords_V4, stride, shape)
+    return Blocks(*sorted_cells.blocks(coords_V4, stride), math.prod(stride))
 
 
 def run_layers(

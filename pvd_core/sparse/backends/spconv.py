@@ -7,7 +7,7 @@ input channels times 27 taps, which is spconv's default. CPU: gather, multiply, 
 """
 
 import warnings
-from typing import Any
+from typing import Any, cast
 
 import torch
 from spconv.cppconstants import CPU_ONLY_BUILD
@@ -54,25 +54,18 @@ def known_fault(device: torch.device) -> str | None:
     return None
 
 
-def submanifold_map(sites: Sites, kernel: Triple) -> SpconvMap:
-    """The kernel map of a convolution with stride 1 whose output sites are `sites`."""
-    return _build_map(_problem(sites, kernel, (1, 1, 1), is_submanifold=True))[1]
+def build_map(sites: Sites, kernel: Triple, stride: Triple) -> tuple[torch.Tensor, Triple, SpconvMap]:
+    """(coords_V4 int64, shape, kernel map) of the output sites: these are `sites` if the stride is 1, else they come in
+    spconv's order."""
+    indices_V4, shape = sites.coords_V4.int().contiguous(), sites.shape
+    if kernel == stride:  # spconv would leave out sites in blocks that reach beyond the grid
+        shape = cast(Triple, tuple(-(-size // step) * step for size, step in zip(shape, stride, strict=True)))
+    problem = Problem(indices_V4, sites.batch_size, shape, kernel, stride, is_submanifold=stride == (1, 1, 1))
+    out_indices_V4, kernel_map = _built(problem)
+    return out_indices_V4.long(), problem.out_shape, kernel_map
 
 
-def downsampled(sites: Sites, stride: Triple) -> tuple[torch.Tensor, Triple, SpconvMap]:
-    """(coords_V4 int64 in spconv's order, shape, kernel map) of the coarse sites of a 3x3x3 convolution with
-    padding 1."""
-    problem = _problem(sites, (3, 3, 3), stride, is_submanifold=False)
-    indices_V4, kernel_map = _build_map(problem)
-    return indices_V4.long(), problem.out_shape, kernel_map
-
-
-def _problem(sites: Sites, kernel: Triple, stride: Triple, is_submanifold: bool) -> Problem:
-    indices_V4 = sites.coords_V4.int().contiguous()
-    return Problem(indices_V4, sites.batch_size, sites.shape, kernel, stride, is_submanifold)
-
-
-def _build_map(problem: Problem) -> tuple[torch.Tensor, SpconvMap]:
+def _built(problem: Problem) -> tuple[torch.Tensor, SpconvMap]:
     """(indices_V4 of the output sites, their kernel map)."""
     if problem.needs_no_map:
         return problem.indices_V4, PlainMap(problem)

@@ -58,7 +58,7 @@ class Problem:
     @property
     def _geometry(self) -> tuple[list[int], ...]:
         """Kernel, stride, padding, dilation, output padding."""
-        padding = [size // 2 for size in self.kernel]
+        padding = [0 if self.kernel == self.stride else size // 2 for size in self.kernel]
         return list(self.kernel), list(self.stride), padding, [1, 1, 1], [0, 0, 0]
 
 

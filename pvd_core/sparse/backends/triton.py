@@ -45,10 +45,11 @@ def convolve_fused(
     negative_slope: float | None = None,
     scale: torch.Tensor | None = None,
     shift: torch.Tensor | None = None,
+    activates_last: bool = False,
 ) -> torch.Tensor:
     """What `convolve` gives, with steps that are applied before the sums are rounded and stored: + bias, leaky ReLU,
-    * scale, + shift, in this order. Each is optional; bias, scale and shift are (O,). For inference: RuntimeError where
-    gradients are wanted."""
+    * scale, + shift, in this order, or with `activates_last` the leaky ReLU after the shift. Each is optional; bias,
+    scale and shift are (O,). For inference: RuntimeError where gradients are wanted."""
     given = [tensor for tensor in (features_VI, weight_KIO, bias, scale, shift) if tensor is not None]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given):
         raise RuntimeError("convolve_fused has no gradients: call it under torch.no_grad(), or call convolve")
@@ -56,7 +57,9 @@ def convolve_fused(
     for name, tensor in (("bias", bias), ("scale", scale), ("shift", shift)):
         if tensor is not None and tensor.shape != weight_KIO.shape[2:]:
             raise ValueError(f"{name} has shape {tuple(tensor.shape)}, expected {tuple(weight_KIO.shape[2:])}")
-    return _gather_multiply(features_VI, weight_KIO, kernel_map, False, bias, negative_slope, scale, shift)
+    return _gather_multiply(
+        features_VI, weight_KIO, kernel_map, False, bias, negative_slope, scale, shift, activates_last
+    )
 
 
 def convolve_with(operands: Operands, sizes: BlockSizes) -> torch.Tensor:
@@ -112,6 +115,7 @@ def _gather_multiply(
     negative_slope: float | None = None,
     scale: torch.Tensor | None = None,
     shift: torch.Tensor | None = None,
+    activates_last: bool = False,
     sizes: BlockSizes | None = None,
 ) -> torch.Tensor:
     """`is_transposed`: features have the O channels of `weight_KIO`, and the result has its I channels."""
@@ -145,6 +149,7 @@ def _gather_multiply(
             HAS_SLOPE=negative_slope is not None,
             HAS_SCALE=scale is not None,
             HAS_SHIFT=shift is not None,
+            ACTIVATES_LAST=activates_last,
             BLOCK_V=sizes.rows,
             BLOCK_I=sizes.in_channels,
             BLOCK_O=sizes.out_channels,

@@ -35,6 +35,7 @@ def convolution_kernel(
     HAS_SLOPE: tl.constexpr,
     HAS_SCALE: tl.constexpr,
     HAS_SHIFT: tl.constexpr,
+    ACTIVATES_LAST: tl.constexpr,
     WIDENS_OPERANDS: tl.constexpr,
     INPUT_PRECISION: tl.constexpr,
     BLOCK_V: tl.constexpr,
@@ -78,12 +79,14 @@ def convolution_kernel(
 
     if HAS_BIAS:
         sums += tl.load(bias_O + outs, mask=is_out, other=0.0).to(tl.float32)[None, :]
-    if HAS_SLOPE:
+    if HAS_SLOPE and not ACTIVATES_LAST:
         sums = tl.where(sums >= 0, sums, sums * negative_slope)
     if HAS_SCALE:
         sums *= tl.load(scale_O + outs, mask=is_out, other=0.0).to(tl.float32)[None, :]
     if HAS_SHIFT:
         sums += tl.load(shift_O + outs, mask=is_out, other=0.0).to(tl.float32)[None, :]
+    if HAS_SLOPE and ACTIVATES_LAST:
+        sums = tl.where(sums >= 0, sums, sums * negative_slope)
     out_rows = tl.load(rows_V + columns)
     tl.store(
         out_VO + out_rows.to(tl.int64)[:, None] * OUT_CHANNELS + outs[None, :],

@@ -140,7 +140,7 @@ def test_empty_and_one_point_files_are_clouds(tmp_path):
         assert read_cloud(saved(tmp_path / name, np.ones((1, 4), np.float32))).shape == (1, 4)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(points=arrays(np.float32, st.tuples(st.integers(0, 400), st.just(4)), elements=_COORDINATES))
 def test_any_four_column_cloud_is_accepted(scratch, points):
     path = scratch / "cloud.bin"

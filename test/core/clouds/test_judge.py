@@ -57,6 +57,24 @@ def test_each_fault_of_a_real_scan_is_named(kind, scan):
     assert kind in kinds(FAULTS[kind](scan))
 
 
+@pytest.mark.parametrize("shift", [(40, 0, 0), (30, 30, 0), (0, 60, 0), (0, 0, 20), (0, 0, -30)])
+def test_a_scan_whose_sensor_is_not_at_the_origin_is_named(shift, scan):
+    assert kinds(scan + np.float32([*shift, 0])) == ["map_frame"]
+
+
+@pytest.mark.parametrize("lift", [-8, -3, 1, 2.5, 5, 10])
+def test_the_height_of_a_frame_above_or_below_the_ground_is_found(lift, scan):
+    (remark,) = judge(scan + np.float32([0, 0, lift, 0]))
+    assert float(remark.settings["mounting_height"]) == pytest.approx(1.78 - lift, abs=0.1)
+    assert ("m above" in remark.text) == (lift > 1.78)
+
+
+def test_labels_are_worthless_where_the_place_is_wrong_for_certain(scan):
+    spoilt = {kind for kind, fault in FAULTS.items() if any(each.spoils_labels for each in judge(fault(scan)))}
+    assert spoilt == {"map_frame", "units"}
+    assert not any(each.spoils_labels for each in judge(FAULTS["map_frame"](scan)[:100]))
+
+
 def test_no_factor_is_advised_for_negative_intensities(scan):
     assert kinds(changed(scan, i=lambda i: -i)) == ["negative_intensity"]
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from distillation_pairs import GRID, make_pair
+from distillation_pairs import make_pair
 
 from pvd_core.borders.errors import UserError
 from pvd_core.losses.baselines.cd import CDConfig
@@ -16,6 +16,7 @@ from pvd_core.losses.baselines.skd import SKDConfig
 from pvd_core.losses.distillation import Channels
 from pvd_core.losses.methods import METHODS, PAPER_COEFFICIENTS, paper_coefficients
 from pvd_core.losses.supervoxels import SupervoxelPartition
+from pvd_core.taxonomy import TAXONOMIES
 
 STUDENT, TEACHER = Channels(voxel_features=5, classes=20), Channels(voxel_features=7, classes=20)
 SIZE = (5, 4, 3)
@@ -72,8 +73,9 @@ def test_cd_compares_distributions_over_the_voxels_of_a_scan():
     assert terms["cd_score"].item() == pytest.approx(0.3 * score, rel=1e-4)
 
 
-def test_ifv_compares_similarities_to_the_mean_of_the_class_in_its_scan():
-    pair = make_pair()
+@pytest.mark.parametrize("taxonomy", TAXONOMIES.values(), ids=lambda taxonomy: taxonomy.name)
+def test_ifv_compares_similarities_to_the_mean_of_the_class_in_its_scan(taxonomy):
+    pair = make_pair(taxonomy=taxonomy)
     student, teacher = arrays(pair)
     labels = pair.voxel_labels_V.numpy()
 
@@ -83,7 +85,7 @@ def test_ifv_compares_similarities_to_the_mean_of_the_class_in_its_scan():
 
     squares = []
     for scan in scans_of(pair):
-        for class_id in range(1, 20):
+        for class_id in range(1, taxonomy.num_classes):
             inside = scan & (labels == class_id)
             if inside.sum() >= 2:
                 squares += [
@@ -103,7 +105,7 @@ def test_skd_is_soft_cross_entropy_and_the_difference_of_pooled_gram_matrices():
     counted = pair.voxel_labels_V.numpy() != 0
     p, q = softmax(teacher["voxel_logits_VC"])[counted], softmax(student["voxel_logits_VC"])[counted]
     pixel = -(p * np.log(q)).sum(axis=1).mean()
-    nodes = SupervoxelPartition(SIZE).numbers(pair.voxels.coords_V4, GRID).numpy()
+    nodes = SupervoxelPartition(SIZE).numbers(pair.voxels).numpy()
 
     def gram(features, scan):
         pooled = np.stack([features[nodes == node].max(axis=0) for node in np.unique(nodes[scan])])
@@ -202,7 +204,7 @@ def test_gradient_of_skds_scores_equals_finite_differences():
 def test_gradient_of_skds_similarities_takes_the_lengths_of_nodes_for_constants():
     pair = make_pair(num_points=(16,), channels=(5, 5))
     features = pair.student.voxel_features_VE
-    nodes = SupervoxelPartition(SIZE).numbers(pair.voxels.coords_V4, GRID).numpy()
+    nodes = SupervoxelPartition(SIZE).numbers(pair.voxels).numpy()
 
     def pooled(array):
         return np.stack([array[nodes == node].max(axis=0) for node in np.unique(nodes)])
@@ -244,11 +246,9 @@ def test_the_papers_coefficients_fit_the_configs():
             METHODS[name][1](**settings)
 
 
-@pytest.mark.parametrize("backbone", ["spvcnn", "minkunet", "resnet"])
-def test_coefficients_for_a_network_that_is_not_there_are_refused(backbone):
-    assert paper_coefficients("cylinder3d", "kd") == {}
-    with pytest.raises(UserError, match=f"backbone is {backbone!r}: the networks of this version are cylinder3d"):
-        paper_coefficients(backbone, "kd")
+def test_coefficients_are_those_of_the_papers_network_or_the_defaults():
+    assert paper_coefficients("spvcnn", "kd") == {"weight": 0.1}
+    assert paper_coefficients("cylinder3d", "kd") == paper_coefficients("a network of mine", "kd") == {}
 
 
 @pytest.mark.parametrize(

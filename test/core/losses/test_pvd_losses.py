@@ -23,7 +23,7 @@ from pvd_core.losses.supervoxels import (
     draw_supervoxels,
     sampling_weights,
 )
-from pvd_core.taxonomy import MINORITY_CLASSES
+from pvd_core.taxonomy import TAXONOMIES
 from pvd_core.voxels import CylindricalGrid
 
 SIZE = (5, 4, 3)
@@ -36,14 +36,14 @@ def softmax(logits):
 
 @pytest.mark.parametrize("direction", ["teacher_student", "student_teacher"])
 @pytest.mark.parametrize("temperature", [1.0, 2.5])
-def test_output_distillation_is_the_kl_divergence_a_row_and_class(direction, temperature):
+def test_output_distillation_is_the_mean_kl_divergence_of_a_row(direction, temperature):
     random = np.random.default_rng(0)
     student, teacher = random.normal(size=(2, 30, 20)) * 3
     counted = random.random(30) < 0.7
     p, q = softmax(student / temperature)[counted], softmax(teacher / temperature)[counted]
     if direction == "teacher_student":
         p, q = q, p
-    expected = temperature**2 * (p * np.log(p / q)).sum() / (counted.sum() * 20)
+    expected = temperature**2 * (p * np.log(p / q)).sum() / counted.sum()
 
     tensors = (torch.from_numpy(array) for array in (student, teacher, counted))
     loss = output_distillation(*tensors, direction=direction, temperature=temperature)
@@ -64,9 +64,7 @@ def test_class_weights_make_output_distillation_a_weighted_mean():
         p, q = (softmax(getattr(side, rows).detach().numpy()) for side in (pair.teacher, pair.student))
         weights = np.where(labels.numpy() > 0, class_weights_C.numpy()[labels.numpy()], 0)
         mean = (weights * (p * np.log(p / q)).sum(axis=1)).sum() / weights.sum()
-        assert terms[f"{name}_output"].item() == pytest.approx(
-            {"point": 0.1, "voxel": 0.15}[name] * mean / 20, rel=1e-5
-        )
+        assert terms[f"{name}_output"].item() == pytest.approx({"point": 0.1, "voxel": 0.15}[name] * mean, rel=1e-5)
         assert kd[{"point": "kd_points", "voxel": "kd"}[name]].item() == pytest.approx(0.2 * mean, rel=1e-5)
 
 
@@ -158,7 +156,7 @@ def test_gradients_of_every_term_equal_finite_differences():
 def test_partition_of_the_official_grid_has_96_supervoxels_in_four_rings():
     partition, grid = SupervoxelPartition(), CylindricalGrid()
     assert math.prod(partition.shape(grid)) == 96
-    distances = partition.relative_distances(grid, batch_size=2)
+    distances = partition.relative_distances(grid.voxelise([torch.zeros(0, 4)] * 2))
     assert len(distances) == 2 * 96
     expected_m = np.array([12.5, 25.1, 37.6, 50.1])
     assert distances.unique().numpy() * 50.1 == pytest.approx(expected_m, abs=0.06)
@@ -172,7 +170,7 @@ def test_supervoxel_numbers_are_those_of_a_loop():
         np.ravel_multi_index((scan, r // SIZE[0], a // SIZE[1], z // SIZE[2]), (2, *shape))
         for scan, r, a, z in coords.tolist()
     ]
-    assert SupervoxelPartition(SIZE).numbers(coords, GRID).tolist() == expected
+    assert SupervoxelPartition(SIZE).numbers(pair.voxels).tolist() == expected
 
 
 def test_class_factor_is_that_of_the_formula():
@@ -215,26 +213,27 @@ def test_surplus_rows_of_majority_classes_are_left_out_first():
     assert set(few[0].tolist()) < {0, 1, 2, 3}
 
 
-def test_all_terms_together_equal_numpy_written_from_the_formulas():
-    pair = make_pair(seed=3)
+@pytest.mark.parametrize("taxonomy", TAXONOMIES.values(), ids=lambda taxonomy: taxonomy.name)
+def test_all_terms_together_equal_numpy_written_from_the_formulas(taxonomy):
+    pair = make_pair(seed=3, taxonomy=taxonomy)
     config = PVDConfig(supervoxel_size=SIZE, num_points=8, num_voxels=6, num_supervoxels=3)
     terms = PVD(config)(pair)
 
     # The same draws, from a generator in the same state.
     generator = torch.Generator().manual_seed(3)
     partition = SupervoxelPartition(SIZE)
-    supervoxels = partition.numbers(pair.voxels.coords_V4, GRID)
-    distances = partition.relative_distances(GRID, 2).double().numpy()
+    supervoxels = partition.numbers(pair.voxels)
+    distances = partition.relative_distances(pair.voxels).double().numpy()
     labels = pair.voxel_labels_V.numpy()
     weights = np.zeros(len(distances))
     for number in range(len(distances)):
         inside = supervoxels.numpy() == number
-        minority = np.isin(labels[inside], MINORITY_CLASSES).sum()
+        minority = np.isin(labels[inside], taxonomy.minority).sum()
         weights[number] = inside.any() / (4 * math.exp(-2 * minority) + 1) * distances[number]
     of_scans = torch.from_numpy(weights).float().view(2, -1)
     drawn = torch.cat([draw_supervoxels(each, 3, generator) + i * len(each) for i, each in enumerate(of_scans)])
-    is_minority = np.zeros(20, bool)
-    is_minority[list(MINORITY_CLASSES)] = True
+    is_minority = np.zeros(taxonomy.num_classes, bool)
+    is_minority[list(taxonomy.minority)] = True
     point_rows = choose_rows(
         supervoxels[pair.voxels.point_to_voxel_P],
         drawn,
@@ -248,7 +247,7 @@ def test_all_terms_together_equal_numpy_written_from_the_formulas():
     def output(name, truth):
         counted = truth.numpy() != 0
         p, q = softmax(teacher[name])[counted], softmax(student[name])[counted]
-        return (p * np.log(p / q)).sum() / (counted.sum() * 20)
+        return (p * np.log(p / q)).sum() / counted.sum()
 
     def affinity(name, rows):
         return brute_force_affinity(student[name], teacher[name], rows.numpy(), "padded")
@@ -311,7 +310,9 @@ def test_memory_of_an_affinity_term_is_what_its_formula_says(num_rows):
 
 def test_dense_norm_divides_by_every_cell_of_the_grid():
     pair = make_pair()
-    active = PVD(PVDConfig(supervoxel_size=SIZE))(pair)["voxel_output"].item()
+    rows = PVD(PVDConfig(supervoxel_size=SIZE))(pair)["voxel_output"].item()
+    active = PVD(PVDConfig(supervoxel_size=SIZE, output_norm="active"))(pair)["voxel_output"].item()
+    assert rows == pytest.approx(20 * active, rel=1e-5)
     dense = PVD(PVDConfig(supervoxel_size=SIZE, output_norm="dense"))(pair)["voxel_output"].item()
     num_counted = int((pair.voxel_labels_V != 0).sum())
     assert dense * 2 * math.prod(GRID.shape) == pytest.approx(active * num_counted, rel=1e-5)
@@ -347,3 +348,14 @@ def test_settings_that_make_no_sense_are_refused_by_name(setting, value):
 def test_class_weights_and_rows_without_a_label_exclude_each_other():
     with pytest.raises(UserError, match="class_weighted"):
         PVDConfig(class_weighted=True, includes_ignored=True)
+
+
+def test_a_row_of_zeros_has_no_affinity_and_no_gradient():
+    student_VD, teacher_VD = torch.randn(6, 4, dtype=torch.float64), torch.randn(6, 5, dtype=torch.float64)
+    student_VD[2] = 0
+    student_VD.requires_grad_()
+    rows_KN = torch.arange(6)[None]
+    affinity_loss(student_VD, teacher_VD, rows_KN).backward()
+    assert not student_VD.grad[2].any()
+    assert student_VD.grad[[0, 1, 3, 4, 5]].abs().sum(dim=1).min() > 0
+    assert student_VD.grad.abs().max() < 10

@@ -6,7 +6,7 @@ import torch
 
 from pvd_core.borders.errors import UserError
 from pvd_core.models import build_model
-from pvd_core.voxels import CylindricalGrid, voxelise
+from pvd_core.voxels import CylindricalGrid
 from pvd_core.weights import load_model, load_state
 from pvd_core.weights.convert import convert_checkpoint, converted_state
 
@@ -27,14 +27,14 @@ def to_spconv2(state):
 
 def voxel_logits(model, points):
     with torch.no_grad():
-        return model.eval()(voxelise([torch.from_numpy(points)], model.grid)).voxel_logits_VC.numpy()
+        return model.eval()(model.grid.voxelise([torch.from_numpy(points)])).voxel_logits_VC.numpy()
 
 
 def test_grid_indices_features_and_voxels_equal_the_official_ones(golden):
     points = torch.from_numpy(golden["points"])
     grid = CylindricalGrid()
 
-    batch = voxelise([points], grid)
+    batch = grid.voxelise([points])
 
     assert np.array_equal(grid.indices(grid.cylindrical(points)).numpy(), golden["grid_index"])
     assert np.abs(batch.point_features_PF.numpy() - golden["point_features"]).max() < 1e-5
@@ -117,7 +117,7 @@ def test_refinement_gives_scores_for_every_point_and_trains(refinement):
     scans = [torch.rand(300, 4, generator=generator) * 20, torch.rand(200, 4, generator=generator) * 20]
     model = build_model({"width": 4, "refinement": refinement, "grid": {"shape": (24, 18, 8)}})
 
-    output = model(voxelise(scans, model.grid))
+    output = model(model.grid.voxelise(scans))
 
     logits = output.voxel_logits_VC if refinement == "none" else output.point_logits_PC
     logits.logsumexp(dim=1).sum().backward()

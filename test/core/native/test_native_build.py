@@ -104,7 +104,8 @@ def test_sanitizers_find_nothing(tmp_path):
         "import pathlib, sys, pytest\n"
         "from pvd_core.native import library\n"
         f"library.LIBRARY = pathlib.Path({str(target)!r})\n"
-        "sys.exit(pytest.main(['test/core/native/test_native_convolution.py', 'test/core/native/test_native_cells.py',"
+        "names = 'convolution', 'cells', 'sorted_cells'\n"
+        "sys.exit(pytest.main([*(f'test/core/native/test_native_{name}.py' for name in names),"
         "'-q', '-p', 'no:cacheprovider']))\n"
     )
     environment = {"LD_PRELOAD": runtime, "ASAN_OPTIONS": "detect_leaks=0", "PATH": "/usr/bin:/bin"}
@@ -116,7 +117,7 @@ def test_sanitizers_find_nothing(tmp_path):
 
 @pytest.mark.slow
 def test_cross_compiled_for_arm64_it_agrees_with_plain_loops(tmp_path):
-    """The comparison that the library makes when it is loaded, under an emulator."""
+    """The comparison that the library makes when it is loaded, and a few sites looked up, under an emulator."""
     compiler, emulator = shutil.which("aarch64-linux-gnu-g++"), shutil.which("qemu-aarch64")
     if not compiler or not emulator:
         pytest.skip("needs g++-aarch64-linux-gnu and qemu-user")
@@ -124,10 +125,18 @@ def test_cross_compiled_for_arm64_it_agrees_with_plain_loops(tmp_path):
     main.write_text(
         f'#include "{build.SOURCE}"\n'
         "#include <cstdio>\n"
-        'int main() { const char *level = pvd_use_level(nullptr); puts(level ? level : "none"); return !level; }\n'
+        "const int64_t coords[] = {0, 1, 1, 5, 0, 1, 1, 6, 0, 1, 2, 6}, stride[] = {1, 1, 1};\n"
+        "int main() {\n"
+        "  const char *level = pvd_use_level(nullptr);\n"
+        "  int64_t keys[3]; int32_t first[4], heights[3], rows[27];\n"
+        "  pvd::SortedColumns columns = {keys, first, heights, 0, 1, 4, 4, 9};\n"
+        "  pvd_list_columns(&columns, coords, 3);\n"
+        "  pvd_look_up_sorted(&columns, coords, 3, stride, 0, rows, 2);\n"
+        '  printf("%s %d %d %d\\n", level ? level : "none", rows[12], rows[13], rows[14]);\n'
+        "}\n"
     )
     program = tmp_path / "main"
     flags = [flag for flag in build._FLAGS if flag not in ("-shared", "-fPIC")]
     subprocess.run([compiler, *flags, "-static", str(main), "-o", str(program)], check=True)
     result = subprocess.run([emulator, str(program)], capture_output=True, text=True, timeout=120)
-    assert (result.returncode, result.stdout) == (0, "plain\n"), result.stderr
+    assert (result.returncode, result.stdout) == (0, "plain 6 3 18\n"), result.stderr

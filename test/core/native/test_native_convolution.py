@@ -12,6 +12,7 @@ from pvd_core.borders.errors import UserError
 from pvd_core.native import calls, library
 from pvd_core.sparse import Sites, SparseTensor, StridedConvolution, SubmanifoldConvolution
 from pvd_core.sparse.backends import reference
+from pvd_core.sparse.epilogue import Epilogue
 from pvd_core.sparse.modules import InverseConvolution
 
 if not library.status()[0]:
@@ -21,7 +22,8 @@ from pvd_core.sparse.backends import native
 
 LEVELS = ("plain", "avx2", "avx512", "avx512bf16")
 KERNELS = ((3, 3, 3), (1, 3, 3), (3, 1, 3), (3, 1, 1), (1, 3, 1), (1, 1, 3))
-STRIDES = ((2, 2, 2), (2, 2, 1), (1, 1, 1))
+# (kernel, stride) of convolutions to coarse sites.
+STRIDED = (((3, 3, 3), (2, 2, 2)), ((3, 3, 3), (2, 2, 1)), ((2, 2, 2), (2, 2, 2)))
 CHANNELS = ((1, 1), (3, 5), (8, 8), (9, 7), (16, 20), (17, 33), (32, 16), (64, 48), (130, 70), (512, 3), (2, 512))
 SHAPE = (9, 7, 6)
 
@@ -91,15 +93,15 @@ def test_any_number_of_channels(level, channels):
     assert_close(found, exact)
 
 
-@pytest.mark.parametrize("stride", STRIDES)
+@pytest.mark.parametrize(("kernel", "stride"), STRIDED)
 @pytest.mark.parametrize("num_sites", [0, 1, 250])
-def test_strided_and_inverse_convolutions_equal_the_reference(level, stride, num_sites):
-    down, up = StridedConvolution(7, 18, stride), InverseConvolution(18, 12, stride)
+def test_strided_and_inverse_convolutions_equal_the_reference(level, kernel, stride, num_sites):
+    down, up = StridedConvolution(7, 18, stride, kernel), InverseConvolution(18, 12, stride, kernel)
     features = random_rows(num_sites, 7)
     results = []
     for backend in (native, reference):
         fine = random_sites(num_sites, backend)
-        coarse, _ = fine.downsampled(stride)
+        coarse = fine.coarse(kernel, stride)
         results.append([*outcome(down, features, fine), *outcome(up, random_rows(coarse.num_sites, 18), coarse, fine)])
     assert_close(*results)
 
@@ -120,7 +122,7 @@ def test_dense_convolution_in_float64_is_the_third_witness(level):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_results_are_the_same_bits_for_any_number_of_threads(level, dtype):
     sites = random_sites(5000, native, shape=(40, 30, 12))
-    kernel_map = sites.submanifold_map((3, 3, 3))
+    kernel_map = sites.map((3, 3, 3))
     taps = calls.TapRows(*kernel_map.tap_rows)
     features, grad = random_rows(5000, 50).to(dtype), random_rows(5000, 21, seed=1).to(dtype)
     weight = calls.pack(torch.randn(27, 50, 21), dtype)
@@ -141,7 +143,7 @@ def test_results_are_the_same_bits_for_any_number_of_threads(level, dtype):
 
 def test_bf16_is_as_close_as_its_operands_allow(level):
     features, weight = random_rows(400, 30).bfloat16(), torch.randn(27, 30, 40).bfloat16()
-    kernel_map = random_sites(400, native, shape=(12, 9, 8)).submanifold_map((3, 3, 3))
+    kernel_map = random_sites(400, native, shape=(12, 9, 8)).map((3, 3, 3))
     taps = calls.TapRows(*kernel_map.tap_rows)
     exact = reference.convolve(features.double(), weight.double(), kernel_map)
     found = calls.convolve(features, calls.pack(weight, torch.bfloat16), taps)
@@ -155,17 +157,45 @@ def test_bf16_is_as_close_as_its_operands_allow(level):
     assert_close([gradient], [exact_weight.grad])
 
 
+@pytest.mark.parametrize("activates_last", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_steps_after_the_sums(level, dtype):
-    kernel_map = random_sites(300, native).submanifold_map((1, 3, 3))
+def test_steps_after_the_sums(level, dtype, activates_last):
+    kernel_map = random_sites(300, native).map((1, 3, 3))
     features, weight = random_rows(300, 11).to(dtype), torch.randn(9, 11, 13).to(dtype)
     bias, scale, shift = torch.randn(3, 13)
     added = random_rows(300, 13, seed=2).to(dtype)
-    steps = calls.Steps(bias, 0.01, scale, shift, True, added)
+    steps = calls.Steps(bias, 0.01, scale, shift, activates_last, sigmoid=True, added_VO=added)
     found = calls.convolve(features, calls.pack(weight, dtype), calls.TapRows(*kernel_map.tap_rows), steps)
     sums = reference.convolve(features.double(), weight.double(), kernel_map)
-    expected = torch.sigmoid(F.leaky_relu(sums + bias, 0.01) * scale + shift) + added
+    if activates_last:
+        activated = F.leaky_relu((sums + bias) * scale + shift, 0.01)
+    else:
+        activated = F.leaky_relu(sums + bias, 0.01) * scale + shift
+    expected = torch.sigmoid(activated) + added
     torch.testing.assert_close(found.double(), expected, rtol=0, atol=2e-6 if dtype == torch.float32 else 2e-2)
+
+
+@pytest.mark.parametrize("kind", ["submanifold", "strided", "inverse"])
+def test_layers_of_each_kind_apply_norm_and_activation_in_one_pass(kind):
+    fine = random_sites(200, native)
+    coarse = fine.coarse((2, 2, 2), (2, 2, 2))
+    layer, features, sites, more = {
+        "submanifold": (SubmanifoldConvolution(7, 9, (3, 3, 3)), random_rows(200, 7), fine, ()),
+        "strided": (StridedConvolution(7, 9, (2, 2, 2), (2, 2, 2)), random_rows(200, 7), fine, ()),
+        "inverse": (
+            InverseConvolution(7, 9, (2, 2, 2), (2, 2, 2)),
+            random_rows(coarse.num_sites, 7),
+            coarse,
+            (fine,),
+        ),
+    }[kind]
+    scale, shift = torch.randn(2, 9, generator=torch.Generator().manual_seed(3))
+    tensor = SparseTensor(features, sites)
+    with torch.no_grad():
+        found = layer(tensor, *more, epilogue=Epilogue(0.0, scale, shift, activates_last=True))
+        plain = layer(tensor, *more)
+    assert found.sites is plain.sites
+    assert_close([found.features_VC], [torch.relu(plain.features_VC * scale + shift)])
 
 
 @pytest.mark.parametrize("num_rows", [0, 1, 239, 1000])
@@ -186,7 +216,7 @@ def test_chain_equals_linear_layers_one_by_one(level, num_rows):
 
 
 def test_nan_in_the_weights_stays_where_it_is(level):
-    kernel_map = random_sites(60, native).submanifold_map((3, 3, 3))
+    kernel_map = random_sites(60, native).map((3, 3, 3))
     weight = torch.randn(27, 4, 6)
     weight[13, 2, 3] = torch.nan
     for steps in (calls.Steps(), calls.Steps(negative_slope=0.01, sigmoid=True)):

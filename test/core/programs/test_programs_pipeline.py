@@ -1,27 +1,22 @@
 """The pipeline of fixed shapes against the plain path, on the CPU (where nothing captures graphs) and on a GPU."""
 
-import math
 import os
 from unittest import mock
 
 import numpy as np
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from waiting_operations import WAITING, Operations
 
 from pvd_core.clouds.measured import is_measured
 from pvd_core.models import build_model
 from pvd_core.models.backbone import STRIDES
 from pvd_core.native import library
 from pvd_core.programs import XYZI, Bucket, FixedPipeline, PointLayout
-from pvd_core.programs.cells import PaddedGrid
 from pvd_core.programs.decode import decode_points
-from pvd_core.programs.fixed_sites import FixedSites
 from pvd_core.programs.frozen import frozen
 from pvd_core.programs.pipeline import write_header
 from pvd_core.segmenter import Segmenter
-from pvd_core.sparse import Sites
-from pvd_core.sparse.backends import reference
 from pvd_ros.codec.layout import DATATYPES
 
 SETTINGS = {"width": 4, "num_point_features": 16, "point_mlp_widths": (16,), "grid": {"shape": (48, 36, 8)}}
@@ -42,6 +37,16 @@ def random_cloud(num_points=2000, seed=0):
 def model(request):
     torch.manual_seed(0)
     return build_model({**SETTINGS, "refinement": request.param}).eval()
+
+
+def test_labels_on_a_progressive_grid_equal_those_of_the_plain_path():
+    torch.manual_seed(0)
+    grid = {"shape": (30, 36, 8), "rho_range": (1, 50), "radial": "progressive"}
+    model = build_model({**SETTINGS, "grid": grid}).eval()
+    cloud = random_cloud()
+    answer = answer_of(FixedPipeline(model, ROOMY, XYZI), cloud)
+    assert answer.is_whole
+    assert np.array_equal(answer.labels, Segmenter(model).segment(cloud).labels)
 
 
 def input_of(pipeline, cloud, garbage=0):
@@ -99,35 +104,6 @@ def test_tiny_clouds_and_clouds_without_a_measurement(model, num_points):
     assert not answer_of(pipeline, np.zeros((num_points, 4), np.float32), 77).labels.any()
 
 
-@pytest.mark.parametrize("shape", [(9, 7, 6), (8, 6, 4)])
-def test_kernel_maps_equal_those_of_plain_sites_on_every_level(shape):
-    generator = torch.Generator().manual_seed(0)
-    cells = torch.randperm(math.prod(shape), generator=generator)[:90].sort().values
-    coords = torch.stack(torch.unravel_index(cells, shape), dim=1)
-    plain = Sites(torch.nn.functional.pad(coords, (1, 0)), shape, 1)
-    repeated = torch.cat((coords, coords[:20], coords))[torch.randperm(200, generator=generator)]
-    is_real = torch.rand(200, generator=generator) < 2  # all
-    padded = torch.nn.functional.pad(PaddedGrid(shape).keys(repeated.unbind(1), is_real), (0, 30), value=0)
-    padded[200:] = PaddedGrid(shape).padding_key
-    fixed = FixedSites(padded, shape, (120, 110, 100), reference)
-
-    for stride in ((2, 2, 2), (2, 2, 1)):
-        num_sites = plain.num_sites
-        for kernel in ((1, 3, 3), (3, 1, 3), (3, 3, 3), (3, 1, 1), (1, 3, 1), (1, 1, 3)):
-            table = fixed.submanifold_map(kernel).table()
-            assert torch.equal(table[:, :num_sites], plain.submanifold_map(kernel).table())
-            assert (table[:, num_sites:] == -1).all()
-        (coarse_plain, plain_map), (coarse_fixed, fixed_map) = plain.downsampled(stride), fixed.downsampled(stride)
-        for table, plain_table in (
-            (fixed_map.table(), plain_map.table()),
-            (fixed_map.transposed.table(), plain_map.transposed.table()),
-        ):
-            num_rows = plain_table.shape[1]
-            assert torch.equal(table[:, :num_rows], plain_table)
-            assert (table[:, num_rows:] == -1).all()
-        plain, fixed = coarse_plain, coarse_fixed
-
-
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_every_number_type_and_byte_order_is_read_from_bytes(order):
     generator = np.random.default_rng(0)
@@ -181,28 +157,7 @@ def test_layouts_that_leave_the_point_or_lack_a_coordinate_are_refused():
         PointLayout.of(16, {**columns, "intensity": (0, "S4")})
 
 
-# Operations whose result has a length that only the device knows, or that bring a number to the host.
-WAITING = ("nonzero", "_local_scalar_dense", "unique", "masked_select", "repeat_interleave", "equal", "lift_fresh")
-
-
-class Operations(TorchDispatchMode):
-    """Notes the name of every operation, and of indexing by a mask as `nonzero`."""
-
-    def __init__(self):
-        super().__init__()
-        self.names = set()
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        name = function.name().split("::")[1].split(".")[0]
-        by_mask = name.startswith("index") and any(
-            isinstance(index, torch.Tensor) and index.dtype in (torch.bool, torch.uint8)
-            for index in (args[1] if len(args) > 1 and isinstance(args[1], list | tuple) else ())
-        )
-        self.names.add("nonzero" if by_mask else name)
-        return function(*args, **(kwargs or {}))
-
-
-@pytest.mark.parametrize("refinement", ["R3", "none"])
+@pytest.mark.parametrize("refinement", ["R3", pytest.param("none", marks=pytest.mark.slow)])
 def test_on_triton_it_gives_the_same_labels_without_an_operation_that_waits_for_the_device(refinement, monkeypatch):
     torch.manual_seed(0)
     model = build_model({**SETTINGS, "grid": {"shape": (12, 9, 4)}, "refinement": refinement}).eval()

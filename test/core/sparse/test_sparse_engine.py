@@ -18,6 +18,8 @@ from pvd_core.sparse import (
 
 KERNELS = [(1, 3, 3), (3, 1, 3), (3, 3, 3), (3, 1, 1), (1, 3, 1), (1, 1, 3)]
 STRIDES = [(2, 2, 2), (2, 2, 1)]
+# (kernel, stride) of convolutions to coarse sites.
+STRIDED = [*(((3, 3, 3), stride) for stride in STRIDES), ((2, 2, 2), (2, 2, 2)), ((2, 1, 2), (2, 1, 2))]
 SHAPE = (9, 7, 6)
 
 
@@ -67,59 +69,93 @@ def test_submanifold_convolution_equals_dense_convolution_at_the_sites(kernel, c
     assert_same_values_and_gradients(actual, expected, (tensor.features_VC, layer.weight, layer.bias))
 
 
-@pytest.mark.parametrize("stride", STRIDES)
+@pytest.mark.parametrize(("kernel", "stride"), STRIDED)
 @pytest.mark.parametrize("num_sites", [1, 60])
 @pytest.mark.parametrize("shape", [SHAPE, (8, 4, 5)])
-def test_strided_convolution_equals_dense_convolution_and_creates_every_reachable_site(stride, num_sites, shape):
+def test_strided_convolution_equals_dense_convolution_and_creates_every_reachable_site(
+    kernel, stride, num_sites, shape
+):
     tensor = random_tensor(num_sites, 4, shape=shape)
-    layer = StridedConvolution(4, 6, stride).double()
+    layer = StridedConvolution(4, 6, stride, kernel).double()
 
     result = layer(tensor)
 
-    grid = F.conv3d(dense(tensor.features_VC, tensor.sites), dense_weight(layer), stride=stride, padding=1)
+    grid = dense_strided(dense(tensor.features_VC, tensor.sites), dense_weight(layer), stride)
     assert tuple(grid.shape[2:]) == result.sites.shape
     expected = at_sites(grid, result.sites)
     assert_same_values_and_gradients(result.features_VC, expected, (tensor.features_VC, layer.weight))
     occupied = dense(torch.ones(num_sites, 1, dtype=torch.float64), tensor.sites)
-    reachable = F.conv3d(occupied, torch.ones(1, 1, 3, 3, 3, dtype=torch.float64), stride=stride, padding=1) > 0
+    reachable = dense_strided(occupied, torch.ones(1, 1, *kernel, dtype=torch.float64), stride) > 0
     assert torch.equal(result.sites.coords_V4, reachable[:, 0].nonzero())
 
 
-@pytest.mark.parametrize("stride", STRIDES)
-def test_inverse_convolution_equals_dense_transposed_convolution_at_the_fine_sites(stride):
-    fine = random_tensor(60, 4)
-    coarse_sites, _ = fine.sites.downsampled(stride)
+def dense_strided(grid, weight, stride):
+    """Padding 1 for 3x3x3; none for a kernel that is the stride, whose blocks may reach beyond the far border."""
+    if weight.shape[2:] == (3, 3, 3):
+        return F.conv3d(grid, weight, stride=stride, padding=1)
+    missing = [-size % step for size, step in zip(grid.shape[2:], stride, strict=True)]
+    return F.conv3d(F.pad(grid, (0, missing[2], 0, missing[1], 0, missing[0])), weight, stride=stride)
+
+
+@pytest.mark.parametrize(("kernel", "stride"), STRIDED)
+@pytest.mark.parametrize("num_sites", [1, 60])
+def test_inverse_convolution_equals_dense_transposed_convolution_at_the_fine_sites(kernel, stride, num_sites):
+    fine = random_tensor(num_sites, 4)
+    coarse_sites = fine.sites.coarse(kernel, stride)
     generator = torch.Generator().manual_seed(2)
     coarse_features = torch.randn(
         coarse_sites.num_sites, 5, generator=generator, dtype=torch.float64, requires_grad=True
     )
-    layer = InverseConvolution(5, 3, stride).double()
+    layer = InverseConvolution(5, 3, stride, kernel).double()
 
     result = layer(SparseTensor(coarse_features, coarse_sites), fine.sites)
 
-    # conv_transpose3d wants (in, out, ...), and may leave cells at the far border that no output size names.
-    weight = dense_weight(layer).transpose(0, 1)
-    sizes = zip(fine.sites.shape, coarse_sites.shape, stride, strict=True)
-    output_padding = tuple(size - ((coarse - 1) * step + 1) for size, coarse, step in sizes)
-    grid = F.conv_transpose3d(
-        dense(coarse_features, coarse_sites), weight, stride=stride, padding=1, output_padding=output_padding
-    )
+    # conv_transpose3d wants (in, out, ...). With padding it leaves cells at the far border that no output size names.
+    weight, grid = dense_weight(layer).transpose(0, 1), dense(coarse_features, coarse_sites)
+    if kernel == stride:
+        grid = F.conv_transpose3d(grid, weight, stride=stride)
+    else:
+        sizes = zip(fine.sites.shape, coarse_sites.shape, stride, strict=True)
+        output_padding = tuple(size - ((coarse - 1) * step + 1) for size, coarse, step in sizes)
+        grid = F.conv_transpose3d(grid, weight, stride=stride, padding=1, output_padding=output_padding)
     assert result.sites is fine.sites
     assert_same_values_and_gradients(result.features_VC, at_sites(grid, fine.sites), (coarse_features, layer.weight))
 
 
-@pytest.mark.parametrize("stride", STRIDES)
-def test_layers_accept_no_sites_at_all(stride):
+@pytest.mark.parametrize(("kernel", "stride"), STRIDED)
+def test_layers_accept_no_sites_at_all(kernel, stride):
     tensor = random_tensor(0, 4)
-    down = StridedConvolution(4, 4, stride).double()
+    down = StridedConvolution(4, 4, stride, kernel).double()
     coarse = down(SubmanifoldConvolution(4, 4, (3, 3, 3)).double()(tensor))
-    fine = InverseConvolution(4, 2, stride).double()(coarse, tensor.sites)
+    fine = InverseConvolution(4, 2, stride, kernel).double()(coarse, tensor.sites)
 
     fine.features_VC.sum().backward()
 
     assert coarse.features_VC.shape == (0, 4)
     assert fine.features_VC.shape == (0, 2)
     assert down.weight.grad.abs().sum() == 0
+
+
+def test_gradients_of_blocks_of_two_equal_finite_differences():
+    fine = random_tensor(12, 2, shape=(4, 3, 4))
+    down = StridedConvolution(2, 3, (2, 2, 2), (2, 2, 2)).double()
+    up = InverseConvolution(3, 2, (2, 2, 2), (2, 2, 2)).double()
+
+    def there_and_back(features, *_weights):
+        return up(down(fine.with_features(features)), fine.sites).features_VC
+
+    assert torch.autograd.gradcheck(there_and_back, (fine.features_VC, down.weight, up.weight))
+
+
+@pytest.mark.parametrize("number", range(2))
+def test_strides_and_kernels_that_no_map_has_are_refused(number):
+    layer = (StridedConvolution, InverseConvolution)[number]
+    for stride in ((1, 1, 1), (3, 3, 3), (2, 2)):
+        with pytest.raises(ValueError, match="each 1 or 2 and not all 1"):
+            layer(3, 5, stride)
+    for kernel in ((2, 2, 1), (1, 3, 3)):
+        with pytest.raises(ValueError, match=r"expected \(3, 3, 3\), or the stride \(2, 2, 2\)"):
+            layer(3, 5, (2, 2, 2), kernel)
 
 
 def test_scans_of_a_batch_do_not_see_each_other():
@@ -179,10 +215,10 @@ def test_bfloat16_products_in_buckets_equal_float32_within_its_precision(num_sit
 
 @pytest.mark.parametrize("num_sites", [0, 1, 60])
 @pytest.mark.parametrize("kernel", [(1, 3, 3), (3, 3, 3)])
-@pytest.mark.parametrize("stride", [None, *STRIDES])
-def test_a_transposed_map_holds_the_same_pairs_with_input_and_output_exchanged(num_sites, kernel, stride):
+@pytest.mark.parametrize("strided", [None, *STRIDED])
+def test_a_transposed_map_holds_the_same_pairs_with_input_and_output_exchanged(num_sites, kernel, strided):
     sites = random_tensor(num_sites, 1).sites
-    kernel_map = sites.submanifold_map(kernel) if stride is None else sites.downsampled(stride)[1]
+    kernel_map = sites.map(*(strided or [kernel]))
 
     assert kernel_map.transposed.transposed.in_index_M is kernel_map.in_index_M
     for one, other in ((kernel_map, kernel_map.transposed), (kernel_map.transposed, kernel_map)):
@@ -196,7 +232,7 @@ def test_a_transposed_map_holds_the_same_pairs_with_input_and_output_exchanged(n
 
 
 def test_a_map_that_only_gives_its_table_counts_no_pairs():
-    _, kernel_map = random_tensor(60, 1).sites.downsampled((2, 2, 2))
+    kernel_map = random_tensor(60, 1).sites.map((3, 3, 3), (2, 2, 2))
 
     for map_ in (kernel_map, kernel_map.transposed):
         map_.table()
@@ -214,7 +250,7 @@ def test_maps_are_freed_with_the_last_tensor_that_needs_them(is_training):
         )
         fine = InverseConvolution(4, 2, (2, 2, 2)).double()(coarse, tensor.sites)
         for sites in (tensor.sites, coarse.sites):
-            for index in (sites.submanifold_map((3, 3, 3)).in_index_M, sites.coords_V4):
+            for index in (sites.map((3, 3, 3)).in_index_M, sites.coords_V4):
                 weakref.finalize(index, freed.append, index.shape)
         if is_training:
             fine.features_VC.sum().backward()

@@ -19,7 +19,7 @@ from spconv.pytorch import ops
 from pvd_core.sparse.backends import spconv as backend
 from pvd_core.sparse.backends import spconv_implicit_gemm
 
-STRIDES = [(2, 2, 2), (2, 2, 1)]
+STRIDED = [((3, 3, 3), (2, 2, 2)), ((3, 3, 3), (2, 2, 1)), ((2, 2, 2), (2, 2, 2))]  # (kernel, stride)
 SHAPE = (9, 7, 6)
 
 
@@ -94,7 +94,7 @@ def kernels_in_torch(monkeypatch):
     for name, stand_in in stand_ins.items():
         monkeypatch.setattr(ops, name, through_signature_of(getattr(ops, name), stand_in))
     monkeypatch.setattr(spconv_implicit_gemm, "_set_for", lambda _tensor: contextlib.nullcontext())
-    monkeypatch.setattr(backend, "_build_map", spconv_implicit_gemm.ImplicitGemmMap.build)
+    monkeypatch.setattr(backend, "_built", spconv_implicit_gemm.ImplicitGemmMap.build)
 
 
 def through_signature_of(original, stand_in):
@@ -136,18 +136,18 @@ def assert_same_as_reference(kernel_map, exact_map, order_in=None, order_out=Non
 def test_submanifold_maps_equal_the_reference(kernel, is_built_for_inference, num_sites):
     sites, exact_sites = random_sites(num_sites, backend), random_sites(num_sites, reference)
     with torch.set_grad_enabled(not is_built_for_inference):
-        kernel_map = sites.submanifold_map(kernel)
+        kernel_map = sites.map(kernel)
     assert kernel_map.has_backward != is_built_for_inference
-    assert_same_as_reference(kernel_map, exact_sites.submanifold_map(kernel))
+    assert_same_as_reference(kernel_map, exact_sites.map(kernel))
 
 
-@pytest.mark.parametrize("stride", STRIDES)
+@pytest.mark.parametrize(("kernel", "stride"), STRIDED)
 @pytest.mark.parametrize("is_built_for_inference", [False, True])
-def test_strided_and_inverse_maps_equal_the_reference(stride, is_built_for_inference):
+def test_strided_and_inverse_maps_equal_the_reference(kernel, stride, is_built_for_inference):
     sites, exact_sites = random_sites(90, backend), random_sites(90, reference)
     with torch.set_grad_enabled(not is_built_for_inference):
-        coarse, kernel_map = sites.downsampled(stride)
-    exact_coarse, exact_map = exact_sites.downsampled(stride)
+        coarse, kernel_map = sites.coarse(kernel, stride), sites.map(kernel, stride)
+    exact_coarse, exact_map = exact_sites.coarse(kernel, stride), exact_sites.map(kernel, stride)
     order = torch.tensor(sorted(range(coarse.num_sites), key=coarse.coords_V4.tolist().__getitem__))
     assert torch.equal(coarse.coords_V4[order], exact_coarse.coords_V4)
     assert_same_as_reference(kernel_map, exact_map, order_out=order)

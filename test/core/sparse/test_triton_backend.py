@@ -17,7 +17,7 @@ from pvd_core.sparse import Sites
 from pvd_core.sparse.backends import load_backend, reference
 from pvd_core.sparse.backends.triton_blocks import block_sizes, row_blocks
 from pvd_core.sparse.tensor import autocast
-from pvd_core.voxels import CylindricalGrid, voxelise
+from pvd_core.voxels import CylindricalGrid
 
 pytest.importorskip("triton", reason="triton is not installed (extra gpu)")
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -26,7 +26,7 @@ with mock.patch.dict(os.environ, {} if DEVICE.type == "cuda" else {"TRITON_INTER
     from pvd_core.sparse.backends import triton as backend
 
 KERNELS = [(1, 3, 3), (3, 1, 3), (3, 3, 3), (3, 1, 1), (1, 3, 1), (1, 1, 3), (1, 1, 1)]
-STRIDES = [(2, 2, 2), (2, 2, 1)]
+STRIDED = [((3, 3, 3), (2, 2, 2)), ((3, 3, 3), (2, 2, 1)), ((2, 2, 2), (2, 2, 2))]  # (kernel, stride)
 SHAPE = (9, 7, 6)
 
 
@@ -50,7 +50,7 @@ def small_model(**settings):
 
 def small_batch(grid):
     points = torch.rand(40, 4, generator=torch.Generator().manual_seed(4)) * torch.tensor([40, 40, 5, 1])
-    return voxelise([(points - torch.tensor([20, 20, 3.5, 0])).to(DEVICE)], grid)
+    return grid.voxelise([(points - torch.tensor([20, 20, 3.5, 0])).to(DEVICE)])
 
 
 def assert_close(actual, expected, tolerance):
@@ -81,29 +81,29 @@ def assert_same_as_reference(kernel_map, channels, dtype=torch.float32, toleranc
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_every_kernel_shape_equals_the_reference(kernel):
-    assert_same_as_reference(random_sites(150).submanifold_map(kernel), (16, 16))
+    assert_same_as_reference(random_sites(150).map(kernel), (16, 16))
 
 
-@pytest.mark.parametrize("stride", STRIDES)
+@pytest.mark.parametrize(("kernel", "stride"), STRIDED)
 @pytest.mark.parametrize("is_inverse", [False, True])
-def test_strided_and_inverse_convolution_equal_the_reference(stride, is_inverse):
-    _, kernel_map = random_sites(90).downsampled(stride)
+def test_strided_and_inverse_convolution_equal_the_reference(kernel, stride, is_inverse):
+    kernel_map = random_sites(90).map(kernel, stride)
     assert_same_as_reference(kernel_map.transposed if is_inverse else kernel_map, (8, 16))
 
 
 @pytest.mark.parametrize("channels", [(3, 5), (20, 3), (5, 20), (1, 1), (70, 33)])
 def test_channel_counts_that_fill_no_block_equal_the_reference(channels):
-    assert_same_as_reference(random_sites(70).submanifold_map((1, 3, 3)), channels)
+    assert_same_as_reference(random_sites(70).map((1, 3, 3)), channels)
 
 
 @pytest.mark.parametrize("channels", [(16, 20), (70, 80)])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, 6e-4), (torch.bfloat16, 5e-3)])
 def test_half_precision_equals_the_reference_within_the_rounding_of_the_result(channels, dtype, tolerance):
-    assert_same_as_reference(random_sites(130).submanifold_map((1, 3, 3)), channels, dtype, tolerance)
+    assert_same_as_reference(random_sites(130).map((1, 3, 3)), channels, dtype, tolerance)
 
 
 def test_tf32_is_used_where_torch_may_use_it():
-    kernel_map = random_sites(100).submanifold_map((3, 1, 3))
+    kernel_map = random_sites(100).map((3, 1, 3))
     precision = torch.get_float32_matmul_precision()
     try:
         torch.set_float32_matmul_precision("high")
@@ -115,7 +115,7 @@ def test_tf32_is_used_where_torch_may_use_it():
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_sums_are_taken_in_float32(dtype):
-    kernel_map = random_sites(27, shape=(3, 3, 3), batch_size=1).submanifold_map((3, 3, 3))
+    kernel_map = random_sites(27, shape=(3, 3, 3), batch_size=1).map((3, 3, 3))
     features = torch.ones(27, 128, dtype=dtype, device=DEVICE)
     weight = torch.ones(27, 128, 1, dtype=dtype, device=DEVICE)
 
@@ -128,14 +128,14 @@ def test_sums_are_taken_in_float32(dtype):
 @pytest.mark.parametrize("num_sites", [0, 1])
 def test_one_voxel_and_no_voxels_equal_the_reference(num_sites):
     sites = random_sites(num_sites)
-    _, strided_map = sites.downsampled((2, 2, 2))
-    for kernel_map in (sites.submanifold_map((3, 3, 3)), strided_map, strided_map.transposed):
+    strided_map = sites.map((3, 3, 3), (2, 2, 2))
+    for kernel_map in (sites.map((3, 3, 3)), strided_map, strided_map.transposed):
         assert_same_as_reference(kernel_map, (4, 6))
 
 
 def test_a_weight_gradient_in_several_splits_equals_the_reference_and_repeats_bit_by_bit(monkeypatch):
     monkeypatch.setattr(backend, "_PAIRS_A_SPLIT", 128)
-    kernel_map = random_sites(300, shape=(20, 15, 2), batch_size=1).submanifold_map((1, 1, 3))
+    kernel_map = random_sites(300, shape=(20, 15, 2), batch_size=1).map((1, 1, 3))
     assert max(kernel_map.num_pairs_K) > 2 * backend._PAIRS_A_SPLIT
     assert_same_as_reference(kernel_map, (8, 8))
 
@@ -148,7 +148,7 @@ def test_a_weight_gradient_in_several_splits_equals_the_reference_and_repeats_bi
 
 
 def test_operands_that_are_not_contiguous_equal_the_reference():
-    kernel_map = random_sites(80).submanifold_map((3, 1, 1))
+    kernel_map = random_sites(80).map((3, 1, 1))
     features = torch.randn(16, 80, device=DEVICE).t().requires_grad_()
     weight = torch.randn(3, 8, 16, device=DEVICE).transpose(1, 2).requires_grad_()
 
@@ -161,7 +161,7 @@ def test_operands_that_are_not_contiguous_equal_the_reference():
 
 
 def test_autocast_gives_its_dtype_and_float32_gradients():
-    kernel_map = random_sites(100).submanifold_map((1, 3, 3))
+    kernel_map = random_sites(100).map((1, 3, 3))
     operands = random_operands(kernel_map, 8, 8)
     with torch.autocast(DEVICE.type, torch.bfloat16):
         actual = backend.convolve(*autocast(*operands), kernel_map)
@@ -178,11 +178,19 @@ def test_autocast_gives_its_dtype_and_float32_gradients():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 @pytest.mark.parametrize(
     "epilogue",
-    [(), ("bias",), ("slope",), ("scale", "shift"), ("slope", "scale", "shift"), ("bias", "slope", "scale", "shift")],
+    [
+        (),
+        ("bias",),
+        ("slope",),
+        ("scale", "shift"),
+        ("slope", "scale", "shift"),
+        ("bias", "slope", "scale", "shift"),
+        ("bias", "scale", "shift", "last slope"),
+    ],
     ids="+".join,
 )
 def test_fused_epilogue_equals_plain_torch_operations(epilogue, dtype):
-    kernel_map = random_sites(100).submanifold_map((1, 1, 3))
+    kernel_map = random_sites(100).map((1, 1, 3))
     features, weight = (operand.detach() for operand in random_operands(kernel_map, 16, 20, dtype))
     bias, scale, shift = torch.randn(3, 20, generator=torch.Generator().manual_seed(3)).to(DEVICE)
 
@@ -190,6 +198,8 @@ def test_fused_epilogue_equals_plain_torch_operations(epilogue, dtype):
     options = {name: value for name, value in options.items() if name in epilogue}
     if "slope" in epilogue:
         options["negative_slope"] = 0.01
+    if "last slope" in epilogue:
+        options |= {"negative_slope": 0.0, "activates_last": True}
     actual = backend.convolve_fused(features, weight, kernel_map, **options)
 
     expected = reference.convolve(features.float(), weight.float(), kernel_map)
@@ -201,6 +211,8 @@ def test_fused_epilogue_equals_plain_torch_operations(epilogue, dtype):
         expected = expected * scale
     if "shift" in epilogue:
         expected = expected + shift
+    if "last slope" in epilogue:
+        expected = torch.relu(expected)
     assert actual.dtype == dtype
     assert_close(actual, expected, 2e-6 if dtype == torch.float32 else 6e-4)
 
@@ -209,12 +221,12 @@ def test_a_crop_of_a_real_scan_equals_the_reference(shared_data):
     scan = shared_data / "semantickitti" / "sequences" / "00" / "velodyne" / "000000.bin"
     points = torch.from_numpy(np.fromfile(scan, dtype="<f4").reshape(-1, 4))
     rho, phi = torch.hypot(points[:, 0], points[:, 1]), torch.atan2(points[:, 1], points[:, 0])
-    batch = voxelise([points[(rho < 11) & (phi.abs() < 0.06)]], CylindricalGrid())
+    batch = CylindricalGrid().voxelise([points[(rho < 11) & (phi.abs() < 0.06)]])
     assert 100 < batch.num_voxels < 500
-    sites = Sites(batch.coords_V4.to(DEVICE), batch.grid.shape, batch.batch_size)
+    sites = Sites(batch.coords_V4.to(DEVICE), batch.shape, batch.batch_size)
 
-    assert_same_as_reference(sites.submanifold_map((3, 3, 3)), (16, 16))
-    assert_same_as_reference(sites.downsampled((2, 2, 2))[1], (16, 32))
+    assert_same_as_reference(sites.map((3, 3, 3)), (16, 16))
+    assert_same_as_reference(sites.map((3, 3, 3), (2, 2, 2)), (16, 32))
 
 
 def test_the_whole_network_with_kernels_as_trained_equals_the_reference():
@@ -261,7 +273,7 @@ def test_the_network_fuses_norms_and_activations_into_its_convolutions_and_only_
 
 @pytest.mark.parametrize("is_sorted", [False, True])
 def test_blocks_hold_every_row_once_and_list_exactly_the_taps_of_their_rows(is_sorted):
-    kernel_map = random_sites(150).submanifold_map((3, 3, 3))
+    kernel_map = random_sites(150).map((3, 3, 3))
     table = kernel_map.table()
 
     blocks = row_blocks(kernel_map, 16, is_sorted)
@@ -277,13 +289,13 @@ def test_blocks_hold_every_row_once_and_list_exactly_the_taps_of_their_rows(is_s
 
 
 def test_sorted_rows_skip_more_taps():
-    kernel_map = random_sites(2000, shape=(40, 30, 10)).submanifold_map((1, 3, 3))
+    kernel_map = random_sites(2000, shape=(40, 30, 10)).map((1, 3, 3))
     num_taps = [row_blocks(kernel_map, 64, is_sorted).num_taps_B.sum() for is_sorted in (False, True)]
     assert num_taps[1] < 0.8 * num_taps[0]
 
 
 def test_wrong_operands_are_refused_before_a_kernel_reads_them():
-    kernel_map = random_sites(20).submanifold_map((1, 1, 3))
+    kernel_map = random_sites(20).map((1, 1, 3))
     features, weight = random_operands(kernel_map, 4, 4)
     with pytest.raises(ValueError, match=r"features \(19, 4\).*20 input sites"):
         backend.convolve(features[:19], weight, kernel_map)
@@ -302,7 +314,7 @@ def test_wrong_operands_are_refused_before_a_kernel_reads_them():
 def test_features_on_the_cpu_name_the_backend_to_use_there(monkeypatch):
     monkeypatch.setattr(backend, "IS_INTERPRETED", False)
     with pytest.raises(UserError, match=r"needs a GPU; use backend 'reference'"):
-        backend.convolve(torch.zeros(0, 4), torch.zeros(1, 4, 4), random_sites(0).submanifold_map((1, 1, 1)))
+        backend.convolve(torch.zeros(0, 4), torch.zeros(1, 4, 4), random_sites(0).map((1, 1, 1)))
 
 
 def test_a_missing_package_names_the_extra_to_install(monkeypatch):
@@ -315,7 +327,12 @@ def test_a_missing_package_names_the_extra_to_install(monkeypatch):
 
 @pytest.mark.parametrize(
     ("dtype", "precision"),
-    [(torch.float32, "ieee"), (torch.float32, "tf32"), (torch.float16, "ieee"), (torch.bfloat16, "ieee")],
+    [
+        (torch.float32, "tf32"),
+        (torch.float16, "ieee"),
+        pytest.param(torch.float32, "ieee", marks=pytest.mark.slow),
+        pytest.param(torch.bfloat16, "ieee", marks=pytest.mark.slow),
+    ],
 )
 @pytest.mark.parametrize(("capability", "tensor_core"), [(80, "mma.sync"), (90, "wgmma")])
 def test_kernels_compile_for_gpus_that_are_not_here(capability, tensor_core, dtype, precision, tmp_path, monkeypatch):
@@ -340,7 +357,8 @@ def compile_kernel(kernel, capability, dtype, precision):
     sizes = block_sizes(in_channels, out_channels, torch.zeros(0, dtype=dtype), 40_000)
     constants = {
         "NUM_TAPS": 27, "IN_CHANNELS": in_channels, "OUT_CHANNELS": out_channels, "WEIGHT_IS_TRANSPOSED": False,
-        "HAS_BIAS": True, "HAS_SLOPE": True, "HAS_SCALE": True, "HAS_SHIFT": True, "WIDENS_OPERANDS": False,
+        "HAS_BIAS": True, "HAS_SLOPE": True, "HAS_SCALE": True, "HAS_SHIFT": True,
+        "ACTIVATES_LAST": capability > 80, "WIDENS_OPERANDS": False,
         "INPUT_PRECISION": precision, "BLOCK_V": sizes.rows, "BLOCK_M": sizes.pairs, "BLOCK_I": sizes.in_channels,
         "BLOCK_O": sizes.out_channels,
     }  # fmt: skip

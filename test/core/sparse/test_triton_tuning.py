@@ -22,7 +22,6 @@ from pvd_core.sparse.backends.triton_table import (
     save_measured,
     sizes_for,
 )
-from pvd_core.voxels import voxelise
 
 pytest.importorskip("triton", reason="triton is not installed (extra gpu)")
 ON_GPU = torch.cuda.is_available()
@@ -86,7 +85,7 @@ def test_the_tuner_keeps_for_each_layer_what_takes_the_least_time(monkeypatch):
         return tried[-1].rows * tried[-1].num_warps
 
     before = model.backend
-    best = tuning.tune(segmenter, voxelise([points], model.grid), time_ms, seconds=math.inf)
+    best = tuning.tune(segmenter, model.grid.voxelise([points]), time_ms, seconds=math.inf)
 
     assert model.backend is before
     channels = {(module.weight.shape[1:]) for module in model.modules() if hasattr(module, "kernel")}

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from pvd_core.voxels import CylindricalGrid, majority_labels, max_of_points, voxelise
+from pvd_core.voxels import CylindricalGrid, majority_labels, max_of_points
 
 
 def random_points(num_points, seed=0, spread_m=60.0):
@@ -41,7 +41,7 @@ def test_voxels_are_distinct_sorted_and_hold_their_points():
     scans = [random_points(3000, seed=1), random_points(0), random_points(2000, seed=2)]
     grid = CylindricalGrid(shape=(48, 36, 8))
 
-    batch = voxelise(scans, grid)
+    batch = grid.voxelise(scans)
 
     per_scan = [
         np.column_stack((np.full(len(scan), i), grid.indices(grid.cylindrical(scan)).numpy()))
@@ -57,7 +57,7 @@ def test_voxels_are_distinct_sorted_and_hold_their_points():
 
 @pytest.mark.parametrize("num_points", [0, 1])
 def test_tiny_clouds_are_voxelised(num_points):
-    batch = voxelise([random_points(num_points)], CylindricalGrid())
+    batch = CylindricalGrid().voxelise([random_points(num_points)])
 
     assert batch.num_voxels == num_points
     assert batch.point_features_PF.shape == (num_points, 9)
@@ -82,7 +82,7 @@ def test_majority_equals_a_brute_force_count():
 
 
 def test_max_of_points_and_its_gradient_equal_a_loop():
-    batch = voxelise([random_points(400)], CylindricalGrid(shape=(12, 9, 4)))
+    batch = CylindricalGrid(shape=(12, 9, 4)).voxelise([random_points(400)])
     features = torch.randn(400, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
     direction = torch.randn(batch.num_voxels, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 
@@ -97,30 +97,9 @@ def test_max_of_points_and_its_gradient_equal_a_loop():
 
 
 def test_gradient_of_the_maximum_is_shared_by_equal_points():
-    batch = voxelise([torch.tensor([[5.0, 0.0, 0.0, 0.1]] * 4)], CylindricalGrid())
+    batch = CylindricalGrid().voxelise([torch.tensor([[5.0, 0.0, 0.0, 0.1]] * 4)])
     features = torch.ones(4, 1, requires_grad=True)
 
     max_of_points(features, batch).sum().backward()
 
     assert features.grad.flatten().tolist() == [0.25] * 4
-
-
-def test_a_grid_that_makes_no_sense_is_refused():
-    with pytest.raises(ValueError, match="z_range"):
-        CylindricalGrid(z_range=(2, -4))
-    with pytest.raises(ValueError, match="three sizes"):
-        CylindricalGrid(shape=(480, 360))
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"shapes": [2, 2, 2]}, "unknown grid setting 'shapes'"),
-        ({"shape": 60}, "expected a list"),
-        ({"shape": ["a", 2, 2]}, "expected a list of numbers"),
-        ({"z_range": [1, 2, 3]}, "expected two numbers"),
-    ],
-)
-def test_settings_of_a_grid_that_do_not_fit_are_named(settings, message):
-    with pytest.raises(ValueError, match=message):
-        CylindricalGrid.from_settings(settings)

@@ -1,11 +1,13 @@
 """Official checkpoints: which are converted, and what is said of those of other tasks, layouts and networks."""
 
+import numpy as np
 import pytest
 import torch
 from official_checkpoint import official_checkpoint
 
 from pvd_core.borders.errors import UserError
-from pvd_core.taxonomy import CLASS_NAMES
+from pvd_core.segmenter import Segmenter
+from pvd_core.taxonomy import SEMANTICKITTI, SEMANTICKITTI_MULTISCAN
 from pvd_core.weights import load_model, save_weights
 from pvd_core.weights.convert import LAYOUTS, convert_checkpoint
 
@@ -26,8 +28,20 @@ def convert(tmp_path):
 def test_a_converted_file_names_its_classes_and_its_data_set(convert, tmp_path, layout):
     convert(official_checkpoint(layout=layout), layout)
     _, facts = load_model(tmp_path / "ours.safetensors")
-    assert tuple(facts["classes"]) == CLASS_NAMES
+    assert tuple(facts["classes"]) == SEMANTICKITTI.names
+    assert facts["taxonomy"] == "semantickitti"
     assert (facts["dataset"], facts["layout"], facts["converted_from"]) == ("semantickitti", layout, "official.pt")
+
+
+def test_a_checkpoint_of_the_multi_scan_task_labels_its_25_classes(convert, tmp_path):
+    convert(official_checkpoint(26), dataset="semantickitti-multiscan")
+    segmenter = Segmenter.from_weights(tmp_path / "ours.safetensors", device="cpu")
+    segmenter.model.label_layer.bias.data[24] = 1e6
+
+    labels = segmenter.segment(np.ones((3, 4), np.float32)).labels
+
+    assert segmenter.taxonomy == SEMANTICKITTI_MULTISCAN
+    assert [segmenter.taxonomy.names[label] for label in labels] == ["moving-other-vehicle"] * 3
 
 
 @pytest.mark.parametrize(
@@ -44,13 +58,20 @@ def test_checkpoints_of_other_tasks_are_refused_by_name_and_nothing_is_written(c
         convert(official_checkpoint(num_classes, num_point_features=4))
     assert task in str(caught.value)
     assert f"scores for {num_classes} classes" in str(caught.value)
-    assert "only those of semantickitti are supported" in str(caught.value)
+    assert "those of semantickitti have 20" in str(caught.value)
+    assert ("give --dataset semantickitti-multiscan" in str(caught.value)) == (num_classes == 26)
     assert not (tmp_path / "ours.safetensors").exists()
 
 
 def test_data_sets_that_are_known_but_not_supported_are_told_from_unknown_ones(convert):
-    with pytest.raises(UserError, match="checkpoints of nuscenes are not supported yet"):
-        convert(official_checkpoint(), dataset="nuscenes")
+    with pytest.raises(
+        UserError, match=r"checkpoints of nuscenes are not supported yet: their 16 classes and their grid"
+    ):
+        convert(official_checkpoint(17), dataset="nuscenes")
+    with pytest.raises(
+        UserError, match=r"scores for 20 classes.*those of semantickitti-multiscan have 26: give --data"
+    ):
+        convert(official_checkpoint(), dataset="semantickitti-multiscan")
     with pytest.raises(UserError, match="did you mean 'semantickitti'"):
         convert(official_checkpoint(), dataset="semantickity")
 

@@ -1,13 +1,13 @@
 import json
-import subprocess
-import sys
+import resource
 
 import numpy as np
 import pytest
 import torch
+from forked_calls import ForkedCall
 from safetensors.torch import load_file, save_file
 
-from pvd_core.voxels import voxelise
+from pvd_core.models import build_model
 from pvd_core.weights import WeightsError, load_model, read_facts, save_weights
 
 
@@ -21,7 +21,7 @@ def test_weights_come_back_with_their_facts_and_the_same_outputs(saved, tiny_mod
     model, path = tiny_model, saved
     loaded, facts = load_model(path)
     points = torch.from_numpy(np.random.default_rng(0).uniform(-20, 20, (500, 4)).astype(np.float32))
-    batch = voxelise([points], model.grid)
+    batch = model.grid.voxelise([points])
 
     with torch.no_grad():
         assert torch.equal(model(batch).point_logits_PC, loaded(batch).point_logits_PC)
@@ -70,16 +70,14 @@ def test_a_failed_write_keeps_the_old_file(saved, monkeypatch, tiny_model):
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
+def save_on_a_full_disk(path):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+    save_weights(path, build_model("cylinder3d-compact"))
+
+
 def test_a_full_disk_is_told_and_leaves_nothing(tmp_path):
-    script = """
-import resource, signal, sys
-from pvd_core.models import build_model
-from pvd_core.weights import save_weights
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
-save_weights(sys.argv[1], build_model("cylinder3d-compact"))
-"""
     path = tmp_path / "weights.safetensors"
-    result = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, timeout=120)
-    assert f"UserError: cannot write {path}" in result.stderr
+    code, output = ForkedCall(save_on_a_full_disk, path).wait()
+    assert code == 1
+    assert f"UserError: cannot write {path}" in output
     assert list(tmp_path.iterdir()) == []

@@ -11,10 +11,10 @@ from mutations import mutated_bytes, mutated_value
 
 from pvd_core.weights import WeightsError, load_model, read_facts
 
-NUM_FILES = 1500
 MOST_GROWTH_KB = 300_000
 
-pytestmark = pytest.mark.slow
+# Of each test; the many with `make test-slow`.
+sizes = pytest.mark.parametrize("num_files", [60, pytest.param(2500, marks=pytest.mark.slow)])
 
 
 @pytest.fixture
@@ -55,22 +55,24 @@ def joined(header, tensors):
     return struct.pack("<Q", len(text)) + text + tensors
 
 
-def test_damaged_bytes_never_change_a_network_in_silence(saved, tiny_model, bounded_memory):
+@sizes
+def test_damaged_bytes_never_change_a_network_in_silence(num_files, saved, tiny_model, bounded_memory):
     content, chance, refused = saved.read_bytes(), random.Random(1), 0
-    for number in range(NUM_FILES):
+    for number in range(num_files):
         saved.write_bytes(mutated_bytes(chance, content))
         result = loaded(saved)
         refused += result is None
         assert result is None or is_same(result[0], tiny_model), f"file {number} loads as another network"
     # The rest changed nothing, such as zeros that became zeros.
-    assert refused > 0.8 * NUM_FILES
+    assert refused > 0.8 * num_files
 
 
-def test_a_mutated_list_of_tensors_never_changes_a_network_in_silence(saved, tiny_model, bounded_memory):
+@sizes
+def test_a_mutated_list_of_tensors_never_changes_a_network_in_silence(num_files, saved, tiny_model, bounded_memory):
     header, tensors = split(saved.read_bytes())
     metadata, table = header.pop("__metadata__"), header
     chance, refused = random.Random(2), 0
-    for number in range(NUM_FILES):
+    for number in range(num_files):
         if number % 4:
             other = mutated_value(chance, table)
         else:
@@ -87,15 +89,18 @@ def test_a_mutated_list_of_tensors_never_changes_a_network_in_silence(saved, tin
         result = loaded(saved)
         refused += result is None
         assert result is None or is_same(result[0], tiny_model), f"file {number} loads as another network"
-    assert refused > 0.7 * NUM_FILES
+    assert refused > 0.7 * num_files
 
 
 @pytest.mark.parametrize("has_digest", [True, False])
-def test_mutated_facts_are_refused_or_are_what_the_network_is_built_by(saved, tiny_model, bounded_memory, has_digest):
+@sizes
+def test_mutated_facts_are_refused_or_are_what_the_network_is_built_by(
+    num_files, saved, tiny_model, bounded_memory, has_digest
+):
     header, tensors = split(saved.read_bytes())
     facts = json.loads(header["__metadata__"]["pvd"])
     chance = random.Random(3 + has_digest)
-    for _ in range(NUM_FILES):
+    for _ in range(num_files):
         other = mutated_value(chance, {name: facts[name] for name in ("model", "classes", "expected_cloud")})
         metadata = dict(header["__metadata__"], pvd=json.dumps(other))
         if not has_digest:

@@ -10,9 +10,18 @@ from ros_weights import TINY
 from safetensors.torch import load_file, save_file
 
 from pvd_core import default_weights
+from pvd_core.borders.errors import UserError
 from pvd_core.models import build_model
-from pvd_core.taxonomy import CLASS_NAMES
-from pvd_core.weights import ExpectedCloud, WeightsError, expected_cloud, load_model, read_facts, save_weights
+from pvd_core.taxonomy import SEMANTICKITTI, SEMANTICKITTI_MULTISCAN, TAXONOMIES
+from pvd_core.weights import (
+    ExpectedCloud,
+    WeightsError,
+    expected_cloud,
+    load_model,
+    read_facts,
+    save_weights,
+    taxonomy_of,
+)
 
 
 def with_facts(path, change):
@@ -40,12 +49,12 @@ def swapped(names):
 @pytest.mark.parametrize(
     ("classes", "message"),
     [
-        (list(reversed(CLASS_NAMES)), "in reverse order"),
-        (swapped(CLASS_NAMES), "the same classes in another order: class 1 is 'bicycle' instead of 'car'"),
-        (["unlabeled", "barrier", *CLASS_NAMES[2:]], "other classes: class 1 is 'barrier' instead of 'car'"),
-        (["Unlabeled", *CLASS_NAMES[1:]], "other classes: class 0 is 'Unlabeled'"),
-        (CLASS_NAMES[1:], "there are 19 class names"),
-        ([*CLASS_NAMES, "moving-car"], "there are 21 class names"),
+        (list(reversed(SEMANTICKITTI.names)), "in reverse order"),
+        (swapped(SEMANTICKITTI.names), "the same classes in another order: class 1 is 'bicycle' instead of 'car'"),
+        (["unlabeled", "barrier", *SEMANTICKITTI.names[2:]], "other classes: class 1 is 'barrier' instead of 'car'"),
+        (["Unlabeled", *SEMANTICKITTI.names[1:]], "other classes: class 0 is 'Unlabeled'"),
+        (SEMANTICKITTI.names[1:], "there are 19 class names"),
+        ([*SEMANTICKITTI.names, "moving-car"], "there are 21 class names"),
         ([], "there are 0 class names"),
         ("car", "classes are 'car'"),
         (20, "classes are 20"),
@@ -85,13 +94,13 @@ HUGE = 10**9
         ({"refinement_widths": 8}, "refinement_widths is 8"),
         ({"refinement": ["R3"]}, "refinement ['R3']: expected one of R3, R1, none"),
         ({"kernels": "as_guessed"}, "kernels 'as_guessed'"),
-        ({"num_classes": 17}, "scores for 17 classes, but 20 have names"),
+        ({"num_classes": 17}, "scores for 17 classes, but 20 have names: the 19 of SemanticKITTI and class 0"),
         ({"num_classes": HUGE}, "num_classes is 1000000000"),
-        ({"architecture": "minkunet"}, "unknown architecture 'minkunet'"),
+        ({"architecture": "pointnet"}, "unknown architecture 'pointnet'"),
         ({"name": "cylinder3d-1x"}, "names the preset 'cylinder3d-1x'"),
         ({"depth": 3}, "unknown model setting 'depth'"),
         ({"grid": [40, 30, 8]}, "grid is [40, 30, 8]"),
-        ({"grid": {"shape": [40, 30, 8]}}, "grid in its header has ['shape']"),
+        ({"grid": {"shape": [40, 30, 8]}}, "grid in its header lacks rho_range, z_range; it has ['shape']"),
     ],
 )
 def test_impossible_settings_are_refused_by_name(saved, settings, message):
@@ -103,20 +112,38 @@ def test_impossible_settings_are_refused_by_name(saved, settings, message):
     ("grid", "message"),
     [
         ({"shape": [HUGE, 30, 8]}, "at most 67,108,864 cells"),
-        ({"shape": [40, 30]}, "expected three sizes"),
+        ({"shape": [40, 30]}, "expected a list of three sizes"),
         ({"shape": [40.5, 30, 8]}, "whole numbers"),
         ({"shape": [40, 30, 1]}, "of at least 2"),
-        ({"shape": "480"}, "expected a list of numbers"),
+        ({"shape": "480"}, "expected a list of three sizes"),
         ({"rho_range": [0, 1e999]}, "without the facts"),  # JSON has no infinity
         ({"z_range": [2.0, -4.0]}, "the first must be below the second"),
         ({"z_range": [-4, 10**30]}, "up to 10000"),
         ({"z_range": [False, True]}, "z_range"),
-        ({"cells": [1]}, "grid in its header has"),
+        ({"cells": [1]}, "unknown grid setting 'cells'"),
+        ({"kind": "spherical"}, "grid kind is 'spherical': expected one of"),
+        ({"kind": ["cylindrical"]}, "grid kind is ['cylindrical']"),
     ],
 )
 def test_impossible_grids_are_refused(saved, grid, message):
     with_facts(saved, lambda facts: facts["model"]["grid"].update(grid))
     assert message in refusal(saved)
+
+
+def test_a_grid_of_earlier_headers_is_cylindrical_with_rings_of_one_width(saved):
+    grid = load_model(saved)[0].grid
+    assert read_facts(saved)["model"]["grid"] == json.loads(json.dumps(grid.settings()))
+    with_facts(saved, lambda facts: [facts["model"]["grid"].pop(name) for name in ("kind", "radial")])
+    assert load_model(saved)[0].grid == grid
+
+
+def test_a_progressive_grid_travels_with_the_weights(tmp_path):
+    grid = {"shape": (12, 30, 8), "rho_range": (1, 50), "radial": "progressive", "first_cell": 0.2}
+    model = build_model({**TINY, "grid": grid})
+    save_weights(tmp_path / "weights.safetensors", model)
+    assert load_model(tmp_path / "weights.safetensors")[0].grid == model.grid
+    with_facts(tmp_path / "weights.safetensors", lambda facts: facts["model"]["grid"].pop("first_cell"))
+    assert "grid in its header lacks first_cell" in refusal(tmp_path / "weights.safetensors")
 
 
 def test_a_missing_setting_is_not_replaced_by_a_default(saved):
@@ -259,11 +286,51 @@ def test_expectations_that_cannot_be_met_are_refused(saved, values, message):
     assert message in refusal(saved)
 
 
-def test_a_network_of_other_classes_is_not_saved(tmp_path):
-    with pytest.raises(ValueError, match="26 classes"):
+def test_a_network_of_other_classes_than_the_file_would_name_is_not_saved(tmp_path, tiny_model):
+    with pytest.raises(ValueError, match="26 classes, but 20 have names"):
         save_weights(tmp_path / "w.safetensors", build_model({**TINY, "num_classes": 26}))
+    with pytest.raises(ValueError, match="20 classes, but 26 have names"):
+        save_weights(tmp_path / "w.safetensors", tiny_model, {"taxonomy": "semantickitti-multiscan"})
+    with pytest.raises(UserError, match="unknown taxonomy 'nuscenes'"):
+        save_weights(tmp_path / "w.safetensors", tiny_model, {"taxonomy": "nuscenes"})
+
+
+@pytest.mark.parametrize("taxonomy", TAXONOMIES.values(), ids=lambda taxonomy: taxonomy.name)
+def test_a_file_names_its_taxonomy_and_its_classes(tmp_path, taxonomy):
+    model = build_model({**TINY, "num_classes": taxonomy.num_classes})
+    save_weights(tmp_path / "w.safetensors", model, {"taxonomy": taxonomy.name})
+
+    _, facts = load_model(tmp_path / "w.safetensors")
+
+    assert (facts["taxonomy"], tuple(facts["classes"])) == (taxonomy.name, taxonomy.names)
+    assert taxonomy_of(facts) == taxonomy
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"taxonomy": "cityscapes"}, "unknown taxonomy 'cityscapes'; known taxonomies are semantickitti"),
+        ({"taxonomy": None}, "taxonomy is None: expected one of semantickitti, semantickitti-multiscan"),
+        ({"taxonomy": "semantickitti-multiscan"}, "there are 20 class names"),
+        (
+            {"taxonomy": "semantickitti-multiscan", "classes": SEMANTICKITTI_MULTISCAN.names},
+            "scores for 20 classes, but 26 have names: the 25 of SemanticKITTI's multi-scan task",
+        ),
+        ({"classes": SEMANTICKITTI_MULTISCAN.names}, "there are 26 class names"),
+    ],
+)
+def test_a_taxonomy_that_is_unknown_or_does_not_fit_is_refused(saved, facts, message):
+    with_facts(saved, lambda of_file: of_file.update(facts))
+    assert message in refusal(saved)
+
+
+def test_files_of_earlier_versions_have_the_classes_of_semantickitti(saved):
+    with_facts(saved, lambda facts: facts.pop("taxonomy"))
+    _, facts = load_model(saved)
+    assert facts["taxonomy"] == "semantickitti"
 
 
 def test_the_shipped_weights_of_earlier_versions_load():
     model, facts = load_model(default_weights())
     assert model.config.num_classes == len(facts["classes"])
+    assert taxonomy_of(facts) == SEMANTICKITTI

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pvd_core.borders.errors import UserError
+from pvd_core.taxonomy import SEMANTICKITTI
 from training.data.augment import AugmentationConfig, augment
 from training.data.augmentation.geometry import (
     flip,
@@ -139,7 +140,7 @@ def test_raised_kerbs_lift_what_is_beside_the_road_by_one_height(points):
     is_beside = np.isin(labels, (2, 6, 11, 12, 13, 14, 15, 16, 17, 18, 19))
     heights = []
     for seed in range(200):
-        moved = raise_kerbs(points, labels, np.random.default_rng(seed), 0.12)
+        moved = raise_kerbs(points, labels, np.random.default_rng(seed), 0.12, SEMANTICKITTI)
         assert (moved[:, [0, 1, 3]] == points[:, [0, 1, 3]]).all()
         assert (moved[~is_beside] == points[~is_beside]).all()
         lifts = (moved - points)[is_beside, 2]
@@ -151,7 +152,7 @@ def test_raised_kerbs_lift_what_is_beside_the_road_by_one_height(points):
 
 def test_each_class_gets_an_intensity_factor_of_its_own(points):
     labels = np.arange(500) % 20
-    changed = jitter_materials(points, labels, np.random.default_rng(3), 0.3)
+    changed = jitter_materials(points, labels, np.random.default_rng(3), 0.3, SEMANTICKITTI)
     assert (changed[:, :3] == points[:, :3]).all()
     ratios = (changed[:, 3] / points[:, 3]).reshape(-1, 20)
     assert ratios == pytest.approx(np.broadcast_to(ratios[0], ratios.shape), rel=1e-5)
@@ -210,7 +211,9 @@ def test_intensity_noise_has_a_spread_of_its_own_a_scan_and_never_goes_below_zer
 
 def test_dropping_points_keeps_points_and_labels_together(points):
     labels = np.arange(500)
-    kept, kept_labels = augment(points, labels, np.random.default_rng(5), dataclasses.replace(OFF, drop_points=0.5))
+    kept, kept_labels = augment(
+        points, labels, np.random.default_rng(5), dataclasses.replace(OFF, drop_points=0.5), SEMANTICKITTI
+    )
     assert 250 <= len(kept) < 500
     assert (kept == points[kept_labels]).all()
 
@@ -219,9 +222,9 @@ def test_augmentation_is_a_pure_function_of_points_and_generator(points):
     config = EVERYTHING
     labels = np.arange(500, dtype=np.uint8) % 20
     before = points.copy()
-    first = augment(points, labels, np.random.default_rng(9), config)
-    second = augment(points, labels, np.random.default_rng(9), config)
-    other = augment(points, labels, np.random.default_rng(10), config)
+    first = augment(points, labels, np.random.default_rng(9), config, SEMANTICKITTI)
+    second = augment(points, labels, np.random.default_rng(9), config, SEMANTICKITTI)
+    other = augment(points, labels, np.random.default_rng(10), config, SEMANTICKITTI)
     assert (points == before).all()
     assert all((a == b).all() for a, b in zip(first, second, strict=True))
     assert first[0].dtype == np.float32
@@ -230,7 +233,7 @@ def test_augmentation_is_a_pure_function_of_points_and_generator(points):
 
 def test_switched_off_augmentation_changes_nothing(points, generator):
     labels = np.zeros(500, np.uint8)
-    result = augment(points, labels, generator, OFF)
+    result = augment(points, labels, generator, OFF, SEMANTICKITTI)
     assert result[0] is points
     assert result[1] is labels
 
@@ -258,7 +261,7 @@ def test_impossible_augmentation_settings_are_refused(values):
 def test_share_of_scans_without_intensity_is_as_asked(points):
     config = dataclasses.replace(OFF, intensity_off=0.3)
     labels = np.zeros(500, np.uint8)
-    scans = [augment(points, labels, np.random.default_rng(seed), config)[0] for seed in range(300)]
+    scans = [augment(points, labels, np.random.default_rng(seed), config, SEMANTICKITTI)[0] for seed in range(300)]
     num_off = sum(len(set(scan[:, 3])) == 1 for scan in scans)
     assert 60 < num_off < 120
 
@@ -267,6 +270,6 @@ def test_sensor_steps_act_before_the_scene_is_turned(points):
     # A tilt after a turn by a quarter would raise another axis.
     config = dataclasses.replace(OFF, tilt_degrees=2.0, rotate_degrees=180)
     labels = np.zeros(500, np.uint8)
-    turned, _ = augment(points, labels, np.random.default_rng(3), config)
+    turned, _ = augment(points, labels, np.random.default_rng(3), config, SEMANTICKITTI)
     tilted_first = tilt(points, np.random.default_rng(3), 2.0)
     assert turned[:, 2] == pytest.approx(tilted_first[:, 2], abs=1e-6)

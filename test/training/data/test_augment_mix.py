@@ -1,13 +1,23 @@
 """Two scans woven into one: which points come from which, and that nothing is lost in between."""
 
+import functools
+
 import numpy as np
 import pytest
 
+from pvd_core.taxonomy import SEMANTICKITTI, SEMANTICKITTI_MULTISCAN
+from training.data.augmentation.groups import (
+    classes_beside_the_road,
+    ground_classes,
+    paved_classes,
+    rare_classes,
+)
 from training.data.augmentation.rings import azimuths_of, inclinations_of, rings_of
-from training.data.augmentation.swap import RARE_CLASSES, laser_mix, polar_mix
+from training.data.augmentation.swap import laser_mix, polar_mix
 from training.data.mix import MixingConfig, mix
 
 NUM_RINGS, NUM_AZIMUTHS = 24, 120
+RARE_CLASSES = rare_classes(SEMANTICKITTI)
 
 
 def turning_scan(which):
@@ -66,7 +76,7 @@ def test_laser_mix_changes_scan_at_three_to_six_bands_of_inclination_and_sometim
 def test_polar_mix_swaps_half_a_turn_half_of_the_time(first, second):
     num_swapped = 0
     for seed in range(60):
-        points, labels = polar_mix(first, second, np.random.default_rng(seed))
+        points, labels = polar_mix(first, second, np.random.default_rng(seed), SEMANTICKITTI)
         kept = points[points[:, 3] < 10_000]
         if len(kept) == len(first[0]):
             continue
@@ -81,7 +91,7 @@ def test_polar_mix_swaps_half_a_turn_half_of_the_time(first, second):
 
 
 def test_polar_mix_adds_rare_points_three_times_turned_about_z(first, second):
-    points, labels = polar_mix(first, second, np.random.default_rng(4))
+    points, labels = polar_mix(first, second, np.random.default_rng(4), SEMANTICKITTI)
     is_new_rare = is_from_second((points, labels)) & np.isin(labels, RARE_CLASSES)
     for point, label in zip(second[0], second[1], strict=True):
         if label not in RARE_CLASSES:
@@ -99,7 +109,7 @@ def test_polar_mix_adds_rare_points_three_times_turned_about_z(first, second):
         assert 120 <= angles[2] <= 240
 
 
-@pytest.mark.parametrize("weave", [laser_mix, polar_mix])
+@pytest.mark.parametrize("weave", [laser_mix, functools.partial(polar_mix, taxonomy=SEMANTICKITTI)])
 def test_mixed_scan_is_in_scan_order_so_that_its_rings_are_found(first, second, weave):
     for seed in range(10):
         points, _ = weave(first, second, np.random.default_rng(seed))
@@ -110,8 +120,19 @@ def test_mixed_scan_is_in_scan_order_so_that_its_rings_are_found(first, second, 
 
 def test_share_of_mixed_scans_is_as_asked(first, second):
     config = MixingConfig(laser_mix=0.2, polar_mix=0.3)
-    mixed = [mix(first, lambda g: second, None, np.random.default_rng(seed), config) for seed in range(300)]
+    mixed = [
+        mix(first, lambda g: second, None, np.random.default_rng(seed), config, SEMANTICKITTI) for seed in range(300)
+    ]
     num_untouched = sum(points is first[0] for points, _ in mixed)
     num_laser = sum(len(points) == len(first[0]) and points is not first[0] for points, _ in mixed)
     assert 120 < num_untouched < 180
     assert 35 < num_laser < 85
+
+
+def test_groups_of_classes_have_the_moving_kinds_where_the_taxonomy_has_them():
+    assert rare_classes(SEMANTICKITTI) == (2, 3, 4, 5, 6, 7, 8)
+    assert rare_classes(SEMANTICKITTI_MULTISCAN) == (2, 3, 4, 5, 6, 7, 8, 21, 22, 23, 24, 25)
+    assert classes_beside_the_road(SEMANTICKITTI_MULTISCAN) == (*classes_beside_the_road(SEMANTICKITTI), 22)
+    for taxonomy in (SEMANTICKITTI, SEMANTICKITTI_MULTISCAN):
+        assert ground_classes(taxonomy) == (9, 10, 11, 12, 17)
+        assert paved_classes(taxonomy) == (9, 10, 11)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pvd_core.taxonomy import SEMANTICKITTI
 from training.data.augmentation.objects import ObjectBank, SceneObject, objects_in
 from training.data.augmentation.paste import paste_objects
 from training.data.augmentation.rings import rings_of
@@ -48,7 +49,7 @@ def bank_of(*objects):
 
 def pasted(scan, bank, seed):
     """(whole result, the new points)"""
-    result = paste_objects(scan, bank, np.random.default_rng(seed), 1)
+    result = paste_objects(scan, bank, np.random.default_rng(seed), 1, SEMANTICKITTI)
     return result, result[0][result[1] == PERSON]
 
 
@@ -58,7 +59,7 @@ def test_objects_of_rare_classes_are_found_by_their_instance_ids():
     all_points = np.concatenate((points, *extra))
     classes = np.concatenate((labels, *(np.full(len(e), c) for e, c in zip(extra, (6, 4, 1, 6), strict=True))))
     instances = np.concatenate((np.zeros(len(points)), *(np.full(len(e), i + 1) for i, e in enumerate(extra))))
-    found = objects_in(all_points, classes.astype(np.uint8), instances.astype(np.uint16))
+    found = objects_in(all_points, classes.astype(np.uint8), instances.astype(np.uint16), SEMANTICKITTI)
     # A car is not rare, ten points are too few.
     assert [item.class_id for item in found] == [TRUCK, PERSON]
     assert (np.sort(found[1].points, axis=0) == np.sort(extra[0], axis=0)).all()
@@ -68,8 +69,8 @@ def test_objects_of_rare_classes_are_found_by_their_instance_ids():
 def test_points_without_instance_id_and_objects_without_ground_are_no_objects():
     points = box_of_points(-8, 0)
     classes = np.full(len(points), PERSON, np.uint8)
-    assert objects_in(points, classes, np.zeros(len(points), np.uint16)) == []
-    assert objects_in(points, classes, np.ones(len(points), np.uint16)) == []
+    assert objects_in(points, classes, np.zeros(len(points), np.uint16), SEMANTICKITTI) == []
+    assert objects_in(points, classes, np.ones(len(points), np.uint16), SEMANTICKITTI) == []
 
 
 def test_pasted_object_keeps_its_distance_and_its_class_and_stands_on_the_ground():
@@ -116,7 +117,7 @@ def test_scan_stays_in_scan_order_and_unchanged_without_objects():
     for seed in range(6):
         (points, _), _ = pasted(scan, bank_of(person_at(-8, 0)), seed)
         assert rings_of(points).max() == num_rings
-    assert paste_objects(scan, ObjectBank(), np.random.default_rng(0), 3) is scan
+    assert paste_objects(scan, ObjectBank(), np.random.default_rng(0), 3, SEMANTICKITTI) is scan
 
 
 def test_bank_draws_each_class_as_often_however_many_objects_it_has():
@@ -134,13 +135,13 @@ def test_objects_of_a_real_scan_are_pasted_into_it(shared_data):
     for path in sorted((folder / "velodyne").glob("*.bin")):
         points = read_points(path)
         labels_path = folder / "labels" / f"{path.stem}.label"
-        scan = points, read_class_ids(labels_path, len(points))
-        bank.add(objects_in(*scan, read_raw_labels(labels_path, len(points)) >> 16))
+        scan = points, read_class_ids(labels_path, len(points), SEMANTICKITTI)
+        bank.add(objects_in(*scan, read_raw_labels(labels_path, len(points)) >> 16, SEMANTICKITTI))
     assert len(bank) > 0
     before = np.bincount(scan[1], minlength=20)
     gained = np.zeros(20, int)
     for seed in range(8):
-        points, labels = paste_objects(scan, bank, np.random.default_rng(seed), 4)
+        points, labels = paste_objects(scan, bank, np.random.default_rng(seed), 4, SEMANTICKITTI)
         assert len(points) == len(labels)
         gained += np.bincount(labels, minlength=20) - before
     assert gained[2:9].sum() > 50
@@ -150,7 +151,7 @@ def test_many_pasted_objects_stand_apart():
     scan = street()
     bank = bank_of(person_at(-8, 0), person_at(-11, 0))
     for seed in range(5):
-        points, labels = paste_objects(scan, bank, np.random.default_rng(seed), 30)
+        points, labels = paste_objects(scan, bank, np.random.default_rng(seed), 30, SEMANTICKITTI)
         new = points[labels == PERSON]
         assert len(new) % 200 == 0
         directions = np.rad2deg(np.arctan2(new[:, 1], new[:, 0])) // 0.25

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pvd_core.taxonomy import SEMANTICKITTI
 from training.data.augment import AugmentationConfig, augment
 from training.data.augmentation.rays import keep_outside_patches, keep_some_points, keep_some_rings
 from training.data.augmentation.rings import rings_of
@@ -95,6 +96,6 @@ def test_points_and_labels_stay_together(step):
     points, _ = turning_scan()
     points[:, 3] = np.arange(len(points))
     config = AugmentationConfig(rotate_degrees=0, flip=False, scale=(1.0, 1.0), translate_metres=0, **step)
-    kept, labels = augment(points, np.arange(len(points)), np.random.default_rng(2), config)
+    kept, labels = augment(points, np.arange(len(points)), np.random.default_rng(2), config, SEMANTICKITTI)
     assert 0 < len(kept) < len(points)
     assert (kept[:, 3] == labels).all()

@@ -26,9 +26,10 @@ def folder(tmp_path):
     return ScanFolder(write_dataset(tmp_path, {"00": 5}), "train")
 
 
-def stream_of(folder, batch_size=2, seed=0, mixing=MixingConfig()):  # noqa: B008 - frozen
+def stream_of(folder, batch_size=2, seed=0, mixing=MixingConfig(), max_voxels=None):  # noqa: B008 - frozen
     scans = FolderStream(folder, range(len(folder)), seed)
-    return BatchStream(scans, batch_size, seed, AugmentationConfig(), mixing, GRID, "cpu")
+    config = AugmentationConfig()
+    return BatchStream(scans, batch_size, seed, config, mixing, GRID, "cpu", max_voxels=max_voxels)
 
 
 def content(batch):
@@ -52,6 +53,17 @@ def test_prefetched_batches_are_those_made_one_by_one(folder):
         ahead = list(prefetched(stream_of(folder).batch, range(12), num_workers))
         assert len(ahead) == 12
         assert all(is_same(a, b) for a, b in zip(ahead, one_by_one, strict=True))
+
+
+def test_a_scan_with_too_many_voxels_keeps_a_random_choice_of_them_with_all_their_points(folder):
+    whole, thinned = (stream_of(folder, 1, max_voxels=most).batch(0).voxels for most in (None, 50))
+    assert whole.num_voxels > thinned.num_voxels == 50
+    cells = [tuple(cell) for cell in whole.coords_V4.tolist()]
+    kept = [cells.index(tuple(cell)) for cell in thinned.coords_V4.tolist()]
+    assert torch.equal(whole.num_points_V[kept], thinned.num_points_V)
+    assert kept != list(range(50))
+    assert is_same(stream_of(folder, 1, max_voxels=50).batch(0), stream_of(folder, 1, max_voxels=50).batch(0))
+    assert is_same(stream_of(folder, 1, max_voxels=10**6).batch(0), stream_of(folder, 1).batch(0))
 
 
 def test_every_epoch_takes_each_scan_once_in_another_order(folder):

@@ -12,7 +12,7 @@ import pytest
 from bare_streets import bare_streets
 
 from pvd_core.borders.errors import UserError
-from pvd_core.taxonomy import class_ids_from_raw
+from pvd_core.taxonomy import SEMANTICKITTI
 from training.data.simulated_stream import SimulatedStream, StreamConfig
 from training.data.world_pool import World, WorldPool, result
 from training.simulate import Drive
@@ -57,7 +57,7 @@ def test_scans_are_those_of_the_simulator(streets):
     assert points[:, :3] == pytest.approx(frame.points[:, :3])
     # VLP-16 reports a byte.
     assert points[:, 3] * 255 == pytest.approx(frame.points[:, 3], abs=1e-3)
-    assert (class_ids == class_ids_from_raw(frame.labels)).all()
+    assert (class_ids == SEMANTICKITTI.class_ids_from_raw(frame.labels)).all()
 
 
 def test_every_scan_of_a_window_comes_once_in_each_pass_and_then_the_next_worlds_follow(stream, first_scans):
@@ -127,7 +127,7 @@ def test_stream_of_mixed_worlds_is_known_again_from_before_there_were_others():
 
 
 def test_failure_in_a_world_names_its_seed():
-    pool = WorldPool(1, ["vlp17"], ["mixed"], 1, 1.0)
+    pool = WorldPool(1, ["vlp17"], ["mixed"], 1, 1.0, SEMANTICKITTI)
     try:
         with pytest.raises(UserError, match=r"world 77: unknown sensor 'vlp17'; did you mean 'vlp16'"):
             result(77, pool.request(77))
@@ -146,7 +146,7 @@ def busy_future(pool, seed):
 
 def test_death_of_a_simulating_process_names_the_world_that_was_due():
     before = set(multiprocessing.active_children())
-    pool = WorldPool(1, ["vlp16"], ["mixed"], 1, 1.0)
+    pool = WorldPool(1, ["vlp16"], ["mixed"], 1, 1.0, SEMANTICKITTI)
     try:
         future = busy_future(pool, 78)
         for process in set(multiprocessing.active_children()) - before:
@@ -159,7 +159,7 @@ def test_death_of_a_simulating_process_names_the_world_that_was_due():
 
 def test_closing_ends_the_processes_in_the_middle_of_a_world():
     before = set(multiprocessing.active_children())
-    pool = WorldPool(1, ["vlp16"], ["mixed"], 1, 1.0)
+    pool = WorldPool(1, ["vlp16"], ["mixed"], 1, 1.0, SEMANTICKITTI)
     future = busy_future(pool, 79)
     pool.close()
     assert set(multiprocessing.active_children()) <= before

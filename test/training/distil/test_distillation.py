@@ -15,7 +15,7 @@ from pvd_core.losses import cross_entropy, lovasz_softmax
 from pvd_core.losses.distillation import DistillationPair
 from pvd_core.losses.methods import METHODS
 from pvd_core.models import build_model
-from pvd_core.taxonomy import class_ids_from_raw
+from pvd_core.taxonomy import SEMANTICKITTI, SEMANTICKITTI_MULTISCAN
 from pvd_core.weights import load_model, save_weights
 from training.data.batches import make_batch
 from training.distil.config import DistillationConfig
@@ -48,7 +48,7 @@ def dataset(tmp_path_factory):
 @pytest.fixture
 def batch():
     points, raw = random_scan(np.random.default_rng(0))
-    return make_batch([(points, class_ids_from_raw(raw))] * 2, build_model(TINY_MODEL).grid, number=3)
+    return make_batch([(points, SEMANTICKITTI.class_ids_from_raw(raw))] * 2, build_model(TINY_MODEL).grid, number=3)
 
 
 def settings(method):
@@ -59,9 +59,9 @@ def objective_of(method, teacher_path, seed=0):
     torch.manual_seed(0)
     student = build_model(TINY_MODEL)
     config = DistillationConfig(str(teacher_path), method, settings(method))
-    teacher = load_teacher(teacher_path, student, "cpu")
+    teacher = load_teacher(teacher_path, student, SEMANTICKITTI, "cpu")
     supervised = SegmentationObjective(student, LossConfig())
-    return DistillationObjective(supervised, build_method(config, student, teacher), teacher, seed)
+    return DistillationObjective(supervised, build_method(config, student, teacher), teacher, SEMANTICKITTI, seed)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -90,7 +90,14 @@ def test_terms_are_those_of_the_losses_on_the_outputs_of_both_networks(teacher_p
     assert terms["lovasz"].item() == pytest.approx(
         lovasz_softmax(output.voxel_logits_VC.softmax(1), batch.voxel_labels_V).item(), rel=1e-5
     )
-    pair = DistillationPair(output, of_teacher, batch.voxels, batch.voxel_labels_V, batch.point_labels_P)
+    pair = DistillationPair(
+        output,
+        of_teacher,
+        batch.voxels,
+        batch.voxel_labels_V,
+        batch.point_labels_P,
+        torch.from_numpy(SEMANTICKITTI.is_minority_C),
+    )
     expected = objective.method._outputs(pair)
     assert {name: terms[name].item() for name in expected} == pytest.approx(
         {name: term.item() for name, term in expected.items()}, rel=1e-4
@@ -116,14 +123,15 @@ def test_teacher_stays_in_evaluation_mode_and_out_of_what_is_trained_and_saved(t
 def test_teacher_with_another_grid_or_other_classes_is_refused(tmp_path, teacher_path):
     student = build_model({**TINY_MODEL, "grid": {"shape": [24, 18, 4]}})
     with pytest.raises(UserError, match="has grid"):
-        load_teacher(teacher_path, student, "cpu")
-    with pytest.raises(UserError, match="has classes 20, the student 26"):
-        load_teacher(teacher_path, build_model({**TINY_MODEL, "num_classes": 26}), "cpu")
+        load_teacher(teacher_path, student, SEMANTICKITTI, "cpu")
+    student = build_model({**TINY_MODEL, "num_classes": 26})
+    with pytest.raises(UserError, match="has taxonomy semantickitti, the student semantickitti-multiscan"):
+        load_teacher(teacher_path, student, SEMANTICKITTI_MULTISCAN, "cpu")
 
 
 def test_method_on_points_needs_a_refinement(teacher_path):
     student = build_model({**TINY_MODEL, "refinement": "none"})
-    teacher = load_teacher(teacher_path, student, "cpu")
+    teacher = load_teacher(teacher_path, student, SEMANTICKITTI, "cpu")
     with pytest.raises(UserError, match=r"the student has no point refinement.*coefficients on points to 0"):
         build_method(DistillationConfig(str(teacher_path)), student, teacher)
     on_voxels = {"point_output": 0, "point_affinity": 0}
@@ -137,8 +145,8 @@ def test_method_on_points_needs_a_refinement(teacher_path):
         ({"settings": {"point_outputs": 1}}, "did you mean distillation.settings.point_output"),
         ({"teachr": "x"}, "did you mean distillation.teacher"),
         ({"settings": {"temperature": -1}}, "temperature"),
-        ({"backbone": "resnet"}, "distillation.backbone is 'resnet'"),
-        ({"backbone": "spvcnn"}, "the networks of this version are cylinder3d"),
+        ({"backbone": "resnet"}, "distillation.backbone is 'resnet', but the network is cylinder3d"),
+        ({"backbone": "spvcnn"}, "distillation.backbone is 'spvcnn', but the network is cylinder3d"),
     ],
 )
 def test_settings_that_do_not_exist_are_refused_by_name(section, message, tmp_path):
@@ -161,7 +169,7 @@ def test_slice_of_a_teacher_holds_the_first_channels_of_every_layer(teacher_path
 
 
 def test_slice_of_a_narrower_teacher_is_refused(teacher_path):
-    with pytest.raises(UserError, match="has width 8, they have 6"):
+    with pytest.raises(UserError, match="a slice is the first channels of a wider network"):
         sliced_state(load_model(teacher_path)[0], build_model({**TINY_MODEL, "width": 8}))
 
 

@@ -13,7 +13,7 @@ from training_runs import finish, kill_after_step, results, start
 from pvd_core.borders.errors import UserError
 from pvd_core.losses.methods import METHODS
 from pvd_core.models import build_model
-from pvd_core.taxonomy import class_ids_from_raw
+from pvd_core.taxonomy import SEMANTICKITTI
 from pvd_core.weights import save_weights
 from training.data.batches import make_batch
 from training.distil.config import DistillationConfig
@@ -48,7 +48,7 @@ def new_teacher(path, seed):
 
 def make_scan(seed):
     points, raw = random_scan(np.random.default_rng(seed))
-    return points[: 1900 + seed], class_ids_from_raw(raw)[: 1900 + seed]
+    return points[: 1900 + seed], SEMANTICKITTI.class_ids_from_raw(raw)[: 1900 + seed]
 
 
 def batch_of(*seeds):
@@ -67,12 +67,12 @@ class Line:
         torch.manual_seed(0)
         student = build_model(TINY_MODEL)
         config = DistillationConfig(str(teacher_path), method, SETTINGS.get(method, {}))
-        teacher, self.num_asked = load_teacher(teacher_path, student, "cpu"), 0
+        teacher, self.num_asked = load_teacher(teacher_path, student, SEMANTICKITTI, "cpu"), 0
         teacher.register_forward_pre_hook(self._count)
         method = build_method(config, student, teacher)
         cache = None if folder is None else cache_in(folder, teacher_path, method.config.teacher_fields, notes)
         supervised = SegmentationObjective(student, LossConfig())
-        self.objective = DistillationObjective(supervised, method, teacher, 0, cache)
+        self.objective = DistillationObjective(supervised, method, teacher, SEMANTICKITTI, 0, cache)
 
     def losses(self, batch):
         return {name: term.item() for name, term in self.objective(batch).items()}

@@ -9,7 +9,7 @@ from pvd_cli.main import run
 from pvd_core.borders.errors import UserError
 from pvd_core.models import build_model
 from pvd_core.segmenter import Segmenter
-from pvd_core.taxonomy import NUM_CLASSES
+from pvd_core.taxonomy import SEMANTICKITTI
 from pvd_core.weights import load_model, save_weights
 from training.data.dataset import ScanFolder
 from training.judge.balance import balance_classes, best_shift
@@ -22,13 +22,13 @@ def _scores(seed=0, num_points=4000):
     """Noisy scores (N, C) of points whose classes are unevenly frequent, and their truth."""
     generator = np.random.default_rng(seed)
     truth_N = generator.choice(_PRESENT, num_points, p=(0.02, 0.08, 0.6, 0.3)).astype(np.uint8)
-    scores_NC = generator.normal(0, 1, (num_points, NUM_CLASSES)).astype(np.float32)
+    scores_NC = generator.normal(0, 1, (num_points, SEMANTICKITTI.num_classes)).astype(np.float32)
     scores_NC[np.arange(num_points), truth_N] += 3
     return scores_NC, truth_N
 
 
 def _miou(scores_NC, truth_N):
-    matrix = ConfusionMatrix()
+    matrix = ConfusionMatrix(SEMANTICKITTI)
     matrix.update(1 + scores_NC[:, 1:].argmax(axis=1), truth_N)
     return matrix.miou(present_only=True)
 
@@ -38,30 +38,30 @@ def test_takes_back_what_was_added_to_a_class():
     spoilt_NC = scores_NC.copy()
     spoilt_NC[:, 2] += 2.5
     spoilt_NC[:, 9] -= 1.5
-    balance = best_shift(spoilt_NC, truth_N)
+    balance = best_shift(spoilt_NC, truth_N, SEMANTICKITTI)
     assert balance.miou_before == pytest.approx(_miou(spoilt_NC, truth_N))
     assert balance.miou_after == pytest.approx(_miou(spoilt_NC + balance.shift_C, truth_N))
     assert balance.miou_after > balance.miou_before + 0.2
-    assert balance.miou_after >= best_shift(scores_NC, truth_N).miou_before
+    assert balance.miou_after >= best_shift(scores_NC, truth_N, SEMANTICKITTI).miou_before
     assert balance.shift_C[2] - balance.shift_C[9] == pytest.approx(-4, abs=1)
 
 
 def test_carries_to_other_points():
     scores_NC, truth_N = _scores(seed=1)
     others_NC, truth_of_others_N = _scores(seed=2)
-    shift_C = best_shift(scores_NC, truth_N).shift_C
+    shift_C = best_shift(scores_NC, truth_N, SEMANTICKITTI).shift_C
     assert _miou(others_NC + shift_C, truth_of_others_N) > _miou(others_NC, truth_of_others_N) + 0.02
 
 
 def test_never_turns_to_the_ignored_class_and_skips_points_without_label():
     scores_NC, truth_N = _scores()
     scores_NC[:, 0] = 100
-    unlabelled_NC = np.zeros((500, NUM_CLASSES), np.float32)
+    unlabelled_NC = np.zeros((500, SEMANTICKITTI.num_classes), np.float32)
     unlabelled_NC[:, 5] = 50
     with_unlabelled = best_shift(
-        np.concatenate((scores_NC, unlabelled_NC)), np.concatenate((truth_N, np.zeros(500, np.uint8)))
+        np.concatenate((scores_NC, unlabelled_NC)), np.concatenate((truth_N, np.zeros(500, np.uint8))), SEMANTICKITTI
     )
-    alone = best_shift(scores_NC, truth_N)
+    alone = best_shift(scores_NC, truth_N, SEMANTICKITTI)
     assert with_unlabelled.shift_C[0] == 0
     np.testing.assert_array_equal(with_unlabelled.shift_C, alone.shift_C)
     assert with_unlabelled.miou_before == alone.miou_before > 0.3
@@ -69,7 +69,7 @@ def test_never_turns_to_the_ignored_class_and_skips_points_without_label():
 
 def test_leaves_perfect_scores_alone():
     truth_N = np.repeat(np.uint8(_PRESENT), 50)
-    balance = best_shift(10 * np.eye(NUM_CLASSES, dtype=np.float32)[truth_N], truth_N)
+    balance = best_shift(10 * np.eye(SEMANTICKITTI.num_classes, dtype=np.float32)[truth_N], truth_N, SEMANTICKITTI)
     assert balance.miou_before == balance.miou_after == 1
     assert not balance.shift_C.any()
 
@@ -81,7 +81,7 @@ def test_labels_of_the_balanced_network_score_what_was_promised(tmp_path, refine
     segmenter = Segmenter(build_model({**TINY_MODEL, "refinement": refinement}))
     balance = balance_classes(segmenter, folder)
     assert balance.shift_C.any()
-    matrix = ConfusionMatrix()
+    matrix = ConfusionMatrix(SEMANTICKITTI)
     for index in range(len(folder)):
         points, truth = folder.labelled_points(index)
         matrix.update(segmenter.segment(points).labels, truth)

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from pvd_core.taxonomy import CLASS_NAMES
+from pvd_core.taxonomy import SEMANTICKITTI
 from training.judge.metrics import ConfusionMatrix
 
 
 def matrix_of(predicted, truth):
-    matrix = ConfusionMatrix()
+    matrix = ConfusionMatrix(SEMANTICKITTI)
     matrix.update(np.array(predicted), np.array(truth))
     return matrix
 
@@ -65,7 +65,7 @@ def test_accuracy_leaves_points_predicted_as_unlabeled_out():
 def test_scans_add_up_in_one_matrix():
     generator = np.random.default_rng(1)
     predicted, truth = generator.integers(0, 20, size=(2, 1000))
-    at_once, scan_by_scan = matrix_of(predicted, truth), ConfusionMatrix()
+    at_once, scan_by_scan = matrix_of(predicted, truth), ConfusionMatrix(SEMANTICKITTI)
     for part in np.array_split(np.arange(1000), 7):
         scan_by_scan.update(predicted[part].astype(np.uint8), truth[part].astype(np.uint8))
     assert (at_once.counts == scan_by_scan.counts).all()
@@ -80,7 +80,7 @@ def test_nothing_counted_gives_zeros():
 
 def test_iou_by_name_has_the_19_classes():
     by_name = matrix_of([1, 19], [1, 19]).iou_by_name()
-    assert list(by_name) == list(CLASS_NAMES[1:])
+    assert list(by_name) == list(SEMANTICKITTI.names[1:])
     assert by_name["car"] == by_name["traffic-sign"] == pytest.approx(1)
 
 
@@ -99,4 +99,4 @@ def test_counts_by_name_say_what_each_class_is_taken_for():
         "truck": {"truck": 1},
         "road": {"unlabeled": 1},
     }
-    assert list(counts) == list(CLASS_NAMES[1:])
+    assert list(counts) == list(SEMANTICKITTI.names[1:])

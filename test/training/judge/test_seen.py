@@ -1,4 +1,5 @@
-"""What a weights file says of all trainings behind it: its own, and those of start, teacher and balance."""
+"""What a weights file says of all trainings behind it: its own, and those of start, teacher, balance and the
+statistics without intensity."""
 
 import json
 
@@ -16,39 +17,40 @@ pytestmark = pytest.mark.usefixtures("without_curves")
 
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory, without_curves):
-    """(data set, weights at the end of: train on 01, teach a student on 02, balance on 03, balance on 04, fine-tune on
-    00)."""
+    """(data set, weights at the end of: train on 01, teach a student on 02, balance on 03, balance on 04, measure
+    without intensity on 05 and on 06, fine-tune on 00)."""
     root = tmp_path_factory.mktemp("chain")
-    data = write_dataset(root / "drive", {"00": 1, "01": 1, "02": 1, "03": 1, "04": 1, "08": 1})
+    data = write_dataset(root / "drive", {"00": 1, "01": 1, "02": 1, "03": 1, "04": 1, "05": 2, "06": 2, "08": 1})
 
     def trained(name, sequence, *overrides):
         base = [f"dataset={data}", f"model={json.dumps(TINY_MODEL)}", "num_threads=1", "max_steps=1"]
         config = load_config(None, [*base, f"sequences=['{sequence}']", *overrides])
         return train(config, root / name)["last_weights"]
 
-    def balanced(name, sequence, weights):
-        out = root / f"{name}.safetensors"
-        line = ["balance", data, "--weights", weights, "--split", sequence, "--out", out, "--device", "cpu"]
+    def changed(command, sequence, weights):
+        out = root / f"{sequence}.safetensors"
+        line = [command, data, "--weights", weights, "--split", sequence, "--out", out, "--device", "cpu"]
         assert run([str(word) for word in line]) == 0
         return out
 
     teacher = trained("teacher", "01")
     student = trained("student", "02", f"distillation.teacher={teacher}", "distillation.method=kd")
-    twice = balanced("twice", "04", balanced("once", "03", student))
-    return data, trained("tuned", "00", f"initial_weights={twice}")
+    balanced = changed("balance", "04", changed("balance", "03", student))
+    both = changed("without-intensity", "06", changed("without-intensity", "05", balanced))
+    return data, trained("tuned", "00", f"initial_weights={both}")
 
 
 def test_no_training_is_forgotten_through_teacher_balances_and_fine_tuning(chain):
     _, weights = chain
     seen = {sequence for data in seen_data(read_facts(weights)) for sequence in data["sequences"]}
-    assert seen == {"00", "01", "02", "03", "04"}
+    assert seen == {"00", "01", "02", "03", "04", "05", "06"}
 
 
 def test_evaluation_says_so_in_words(chain, capsys):
     data, weights = chain
     assert run(["evaluate", str(data), "--weights", weights, "--split", "03,08"]) == 0
     captured = capsys.readouterr()
-    assert "were trained on: drive 00, 01, 02, 03, 04" in captured.out
+    assert "were trained on: drive 00, 01, 02, 03, 04, 05, 06" in captured.out
     assert f"note: 03 of {data} among them: this is no score on unseen scans" in captured.err
 
 
@@ -56,7 +58,7 @@ def test_evaluation_says_so_in_words(chain, capsys):
     "facts",
     [
         {},
-        {"training_data": "a sentence", "ancestors": 3, "balance": []},
+        {"training_data": "a sentence", "ancestors": 3, "balance": [], "without_intensity": 1},
         {"training_data": None, "ancestors": ["x", None], "balance": "x"},
     ],
 )

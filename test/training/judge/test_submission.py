@@ -5,15 +5,16 @@ import zipfile
 
 import numpy as np
 import pytest
+from multiscan_weights import save_multiscan_weights
 from ros_weights import tiny_weights
 from tiny_dataset import write_dataset
 
 from pvd_cli.main import run
 from pvd_core.borders.errors import UserError
 from pvd_core.segmenter import Segmenter
-from pvd_core.taxonomy import RAW_NAMES, class_ids_from_raw
+from pvd_core.taxonomy import SEMANTICKITTI, SEMANTICKITTI_MULTISCAN
 from training.data.dataset import SPLITS, ScanFolder
-from training.judge.evaluate import evaluate
+from training.judge.evaluate import evaluate, score
 from training.judge.submission import check_submission, write_submission
 from training.judge.votes import labels_by_vote
 
@@ -41,8 +42,24 @@ def test_submission_holds_every_frame_as_raw_ids_in_the_scans_order(submission, 
     with zipfile.ZipFile(submission) as archive:
         for index, scan in enumerate(folder.scans):
             raw = np.frombuffer(archive.read(f"sequences/{scan.sequence}/predictions/{scan.frame}.label"), dtype="<u4")
-            assert set(raw.tolist()) <= set(RAW_NAMES)
-            assert (class_ids_from_raw(raw) == labels_by_vote(segmenter, folder.points(index), 1)).all()
+            assert set(raw.tolist()) <= set(SEMANTICKITTI.raw_names)
+            assert (SEMANTICKITTI.class_ids_from_raw(raw) == labels_by_vote(segmenter, folder.points(index), 1)).all()
+
+
+def test_a_submission_to_the_multi_scan_task_holds_its_ids(unlabelled, tmp_path):
+    weights = save_multiscan_weights(tmp_path / "multiscan.safetensors", "moving-other-vehicle")
+    path = tmp_path / "submission.zip"
+    write_submission(unlabelled, Segmenter.from_weights(weights, "cpu"), path)
+    with zipfile.ZipFile(path) as archive:
+        raw = np.frombuffer(archive.read("sequences/11/predictions/000000.label"), dtype="<u4")
+    assert set(raw.tolist()) == {259}
+    assert check_submission(path, unlabelled) == []
+
+
+def test_labels_are_not_scored_against_a_truth_of_other_classes(unlabelled, weights):
+    folder = ScanFolder(unlabelled, "11", taxonomy=SEMANTICKITTI_MULTISCAN)
+    with pytest.raises(ValueError, match="network has taxonomy semantickitti, the truth semantickitti-multiscan"):
+        score(Segmenter.from_weights(weights, "cpu"), folder, [0])
 
 
 def test_submission_has_an_entry_for_each_folder(submission):

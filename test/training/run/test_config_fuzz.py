@@ -14,10 +14,10 @@ from training.ablation.plan import make_plan
 from training.data.benchmarks import read_benchmark
 from training.run.config import config_as_dict, load_config
 
-NUM_FILES = 250  # of each config and kind of mutation
 MOST_GROWTH_KB = 300_000
 
-pytestmark = pytest.mark.slow
+# Of each test; the many with `make test-slow`.
+sizes = pytest.mark.parametrize("num_files", [10, pytest.param(400, marks=pytest.mark.slow)])
 
 TRAINING = ("train.yaml", "train_first.yaml", "train_simulated.yaml", "distill.yaml")
 GRIDS = ("table1.yaml", "table1_cpu.yaml", "finetune.yaml", "near_far.yaml", "full.yaml")
@@ -62,28 +62,30 @@ def outcome(reader, path):
 
 
 @pytest.mark.parametrize("config", READERS, indirect=True, ids=[name for _, _, name in READERS])
-def test_mutated_configs_are_refused_or_read_as_they_stand(config):
+@sizes
+def test_mutated_configs_are_refused_or_read_as_they_stand(num_files, config):
     reader, path = config
     content, chance = path.read_bytes(), random.Random(5)
     values, whole = yaml.safe_load(content), outcome(reader, path)
     before, refused = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, 0
-    for _ in range(NUM_FILES):
+    for _ in range(num_files):
         path.write_bytes(mutated_bytes(chance, content))
         refused += outcome(reader, path) is None
         path.write_text(yaml.safe_dump(mutated_value(chance, values)))
         refused += outcome(reader, path) is None
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MOST_GROWTH_KB
-    assert refused > 0.2 * NUM_FILES
+    assert refused > 0.2 * num_files
     path.write_bytes(content)
     assert outcome(reader, path) == whole
 
 
 @pytest.mark.parametrize("name", TRAINING)
-def test_what_a_training_config_says_is_what_is_read(name, project_root, tmp_path):
+@sizes
+def test_what_a_training_config_says_is_what_is_read(num_files, name, project_root, tmp_path):
     """Every value that a mutated file holds and that is not refused stands in the settings."""
     path, chance = tmp_path / name, random.Random(6)
     values = yaml.safe_load((project_root / "config" / name).read_text())
-    for _ in range(NUM_FILES):
+    for _ in range(num_files):
         other = mutated_value(chance, values)
         path.write_text(yaml.safe_dump(other))
         read = outcome(read_training, path)

@@ -40,6 +40,7 @@ def test_written_config_reads_back_as_the_same_config(tmp_path):
     [
         ("batchsize=2", "unknown config key 'batchsize'; did you mean batch_size?"),
         ("optimizer.learning_rat=2", "did you mean optimizer.learning_rate?"),
+        ("learning_rate=2", "did you mean optimizer.learning_rate?"),
         ("zzz=1", "unknown config key 'zzz'; Known: dataset, model"),
         ("batch_size=two", "batch_size is 'two': expected a whole number"),
         ("batch_size=1.5", "batch_size is 1.5: expected a whole number"),
@@ -89,6 +90,8 @@ def test_setting_without_effect_is_named():
     config = load_config(None, ["dataset=d", "schedule.name=constant", "schedule.final_factor=0.5"])
     assert settings_without_effect(config) == ["schedule.final_factor has no effect: schedule.name is constant"]
     assert settings_without_effect(TrainConfig("d")) == []
+    config = load_config(None, ["dataset=d", "optimizer.name=sgd", "optimizer.betas=[0.5, 0.9]"])
+    assert settings_without_effect(config) == ["optimizer.betas has no effect: optimizer.name is sgd"]
 
 
 def test_differing_settings_are_named_with_their_section():

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from forked_calls import ForkedCall
 from tiny_dataset import TINY_MODEL, write_dataset
 from training_runs import finish, results, start
 
@@ -25,29 +26,6 @@ from training.run.distributed import launched_fabric
 
 _NUM_STEPS = 10
 _DEADLINE_S = 240
-
-_NORM = """
-import sys
-import torch
-from pvd_core.models.norm import Norm
-
-torch.distributed.init_process_group("gloo")
-rank = torch.distributed.get_rank()
-inputs = torch.load(sys.argv[1])
-results = []
-for split in inputs["splits"]:
-    norm = Norm(inputs["rows"].shape[1])
-    norm.load_state_dict(inputs["state"])
-    own = slice(0, split) if rank == 0 else slice(split, None)
-    rows = inputs["rows"][own].clone().requires_grad_()
-    result = norm(rows)
-    result.backward(inputs["direction"][own])
-    gradients = rows.grad, norm.weight.grad, norm.bias.grad
-    results.append((result.detach(), *gradients, norm.state_dict()))
-torch.save(results, f"{sys.argv[2]}{rank}")
-# Threads of gloo that still run at the end of Python abort the process now and then.
-torch.distributed.destroy_process_group()
-"""
 
 
 def torchrun(*arguments, project_root):
@@ -77,7 +55,25 @@ def train_on_two(run_dir, overrides, project_root, *, resume=False):
     return torchrun("-m", "pvd_cli", "train", *where, project_root=project_root)
 
 
-def test_norm_of_two_ranks_is_batch_norm_of_all_rows(tmp_path, project_root):
+def norm_on_a_rank(rank, folder):
+    torch.distributed.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=2)
+    inputs = torch.load(folder / "inputs.pt")
+    found = []
+    for split in inputs["splits"]:
+        norm = Norm(inputs["rows"].shape[1])
+        norm.load_state_dict(inputs["state"])
+        own = slice(0, split) if rank == 0 else slice(split, None)
+        rows = inputs["rows"][own].clone().requires_grad_()
+        result = norm(rows)
+        result.backward(inputs["direction"][own])
+        gradients = rows.grad, norm.weight.grad, norm.bias.grad
+        found.append((result.detach(), *gradients, norm.state_dict()))
+    torch.save(found, folder / f"rank{rank}")
+    # Threads of gloo that still run at the end of Python abort the process now and then.
+    torch.distributed.destroy_process_group()
+
+
+def test_norm_of_two_ranks_is_batch_norm_of_all_rows(tmp_path):
     torch.manual_seed(0)
     # Far from 0, where a difference of large squares would lose the variance.
     rows = (100 + 2 * torch.randn(20, 5)).requires_grad_()
@@ -85,14 +81,12 @@ def test_norm_of_two_ranks_is_batch_norm_of_all_rows(tmp_path, project_root):
     expected = torch.nn.BatchNorm1d(5)
     torch.nn.init.normal_(expected.weight)
     torch.nn.init.normal_(expected.bias)
-    script, inputs = tmp_path / "norm.py", tmp_path / "inputs.pt"
-    script.write_text(_NORM)
     # The last: a rank without a row.
     splits = [7, 1, 0]
     given = {"rows": rows.detach(), "direction": direction, "splits": splits, "state": expected.state_dict()}
-    torch.save(given, inputs)
-    code, _, errors = finished(torchrun(script, inputs, tmp_path / "rank", project_root=project_root))
-    assert code == 0, errors
+    torch.save(given, tmp_path / "inputs.pt")
+    for ended in [call.wait() for call in [ForkedCall(norm_on_a_rank, rank, tmp_path) for rank in range(2)]]:
+        assert ended[0] == 0, ended[1]
     result = expected(rows)
     result.backward(direction)
     close = {"rtol": 1e-4, "atol": 1e-4}

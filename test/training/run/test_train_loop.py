@@ -10,7 +10,7 @@ from tiny_dataset import TINY_MODEL, write_dataset, write_scan
 
 from pvd_core.borders.errors import UserError
 from pvd_core.segmenter import Segmenter
-from pvd_core.taxonomy import CLASS_NAMES
+from pvd_core.taxonomy import SEMANTICKITTI
 from pvd_core.weights import read_facts
 from training.judge.evaluate import evaluate
 from training.run.config import config_as_dict, load_config
@@ -83,7 +83,7 @@ def test_evaluating_the_saved_weights_gives_the_validated_score(dataset, finishe
     assert seen == [(1, 3), (2, 3), (3, 3)]
     assert (result["miou"], result["miou_present"]) == (summary["miou"], summary["miou_present"])
     assert result["iou"] == summary["iou"]
-    assert list(result["iou"]) == list(CLASS_NAMES[1:])
+    assert list(result["iou"]) == list(SEMANTICKITTI.names[1:])
     assert (result["num_points"], result["num_scans"], result["sequences"]) == (6000, 3, ["08"])
     assert evaluate(dataset, summary["weights"], ["08"], "cpu")["miou"] == summary["best_miou"]
     assert json.loads(json.dumps(result)) == result
@@ -132,7 +132,7 @@ def test_evaluation_counts_what_the_segmenter_labels(dataset, finished_run):
 def test_weights_carry_where_they_come_from(finished_run):
     _, summary, config = finished_run
     facts = read_facts(summary["weights"])
-    assert facts["classes"] == list(CLASS_NAMES)
+    assert facts["classes"] == list(SEMANTICKITTI.names)
     assert facts["training_data"]["sequences"] == ["00", "01"]
     assert facts["training_data"]["num_scans"] == 8
     assert (facts["seed"], facts["step"]) == (config.seed, summary["best_step"])
@@ -238,7 +238,7 @@ def test_loss_that_is_not_finite_stops_the_run_names_the_term_and_keeps_the_stat
     ("overrides", "message"),
     [
         (["model.widht=3"], "did you mean 'width'"),
-        (["loss.point_cross_entropy=0"], "labels points by its refinement"),
+        (["loss.point_cross_entropy=0"], "labels points by its point outputs"),
         (["device=tpu"], "expected auto, cpu, cuda"),
         (["sequences=[05]"], "no sequence 05; found 00, 01, 08"),
         (["initial_weights=absent.safetensors"], "does not exist"),

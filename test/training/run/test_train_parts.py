@@ -3,11 +3,11 @@
 import itertools
 import resource
 import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
+from forked_calls import ForkedCall
 from tiny_dataset import TINY_MODEL, write_dataset
 
 from pvd_core.borders.errors import UserError
@@ -133,26 +133,19 @@ def test_checkpoint_that_would_run_code_is_refused(tmp_path):
         load_checkpoint(path)
 
 
-_WRITE_WITHOUT_SPACE = """
-import resource, sys, torch
-from pvd_core.borders.errors import UserError
-from training.run.checkpoint import save_checkpoint
-save_checkpoint(sys.argv[1], {"step": 1, "tensor": torch.zeros(10)})
-resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
-try:
-    save_checkpoint(sys.argv[1], {"step": 2, "tensor": torch.zeros(100_000)})
-except UserError as error:
-    print(error)
-"""
+def write_without_space(path):
+    save_checkpoint(path, {"step": 1, "tensor": torch.zeros(10)})
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+    save_checkpoint(path, {"step": 2, "tensor": torch.zeros(100_000)})
 
 
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="no limit on file sizes on this system")
-def test_checkpoint_that_does_not_fit_on_the_disk_leaves_the_last_one(tmp_path, project_root):
+def test_checkpoint_that_does_not_fit_on_the_disk_leaves_the_last_one(tmp_path):
     # A limit on the size of files stands for the full disk: the same write fails half-way.
     path = tmp_path / "checkpoint.pt"
-    command = [sys.executable, "-c", _WRITE_WITHOUT_SPACE, str(path)]
-    result = subprocess.run(command, cwd=project_root, capture_output=True, text=True, timeout=120)
-    assert "cannot write" in result.stdout, result.stderr
+    code, output = ForkedCall(write_without_space, path).wait()
+    assert code == 1
+    assert "UserError: cannot write" in output
     assert load_checkpoint(path)["step"] == 1
     assert [entry.name for entry in tmp_path.iterdir()] == ["checkpoint.pt"]
 

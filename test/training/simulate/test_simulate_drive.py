@@ -8,7 +8,7 @@ from scipy.spatial import cKDTree
 
 pytest.importorskip("embreex", reason="simulating needs embreex: pip install 'pvd_ros[sim]'")
 
-from pvd_core.taxonomy import NUM_CLASSES, class_ids_from_raw
+from pvd_core.taxonomy import SEMANTICKITTI
 from training.simulate import Drive, simulate_sequence
 from training.simulate.sensor.sensors import HDL64E, VLP16
 from training.simulate.street import world
@@ -76,7 +76,7 @@ def test_points_are_stored_ring_after_ring_top_ring_first(frames):
 def test_ground_lies_where_the_sensor_height_puts_it(frames):
     for frame in frames:
         is_near = np.linalg.norm(frame.points[:, :2], axis=1) < 8
-        is_road = class_ids_from_raw(frame.labels) == 9
+        is_road = SEMANTICKITTI.class_ids_from_raw(frame.labels) == 9
         assert np.median(frame.points[is_near & is_road, 2]) == pytest.approx(-HDL64E.height_m, abs=0.06)
 
 
@@ -146,9 +146,9 @@ def test_another_seed_is_another_street(frames):
 
 @pytest.mark.slow
 def test_a_validation_drive_of_a_few_dozen_scans_meets_every_class():
-    counts = np.zeros(NUM_CLASSES, dtype=int)
+    counts = np.zeros(SEMANTICKITTI.num_classes, dtype=int)
     for frame in simulate_sequence(8, 24, scan_interval_s=1.0):
-        counts += np.bincount(class_ids_from_raw(frame.labels), minlength=NUM_CLASSES)
+        counts += np.bincount(SEMANTICKITTI.class_ids_from_raw(frame.labels), minlength=SEMANTICKITTI.num_classes)
     assert (counts[1:] > 100).all(), counts
 
 

@@ -82,7 +82,7 @@ def test_any_number_of_workers_writes_the_same_bytes(dataset, streets, tmp_path)
     assert all_bytes(tmp_path / "many") == all_bytes(dataset)
 
 
-@pytest.mark.parametrize("num_workers", [1, 2])
+@pytest.mark.parametrize("num_workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_killed_run_is_continued_to_the_same_bytes(dataset, streets, num_workers, tmp_path):
     code, output, errors = run_alone(tmp_path / "killed", streets, num_workers, last_scan=1)
     assert (code, output.split()) == (-signal.SIGKILL, ["1"]), errors

@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("embreex", reason="simulating needs embreex: pip install 'pvd_ros[sim]'")
 
 from pvd_core.borders.errors import UserError
-from pvd_core.taxonomy import CLASS_NAMES, NUM_CLASSES, class_ids_from_raw
+from pvd_core.taxonomy import SEMANTICKITTI
 from training.simulate import Drive
 from training.simulate.sensor.materials import material_index
 from training.simulate.street.layout import PARKING
@@ -24,8 +24,8 @@ def shares():
 
 def class_shares(world):
     (frame,) = Drive(21, 1, "vlp16", 1.0, world=world).frames()
-    counts = np.bincount(class_ids_from_raw(frame.labels), minlength=NUM_CLASSES)
-    return dict(zip(CLASS_NAMES, counts / counts.sum(), strict=True))
+    counts = np.bincount(SEMANTICKITTI.class_ids_from_raw(frame.labels), minlength=SEMANTICKITTI.num_classes)
+    return dict(zip(SEMANTICKITTI.names, counts / counts.sum(), strict=True))
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@ must not rely on it. Points in and out are float32 (N, 4)."""
 
 import numpy as np
 
-from pvd_core.taxonomy import NUM_CLASSES
+from pvd_core.taxonomy import Taxonomy
 
 
 def replace_intensity(points: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -31,11 +31,15 @@ def bend_intensity(points: np.ndarray, generator: np.random.Generator, max_log: 
 
 
 def jitter_materials(
-    points: np.ndarray, class_ids: np.ndarray, generator: np.random.Generator, max_log: float
+    points: np.ndarray,
+    class_ids: np.ndarray,
+    generator: np.random.Generator,
+    max_log: float,
+    taxonomy: Taxonomy,
 ) -> np.ndarray:
     """Multiplies the intensities of each class by a factor of its own between exp(-max_log) and exp(max_log), as if
-    its paint, stone or season were another. `class_ids`: (N,)."""
-    factors = np.exp(generator.uniform(-max_log, max_log, size=NUM_CLASSES)).astype(np.float32)
+    its paint, stone or season were another. `class_ids`: (N,), those of `taxonomy`."""
+    factors = np.exp(generator.uniform(-max_log, max_log, size=taxonomy.num_classes)).astype(np.float32)
     result = points.copy()
     result[:, 3] *= factors[class_ids]
     return result

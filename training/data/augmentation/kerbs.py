@@ -3,19 +3,21 @@ some centimetres, and height is much of what tells a sidewalk from a road."""
 
 import numpy as np
 
-from pvd_core.taxonomy import CLASS_NAMES
-
-_NAMES = "bicycle person sidewalk other-ground building fence vegetation trunk terrain pole traffic-sign"
-_BESIDE_THE_ROAD = [CLASS_NAMES.index(name) for name in _NAMES.split()]
+from pvd_core.taxonomy import Taxonomy
+from training.data.augmentation.groups import classes_beside_the_road
 
 
 def raise_kerbs(
-    points: np.ndarray, class_ids: np.ndarray, generator: np.random.Generator, max_metres: float
+    points: np.ndarray,
+    class_ids: np.ndarray,
+    generator: np.random.Generator,
+    max_metres: float,
+    taxonomy: Taxonomy,
 ) -> np.ndarray:
     """Lifts all points of the classes beside the road by one height for the scan, uniform from 0 to `max_metres`.
 
-    Points in and out: float32 (N, 4); class_ids: (N,).
+    Points in and out: float32 (N, 4); class_ids: (N,), those of `taxonomy`.
     """
     result = points.copy()
-    result[np.isin(class_ids, _BESIDE_THE_ROAD), 2] += np.float32(generator.uniform(0, max_metres))
+    result[np.isin(class_ids, classes_beside_the_road(taxonomy)), 2] += np.float32(generator.uniform(0, max_metres))
     return result

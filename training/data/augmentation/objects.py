@@ -5,11 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pvd_core.taxonomy import Taxonomy
+from training.data.augmentation.groups import ground_classes, rare_classes
 from training.data.augmentation.rings import rings_of
-from training.data.augmentation.swap import RARE_CLASSES
-
-GROUND_CLASSES = (9, 10, 11, 12, 17)
-"""Class ids of road, parking, sidewalk, other-ground and terrain."""
 
 _MIN_NUM_POINTS = 20
 _MAX_DISTANCE_M = 40.0
@@ -31,16 +29,18 @@ class SceneObject:
     """Height of the ground around the object, in metres in the sensor's frame."""
 
 
-def objects_in(points: np.ndarray, class_ids: np.ndarray, instances: np.ndarray) -> list[SceneObject]:
+def objects_in(
+    points: np.ndarray, class_ids: np.ndarray, instances: np.ndarray, taxonomy: Taxonomy
+) -> list[SceneObject]:
     """The objects of rare classes in a scan. Objects with too few points, too far away, or without ground around them
     are left out.
 
-    points float32 (N, 4); class_ids and instances integers (N,), where instance 0 means none.
+    points float32 (N, 4); class_ids (those of `taxonomy`) and instances integers (N,), where instance 0 means none.
     """
-    candidates = np.flatnonzero((instances > 0) & np.isin(class_ids, RARE_CLASSES))
+    candidates = np.flatnonzero((instances > 0) & np.isin(class_ids, rare_classes(taxonomy)))
     if not len(candidates):
         return []
-    rings, ground = rings_of(points), points[np.isin(class_ids, GROUND_CLASSES), :3]
+    rings, ground = rings_of(points), points[np.isin(class_ids, ground_classes(taxonomy)), :3]
     keys = class_ids[candidates].astype(np.int64) << 16 | instances[candidates]
     objects = []
     for key in np.unique(keys):
@@ -63,12 +63,12 @@ class ObjectBank:
     """The objects of some scans by class. The same scans in the same order give the same bank."""
 
     def __init__(self) -> None:
-        self._by_class: dict[int, list[SceneObject]] = {class_id: [] for class_id in RARE_CLASSES}
+        self._by_class: dict[int, list[SceneObject]] = {}
 
     def add(self, objects: Iterable[SceneObject]) -> None:
         """Keeps `objects`, up to 300 of each class; later ones are ignored."""
         for item in objects:
-            kept = self._by_class[item.class_id]
+            kept = self._by_class.setdefault(item.class_id, [])
             if len(kept) < _MAX_OBJECTS_PER_CLASS:
                 kept.append(item)
 
@@ -78,7 +78,7 @@ class ObjectBank:
     def draw(self, generator: np.random.Generator) -> SceneObject | None:
         """A random object; None from an empty bank. The class is drawn first, with equal probability, so that objects
         of the rarest class come as often as others."""
-        classes = [class_id for class_id, kept in self._by_class.items() if kept]
+        classes = sorted(self._by_class)
         if not classes:
             return None
         kept = self._by_class[classes[generator.integers(len(classes))]]

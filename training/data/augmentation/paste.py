@@ -6,12 +6,13 @@ N points of a scan, M of an object.
 
 import numpy as np
 
+from pvd_core.taxonomy import Taxonomy
 from training.data.augmentation.geometry import rotated_about_z
-from training.data.augmentation.objects import GROUND_CLASSES, ObjectBank, SceneObject
+from training.data.augmentation.groups import ground_classes, paved_classes
+from training.data.augmentation.objects import ObjectBank, SceneObject
 from training.data.augmentation.rings import azimuths_of, in_scan_order, inclinations_of, rings_of
 
 _NUM_TRIES = 15
-_PASTE_ON = (9, 10, 11)  # road, parking, sidewalk
 
 # Map of the ground around the sensor, seen from above.
 _MAP_HALF_M = 60.0
@@ -28,19 +29,23 @@ _VISIBILITY_MARGIN_M = 0.5
 
 
 def paste_objects(
-    scan: tuple[np.ndarray, np.ndarray], bank: ObjectBank, generator: np.random.Generator, max_objects: int
+    scan: tuple[np.ndarray, np.ndarray],
+    bank: ObjectBank,
+    generator: np.random.Generator,
+    max_objects: int,
+    taxonomy: Taxonomy,
 ) -> tuple[np.ndarray, np.ndarray]:
     """`scan` with up to `max_objects` objects of `bank` added; objects for which no place is found are left out.
 
-    A scan is (points float32 (N, 4), labels (N,)). The result is in scan order (see `in_scan_order`), or `scan` itself
-    where no object was drawn.
+    A scan is (points float32 (N, 4), labels (N,)), class ids of `taxonomy`. The result is in scan order (see
+    `in_scan_order`), or `scan` itself where no object was drawn.
     """
     drawn = [bank.draw(generator) for _ in range(generator.integers(0, max_objects + 1))]
     objects = [item for item in drawn if item is not None]
     if not objects:
         return scan
     points, labels = scan
-    ground_map, range_image = _GroundMap(points, labels), _RangeImage(points)
+    ground_map, range_image = _GroundMap(points, labels, taxonomy), _RangeImage(points)
     is_hidden, parts = np.zeros(len(points), dtype=bool), []
     for item in objects:
         placed = _placed(item, ground_map, range_image, generator)
@@ -71,9 +76,9 @@ def _placed(
 class _GroundMap:
     """A scan from above: where there is ground to paste on, and where something stands."""
 
-    def __init__(self, points: np.ndarray, labels: np.ndarray) -> None:
-        self._is_obstacle = _map_sums(points[~np.isin(labels, GROUND_CLASSES)], _OBSTACLE_CELL_M) > 0
-        ground = points[np.isin(labels, _PASTE_ON)]
+    def __init__(self, points: np.ndarray, labels: np.ndarray, taxonomy: Taxonomy) -> None:
+        self._is_obstacle = _map_sums(points[~np.isin(labels, ground_classes(taxonomy))], _OBSTACLE_CELL_M) > 0
+        ground = points[np.isin(labels, paved_classes(taxonomy))]
         self._num_ground = _map_sums(ground, _GROUND_CELL_M)
         self._sum_z = _map_sums(ground, _GROUND_CELL_M, weights=ground[:, 2])
 

@@ -6,13 +6,12 @@ scan order: by ring, then by azimuth.
 
 import numpy as np
 
+from pvd_core.taxonomy import Taxonomy
 from training.data.augmentation.geometry import rotated_about_z
+from training.data.augmentation.groups import rare_classes
 from training.data.augmentation.rings import azimuths_of, in_scan_order, inclinations_of, rings_of
 
 _Part = tuple[np.ndarray, np.ndarray, np.ndarray]  # points, labels and rings of some points of a scan
-
-RARE_CLASSES = (2, 3, 4, 5, 6, 7, 8)
-"""Class ids of vehicles other than cars, and of people: bicycle to motorcyclist."""
 
 _INCLINATIONS_DEG = (-25.0, 3.0)
 _NUMS_BANDS = (3, 4, 5, 6)
@@ -41,12 +40,15 @@ def laser_mix(
 
 
 def polar_mix(
-    scan: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray], generator: np.random.Generator
+    scan: tuple[np.ndarray, np.ndarray],
+    other: tuple[np.ndarray, np.ndarray],
+    generator: np.random.Generator,
+    taxonomy: Taxonomy,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Half of the time takes the points in a random 180 degrees of azimuth from `other`. Always adds the points of rare
     classes of `other` three times: where they are, rotated by a random angle of 0 to 120 degrees, and rotated by
     another of 120 to 240 degrees."""
-    is_rare = np.isin(other[1], RARE_CLASSES)
+    is_rare = np.isin(other[1], rare_classes(taxonomy))
     if generator.random() < 0.5:
         first_azimuth = generator.uniform(0, 2 * np.pi)
         is_swapped = _is_in_half_turn(other[0], first_azimuth)

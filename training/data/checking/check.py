@@ -9,6 +9,7 @@ from pathlib import Path
 from pvd_core.borders.wording import counted
 from pvd_core.clouds.bin_columns import BinColumns, bin_columns
 from pvd_core.runtime.memory import keep_freed_memory
+from pvd_core.taxonomy import SEMANTICKITTI, Taxonomy
 from training.data.checking.examination import LABELS, Examined, examine
 from training.data.checking.findings import Finding, Report, SequenceCounts
 from training.data.checking.memory import Memory, Stamp, sizes_of, stamp_of
@@ -33,20 +34,24 @@ class Part:
 
 
 def check_dataset(
-    root: str | Path, parts: Sequence[Part], columns: str | int | BinColumns = 4, progress: Progress | None = None
+    root: str | Path,
+    parts: Sequence[Part],
+    columns: str | int | BinColumns = 4,
+    progress: Progress | None = None,
+    taxonomy: Taxonomy = SEMANTICKITTI,
 ) -> Report:
     """The Report on the scans of some parts. What was found before in files that have not changed since is not looked
-    for again. `progress(done, total)` is called after each scan that is read. UserError where there is no data set or
-    no such sequence.
+    for again. `progress(done, total)` is called after each scan that is read; labels are read as classes of `taxonomy`.
+    UserError where there is no data set or no such sequence.
     """
     root, expected = Path(root), bin_columns(columns)
     report = Report(root, expected.option)
     scans = [(part, scan) for part in parts for scan in _listed(root, part, report)]
     wanted = [(scan, part.use != LABEL) for part, scan in scans]
     stamps = [stamp_of(scan.points_path, scan.labels_path if has_labels else None) for scan, has_labels in wanted]
-    widths = recognised([scan for scan, _ in wanted], sizes_of(stamps), expected)
+    widths = recognised([scan for scan, _ in wanted], sizes_of(stamps), expected, taxonomy)
     _judge_widths(root, widths, expected, len(scans), report)
-    examined = _examined(root, wanted, stamps, widths, progress)
+    examined = _examined(root, wanted, stamps, widths, taxonomy, progress)
     for part in parts:
         of_part = [(scan, found) for (each, scan), found in zip(scans, examined, strict=True) if each is part]
         for scan, found in of_part:
@@ -91,9 +96,14 @@ def _judge_widths(root: Path, widths: Widths, expected: BinColumns, num_scans: i
 
 
 def _examined(
-    root: Path, wanted: Sequence[tuple[Scan, bool]], stamps: Sequence[Stamp], widths: Widths, progress: Progress | None
+    root: Path,
+    wanted: Sequence[tuple[Scan, bool]],
+    stamps: Sequence[Stamp],
+    widths: Widths,
+    taxonomy: Taxonomy,
+    progress: Progress | None,
 ) -> list[Examined]:
-    memory = Memory(root, widths)
+    memory = Memory(root, widths, taxonomy)
     found = [memory.recall(scan.name, stamp) for (scan, _), stamp in zip(wanted, stamps, strict=True)]
     missing = [number for number, each in enumerate(found) if each is None]
     new: dict[str, tuple[Stamp, Examined]] = {}
@@ -102,7 +112,8 @@ def _examined(
     executor = ThreadPoolExecutor(min(8, 2 * (os.cpu_count() or 1)), thread_name_prefix="check")
     try:
         futures = {
-            executor.submit(examine, *wanted[number], widths.columns, widths.label_type): number for number in missing
+            executor.submit(examine, *wanted[number], widths.columns, widths.label_type, taxonomy): number
+            for number in missing
         }
         for done, future in enumerate(as_completed(futures), start=1):
             number = futures[future]

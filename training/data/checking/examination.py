@@ -9,7 +9,7 @@ import numpy as np
 from pvd_core.borders.wording import counted
 from pvd_core.clouds.bin_columns import BinColumns, looks_like_points
 from pvd_core.clouds.measured import MAX_COORDINATE_M, is_measured
-from pvd_core.taxonomy import RAW_NAMES, UnknownLabelError, class_ids_from_raw
+from pvd_core.taxonomy import Taxonomy, UnknownLabelError
 from training.data.scan_list import Scan
 
 LABELS = "<u4"
@@ -41,8 +41,9 @@ class Examined:
     """(kind, whether it is the label file, what is wrong with it) of files that cannot be used."""
 
 
-def examine(scan: Scan, has_labels: bool, columns: BinColumns, label_type: str = LABELS) -> Examined:
-    """Reads the whole scan. `has_labels`: its labels are wanted too; `label_type`: type of their numbers."""
+def examine(scan: Scan, has_labels: bool, columns: BinColumns, label_type: str, taxonomy: Taxonomy) -> Examined:
+    """Reads the whole scan. `has_labels`: its labels are wanted too; `label_type`: type of their numbers; `taxonomy`:
+    the classes as which they are read."""
     problems: list[tuple[str, bool, str]] = []
     points = _points(scan.points_path, columns, problems)
     labels = _labels(scan.labels_path, label_type, problems) if has_labels else None
@@ -55,20 +56,20 @@ def examine(scan: Scan, has_labels: bool, columns: BinColumns, label_type: str =
         problems.append(("label count", True, _wrong_count(len(labels), len(points))))
     elif labels is not None:
         try:
-            class_ids = class_ids_from_raw(labels)
+            class_ids = taxonomy.class_ids_from_raw(labels)
             num_labelled = int(np.count_nonzero(class_ids if measured_N is None else class_ids[measured_N]))
         except UnknownLabelError as error:
             what = str(error).partition(";")[0]
-            problems.append(("label ids", True, f"{what}; map these labels to SemanticKITTI's ids"))
+            problems.append(("label ids", True, f"{what}; map these labels to the ids of {taxonomy.title}"))
     return Examined(len(points), num_usable, num_not_finite, num_labelled, tuple(problems))
 
 
-def known_labels(data: bytes, label_type: str) -> bool:
-    """Whether all numbers of this type in the bytes of a label file are ids that SemanticKITTI defines."""
+def known_labels(data: bytes, label_type: str, taxonomy: Taxonomy) -> bool:
+    """Whether all numbers of this type in the bytes of a label file are ids that the taxonomy defines."""
     numbers = np.frombuffer(data[: len(data) - len(data) % np.dtype(label_type).itemsize], label_type)
     if label_type == LABELS:
         numbers = numbers & 0xFFFF
-    return bool(np.isin(np.unique(numbers), list(RAW_NAMES)).all())
+    return bool(np.isin(np.unique(numbers), list(taxonomy.raw_names)).all())
 
 
 def _points(path: Path, columns: BinColumns, problems: list[tuple[str, bool, str]]) -> np.ndarray | None:

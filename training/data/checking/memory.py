@@ -17,6 +17,7 @@ import numpy as np
 
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.files import written_atomically
+from pvd_core.taxonomy import Taxonomy
 from training.data.checking.examination import UNREADABLE, Examined
 from training.data.checking.widths import Widths
 
@@ -36,10 +37,10 @@ def cache_folder() -> Path:
 
 
 class Memory:
-    """The remembered examinations of the scans of one data set, read with the same widths."""
+    """The remembered examinations of the scans of one data set, read with the same widths as the same classes."""
 
-    def __init__(self, root: Path, widths: Widths) -> None:
-        about = json.dumps([_FORMAT, str(root.resolve()), widths.columns.option, widths.label_type])
+    def __init__(self, root: Path, widths: Widths, taxonomy: Taxonomy) -> None:
+        about = json.dumps([_FORMAT, str(root.resolve()), widths.columns.option, widths.label_type, taxonomy.name])
         self._path = cache_folder() / "datasets" / f"{hashlib.sha256(about.encode()).hexdigest()[:24]}.json"
         self._entries = _entries(self._path)
 

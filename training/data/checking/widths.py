@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pvd_core.clouds.bin_columns import BinColumns, candidates, likely_columns
+from pvd_core.taxonomy import Taxonomy
 from training.data.checking.examination import LABELS, known_labels
 from training.data.scan_list import Scan
 
@@ -26,9 +27,9 @@ class Widths:
     label_type: str = LABELS
 
 
-def recognised(scans: Sequence[Scan], sizes: np.ndarray, expected: BinColumns) -> Widths:
+def recognised(scans: Sequence[Scan], sizes: np.ndarray, expected: BinColumns, taxonomy: Taxonomy) -> Widths:
     """Widths with the expected columns and uint32 labels, or those that clearly fit better. `sizes`: int64 (scans, 2),
-    bytes of the scan and of its labels, -1 where there are none."""
+    bytes of the scan and of its labels, -1 where there are none. `taxonomy`: that of the labels."""
     default = Widths(expected)
     filled = np.flatnonzero(sizes[:, 0] > 0)
     if not len(filled):
@@ -38,7 +39,9 @@ def recognised(scans: Sequence[Scan], sizes: np.ndarray, expected: BinColumns) -
     if best < _MOST:
         return default
     samples = [scans[i] for i in filled[np.linspace(0, len(filled) - 1, _NUM_SAMPLES).astype(int)]]
-    likely = [widths for widths, share in shares.items() if share >= _NEARLY * best and _labels_fit(samples, widths)]
+    likely = [
+        widths for widths, share in shares.items() if share >= _NEARLY * best and _labels_fit(samples, widths, taxonomy)
+    ]
     if not likely:
         return default
     first = likely[0]
@@ -59,12 +62,12 @@ def _share_that_fits(sizes: np.ndarray, widths: Widths) -> float:
     return float(np.mean((rest == 0) & ((sizes[:, 1] < 0) | (sizes[:, 1] == num_bytes))))
 
 
-def _labels_fit(samples: Sequence[Scan], widths: Widths) -> bool:
+def _labels_fit(samples: Sequence[Scan], widths: Widths, taxonomy: Taxonomy) -> bool:
     """Labels of an unusual type must show it: all their ids are known. A label file that is not there shows nothing."""
     if widths.label_type == LABELS:
         return True
     heads = [head for head in (_head(scan.labels_path) for scan in samples) if head]
-    return bool(heads) and all(known_labels(head, widths.label_type) for head in heads)
+    return bool(heads) and all(known_labels(head, widths.label_type, taxonomy) for head in heads)
 
 
 def _vote(scan: Scan, first: BinColumns, among: Sequence[BinColumns]) -> BinColumns:

@@ -1,0 +1,39 @@
+"""Settings of the networks on Cartesian voxels: MinkUNet, SPVCNN, SPVNAS."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pvd_core.borders.wording import shown
+from pvd_core.models.unet_plan import UNetPlan, plan_from_settings, plan_settings, ratio_plan
+from pvd_core.taxonomy import SEMANTICKITTI
+from pvd_core.voxels import CartesianGrid, grid_from_settings
+
+_MOST_CLASSES = 256
+
+
+@dataclass(frozen=True)
+class CartesianConfig:
+    """Sizes of the network, by `channel_ratio` (1 is the full network) or, for searched ones, by a `plan` in settings
+    as `unet_plan.plan_settings` makes them. ValueError for impossible ones."""
+
+    channel_ratio: float = 1.0
+    plan: Mapping[str, Any] | None = None
+    num_classes: int = SEMANTICKITTI.num_classes
+    grid: CartesianGrid = field(default_factory=CartesianGrid)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.grid, dict):
+            object.__setattr__(self, "grid", grid_from_settings({"kind": "cartesian", **self.grid}))
+        if not isinstance(self.grid, CartesianGrid):
+            raise ValueError(f"grid is {shown(self.grid)}: expected settings such as {{voxel_size: 0.05}}")
+        if type(self.num_classes) is not int or not 1 <= self.num_classes <= _MOST_CLASSES:
+            raise ValueError(f"num_classes is {shown(self.num_classes)}: expected 1 to {_MOST_CLASSES}")
+        if self.plan is not None:
+            object.__setattr__(self, "plan", plan_settings(plan_from_settings(self.plan)))
+        ratio_plan(self.channel_ratio)
+
+    @property
+    def unet(self) -> UNetPlan:
+        """The channels of its layers."""
+        return ratio_plan(self.channel_ratio) if self.plan is None else plan_from_settings(self.plan)

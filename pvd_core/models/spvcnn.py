@@ -1,0 +1,113 @@
+"""SPVCNN and SPVNAS (Tang et al., ECCV 2020): the residual U-Net with a branch that keeps full resolution (spec 5.3).
+
+The branch's points are the occupied voxels, as in the published networks. V voxels of the finest level, P points,
+C class scores, D channels.
+"""
+
+import itertools
+from typing import cast
+
+import torch
+from torch import nn
+
+from pvd_core.models.cartesian_config import CartesianConfig
+from pvd_core.models.fused_linear import Layer, folded, run_layers
+from pvd_core.models.network import Concatenation, Network
+from pvd_core.models.output import SegmentationOutput
+from pvd_core.models.point_mlp import LinearNormReLU
+from pvd_core.models.residual_unet import STRIDES, ResidualUNet
+from pvd_core.models.unet_plan import NUM_LEVELS
+from pvd_core.sparse import SparseTensor
+from pvd_core.sparse.interfaces import AnySites, Triple
+from pvd_core.sparse.interpolation import mean_of_rows, trilinear
+from pvd_core.voxels import PointsInVoxels, VoxelBatch, first_of_points
+
+_DROPOUT = 0.3  # of the means that coarse levels take from the branch
+
+
+class SPVCNN(Network):
+    """Labels points by the branch. Its voxel outputs, which only training reads, are the U-Net's alone (spec 5.7)."""
+
+    config: CartesianConfig
+
+    def __init__(self, config: CartesianConfig) -> None:
+        super().__init__(config)
+        plan = config.unet
+        self.backbone = ResidualUNet(plan)
+        places = plan.point_channels
+        self.branch = nn.ModuleList(LinearNormReLU(*channels) for channels in itertools.pairwise(places))
+        self.dropout = nn.Dropout(_DROPOUT)
+        self.classifier = nn.Linear(plan.out, config.num_classes)
+
+    @property
+    def predicts_from_points(self) -> bool:
+        return True
+
+    @property
+    def has_point_outputs(self) -> bool:
+        return True
+
+    @property
+    def voxel_feature_channels(self) -> int:
+        return self.config.unet.out
+
+    @property
+    def label_layer(self) -> nn.Linear:
+        return self.classifier
+
+    @property
+    def strides(self) -> tuple[tuple[Triple, Triple], ...]:
+        return STRIDES
+
+    @property
+    def concatenations(self) -> tuple[Concatenation, ...]:
+        return self.backbone.concatenations("backbone.")
+
+    @property
+    def stages(self) -> dict[str, nn.Module]:
+        branch = {f"point branch {number}": layer for number, layer in enumerate(self.branch, start=1)}
+        return {**self.backbone.stages(), **branch, "logits": self.classifier}
+
+    @property
+    def voxel_stages(self) -> tuple[str, ...]:
+        steps = [f"backbone.{way}.{number}" for way in ("down", "up") for number in range(NUM_LEVELS)]
+        return "backbone.stem", *steps, "classifier"
+
+    def forward(
+        self, batch: PointsInVoxels, with_points: bool = True, sites: AnySites | None = None
+    ) -> SegmentationOutput:
+        if sites is None:
+            sites = self.sites_of(cast(VoxelBatch, batch))
+        inputs_V4 = first_of_points(batch.point_features_PF.to(self.classifier.weight.dtype), batch)
+        up, (fine, *skips, coarse) = self.backbone.up, self.backbone.encode(SparseTensor(inputs_V4, sites))
+        coords_V4 = cast(VoxelBatch, batch).coords_V4
+
+        branch_VD, coarse = self._exchange(0, 16, fine.features_VC, coarse, coords_V4)
+        middle = up[1](up[0](coarse, skips[2]), skips[1])
+        branch_VD, middle = self._exchange(1, 4, branch_VD, middle, coords_V4)
+        features_VD = up[3](up[2](middle, skips[0]), fine).features_VC
+        branch_VD = features_VD + self._transformed(2, branch_VD)
+
+        # Scores first, then points: there are fewer voxels.
+        logits_PC = self.classifier(branch_VD).index_select(0, batch.point_to_voxel_P)
+        if not with_points:
+            return SegmentationOutput(self.classifier(features_VD), features_VD, logits_PC)
+        features_PD = branch_VD.index_select(0, batch.point_to_voxel_P)
+        return SegmentationOutput(self.classifier(features_VD), features_VD, logits_PC, features_PD)
+
+    def _exchange(
+        self, place: int, scale: int, branch_VD: torch.Tensor, tensor: SparseTensor, coords_V4: torch.Tensor
+    ) -> tuple[torch.Tensor, SparseTensor]:
+        """The branch, and a level whose cells are `scale` times as large, after each has taken in the other."""
+        fine_V4 = torch.cat((coords_V4[:, :1], torch.div(coords_V4[:, 1:], scale)), dim=1)
+        from_voxels_VD = trilinear(tensor.sites, fine_V4).apply(tensor.features_VC)
+        branch_VD = from_voxels_VD + self._transformed(place, branch_VD)
+        parent_V = tensor.sites.find(fine_V4.floor().long())
+        means_VD = mean_of_rows(branch_VD, parent_V, tensor.sites.num_sites)
+        return branch_VD, tensor.with_features(self.dropout(means_VD))
+
+    def _transformed(self, place: int, branch_VD: torch.Tensor) -> torch.Tensor:
+        layer = cast(LinearNormReLU, self.branch[place])
+        if self.training or torch.is_grad_enabled():
+            return layer(branch_VD)
+        return run_layers(branch_VD, [Layer(*folded(layer.linear, after=layer.norm), relu=True)], self.backend)[0]

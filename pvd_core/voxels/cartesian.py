@@ -1,0 +1,105 @@
+"""The Cartesian grid of MinkUNet and SPVCNN: cubes of one size.
+
+As in the official data loader a point belongs to the cube with the nearest centre, and the centres are multiples of the
+size. The grid has no bounds: each scan has its own corner. P points, V voxels, B scans.
+"""
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+
+from pvd_core.borders.errors import UserError
+from pvd_core.borders.wording import shown
+from pvd_core.voxels.batch import VoxelBatch
+from pvd_core.voxels.occupied import occupied_cells, scan_of_points
+from pvd_core.voxels.settings import check_names, is_number
+from pvd_core.voxels.voxeliser import Triple
+
+_SMALLEST_M, _LARGEST_M = 0.01, 10.0
+
+# Numbers of cells must fit int64, those of the cells around the outermost ones too.
+_MOST_CELLS = 2**62
+
+
+@dataclass(frozen=True)
+class CartesianGrid:
+    """Cubes of `voxel_size` metres. Raises ValueError for impossible sizes."""
+
+    kind: ClassVar = "cartesian"
+
+    voxel_size: float = 0.05
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> "CartesianGrid":
+        """A grid from a dictionary with some or all of its fields; ValueError names the one that does not fit."""
+        check_names(cls.kind, cls, settings)
+        return cls(**settings)
+
+    def __post_init__(self) -> None:
+        size = self.voxel_size
+        if not is_number(size) or not _SMALLEST_M <= size <= _LARGEST_M:
+            expected = f"a number of metres from {_SMALLEST_M:g} to {_LARGEST_M:g}"
+            raise ValueError(f"grid voxel_size is {shown(size)}: expected {expected}")
+        object.__setattr__(self, "voxel_size", float(size))
+
+    @property
+    def num_point_features(self) -> int:
+        """As Voxeliser: x, y, z, intensity as they came."""
+        return 4
+
+    def settings(self) -> dict[str, Any]:
+        """As Voxeliser."""
+        return {"kind": self.kind, "voxel_size": self.voxel_size}
+
+    def voxelise(self, scans: Sequence[torch.Tensor]) -> VoxelBatch:
+        """As Voxeliser; the axes are x, y, z. UserError for scans so wide that their cells cannot be numbered."""
+        points_P4 = torch.cat(tuple(scans)) if len(scans) != 1 else scans[0]
+        scan_P = scan_of_points(scans)
+        cells_P3 = self._cells(points_P4)
+        lowest_B3, shape = self._bounds(cells_P3.split([len(scan) for scan in scans]))
+        indices_P3 = cells_P3.long() - lowest_B3.index_select(0, scan_P)
+        num_points = tuple(len(scan) for scan in scans)
+        return VoxelBatch(points_P4, *occupied_cells(scan_P, indices_P3, shape), num_points, self, shape, lowest_B3)
+
+    def centres(self, batch: VoxelBatch) -> torch.Tensor:
+        """As Voxeliser."""
+        cells_V3 = batch.coords_V4[:, 1:] + batch.lowest_B3.index_select(0, batch.coords_V4[:, 0])
+        return (cells_V3.double() * self.voxel_size).float()
+
+    def _cells(self, points_P4: torch.Tensor) -> torch.Tensor:
+        """Whole numbers, float32 (P, 3): the multiple of the size that is nearest to each point along each axis; half
+        goes to the even one."""
+        return torch.round(points_P4[:, :3] / _divisor(self.voxel_size, points_P4.device))
+
+    def _bounds(self, cells_of_scans: Sequence[torch.Tensor]) -> tuple[torch.Tensor, Triple]:
+        """(lowest cell of each scan, int64 (B, 3), 0 for scans without points; cells along each axis that hold any of
+        the scans)."""
+        empty = cells_of_scans[0].new_zeros(1, 3)
+        ends = [torch.aminmax(cells_P3 if len(cells_P3) else empty, dim=0) for cells_P3 in cells_of_scans]
+        lowest_B3, highest_B3 = (torch.stack(each).double() for each in zip(*ends, strict=True))
+        extent_3 = (highest_B3 - lowest_B3 + 1).amax(dim=0)
+        farthest = torch.maximum(lowest_B3.abs(), highest_B3.abs()).amax()
+        # Copied from a GPU together, because each copy waits for it.
+        *extent, farthest_cell = torch.cat((extent_3, farthest[None])).tolist()
+        num_cells = len(ends) * math.prod(size + 2 for size in extent)
+        if not max(num_cells, farthest_cell) <= _MOST_CELLS:
+            extent_m = " x ".join(f"{size * self.voxel_size:.4g}" for size in extent)
+            raise UserError(
+                f"the points extend over {extent_m} m, up to {farthest_cell * self.voxel_size:.4g} m from the sensor: "
+                f"voxels of {self.voxel_size:g} m cannot be numbered there; check that the coordinates are metres, "
+                "remove the points far away, or take a larger voxel_size"
+            )
+        x, y, z = map(int, extent)
+        return lowest_B3.long(), (x, y, z)
+
+
+@functools.lru_cache(maxsize=64)
+def _divisor(voxel_size: float, device: torch.device) -> torch.Tensor:
+    """The size, float32 (). A GPU would multiply by the reciprocal of a plain number: points between two cells would
+    change sides. Cached, because a copy to the GPU waits for it."""
+    with torch.inference_mode(False):
+        return torch.tensor(voxel_size, dtype=torch.float32, device=device)
