@@ -14,8 +14,8 @@ from torch import nn
 
 from pvd_core.models.network import Network
 from pvd_core.native import library
-from pvd_core.sparse import InverseConvolution, SparseConvolution, StridedConvolution, SubmanifoldConvolution
-from pvd_core.sparse.backends import load_backend
+from pvd_core.sparse import InverseConvolution, Sites, SparseConvolution, StridedConvolution, SubmanifoldConvolution
+from pvd_core.sparse.backends import load_backend, reference
 from pvd_core.sparse.interfaces import AnyMap
 from pvd_core.voxels import VoxelBatch
 
@@ -32,13 +32,19 @@ class LayerCost:
         return sum(self.rows) * self.in_channels * self.out_channels
 
 
-def layer_costs(model: Network, batch: VoxelBatch) -> list[LayerCost]:
-    """The cost of each layer of `model` on `batch`, in order of execution; the same whichever backend it has."""
-    backend, model.backend = model.backend, _WithoutProducts()
+def countable_sites(batch: VoxelBatch) -> Sites:
+    """The sites of a batch for `layer_costs`. Networks on the same voxels may share them."""
+    return Sites(batch.coords_V4, batch.shape, batch.batch_size, _WithoutProducts())
+
+
+def layer_costs(model: Network, batch: VoxelBatch, sites: Sites | None = None) -> list[LayerCost]:
+    """The cost of each layer of `model` on `batch`, in order of execution; the same whichever backend it has. `sites`:
+    what `countable_sites` gave for the batch."""
+    backend, model.backend = model.backend, reference
     try:
         # With gradients on, the point layers run one by one and are seen by the hooks; otherwise they are fused.
         with torch.enable_grad(), _recorded(model) as costs:
-            model(batch, with_points=model.predicts_from_points)
+            model(batch, with_points=model.predicts_from_points, sites=sites or countable_sites(batch))
     finally:
         model.backend = backend
     return costs
