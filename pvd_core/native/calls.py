@@ -32,8 +32,6 @@ class Steps:
     scale_O: torch.Tensor | None = None
     shift_O: torch.Tensor | None = None
     activates_last: bool = False
-    sigmoid: bool = False
-    added_VO: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -58,11 +56,10 @@ class Layer:
 
 class _Epilogue(ctypes.Structure):
     _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("bias", "scale", "shift", "added")),
+        *((name, ctypes.c_void_p) for name in ("bias", "scale", "shift")),
         ("negative_slope", ctypes.c_float),
         ("has_slope", ctypes.c_int32),
         ("activates_last", ctypes.c_int32),
-        ("has_sigmoid", ctypes.c_int32),
     ]
 
 
@@ -126,17 +123,11 @@ def convolve(features_VI: torch.Tensor, weight: PackedWeight, taps: TapRows, ste
     result_VO = features_VI.new_empty(num_out, weight.out_channels)
     # The converted copies must live until the call has returned.
     vectors = [_vector(values, weight.out_channels) for values in (steps.bias_O, steps.scale_O, steps.shift_O)]
-    added_VO = None
-    if steps.added_VO is not None:
-        added_VO = steps.added_VO.to(features_VI.dtype).contiguous()
-        assert added_VO.shape == result_VO.shape
     epilogue = _Epilogue(
         *map(_pointer, vectors),
-        _pointer(added_VO),
         steps.negative_slope or 0.0,
         steps.negative_slope is not None,
         steps.activates_last,
-        steps.sigmoid,
     )
     call = _Convolution(
         *map(_pointer, (features_VI, weight.data, rows_JV, result_VO)),

@@ -288,7 +288,6 @@ struct Runs {
 struct Finish {
     float *bias, *scale, *shift;
     float slope, last_slope;
-    bool has_sigmoid;
 
     PVD_TARGET Finish(const Epilogue &epilogue, int64_t channels, float *space) {
         const int64_t size = padded(channels);
@@ -300,7 +299,6 @@ struct Finish {
         }
         slope = epilogue.has_slope && !epilogue.activates_last ? epilogue.negative_slope : 1;
         last_slope = epilogue.has_slope && epilogue.activates_last ? epilogue.negative_slope : 1;
-        has_sigmoid = epilogue.has_sigmoid;
     }
 
     // One vector of sums, from channel `c` on.
@@ -316,7 +314,7 @@ struct Finish {
 
 // Writes the sums of `count` rows, from `row` on, to the result.
 PVD_TARGET static void finish(const float *sums, int64_t block_rows, int64_t row, int64_t count, int64_t channels,
-                              const Finish &steps, const void *added, int32_t type, void *result) {
+                              const Finish &steps, int32_t type, void *result) {
     for (int64_t tile = 0; tile < num_tiles(channels); ++tile) {
         const int64_t width = tile_width(tile, channels), start = tile * TILE;
         const int64_t some = channels - start < width ? channels - start : width;
@@ -324,21 +322,16 @@ PVD_TARGET static void finish(const float *sums, int64_t block_rows, int64_t row
             const float *from = sums + start * block_rows + n * width;
             const int64_t place = (row + n) * channels + start;
             float values[TILE];
-            const bool is_direct = type == FLOAT32 && some == width && !steps.has_sigmoid && !added;
+            const bool is_direct = type == FLOAT32 && some == width;
             float *to = is_direct ? static_cast<float *>(result) + place : values;
             for (int64_t c = 0; c < width; c += LANES) store(to + c, Finish::of(load(from + c), start + c, steps));
             if (is_direct) continue;
-            if (steps.has_sigmoid)
-                for (int64_t c = 0; c < width; ++c) values[c] = 1.0f / (1.0f + exponential(-values[c]));
             if (type == FLOAT32) {
-                const float *other = added ? static_cast<const float *>(added) + place : nullptr;
                 float *target = static_cast<float *>(result) + place;
-                for (int64_t c = 0; c < some; ++c) target[c] = other ? values[c] + other[c] : values[c];
+                for (int64_t c = 0; c < some; ++c) target[c] = values[c];
             } else {
-                const uint16_t *other = added ? static_cast<const uint16_t *>(added) + place : nullptr;
                 uint16_t *target = static_cast<uint16_t *>(result) + place;
-                for (int64_t c = 0; c < some; ++c)
-                    target[c] = rounded(other ? values[c] + widened(other[c]) : values[c]);
+                for (int64_t c = 0; c < some; ++c) target[c] = rounded(values[c]);
             }
         }
     }
@@ -372,7 +365,7 @@ PVD_TARGET static void convolve_block(const Convolution &call, int64_t block_row
         }
     }
     const Finish steps(call.epilogue, call.out_channels, steps_space.get<float>(3 * padded(call.out_channels)));
-    finish(sums, block_rows, start, count, call.out_channels, steps, call.epilogue.added, call.type, call.result);
+    finish(sums, block_rows, start, count, call.out_channels, steps, call.type, call.result);
 }
 
 template <class Ops>
@@ -551,12 +544,12 @@ PVD_TARGET static void chain_block(const Chain &call, int64_t block) {
         multiply_rows<Ops, true>(rows, locals, count, depth, static_cast<const Unit *>(layer.packed), 0, depth, outs, sums,
                            CHAIN_ROWS);
         const bool is_last = number + 1 == call.num_layers, is_joined = number == 0 && call.added;
-        const Epilogue epilogue = {layer.bias, nullptr, nullptr, nullptr, 0, layer.has_relu && !is_joined, 0, 0};
+        const Epilogue epilogue = {layer.bias, nullptr, nullptr, 0, layer.has_relu && !is_joined, 0};
         const Finish steps(epilogue, outs, steps_space.get<float>(3 * padded(outs)));
         if (is_last && !is_joined) {
-            finish(sums, CHAIN_ROWS, start, count, outs, steps, nullptr, call.type, call.result);
+            finish(sums, CHAIN_ROWS, start, count, outs, steps, call.type, call.result);
         } else {
-            finish(sums, CHAIN_ROWS, 0, count, outs, steps, nullptr, FLOAT32, values);
+            finish(sums, CHAIN_ROWS, 0, count, outs, steps, FLOAT32, values);
         }
         if (is_joined) {
             for (int64_t n = 0; n < count; ++n) {
