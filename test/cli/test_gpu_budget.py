@@ -48,7 +48,7 @@ def test_a_step_that_runs_out_of_time_ends_with_the_processes_it_started_and_the
     assert time.monotonic() - start < 8
     child = (tmp_path / "late.log").read_text().split()[0]
     state = subprocess.run(["ps", "-o", "stat=", "-p", child], capture_output=True, text=True).stdout.strip()
-    assert state in ("", "Z")
+    assert state[:1] in ("", "Z")  # gone, or a zombie at any priority
 
 
 def test_a_step_may_end_itself_after_ctrl_c(tmp_path):

@@ -199,7 +199,7 @@ def test_an_intensity_whose_scale_is_certain_is_scaled_and_said_once(segmenter):
     ("change", "words"),
     [
         (lambda points: points * np.float32([1, 1, 1, 1e5]), "perhaps set intensity_scale to 4"),
-        (lambda points: points * np.float32([1, 1, 1, 0]), "perhaps set intensity_field to NAME"),
+        (lambda points: points * np.float32([1, 1, 1, 0]), "it is labelled as a cloud without intensity"),
         (lambda points: points + np.float32([0, 0, 0.9, 0]), "set mounting_height to 0."),
     ],
 )
