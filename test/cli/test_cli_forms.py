@@ -119,6 +119,17 @@ def test_every_option_of_predict_has_help():
         ("convert {tmp}/none.pt {tmp}/o.safetensors --layout spconv1 --kernels as_trained", "does not exist"),
         ("convert {scan} {tmp}/o.safetensors --layout spconv3 --kernels as_trained", "--layout spconv3: expected one of"),
         ("convert {scan} {tmp}/o.pt --layout spconv1 --kernels as_trained", "name a .safetensors file"),
+        ("convert {scan} {tmp}/o.safetensors --layout spconv1", "--layout spconv1 needs --kernels"),
+        ("convert {scan} {tmp}/o.safetensors --layout torchsparse", "needs --architecture: one of minkunet, spvcnn"),
+        ("convert {scan} {tmp}/o.safetensors --layout torchsparse --architecture spvnas", "comes with a net.config"),
+        (
+            "convert {scan} {tmp}/o.safetensors --layout torchsparse --architecture spvcnn --kernels as_trained",
+            "--kernels is for checkpoints of Cylinder3D",
+        ),
+        (
+            "convert {scan} {tmp}/o.safetensors --layout spconv1 --kernels as_trained --architecture spvcnn",
+            "go with --layout torchsparse",
+        ),
         ("convert {scan} {weights} --layout spconv1 --kernels as_trained", "exists already"),
         ("convert {scan} {tmp}/o.safetensors --layout spconv1 --kernels as_trained --dataset waymo", "supported yet"),
         ("bench {scan} --model cylinder3d-9x", "cylinder3d-9x"),
