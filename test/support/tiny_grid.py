@@ -14,6 +14,7 @@ TINY_GRID = {
         "epochs": None,
         "batch_size": 1,
         "num_threads": 1,
+        "precision": "auto",
         "checkpoint_every_steps": 2,
         "validation": {"every_steps": 0},
     },

@@ -11,7 +11,7 @@ from pvd_core.borders.errors import UserError
 from pvd_core.borders.settings import filled
 from training.ablation.grid import PRETRAINED, RANDOM, SEED_STEP, TEACHER, GridConfig, RowConfig, merged
 from training.ablation.near_far import write_near_far
-from training.run.config import DEFAULT_MODEL, TrainConfig
+from training.run.config import DEFAULT_MODEL, TrainConfig, with_precision
 from training.run.run_folder import RunFolder
 
 
@@ -141,6 +141,8 @@ class _Builder:
         values = merged({"model": {"name": DEFAULT_MODEL}}, *map(_named, [self.grid.settings, *layers]))
         try:
             config = filled(TrainConfig, {**values, "dataset": self.dataset, "seed": seed + seed_offset})
+            # As the run will record it, or it would look like another run afterwards.
+            config = with_precision(config)
         except UserError as error:
             raise UserError(f"row {row!r}: {error}") from error
         if config.max_minutes is not None:
