@@ -137,7 +137,8 @@ def _where(result: Mapping[str, Any]) -> str:
         words.append(f"commit {result['commit'][:12]}")
     lines = [", ".join(words)]
     if result.get("command"):
-        lines.append(f"`{result['command']}`, {result['runs']} samples a row")
+        is_timed = any(result.get(name) for name in _SECTIONS if name != "macs")
+        lines.append(f"`{result['command']}`" + (f", {result['runs']} samples a row" if is_timed else ""))
     return "\n\n".join(lines)
 
 

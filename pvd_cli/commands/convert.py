@@ -50,7 +50,8 @@ def convert(
         if layout == _TORCHSPARSE
         else _from_spconv(checkpoint, output, layout, kernels, architecture or net_config, dataset)
     )
-    settings = ", ".join(f"{key} {value}" for key, value in facts["model"].items())
+    model = {**facts["model"], **({"plan": "of the net.config"} if "plan" in facts["model"] and net_config else {})}
+    settings = ", ".join(f"{key} {value}" for key, value in model.items())
     print(f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB): {settings}")
 
 

@@ -54,6 +54,12 @@ for _tag in ("int", "float"):
     _StrictLoader.add_constructor(f"tag:yaml.org,2002:{_tag}", _number_or_text)
 
 
+# YAML 1.1 takes 5e-4, which has no point, for text.
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
 def _check_size(value: Any, what: str) -> None:
     left, num_values = [(value, 1)], 0
     while left:

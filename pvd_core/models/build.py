@@ -14,6 +14,7 @@ from pvd_core.models.cylinder3d import Cylinder3D, Cylinder3DConfig
 from pvd_core.models.minkunet import MinkUNet
 from pvd_core.models.network import Network
 from pvd_core.models.spvcnn import SPVCNN
+from pvd_core.voxels import Voxeliser
 
 _Value = TypeVar("_Value")
 
@@ -65,6 +66,11 @@ def build_shapes(config: str | Mapping[str, Any]) -> Network:
         return model_class(model_config)
 
 
+def grid_of(config: str | Mapping[str, Any]) -> Voxeliser:
+    """The grid of the network that `build_model` would build. UserError where it would raise it."""
+    return _checked(config)[1].grid
+
+
 def setting_names(architecture: str) -> list[str]:
     """The settings of a network of this architecture. UserError if there is none of this name."""
     return [field.name for field in dataclasses.fields(_look_up(ARCHITECTURES, architecture, "architecture")[1])]
@@ -92,7 +98,13 @@ def _checked(config: str | Mapping[str, Any]) -> tuple[Any, Any]:
     settings = {"name": config} if isinstance(config, str) else dict(config)
     name = settings.pop("name", None)
     if name is not None:
-        settings = {**_look_up(PRESETS, name, "model"), **settings}
+        preset = _look_up(PRESETS, name, "model")
+        if settings.get("architecture", preset["architecture"]) != preset["architecture"]:
+            raise UserError(
+                f"model.name {shown(name)} is a {preset['architecture']}, model.architecture says "
+                f"{shown(settings['architecture'])}: leave one out (model.name=null)"
+            )
+        settings = {**preset, **settings}
     model_class, config_class = _look_up(ARCHITECTURES, settings.pop("architecture", "cylinder3d"), "architecture")
     fields = {field.name: field for field in dataclasses.fields(config_class)}
     for key in settings:

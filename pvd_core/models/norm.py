@@ -18,7 +18,8 @@ class Norm(nn.BatchNorm1d):
     momentum: float
 
     def forward(self, features_NC: torch.Tensor) -> torch.Tensor:
-        if self.training:
+        # A single row has no variance: it passes as in evaluation.
+        if self.training and (num_ranks() > 1 or len(features_NC) > 1):
             return super().forward(features_NC) if num_ranks() == 1 else self._synced(features_NC)
         scale_C, shift_C = self.scale_and_shift()
         return torch.addcmul(shift_C, features_NC, scale_C)

@@ -13,14 +13,19 @@ from typing import Any
 import torch
 
 from pvd_core.borders.errors import UserError
-from pvd_core.models.build import build_model
+from pvd_core.models.build import build_model, check_model_settings
 from pvd_core.models.unet_plan import BlockPlan, StagePlan, UNetPlan, plan_settings, ratio_plan
 from pvd_core.weights import WeightsError, load_state, save_weights
 from pvd_core.weights.convert import read_checkpoint
-from pvd_core.weights.official_unets import layer_names, plan_of_net_config, searched_layer_names
+from pvd_core.weights.official_unets import (
+    NUM_CLASSES,
+    layer_names,
+    plan_of_net_config,
+    searched_layer_names,
+    voxel_size_of,
+)
 
 ARCHITECTURES = ("minkunet", "spvcnn", "spvnas")
-_NUM_CLASSES = 19
 _USUAL_RATIOS = (1.0, 0.64, 0.5, 0.25)
 _FIELDS = {"kernel": "weight"}
 
@@ -37,8 +42,12 @@ def convert_unet(
         what = "comes with a net.config: give it" if architecture == "spvnas" else "has no net.config: leave it out"
         raise WeightsError(f"a checkpoint of {architecture} {what}")
     official = read_checkpoint(source)
-    plan = None if net_config is None else plan_of_net_config(_read_json(net_config), str(net_config))
+    searched = None if net_config is None else _read_json(net_config)
+    plan = None if searched is None else plan_of_net_config(searched, str(net_config))
     state, settings = converted_unet(official, architecture, plan, str(source))
+    if searched is not None:
+        settings["grid"] = {"voxel_size": voxel_size_of(searched, str(net_config))}
+        check_model_settings(settings)
     model = build_model(settings)
     load_state(model, state, source=str(source))
     facts = {"converted_from": Path(source).name, "layout": "torchsparse", "dataset": "semantickitti"}
@@ -89,9 +98,9 @@ def _check_classes(state: Mapping[str, torch.Tensor], source: str) -> None:
     bias = state.get("classifier.bias")
     if bias is None or "classifier.weight" not in state:
         raise WeightsError(f"{source}: no classifier; expected an official checkpoint")
-    if bias.numel() != _NUM_CLASSES:
+    if bias.numel() != NUM_CLASSES:
         raise WeightsError(
-            f"{source} has scores for {bias.numel()} classes; expected the {_NUM_CLASSES} of SemanticKITTI's "
+            f"{source} has scores for {bias.numel()} classes; expected the {NUM_CLASSES} of SemanticKITTI's "
             "single-scan task"
         )
 
@@ -133,6 +142,8 @@ def _sizes(plan: UNetPlan) -> dict[str, Any]:
 def _read_json(path: str | Path) -> dict[str, Any]:
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"net.config {path} does not exist") from None
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"net.config {path} cannot be read as JSON: {error}") from error
     if not isinstance(content, dict):

@@ -5,11 +5,14 @@ SPVNAS is a network that was cut out of a larger one; its `net.config` says how.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.wording import shown
 from pvd_core.models.unet_plan import NUM_LEVELS, BlockPlan, StagePlan, UNetPlan
+
+NUM_CLASSES = 19
+"""Of the official networks: they have no ignored class."""
 
 # Channels of the larger network's stem; the search leaves them as they are.
 _STEM = 32
@@ -71,6 +74,7 @@ def plan_of_net_config(config: Mapping[str, Any], source: str) -> UNetPlan:
             raise UserError(f"{source}: {name} is {value}: expected a multiple of 16")
         return value
 
+    _check_task(config, source)
     outs = config.get("output_channels")
     if not isinstance(outs, list) or len(outs) != 2 * NUM_LEVELS + 1:
         raise UserError(f"{source}: output_channels is {shown(outs)}: expected {2 * NUM_LEVELS + 1} channel counts")
@@ -92,6 +96,25 @@ def plan_of_net_config(config: Mapping[str, Any], source: str) -> UNetPlan:
 
     down, up = (tuple(stage(way, number) for number in range(NUM_LEVELS)) for way in ("down", "up"))
     return UNetPlan(_STEM, down, up)
+
+
+def voxel_size_of(config: Mapping[str, Any], source: str) -> float:
+    """Of the voxels in metres. UserError where that of the points' branch is another, or either is none."""
+    sizes = [config.get(name) for name in ("pres", "vres")]
+    if not all(type(size) in (int, float) for size in sizes) or sizes[0] != sizes[1]:
+        raise UserError(
+            f"{source}: pres and vres are {shown(sizes[0])} and {shown(sizes[1])}: expected the same number of metres "
+            "twice, the size of the voxels"
+        )
+    return float(cast(float, sizes[0]))
+
+
+def _check_task(config: Mapping[str, Any], source: str) -> None:
+    if config.get("num_classes") != NUM_CLASSES:
+        raise UserError(
+            f"{source}: num_classes is {shown(config.get('num_classes'))}: expected the {NUM_CLASSES} of "
+            "SemanticKITTI's single-scan task"
+        )
 
 
 def _pairs(theirs: str, numbers: tuple[int, ...], ours: str, layers: tuple[str, ...]) -> Iterator[tuple[str, str]]:

@@ -117,7 +117,7 @@ def test_every_option_of_predict_has_help():
         ("label-bag {scan} {tmp}/out --weights {weights} --topic /t", "is a scan, not a bag"),
         ("play-bag {tmp}/none --topic /t", "no bag at"),
         ("convert {tmp}/none.pt {tmp}/o.safetensors --layout spconv1 --kernels as_trained", "does not exist"),
-        ("convert {scan} {tmp}/o.safetensors --layout spconv3 --kernels as_trained", "--layout spconv3: expected one of"),
+        ("convert {scan} {tmp}/o.safetensors --layout spconv3 --kernels as_trained", "--layout spconv3: expected one"),
         ("convert {scan} {tmp}/o.pt --layout spconv1 --kernels as_trained", "name a .safetensors file"),
         ("convert {scan} {tmp}/o.safetensors --layout spconv1", "--layout spconv1 needs --kernels"),
         ("convert {scan} {tmp}/o.safetensors --layout torchsparse", "needs --architecture: one of minkunet, spvcnn"),

@@ -116,6 +116,6 @@ def test_a_teacher_of_another_voxel_size_is_refused_and_one_of_another_family_on
     command = ["distill", str(dataset), *_SHORT, "--set", f"model={json.dumps(STUDENTS['minkunet'])}"]
     assert run([*command, "--teacher", str(other_size), "--out", str(tmp_path / "a")]) == 2
     assert (
-        "has grid CartesianGrid(voxel_size=1.0), the student CartesianGrid(voxel_size=2.0)" in capsys.readouterr().err
+        "has grid kind cartesian, voxel_size 1.0, the student kind cartesian, voxel_size 2.0" in capsys.readouterr().err
     )
     assert run([*command, "--teacher", str(other_family), "--out", str(tmp_path / "b")]) == 0

@@ -9,8 +9,10 @@ from typing import Any
 from pvd_core import default_weights
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.settings import filled
+from pvd_core.models.build import grid_of
 from training.ablation.grid import PRETRAINED, RANDOM, SEED_STEP, TEACHER, GridConfig, RowConfig, merged
 from training.ablation.near_far import write_near_far
+from training.distil.distillation import in_words
 from training.run.config import DEFAULT_MODEL, TrainConfig, with_precision
 from training.run.run_folder import RunFolder
 
@@ -120,7 +122,10 @@ class _Builder:
             depth = 1 + first.config.seed // SEED_STEP
             needs.append(first)
             layers.append({"initial_weights": _weights(first)})
-        return self._run(row.name, layers, seed, needs, SEED_STEP * depth)
+        run = self._run(row.name, layers, seed, needs, SEED_STEP * depth)
+        if row.distillation is not None:
+            _check_grids(row.name, run, needs[0])
+        return run
 
     def _distillation(self, of_row: dict[str, Any], teacher: Run) -> dict[str, Any]:
         method = of_row.get("method", "pvd")
@@ -138,7 +143,9 @@ class _Builder:
         seed_offset: int = 0,
         weights: str | None = None,
     ) -> Run:
-        values = merged({"model": {"name": DEFAULT_MODEL}}, *map(_named, [self.grid.settings, *layers]))
+        values = merged({"model": {}}, *map(_named, [self.grid.settings, *layers]))
+        if not {"name", "architecture"} & values["model"].keys():
+            values["model"]["name"] = DEFAULT_MODEL
         try:
             config = filled(TrainConfig, {**values, "dataset": self.dataset, "seed": seed + seed_offset})
             # As the run will record it, or it would look like another run afterwards.
@@ -171,6 +178,18 @@ def _dataset_and_runs(grid: GridConfig, dataset: str | Path, out: str | Path) ->
         return dataset, Path(out, "runs")
     folder = Path(out, grid.name, grid.near_far.folder_name)
     return folder / "data", folder / "runs"
+
+
+def _check_grids(row: str, student: Run, teacher: Run) -> None:
+    """UserError where the teacher sees other voxels. A file is looked into when its student starts."""
+    if teacher.weights is not None:
+        return
+    of_student, of_teacher = (in_words(grid_of(run.config.network)) for run in (student, teacher))
+    if of_student != of_teacher:
+        raise UserError(
+            f"row {row!r} has grid {of_student}, its teacher {teacher.row!r} has grid {of_teacher}: both must see the "
+            "same"
+        )
 
 
 def _weights(run: Run) -> str:

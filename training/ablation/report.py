@@ -37,21 +37,31 @@ def _what(results: dict[str, Any]) -> str:
 
 
 def _main_table(results: dict[str, Any]) -> str:
-    reference, columns = results["reference"], _paper_columns(results)
-    head = ["row", "ours", *([f"over {reference}"] if reference else []), "runs", "steps", "minutes a run"]
+    columns, costs = _paper_columns(results), [row["cost"] for row in results["rows"] if row.get("cost")]
+    references = list(dict.fromkeys(filter(None, (row["compared_with"] for row in results["rows"]))))
+    over = "over " + ("its reference" if len(references) > 1 else references[0]) if references else ""
+    head = ["row", "ours", *([over] if over else []), "runs", "steps", "minutes a run"]
+    head += ["parameters", "GMAC", "ms"] if costs else []
     lines = [
         [
             row["label"],
             _percent(row["score_mean"], row["score_std"]),
-            *([_signed(row["difference"])] if reference else []),
+            *([_signed(row["difference"])] if over else []),
             f"{len(row['seeds'])}/{len(results['seeds'])}",
             _number(row["steps"], "{:,}"),
             _number(row["minutes_mean"], "{:.1f}"),
+            *(_costs(row.get("cost")) if costs else ()),
             *(str(row["paper"].get(column, "")) for column in columns),
         ]
         for row in results["rows"]
     ]
     return _table([*head, *(f"paper: {column}" for column in columns)], lines)
+
+
+def _costs(cost: dict[str, Any] | None) -> list[str]:
+    if cost is None:
+        return ["-"] * 3
+    return [f"{cost['num_parameters']:,}", f"{cost['gmacs']:.2f}", f"{cost['latency_ms']:.0f}"]
 
 
 def _paper_columns(results: dict[str, Any]) -> list[str]:

@@ -24,11 +24,14 @@ def write_results(grid: GridConfig, plan: Plan, dataset: str | Path, out: str | 
     # Under the lock, so that of two processes the one that writes last has read the runs of both.
     with locked(out / ".results.lock", waits=True):
         results = collect(grid, plan, dataset)
+        if grid.measures_cost:
+            costs = _costs(plan, dataset)
+            for row in results["rows"]:
+                row["cost"] = costs.get(row["name"])
         _write_json(out / "results.json", results)
         write_atomically(out / "results.md", markdown(results).encode())
         if grid.is_table_of_methods:
-            costs = _costs(plan, dataset) if grid.measures_cost else {}
-            _write_json(out / f"{grid.name}_methods.json", _table_of_methods(results, costs))
+            _write_json(out / f"{grid.name}_methods.json", _table_of_methods(results))
         draw_chart(results, out / "results.png")
     return results
 
@@ -41,7 +44,9 @@ def collect(grid: GridConfig, plan: Plan, dataset: str | Path) -> dict[str, Any]
     by_name = {row["name"]: row for row in rows}
     for row, settings in zip(rows, grid.rows, strict=True):
         reference = by_name.get(settings.compared_with or grid.reference or "")
-        row["difference"] = None if reference is None or row is reference else _difference(row, reference)
+        is_compared = reference is not None and row is not reference
+        row["compared_with"] = reference["name"] if reference is not None and is_compared else None
+        row["difference"] = _difference(row, reference) if reference is not None and is_compared else None
     results = [result for row in runs.values() for result in row]
     return {
         "grid": grid.name,
@@ -121,13 +126,13 @@ def _costs(plan: Plan, dataset: str | Path) -> dict[str, dict[str, Any]]:
     return {name: cost_of(run, dataset) for name, run in firsts.items() if run is not None}
 
 
-def _table_of_methods(results: dict[str, Any], costs: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _table_of_methods(results: dict[str, Any]) -> dict[str, Any]:
     done = [row for row in results["rows"] if row["seeds"]]
     return {
         **{key: results[key] for key in ("dataset", "hardware", "seeds")},
         "rows": [
             {
-                **_named(row, costs.get(row["name"])),
+                **_named(row),
                 "seeds": row["seeds"],
                 **{key: row[key] for key in ("miou_mean", "miou_std", "iou", "iou_std")},
             }
@@ -136,11 +141,11 @@ def _table_of_methods(results: dict[str, Any], costs: dict[str, dict[str, Any]])
     }
 
 
-def _named(row: dict[str, Any], cost: dict[str, Any] | None) -> dict[str, Any]:
+def _named(row: dict[str, Any]) -> dict[str, Any]:
     """What a row of the table of methods is: its method or, where costs were measured, its network and method."""
-    if cost is None:
+    if row.get("cost") is None:
         return {"method": row["name"]}
-    return {"row": row["name"], **{key: row[key] for key in ("family", "width", "method")}, **cost}
+    return {"row": row["name"], **{key: row[key] for key in ("family", "width", "method")}, **row["cost"]}
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

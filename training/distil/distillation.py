@@ -18,7 +18,7 @@ from pvd_core.models.build import architecture_of
 from pvd_core.models.output import SegmentationOutput
 from pvd_core.sparse import Sites
 from pvd_core.taxonomy import Taxonomy
-from pvd_core.voxels import VoxelBatch
+from pvd_core.voxels import VoxelBatch, Voxeliser
 from pvd_core.weights import load_model, taxonomy_of
 from training.data.batches import TrainingBatch
 from training.distil.config import DistillationConfig
@@ -69,7 +69,7 @@ def load_teacher(path: str | Path, student: Network, taxonomy: Taxonomy, device:
     teacher, facts = load_model(path, device)
     for what, of_teacher, of_student in (
         ("taxonomy", taxonomy_of(facts).name, taxonomy.name),
-        ("grid", teacher.grid, student.grid),
+        ("grid", in_words(teacher.grid), in_words(student.grid)),
     ):
         if of_teacher != of_student:
             raise UserError(
@@ -79,6 +79,11 @@ def load_teacher(path: str | Path, student: Network, taxonomy: Taxonomy, device:
     # With the student's engine the teacher shares its sites and kernel maps.
     teacher.backend = student.backend
     return teacher.requires_grad_(False)
+
+
+def in_words(grid: Voxeliser) -> str:
+    """Its settings, such as "kind cartesian, voxel_size 0.05"."""
+    return ", ".join(f"{name} {value}" for name, value in grid.settings().items())
 
 
 def build_method(config: DistillationConfig, student: Network, teacher: Network) -> Method:

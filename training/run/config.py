@@ -224,9 +224,10 @@ def load_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -
 
     UserError for unknown keys, values of a wrong type or out of range, and a missing `dataset`.
     """
-    values = {} if path is None else read_yaml(path)
+    values, overrides = {} if path is None else read_yaml(path), list(overrides)
     # So that "model.width=16" changes the default network instead of naming another one.
-    values.setdefault("model", {"name": DEFAULT_MODEL})
+    is_named = not any(override.startswith("model.architecture=") for override in overrides)
+    values.setdefault("model", {"name": DEFAULT_MODEL} if is_named else {})
     if isinstance(values["model"], str):
         values["model"] = {"name": values["model"]}
     return filled(TrainConfig, apply_overrides(values, overrides))

@@ -231,6 +231,14 @@ def test_clouds_without_points_and_of_one_point_are_labelled(family, num_points)
     assert len(labels) == len(confidence) == num_points
 
 
+@pytest.mark.parametrize("family", ["minkunet", "spvcnn"])
+def test_a_scan_that_is_one_site_on_the_coarsest_level_is_learned_from(family):
+    model = tiny(family).train()
+    batch = model.grid.voxelise([some_scans(1, size=5)[0]])
+    model(batch, with_points=True).point_logits_PC.square().mean().backward()
+    assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters() if parameter.grad is not None)
+
+
 def test_point_outputs_of_minkunet_are_interpolated_from_the_voxels_around():
     model = tiny("minkunet")
     scans = some_scans()
@@ -274,6 +282,7 @@ def test_a_plan_survives_its_settings_and_a_ratio_has_the_published_channels():
         ({"grid": {"voxel_size": 0}}, "voxel_size"),
         ({"grid": {"shape": [4, 4, 4]}}, "shape"),
         ({"width": 8}, "unknown model setting 'width'"),
+        ({"name": "spvcnn-0.5x"}, "model.name 'spvcnn-0.5x' is a spvcnn, model.architecture says 'minkunet'"),
     ],
 )
 def test_impossible_settings_are_refused_by_name(settings, message):

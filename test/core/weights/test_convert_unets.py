@@ -12,7 +12,7 @@ from pvd_core.borders.errors import UserError
 from pvd_core.models import build_model
 from pvd_core.weights import WeightsError, load_model, load_state
 from pvd_core.weights.convert_unets import convert_unet, converted_unet
-from pvd_core.weights.official_unets import plan_of_net_config
+from pvd_core.weights.official_unets import plan_of_net_config, voxel_size_of
 
 CHANNELS = (4, 4, 5, 6, 7, 7, 6, 5, 5)
 OUTPUT_CHANNELS = [32, 16, 32, 48, 64, 64, 48, 32, 16]
@@ -252,6 +252,7 @@ def test_a_searched_network_is_built_from_its_net_config_and_converted(tmp_path)
     model, facts = load_model(tmp_path / "ours.safetensors")
     assert facts["model"]["plan"]["down"][1] == {"step": 32, "blocks": [[16, 32, True], [16, 32, False]]}
     assert torch.equal(model.classifier.weight[1:], state["classifier.linear.weight"][:, :16])
+    assert model.grid.voxel_size == 0.05
     with torch.inference_mode():
         batch = model.grid.voxelise([one_scan()])
         assert torch.isfinite(model(batch).voxel_logits_VC).all()
@@ -266,11 +267,19 @@ def test_a_searched_network_is_built_from_its_net_config_and_converted(tmp_path)
         ({"upsample.3.feature": 3}, "upsample.3.feature is 3: expected a whole number from 1 to 2"),
         ({"upsample.2.feature.layers.0.net.layers.0": 20}, "is 20: expected a multiple of 16"),
         ({"downsample.1.transition": "wide"}, "downsample.1.transition is 'wide'"),
+        ({"num_classes": 17}, "num_classes is 17: expected the 19"),
     ],
 )
 def test_choices_that_the_network_cannot_have_are_refused_by_name(change, message):
     with pytest.raises(UserError, match=message):
         plan_of_net_config({**net_config(), **change}, "net.config")
+
+
+@pytest.mark.parametrize(("pres", "vres"), [(0.1, 0.05), (None, 0.05), ("a", "a"), (True, True)])
+def test_voxels_of_a_net_config_have_one_size(pres, vres):
+    assert voxel_size_of({"pres": 0.1, "vres": 0.1}, "net.config") == 0.1
+    with pytest.raises(UserError, match="pres and vres are"):
+        voxel_size_of({"pres": pres, "vres": vres}, "net.config")
 
 
 @pytest.mark.parametrize(

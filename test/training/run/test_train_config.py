@@ -94,6 +94,13 @@ def test_setting_without_effect_is_named():
     assert settings_without_effect(config) == ["optimizer.betas has no effect: optimizer.name is sgd"]
 
 
+def test_an_architecture_takes_the_place_of_the_default_network():
+    config = load_config(None, ["dataset=d", "model.architecture=spvcnn", "model.channel_ratio=5e-1"])
+    assert config.model == {"architecture": "spvcnn", "channel_ratio": 0.5}
+    with pytest.raises(UserError, match="leave one out"):
+        load_config(None, ["dataset=d", "model.name=minkunet-0.5x", "model.architecture=spvcnn"])
+
+
 def test_differing_settings_are_named_with_their_section():
     first = load_config(None, ["dataset=d"])
     second = load_config(None, ["dataset=d", "seed=4", "loss.lovasz=2", "model.width=4"])
