@@ -123,7 +123,9 @@ def _training_scans(config: TrainConfig, left_out: Collection[str]) -> FolderStr
         return SimulatedStream(config.stream, config.seed, taxonomy_named(config.taxonomy))
     folder = ScanFolder(config.dataset, config.sequences, config.columns, taxonomy_named(config.taxonomy))
     indices = folder.evenly_spaced(config.max_scans)
-    return FolderStream(folder, indices, config.seed, config.mixing.bank_scans, config.scan_versions, left_out)
+    return FolderStream(
+        folder, indices, config.seed, config.mixing.bank_scans, config.scan_versions, left_out, config.scans
+    )
 
 
 def build_session(config: TrainConfig, data: Data, run: RunFolder, progress: NoProgress, fabric: Fabric) -> Session:
