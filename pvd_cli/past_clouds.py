@@ -5,10 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pvd_core.borders.wording import counted
 from pvd_core.clouds.errors import CloudFileError
 from pvd_core.clouds.files import read_cloud
-from pvd_core.clouds.history import PastScans
+from pvd_core.clouds.history import PastScans, single_remark
 from pvd_core.clouds.past_frames import PastFrames
 from pvd_core.clouds.poses import has_poses
 
@@ -28,11 +27,7 @@ class PastClouds:
         for folder, suffix in sorted({(cloud.parent, cloud.suffix) for cloud in clouds}) if past.past else ():
             sequence = next((each for each in (folder, folder.parent) if has_poses(each)), None)
             if sequence is None:
-                _note(
-                    f"{folder}: these weights expect {counted(past.past, 'past scan')} behind each, but there is no "
-                    "poses.txt here or one folder up: scans are labelled singly, and labels are worse; moving objects "
-                    "can hardly be told from still ones"
-                )
+                _note(f"{folder}: no poses.txt here or one folder up; {single_remark(past)}")
                 continue
             beside = sorted(path for path in folder.iterdir() if path.suffix == suffix and path.name[0] != ".")
             frames = PastFrames(sequence, [path.stem for path in beside], past)

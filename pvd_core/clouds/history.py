@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pvd_core.borders.errors import UserError
+from pvd_core.borders.wording import counted
 from pvd_core.clouds.measured import is_measured, measured_points
 
 
@@ -31,6 +32,16 @@ class PastScans:
     def steps(self) -> range:
         """How many scans back each of them is, newest first."""
         return range(self.stride, self.past * self.stride + 1, self.stride)
+
+
+def single_remark(past: PastScans) -> str:
+    """A sentence for who labels scans singly with weights that expect `past` behind each; "" where they expect none."""
+    if not past.past:
+        return ""
+    return (
+        f"these weights expect {counted(past.past, 'past scan')} behind each and get single ones: labels are worse, "
+        "and moving objects can hardly be told from still ones"
+    )
 
 
 @dataclass(frozen=True)

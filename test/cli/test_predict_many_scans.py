@@ -72,7 +72,7 @@ def test_without_poses_a_remark_says_so_and_scans_are_single(drive, many_scans, 
     code, labels = predicted(drive, many_scans, tmp_path / "out")
     assert code == 0
     assert is_same(labels, expected_labels(drive, many_scans, PastScans()))
-    remark = "these weights expect 2 past scans behind each, but there is no poses.txt here or one folder up"
+    remark = "no poses.txt here or one folder up; these weights expect 2 past scans behind each and get single ones"
     assert remark in capsys.readouterr().err
 
 
