@@ -8,11 +8,15 @@ from typing import Any
 import numpy as np
 
 from pvd_core.borders.errors import UserError
+from pvd_core.borders.wording import counted
+from pvd_core.clouds.history import PastScans
 from pvd_core.taxonomy import Taxonomy
 from training.data.augmentation.objects import ObjectBank, objects_in
 from training.data.class_weights import count_classes
-from training.data.dataset import ScanFolder, usable_points
-from training.data.scan_stream import LEAST_LEARNT, LabelledScan
+from training.data.dataset import ScanFolder
+from training.data.example import Example
+from training.data.fused_scans import FusedScans
+from training.data.scan_stream import LEAST_LEARNT
 
 # Keeps this use of the seed apart from those in `batches`.
 _ORDER = 0
@@ -23,7 +27,7 @@ _MAX_SCANS_COUNTED = 1000
 
 class FolderStream:
     """A ScanStream of the scans `indices` of a ScanFolder, but those with the names `left_out`. `bank_scans`: see
-    MixingConfig; `num_versions`: see TrainConfig.scan_versions."""
+    MixingConfig; `num_versions`: see TrainConfig.scan_versions; `past`: the past scans behind each."""
 
     def __init__(
         self,
@@ -33,22 +37,24 @@ class FolderStream:
         bank_scans: int = 200,
         num_versions: int | None = None,
         left_out: Iterable[str] = (),
+        past: PastScans = PastScans(),  # noqa: B008 - frozen
     ) -> None:
         self._left_out = sorted(left_out)
         self.folder, self.seed = folder, seed
         self.indices = [index for index in indices if folder.scans[index].name not in self._left_out]
         self._bank_scans, self._num_versions = bank_scans, num_versions
+        self._past, self._scans = past, FusedScans(folder, past)
 
     @property
     def taxonomy(self) -> Taxonomy:
         """Of the labels."""
         return self.folder.taxonomy
 
-    def scan(self, position: int) -> LabelledScan:
+    def scan(self, position: int) -> Example:
         """The measured points of the scan at `position`; UserError where it has fewer than two."""
         return self._usable_scan(self.identity(position)[1])
 
-    def partner(self, position: int, generator: np.random.Generator) -> LabelledScan:
+    def partner(self, position: int, generator: np.random.Generator) -> Example:
         """Another scan, drawn from all, to be mixed with the one at `position`."""
         return self._usable_scan(self.indices[generator.integers(len(self.indices))])
 
@@ -81,8 +87,14 @@ class FolderStream:
         return len(self.indices)
 
     def describe(self) -> str:
-        """One line: the scans of the folder, and how many of them are used."""
-        return f"{self.folder.describe()}, {len(self.indices)} used"
+        """One line: the scans of the folder, how many of them are used, and what is behind each."""
+        every = f", every {self._past.stride}." if self._past.stride > 1 else ""
+        behind = f", {counted(self._past.past, 'past scan')} behind each{every}" if self._past.past else ""
+        return f"{self.folder.describe()}, {len(self.indices)} used{behind}"
+
+    def remarks(self) -> list[str]:
+        """What is to be said of the poses by which past scans are put behind each."""
+        return self._scans.remarks
 
     def facts(self) -> dict[str, Any]:
         """The keys "dataset" (name of its folder), "sequences" and "num_scans"."""
@@ -93,7 +105,8 @@ class FolderStream:
         }
 
     def fingerprint(self) -> str:
-        """That of the folder and, where scans are left out, of their names."""
+        """That of the folder and, where scans are left out, of their names. Past scans are a setting of the run, which
+        is compared too."""
         of_folder, left_out = self.folder.fingerprint(), " ".join(self._left_out)
         return hashlib.sha256(f"{of_folder} without {left_out}".encode()).hexdigest() if left_out else of_folder
 
@@ -106,17 +119,17 @@ class FolderStream:
         num_read = min(self._bank_scans, len(self.indices))
         for i in range(num_read):
             index = self.indices[i * len(self.indices) // num_read]
-            points, class_ids, instances = usable_points(*self.folder.labelled_instances(index))
-            bank.add(objects_in(points, class_ids, instances, self.taxonomy))
+            scan = self.folder.example(index)
+            bank.add(objects_in(scan.points, scan.labels, scan.instances, self.taxonomy))
         return bank
 
-    def _usable_scan(self, index: int) -> LabelledScan:
-        points, labels = usable_points(*self.folder.labelled_points(index))
-        if len(points) < LEAST_LEARNT:
+    def _usable_scan(self, index: int) -> Example:
+        example = self._scans.example(index)
+        if (num_current := np.count_nonzero(example.is_current)) < LEAST_LEARNT:
             raise UserError(
-                f"scan {self.folder.scans[index].points_path} has {len(points)} usable points; leave it out"
+                f"scan {self.folder.scans[index].points_path} has {num_current} usable points; leave it out"
             )
-        return points, labels
+        return example
 
 
 @functools.lru_cache(maxsize=8)
