@@ -26,6 +26,7 @@ from training.data.augmentation.intensity import (
 )
 from training.data.augmentation.kerbs import raise_kerbs
 from training.data.augmentation.rays import keep_outside_patches, keep_some_points, keep_some_rings
+from training.data.example import Example
 
 _SHARES = ("drop_points", "intensity_jitter")
 _PROBABILITIES = ("drop_rings", "intensity_off")
@@ -99,45 +100,39 @@ class AugmentationConfig:
 
 
 def augment(
-    points: np.ndarray,
-    labels: np.ndarray,
-    generator: np.random.Generator,
-    config: AugmentationConfig,
-    taxonomy: Taxonomy,
-) -> tuple[np.ndarray, np.ndarray]:
-    """(points float32 (M, 4), labels (M,)) after all steps of `config`. M < N only with the `drop_...` steps.
+    example: Example, generator: np.random.Generator, config: AugmentationConfig, taxonomy: Taxonomy
+) -> Example:
+    """`example` after all steps of `config`; with fewer points only by the `drop_...` steps.
 
-    points float32 (N, 4) in the sensor's frame and in its order, labels (N,): class ids of `taxonomy`.
+    Its points are in the sensor's frame and in its order, its labels class ids of `taxonomy`.
     """
-    points, labels = _change_sensor(points, labels, generator, config, taxonomy)
-    points = _change_scene(points, generator, config)
-    points = _change_intensities(points, labels, generator, config, taxonomy)
+    example = _change_sensor(example, generator, config, taxonomy)
+    points = _change_scene(example.points, generator, config)
+    points = _change_intensities(points, example.labels, generator, config, taxonomy)
+    example = example.with_points(points)
     if config.drop_points:
-        points, labels = _kept(points, labels, keep_some_points(points, generator, config.drop_points))
-    return points, labels
+        example = example.chosen(keep_some_points(points, generator, config.drop_points))
+    return example
 
 
 def _change_sensor(
-    points: np.ndarray,
-    labels: np.ndarray,
-    generator: np.random.Generator,
-    config: AugmentationConfig,
-    taxonomy: Taxonomy,
-) -> tuple[np.ndarray, np.ndarray]:
+    example: Example, generator: np.random.Generator, config: AugmentationConfig, taxonomy: Taxonomy
+) -> Example:
     """Must come first: needs the points on the sensor's rays and in its order."""
     if config.drop_rings and generator.random() < config.drop_rings:
-        points, labels = _kept(points, labels, keep_some_rings(points, generator))
+        example = example.chosen(keep_some_rings(example.points, generator))
     if config.drop_patches:
-        points, labels = _kept(points, labels, keep_outside_patches(points, generator, config.drop_patches))
+        example = example.chosen(keep_outside_patches(example.points, generator, config.drop_patches))
+    points = example.points
     if config.raise_kerbs_metres:
-        points = raise_kerbs(points, labels, generator, config.raise_kerbs_metres, taxonomy)
+        points = raise_kerbs(points, example.labels, generator, config.raise_kerbs_metres, taxonomy)
     if config.range_noise_metres:
         points = jitter_ranges(points, generator, config.range_noise_metres)
     if config.tilt_degrees:
         points = tilt(points, generator, config.tilt_degrees)
     if config.shift_height_metres:
         points = shift_height(points, generator, config.shift_height_metres)
-    return points, labels
+    return example.with_points(points)
 
 
 def _change_scene(points: np.ndarray, generator: np.random.Generator, config: AugmentationConfig) -> np.ndarray:
@@ -172,7 +167,3 @@ def _change_intensities(
     if config.intensity_noise:
         points = add_intensity_noise(points, generator, config.intensity_noise)
     return points
-
-
-def _kept(points: np.ndarray, labels: np.ndarray, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return points[keep], labels[keep]

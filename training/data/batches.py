@@ -16,8 +16,9 @@ import torch
 
 from pvd_core.voxels import VoxelBatch, Voxeliser, majority_labels
 from training.data.augment import AugmentationConfig, augment
+from training.data.example import Example
 from training.data.mix import MixingConfig, mix
-from training.data.scan_stream import LEAST_LEARNT, LabelledScan, ScanStream
+from training.data.scan_stream import LEAST_LEARNT, ScanStream
 
 # Keep the uses of the seed apart; 0 is the order of the scans.
 _AUGMENTATION, _MIXING, _THINNING = 1, 2, 3
@@ -45,14 +46,20 @@ class TrainingBatch:
         voxels: VoxelBatch,
         voxel_labels_V: torch.Tensor,
         point_labels_P: torch.Tensor,
+        instances_P: torch.Tensor,
+        is_current_P: torch.Tensor,
         number: int = 0,
         first_scan: int = 0,
         points: Sequence[np.ndarray] = (),
     ) -> None:
-        """Labels are class ids, int64, 0 for unlabelled. `points`: float32 (N, 4) of each scan, for the digests."""
+        """Labels are class ids, int64, 0 for unlabelled. `instances_P`: int64, number of the object in its scan, 0 for
+        none; `is_current_P`: bool, false for points of past scans. `points`: float32 (N, 4) of each scan, for the
+        digests."""
         self.voxels = voxels
         self.voxel_labels_V = voxel_labels_V
         self.point_labels_P = point_labels_P
+        self.instances_P = instances_P
+        self.is_current_P = is_current_P
         self.number = number  # in its stream; what is drawn at random for a batch depends on it
         self.first_scan = first_scan  # place of the first scan in the batch of all ranks
         self._points = points
@@ -102,47 +109,53 @@ class BatchStream:
     def _positions(self, number: int) -> range:
         return range(number * self.batch_size, (number + 1) * self.batch_size)
 
-    def _example(self, position: int) -> LabelledScan:
+    def _example(self, position: int) -> Example:
         scan, identity = self.scans.scan(position), self.scans.identity(position)
         generator = np.random.default_rng((self.seed, _MIXING, *identity))
         bank = self.scans.objects(position) if self.mixing.paste_objects else None
         taxonomy = self.scans.taxonomy
-        points, labels = mix(
-            scan, lambda random: self.scans.partner(position, random), bank, generator, self.mixing, taxonomy
-        )
+        example = mix(scan, lambda random: self.scans.partner(position, random), bank, generator, self.mixing, taxonomy)
         generator = np.random.default_rng((self.seed, _AUGMENTATION, *identity))
-        example = augment(points, labels, generator, self.augmentation, taxonomy)
+        example = augment(example, generator, self.augmentation, taxonomy)
         if self.max_voxels is not None:
             generator = np.random.default_rng((self.seed, _THINNING, *identity))
             example = _thinned(example, self.grid, self.max_voxels, generator)
         # The norms need more than one point. Mixing and dropping can leave fewer of a tiny scan.
-        return example if len(example[0]) >= LEAST_LEARNT else scan
+        return example if len(example) >= LEAST_LEARNT else scan
 
 
-def _thinned(example: LabelledScan, grid: Voxeliser, max_voxels: int, generator: np.random.Generator) -> LabelledScan:
+def _thinned(example: Example, grid: Voxeliser, max_voxels: int, generator: np.random.Generator) -> Example:
     """The points of a random choice of voxels, where there are more than `max_voxels`."""
-    points, labels = example
-    voxels = grid.voxelise([torch.from_numpy(points)])
+    voxels = grid.voxelise([torch.from_numpy(example.points)])
     if voxels.num_voxels <= max_voxels:
         return example
     is_kept_V = np.zeros(voxels.num_voxels, bool)
     is_kept_V[generator.choice(voxels.num_voxels, max_voxels, replace=False)] = True
-    is_kept_P = is_kept_V[voxels.point_to_voxel_P.numpy()]
-    return points[is_kept_P], labels[is_kept_P]
+    return example.chosen(is_kept_V[voxels.point_to_voxel_P.numpy()])
 
 
 def make_batch(
-    examples: Sequence[LabelledScan],
+    examples: Sequence[Example],
     grid: Voxeliser,
     device: torch.device | str = "cpu",
     number: int = 0,
     first_scan: int = 0,
 ) -> TrainingBatch:
-    """TrainingBatch of labelled scans, on `device`. A voxel's label is the majority of its points' labels."""
-    voxels = grid.voxelise([torch.from_numpy(points).to(device) for points, _ in examples])
-    labels = np.concatenate([labels for _, labels in examples]).astype(np.int64)
+    """TrainingBatch of labelled scans, on `device`. A voxel's label is the majority of its points' labels, whether they
+    are of the current scan or of past ones."""
+    voxels = grid.voxelise([torch.from_numpy(example.points).to(device) for example in examples])
+    whole = Example.joined(examples)
+    labels = whole.labels.astype(np.int64)
     point_labels_P = torch.from_numpy(labels).to(device)
     num_labels = int(labels.max(initial=0)) + 1
     voxel_labels_V = majority_labels(point_labels_P, voxels.point_to_voxel_P, voxels.num_voxels, num_labels)
-    points = tuple(points for points, _ in examples)
-    return TrainingBatch(voxels, voxel_labels_V, point_labels_P, number, first_scan, points)
+    return TrainingBatch(
+        voxels,
+        voxel_labels_V,
+        point_labels_P,
+        torch.from_numpy(whole.instances.astype(np.int64)).to(device),
+        torch.from_numpy(whole.is_current).to(device),
+        number,
+        first_scan,
+        [example.points for example in examples],
+    )

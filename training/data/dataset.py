@@ -13,7 +13,8 @@ from pvd_core.clouds.bin_columns import bin_columns
 from pvd_core.clouds.judge import Wording, judge
 from pvd_core.clouds.measured import is_measured, measured_points
 from pvd_core.taxonomy import SEMANTICKITTI, Taxonomy
-from training.data.scan_files import read_class_ids, read_points, read_raw_labels
+from training.data.example import Example
+from training.data.scan_files import class_ids_of, read_class_ids, read_points, read_raw_labels
 from training.data.scan_list import SPLITS as SPLITS
 from training.data.scan_list import Scan, chosen_sequences, evenly_spaced, scans_of
 from training.simulate.folder import SIMULATION_FILE
@@ -58,11 +59,11 @@ class ScanFolder:
         points = self.points(index)
         return points, read_class_ids(self.scans[index].labels_path, len(points), self.taxonomy)
 
-    def labelled_instances(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(points float32 (N, 4), class ids uint8 (N,), instance ids uint16 (N,), 0 for none)."""
-        points, class_ids = self.labelled_points(index)
-        raw = read_raw_labels(self.scans[index].labels_path, len(points))
-        return points, class_ids, (raw >> 16).astype(np.uint16)
+    def example(self, index: int) -> Example:
+        """The measured points of a scan with their labels and instance ids."""
+        points, path = self.points(index), self.scans[index].labels_path
+        raw = read_raw_labels(path, len(points))
+        return Example.of_scan(*usable_points(points, class_ids_of(raw, path, self.taxonomy), raw >> 16))
 
     def class_ids(self, index: int) -> np.ndarray:
         """Class ids uint8 (N,) of a scan, without reading its points."""

@@ -11,8 +11,9 @@ from pvd_core.borders.errors import UserError
 from pvd_core.taxonomy import Taxonomy
 from training.data.augmentation.objects import ObjectBank, objects_in
 from training.data.class_weights import count_classes
-from training.data.dataset import ScanFolder, usable_points
-from training.data.scan_stream import LEAST_LEARNT, LabelledScan
+from training.data.dataset import ScanFolder
+from training.data.example import Example
+from training.data.scan_stream import LEAST_LEARNT
 
 # Keeps this use of the seed apart from those in `batches`.
 _ORDER = 0
@@ -44,11 +45,11 @@ class FolderStream:
         """Of the labels."""
         return self.folder.taxonomy
 
-    def scan(self, position: int) -> LabelledScan:
+    def scan(self, position: int) -> Example:
         """The measured points of the scan at `position`; UserError where it has fewer than two."""
         return self._usable_scan(self.identity(position)[1])
 
-    def partner(self, position: int, generator: np.random.Generator) -> LabelledScan:
+    def partner(self, position: int, generator: np.random.Generator) -> Example:
         """Another scan, drawn from all, to be mixed with the one at `position`."""
         return self._usable_scan(self.indices[generator.integers(len(self.indices))])
 
@@ -106,17 +107,17 @@ class FolderStream:
         num_read = min(self._bank_scans, len(self.indices))
         for i in range(num_read):
             index = self.indices[i * len(self.indices) // num_read]
-            points, class_ids, instances = usable_points(*self.folder.labelled_instances(index))
-            bank.add(objects_in(points, class_ids, instances, self.taxonomy))
+            scan = self.folder.example(index)
+            bank.add(objects_in(scan.points, scan.labels, scan.instances, self.taxonomy))
         return bank
 
-    def _usable_scan(self, index: int) -> LabelledScan:
-        points, labels = usable_points(*self.folder.labelled_points(index))
-        if len(points) < LEAST_LEARNT:
+    def _usable_scan(self, index: int) -> Example:
+        example = self.folder.example(index)
+        if len(example) < LEAST_LEARNT:
             raise UserError(
-                f"scan {self.folder.scans[index].points_path} has {len(points)} usable points; leave it out"
+                f"scan {self.folder.scans[index].points_path} has {len(example)} usable points; leave it out"
             )
-        return points, labels
+        return example
 
 
 @functools.lru_cache(maxsize=8)

@@ -10,7 +10,7 @@ from pvd_core.taxonomy import Taxonomy
 from training.data.augmentation.objects import ObjectBank
 from training.data.augmentation.paste import paste_objects
 from training.data.augmentation.swap import laser_mix, polar_mix
-from training.data.scan_stream import LabelledScan
+from training.data.example import Example
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,13 @@ class MixingConfig:
 
 
 def mix(
-    scan: LabelledScan,
-    partner: Callable[[np.random.Generator], LabelledScan],
+    scan: Example,
+    partner: Callable[[np.random.Generator], Example],
     bank: ObjectBank | None,
     generator: np.random.Generator,
     config: MixingConfig,
     taxonomy: Taxonomy,
-) -> LabelledScan:
+) -> Example:
     """`scan` after all steps of `config`.
 
     `partner(generator)` gives the scan to mix it with. `bank`: objects to paste; may be None without `paste_objects`.

@@ -36,8 +36,14 @@ def read_raw_labels(path: str | Path, num_points: int) -> np.ndarray:
 def read_class_ids(path: str | Path, num_points: int, taxonomy: Taxonomy) -> np.ndarray:
     """Class ids of `taxonomy`, uint8 (N,), of a `.label` file. Errors as for `read_raw_labels`, and for a raw id that
     the taxonomy does not define."""
+    return class_ids_of(read_raw_labels(path, num_points), path, taxonomy)
+
+
+def class_ids_of(raw_labels: np.ndarray, path: str | Path, taxonomy: Taxonomy) -> np.ndarray:
+    """Class ids of `taxonomy`, uint8 (N,), of raw labels, uint32 (N,), which were read from `path`. UserError for a raw
+    id that the taxonomy does not define."""
     try:
-        return taxonomy.class_ids_from_raw(read_raw_labels(path, num_points))
+        return taxonomy.class_ids_from_raw(raw_labels)
     except UnknownLabelError as error:
         raise UserError(f"{path}: {error}; these labels follow another taxonomy, map them first") from error
 

@@ -9,12 +9,10 @@ import numpy as np
 
 from pvd_core.taxonomy import Taxonomy
 from training.data.augmentation.objects import ObjectBank
+from training.data.example import Example
 
 LEAST_LEARNT = 2
 """Measured points of a scan that can be trained on."""
-
-LabelledScan = tuple[np.ndarray, np.ndarray]
-"""(points float32 (N, 4): x, y, z in metres, intensity; class ids uint8 (N,))."""
 
 
 class ScanStream(Protocol):
@@ -26,11 +24,11 @@ class ScanStream(Protocol):
         """Of the labels."""
         ...
 
-    def scan(self, position: int) -> LabelledScan:
+    def scan(self, position: int) -> Example:
         """The measured points of the scan at `position`."""
         ...
 
-    def partner(self, position: int, generator: np.random.Generator) -> LabelledScan:
+    def partner(self, position: int, generator: np.random.Generator) -> Example:
         """Another scan, drawn with `generator`, to be mixed with the one at `position`."""
         ...
 

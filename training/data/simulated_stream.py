@@ -16,7 +16,7 @@ import numpy as np
 from pvd_core.borders.errors import UserError
 from pvd_core.taxonomy import SEMANTICKITTI, Taxonomy
 from training.data.augmentation.objects import ObjectBank
-from training.data.scan_stream import LabelledScan
+from training.data.example import Example
 from training.data.world_pool import World, WorldPool, result
 
 # Keeps this use of the seed apart from those in `batches`.
@@ -69,12 +69,12 @@ class SimulatedStream:
         self._windows: dict[int, list[Future[World]]] = {}
         self._lock = threading.Lock()
 
-    def scan(self, position: int) -> LabelledScan:
+    def scan(self, position: int) -> Example:
         """The measured points of the scan at `position`; waits until its world is simulated."""
         window, _, place = self._place(position)
         return self._scan(window, place)
 
-    def partner(self, position: int, generator: np.random.Generator) -> LabelledScan:
+    def partner(self, position: int, generator: np.random.Generator) -> Example:
         """Another scan of the same window, to be mixed with the one at `position`."""
         return self._scan(self._place(position)[0], int(generator.integers(self._window_size)))
 
@@ -106,8 +106,8 @@ class SimulatedStream:
         counts = np.zeros(self.taxonomy.num_classes, dtype=np.int64)
         for window in range(-(-_MIN_WORLDS_COUNTED // self.config.worlds_per_window)):
             for world in self._worlds(window):
-                for _, class_ids in world.scans:
-                    counts += np.bincount(class_ids, minlength=self.taxonomy.num_classes)
+                for scan in world.scans:
+                    counts += np.bincount(scan.labels, minlength=self.taxonomy.num_classes)
         return counts
 
     def num_scans(self) -> None:
@@ -145,7 +145,7 @@ class SimulatedStream:
         order = np.random.default_rng((self.seed, _ORDER, window, pass_number)).permutation(self._window_size)
         return window, pass_number, int(order[place])
 
-    def _scan(self, window: int, place: int) -> LabelledScan:
+    def _scan(self, window: int, place: int) -> Example:
         world, scan = divmod(place, self.config.scans_per_world)
         return result(self._seeds(window)[world], self._futures(window)[world]).scans[scan]
 

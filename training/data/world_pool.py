@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from pvd_core.borders.errors import UserError
 from pvd_core.taxonomy import Taxonomy
 from training.data.augmentation.objects import SceneObject
-from training.data.scan_stream import LabelledScan
+from training.data.example import Example
 
 if TYPE_CHECKING:
     from training.simulate import Frame
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class World:
     """What one drive saw."""
 
-    scans: list[LabelledScan]
+    scans: list[Example]
     """The measured points of each scan; intensity in 0..1."""
     objects: list[SceneObject]
     """Objects of rare classes."""
@@ -140,5 +140,5 @@ def _add_scan(world: World, frame: "Frame", intensity_max: float, taxonomy: Taxo
     points, class_ids, instances = usable_points(frame.points, class_ids, frame.labels >> 16)
     # Sensors that report 0..255 are brought to KITTI's scale, 0..1.
     points[:, 3] /= max(1.0, intensity_max)
-    world.scans.append((points, class_ids))
+    world.scans.append(Example.of_scan(points, class_ids, instances))
     world.objects.extend(objects_in(points, class_ids, instances, taxonomy))

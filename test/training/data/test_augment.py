@@ -26,6 +26,7 @@ from training.data.augmentation.intensity import (
     replace_intensity,
 )
 from training.data.augmentation.kerbs import raise_kerbs
+from training.data.example import Example
 
 OFF = AugmentationConfig(rotate_degrees=0, flip=False, scale=(1.0, 1.0), translate_metres=0)
 
@@ -211,31 +212,34 @@ def test_intensity_noise_has_a_spread_of_its_own_a_scan_and_never_goes_below_zer
 
 def test_dropping_points_keeps_points_and_labels_together(points):
     labels = np.arange(500)
-    kept, kept_labels = augment(
-        points, labels, np.random.default_rng(5), dataclasses.replace(OFF, drop_points=0.5), SEMANTICKITTI
-    )
+    scan = Example(points, labels, labels, labels % 2 == 0)
+    kept = augment(scan, np.random.default_rng(5), dataclasses.replace(OFF, drop_points=0.5), SEMANTICKITTI)
     assert 250 <= len(kept) < 500
-    assert (kept == points[kept_labels]).all()
+    assert (kept.points == points[kept.labels]).all()
+    assert (kept.instances == kept.labels).all()
+    assert (kept.is_current == (kept.labels % 2 == 0)).all()
 
 
 def test_augmentation_is_a_pure_function_of_points_and_generator(points):
     config = EVERYTHING
     labels = np.arange(500, dtype=np.uint8) % 20
     before = points.copy()
-    first = augment(points, labels, np.random.default_rng(9), config, SEMANTICKITTI)
-    second = augment(points, labels, np.random.default_rng(9), config, SEMANTICKITTI)
-    other = augment(points, labels, np.random.default_rng(10), config, SEMANTICKITTI)
+    scan = Example.of_scan(points, labels)
+    first = augment(scan, np.random.default_rng(9), config, SEMANTICKITTI)
+    second = augment(scan, np.random.default_rng(9), config, SEMANTICKITTI)
+    other = augment(scan, np.random.default_rng(10), config, SEMANTICKITTI)
     assert (points == before).all()
-    assert all((a == b).all() for a, b in zip(first, second, strict=True))
-    assert first[0].dtype == np.float32
-    assert first[0].shape != other[0].shape or (first[0] != other[0]).any()
+    assert (first.points == second.points).all()
+    assert (first.labels == second.labels).all()
+    assert first.points.dtype == np.float32
+    assert first.points.shape != other.points.shape or (first.points != other.points).any()
 
 
 def test_switched_off_augmentation_changes_nothing(points, generator):
     labels = np.zeros(500, np.uint8)
-    result = augment(points, labels, generator, OFF, SEMANTICKITTI)
-    assert result[0] is points
-    assert result[1] is labels
+    result = augment(Example.of_scan(points, labels), generator, OFF, SEMANTICKITTI)
+    assert result.points is points
+    assert result.labels is labels
 
 
 @pytest.mark.parametrize(
@@ -260,16 +264,16 @@ def test_impossible_augmentation_settings_are_refused(values):
 
 def test_share_of_scans_without_intensity_is_as_asked(points):
     config = dataclasses.replace(OFF, intensity_off=0.3)
-    labels = np.zeros(500, np.uint8)
-    scans = [augment(points, labels, np.random.default_rng(seed), config, SEMANTICKITTI)[0] for seed in range(300)]
-    num_off = sum(len(set(scan[:, 3])) == 1 for scan in scans)
+    scan = Example.of_scan(points, np.zeros(500, np.uint8))
+    scans = [augment(scan, np.random.default_rng(seed), config, SEMANTICKITTI) for seed in range(300)]
+    num_off = sum(len(set(scan.points[:, 3])) == 1 for scan in scans)
     assert 60 < num_off < 120
 
 
 def test_sensor_steps_act_before_the_scene_is_turned(points):
     # A tilt after a turn by a quarter would raise another axis.
     config = dataclasses.replace(OFF, tilt_degrees=2.0, rotate_degrees=180)
-    labels = np.zeros(500, np.uint8)
-    turned, _ = augment(points, labels, np.random.default_rng(3), config, SEMANTICKITTI)
+    scan = Example.of_scan(points, np.zeros(500, np.uint8))
+    turned = augment(scan, np.random.default_rng(3), config, SEMANTICKITTI).points
     tilted_first = tilt(points, np.random.default_rng(3), 2.0)
     assert turned[:, 2] == pytest.approx(tilted_first[:, 2], abs=1e-6)

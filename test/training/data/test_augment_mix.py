@@ -14,6 +14,7 @@ from training.data.augmentation.groups import (
 )
 from training.data.augmentation.rings import azimuths_of, inclinations_of, rings_of
 from training.data.augmentation.swap import laser_mix, polar_mix
+from training.data.example import Example
 from training.data.mix import MixingConfig, mix
 
 NUM_RINGS, NUM_AZIMUTHS = 24, 120
@@ -21,7 +22,8 @@ RARE_CLASSES = rare_classes(SEMANTICKITTI)
 
 
 def turning_scan(which):
-    """(points, labels) in SemanticKITTI's order; intensity says which scan a point is from and which one it is."""
+    """A scan in SemanticKITTI's order; intensity says which scan a point is from and which one it is. Rare points
+    are of objects 1 and 2."""
     generator = np.random.default_rng(which)
     elevations = np.deg2rad(np.linspace(2.5, -24, NUM_RINGS))[:, None]
     azimuths = (np.arange(NUM_AZIMUTHS) + 0.5) * 2 * np.pi / NUM_AZIMUTHS
@@ -32,7 +34,8 @@ def turning_scan(which):
     number = np.arange(x.size).reshape(x.shape) + 10_000 * which
     points = np.stack((x, y, z, number), axis=-1).reshape(-1, 4).astype(np.float32)
     labels = np.where(generator.random(len(points)) < 0.1, generator.choice(RARE_CLASSES, len(points)), 9)
-    return points, labels.astype(np.uint8)
+    instances = np.where(labels == 9, 0, 1 + np.arange(len(points)) % 2)
+    return Example.of_scan(points, labels.astype(np.uint8), instances)
 
 
 @pytest.fixture(scope="module")
@@ -46,25 +49,25 @@ def second():
 
 
 def is_from_second(mixed):
-    return mixed[0][:, 3] >= 10_000
+    return mixed.points[:, 3] >= 10_000
 
 
 def test_laser_mix_takes_each_ray_from_one_of_the_scans(first, second):
     for seed in range(20):
-        points, labels = laser_mix(first, second, np.random.default_rng(seed))
-        rays = points[:, 3].astype(int) % 10_000
+        mixed = laser_mix(first, second, np.random.default_rng(seed))
+        rays = mixed.points[:, 3].astype(int) % 10_000
         assert sorted(rays) == list(range(NUM_RINGS * NUM_AZIMUTHS))
-        originals = np.stack((first[0], second[0])), np.stack((first[1], second[1]))
-        which = (points[:, 3] >= 10_000).astype(int)
-        assert (points == originals[0][which, rays]).all()
-        assert (labels == originals[1][which, rays]).all()
+        which = is_from_second(mixed).astype(int)
+        assert (mixed.points == np.stack((first.points, second.points))[which, rays]).all()
+        assert (mixed.labels == np.stack((first.labels, second.labels))[which, rays]).all()
+        assert mixed.is_current.all()
 
 
 def test_laser_mix_changes_scan_at_three_to_six_bands_of_inclination_and_sometimes_at_azimuths(first, second):
     nums_changes, nums_with_sectors = set(), 0
     for seed in range(80):
         mixed = laser_mix(first, second, np.random.default_rng(seed))
-        order = np.argsort(mixed[0][:, 3] % 10_000)
+        order = np.argsort(mixed.points[:, 3] % 10_000)
         grid = is_from_second(mixed)[order].reshape(NUM_RINGS, NUM_AZIMUTHS)
         nums_changes.add(int(np.abs(np.diff(grid[:, 0].astype(int))).sum()))
         nums_with_sectors += bool((grid != grid[:, :1]).any())
@@ -76,24 +79,26 @@ def test_laser_mix_changes_scan_at_three_to_six_bands_of_inclination_and_sometim
 def test_polar_mix_swaps_half_a_turn_half_of_the_time(first, second):
     num_swapped = 0
     for seed in range(60):
-        points, labels = polar_mix(first, second, np.random.default_rng(seed), SEMANTICKITTI)
+        mixed = polar_mix(first, second, np.random.default_rng(seed), SEMANTICKITTI)
+        points, labels = mixed.points, mixed.labels
         kept = points[points[:, 3] < 10_000]
-        if len(kept) == len(first[0]):
+        if len(kept) == len(first):
             continue
         num_swapped += 1
-        assert len(kept) == pytest.approx(len(first[0]) / 2, abs=NUM_RINGS)
-        turns = azimuths_of(first[0][~np.isin(first[0][:, 3], kept[:, 3])])
+        assert len(kept) == pytest.approx(len(first) / 2, abs=NUM_RINGS)
+        turns = azimuths_of(first.points[~np.isin(first.points[:, 3], kept[:, 3])])
         gap = np.diff(np.sort(np.concatenate((turns, turns + 2 * np.pi)))).max()
         assert gap == pytest.approx(np.pi, abs=2 * np.pi / NUM_AZIMUTHS * 1.5)
         new = points[(points[:, 3] >= 10_000) & ~np.isin(labels, RARE_CLASSES)]
-        assert len(new) > 0.4 * len(first[0])
+        assert len(new) > 0.4 * len(first)
     assert 20 < num_swapped < 40
 
 
 def test_polar_mix_adds_rare_points_three_times_turned_about_z(first, second):
-    points, labels = polar_mix(first, second, np.random.default_rng(4), SEMANTICKITTI)
-    is_new_rare = is_from_second((points, labels)) & np.isin(labels, RARE_CLASSES)
-    for point, label in zip(second[0], second[1], strict=True):
+    mixed = polar_mix(first, second, np.random.default_rng(4), SEMANTICKITTI)
+    points, labels = mixed.points, mixed.labels
+    is_new_rare = is_from_second(mixed) & np.isin(labels, RARE_CLASSES)
+    for point, label in zip(second.points, second.labels, strict=True):
         if label not in RARE_CLASSES:
             continue
         copies = points[is_new_rare & (points[:, 3] == point[3])]
@@ -112,10 +117,22 @@ def test_polar_mix_adds_rare_points_three_times_turned_about_z(first, second):
 @pytest.mark.parametrize("weave", [laser_mix, functools.partial(polar_mix, taxonomy=SEMANTICKITTI)])
 def test_mixed_scan_is_in_scan_order_so_that_its_rings_are_found(first, second, weave):
     for seed in range(10):
-        points, _ = weave(first, second, np.random.default_rng(seed))
+        points = weave(first, second, np.random.default_rng(seed)).points
         rings = rings_of(points)
         assert rings.max() + 1 == NUM_RINGS
         assert max(np.ptp(inclinations_of(points[rings == ring])) for ring in range(NUM_RINGS)) < 1e-3
+
+
+def test_objects_of_different_scans_and_copies_have_different_numbers(first, second):
+    mixed = laser_mix(first, second, np.random.default_rng(0))
+    is_second = is_from_second(mixed)
+    assert set(mixed.instances[~is_second]) == {0, 1, 2}
+    assert set(mixed.instances[is_second]) == {0, 3, 4}
+    mixed = polar_mix(first, second, np.random.default_rng(4), SEMANTICKITTI)
+    copied = mixed.instances[is_from_second(mixed) & (mixed.instances > 0)]
+    assert len(set(copied)) == 3 * 2
+    assert not set(copied) & set(first.instances)
+    assert (np.isin(mixed.labels, RARE_CLASSES) == (mixed.instances > 0)).all()
 
 
 def test_share_of_mixed_scans_is_as_asked(first, second):
@@ -123,8 +140,8 @@ def test_share_of_mixed_scans_is_as_asked(first, second):
     mixed = [
         mix(first, lambda g: second, None, np.random.default_rng(seed), config, SEMANTICKITTI) for seed in range(300)
     ]
-    num_untouched = sum(points is first[0] for points, _ in mixed)
-    num_laser = sum(len(points) == len(first[0]) and points is not first[0] for points, _ in mixed)
+    num_untouched = sum(scan.points is first.points for scan in mixed)
+    num_laser = sum(len(scan) == len(first) and scan.points is not first.points for scan in mixed)
     assert 120 < num_untouched < 180
     assert 35 < num_laser < 85
 

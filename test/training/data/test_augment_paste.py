@@ -7,14 +7,15 @@ from pvd_core.taxonomy import SEMANTICKITTI
 from training.data.augmentation.objects import ObjectBank, SceneObject, objects_in
 from training.data.augmentation.paste import paste_objects
 from training.data.augmentation.rings import rings_of
-from training.data.scan_files import read_class_ids, read_points, read_raw_labels
+from training.data.example import Example
+from training.data.scan_files import read_points, read_raw_labels
 
 ROAD, BUILDING, PERSON, TRUCK, CAR, TERRAIN = 9, 13, 6, 4, 1, 17
 _HEIGHT_M = 1.7
 
 
 def street(ground_class=ROAD):
-    """(points, labels) of flat ground around the sensor, cast ray by ray, in scan order; a wall 20 m ahead."""
+    """Flat ground around the sensor, cast ray by ray, in scan order; a wall 20 m ahead."""
     elevations = np.deg2rad(np.linspace(-2, -24, 48))[:, None]
     azimuths = np.deg2rad(np.arange(0.1, 360, 0.2))[None]
     directions = np.stack(
@@ -27,7 +28,7 @@ def street(ground_class=ROAD):
     to_wall = np.where(directions[:, 0] > 0.5, 20 / np.maximum(directions[:, 0], 0.5), np.inf)
     ranges = np.minimum(to_ground, to_wall)
     points = np.column_stack((directions * ranges[:, None], np.full(len(ranges), 0.3))).astype(np.float32)
-    return points, np.where(to_wall < to_ground, BUILDING, ground_class).astype(np.uint8)
+    return Example.of_scan(points, np.where(to_wall < to_ground, BUILDING, ground_class).astype(np.uint8))
 
 
 def box_of_points(x, y, half_size=0.4, height=1.7, num_points=200):
@@ -50,11 +51,11 @@ def bank_of(*objects):
 def pasted(scan, bank, seed):
     """(whole result, the new points)"""
     result = paste_objects(scan, bank, np.random.default_rng(seed), 1, SEMANTICKITTI)
-    return result, result[0][result[1] == PERSON]
+    return result, result.points[result.labels == PERSON]
 
 
 def test_objects_of_rare_classes_are_found_by_their_instance_ids():
-    points, labels = street()
+    points, labels = street().points, street().labels
     extra = [box_of_points(-8, 0), box_of_points(0, 9), box_of_points(0, -9), box_of_points(-12, 3, num_points=10)]
     all_points = np.concatenate((points, *extra))
     classes = np.concatenate((labels, *(np.full(len(e), c) for e, c in zip(extra, (6, 4, 1, 6), strict=True))))
@@ -91,10 +92,10 @@ def test_pasted_object_keeps_its_distance_and_its_class_and_stands_on_the_ground
 
 def test_pasted_object_hides_what_is_behind_it_and_nothing_else():
     scan, bank = street(), bank_of(person_at(-8, 0))
-    (points, labels), new = pasted(scan, bank, seed=next(s for s in range(9) if len(pasted(scan, bank, s)[1])))
-    kept = points[labels != PERSON]
-    is_kept = np.isin(scan[0].view("f4,f4,f4,f4").ravel(), np.ascontiguousarray(kept).view("f4,f4,f4,f4").ravel())
-    lost = scan[0][~is_kept]
+    result, new = pasted(scan, bank, seed=next(s for s in range(9) if len(pasted(scan, bank, s)[1])))
+    kept = result.points[result.labels != PERSON]
+    is_kept = np.isin(scan.points.view("f4,f4,f4,f4").ravel(), np.ascontiguousarray(kept).view("f4,f4,f4,f4").ravel())
+    lost = scan.points[~is_kept]
     assert len(lost) > 20
     direction = np.arctan2(new[:, 1].mean(), new[:, 0].mean())
     turns = np.angle(np.exp(1j * (np.arctan2(lost[:, 1], lost[:, 0]) - direction)))
@@ -113,10 +114,10 @@ def test_objects_are_pasted_on_streets_only_and_never_into_what_stands_there():
 
 def test_scan_stays_in_scan_order_and_unchanged_without_objects():
     scan = street()
-    num_rings = rings_of(scan[0]).max()
+    num_rings = rings_of(scan.points).max()
     for seed in range(6):
-        (points, _), _ = pasted(scan, bank_of(person_at(-8, 0)), seed)
-        assert rings_of(points).max() == num_rings
+        result, _ = pasted(scan, bank_of(person_at(-8, 0)), seed)
+        assert rings_of(result.points).max() == num_rings
     assert paste_objects(scan, ObjectBank(), np.random.default_rng(0), 3, SEMANTICKITTI) is scan
 
 
@@ -135,15 +136,15 @@ def test_objects_of_a_real_scan_are_pasted_into_it(shared_data):
     for path in sorted((folder / "velodyne").glob("*.bin")):
         points = read_points(path)
         labels_path = folder / "labels" / f"{path.stem}.label"
-        scan = points, read_class_ids(labels_path, len(points), SEMANTICKITTI)
-        bank.add(objects_in(*scan, read_raw_labels(labels_path, len(points)) >> 16, SEMANTICKITTI))
+        raw = read_raw_labels(labels_path, len(points))
+        scan = Example.of_scan(points, SEMANTICKITTI.class_ids_from_raw(raw), raw >> 16)
+        bank.add(objects_in(points, scan.labels, scan.instances, SEMANTICKITTI))
     assert len(bank) > 0
-    before = np.bincount(scan[1], minlength=20)
+    before = np.bincount(scan.labels, minlength=20)
     gained = np.zeros(20, int)
     for seed in range(8):
-        points, labels = paste_objects(scan, bank, np.random.default_rng(seed), 4, SEMANTICKITTI)
-        assert len(points) == len(labels)
-        gained += np.bincount(labels, minlength=20) - before
+        result = paste_objects(scan, bank, np.random.default_rng(seed), 4, SEMANTICKITTI)
+        gained += np.bincount(result.labels, minlength=20) - before
     assert gained[2:9].sum() > 50
 
 
@@ -151,9 +152,12 @@ def test_many_pasted_objects_stand_apart():
     scan = street()
     bank = bank_of(person_at(-8, 0), person_at(-11, 0))
     for seed in range(5):
-        points, labels = paste_objects(scan, bank, np.random.default_rng(seed), 30, SEMANTICKITTI)
-        new = points[labels == PERSON]
+        result = paste_objects(scan, bank, np.random.default_rng(seed), 30, SEMANTICKITTI)
+        new = result.points[result.labels == PERSON]
         assert len(new) % 200 == 0
+        assert (np.bincount(result.instances)[1:] == 200).all()
+        assert ((result.instances > 0) == (result.labels == PERSON)).all()
+        assert result.is_current.all()
         directions = np.rad2deg(np.arctan2(new[:, 1], new[:, 0])) // 0.25
         distances = np.hypot(new[:, 0], new[:, 1])
         for direction in np.unique(directions):

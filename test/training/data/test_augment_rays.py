@@ -7,6 +7,7 @@ from pvd_core.taxonomy import SEMANTICKITTI
 from training.data.augment import AugmentationConfig, augment
 from training.data.augmentation.rays import keep_outside_patches, keep_some_points, keep_some_rings
 from training.data.augmentation.rings import rings_of
+from training.data.example import Example
 from training.data.scan_files import read_points
 
 NUM_RINGS, NUM_AZIMUTHS = 32, 90
@@ -96,6 +97,7 @@ def test_points_and_labels_stay_together(step):
     points, _ = turning_scan()
     points[:, 3] = np.arange(len(points))
     config = AugmentationConfig(rotate_degrees=0, flip=False, scale=(1.0, 1.0), translate_metres=0, **step)
-    kept, labels = augment(points, np.arange(len(points)), np.random.default_rng(2), config, SEMANTICKITTI)
+    scan = Example.of_scan(points, np.arange(len(points)))
+    kept = augment(scan, np.random.default_rng(2), config, SEMANTICKITTI)
     assert 0 < len(kept) < len(points)
-    assert (kept[:, 3] == labels).all()
+    assert (kept.points[:, 3] == kept.labels).all()

@@ -1,6 +1,7 @@
 """Batches: same content whoever prepares them, in whatever order; labels of voxels; results computed ahead."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from pvd_core.voxels import CylindricalGrid
 from training.data.augment import AugmentationConfig
 from training.data.batches import BatchStream, make_batch
 from training.data.dataset import ScanFolder, usable_points
+from training.data.example import Example
 from training.data.folder_stream import FolderStream
 from training.data.mix import MixingConfig
 from training.data.prefetch import prefetched
@@ -92,9 +94,19 @@ def test_voxel_label_is_the_majority_of_its_points_smallest_id_on_ties():
     labels = np.array([13, 9, 13, 9, 4, 4, 0, 0, 5], np.uint8)
     labels[5] = 9
     keep = np.array([0, 1, 2, 3, 4, 6, 7, 8])
-    batch = make_batch([(points[keep], labels[keep])], GRID)
+    batch = make_batch([Example.of_scan(points[keep], labels[keep])], GRID)
     assert batch.voxel_labels_V.tolist() == [13, 4, 0]
     assert batch.point_labels_P.tolist() == labels[keep].tolist()
+
+
+def test_a_batch_says_of_each_point_its_object_and_whether_it_is_of_the_current_scan(folder):
+    first, second = folder.example(0), folder.example(1)
+    fused = Example.joined([second, replace(first, is_current=np.zeros(len(first), bool))])
+    batch = make_batch([first, fused], GRID)
+    assert batch.instances_P.tolist() == [*first.instances, *second.instances, *first.instances]
+    assert set(batch.instances_P.tolist()) == {0, 7}
+    assert batch.is_current_P.tolist() == [True] * 4000 + [False] * 2000
+    assert stream_of(folder).batch(0).is_current_P.all()
 
 
 def test_points_that_the_segmenter_does_not_label_are_left_out():

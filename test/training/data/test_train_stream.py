@@ -13,6 +13,7 @@ from bare_streets import bare_streets
 
 from pvd_core.borders.errors import UserError
 from pvd_core.taxonomy import SEMANTICKITTI
+from training.data.example import Example
 from training.data.simulated_stream import SimulatedStream, StreamConfig
 from training.data.world_pool import World, WorldPool, result
 from training.simulate import Drive
@@ -45,19 +46,21 @@ def wait_until(condition):
 
 
 def is_same(first, second):
-    return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+    return all(np.array_equal(a, b) for a, b in zip(vars(first).values(), vars(second).values(), strict=True))
 
 
 @pytest.mark.parametrize("streets", [bare_streets, pytest.param(contextlib.nullcontext, marks=pytest.mark.slow)])
 def test_scans_are_those_of_the_simulator(streets):
     with streets(), contextlib.closing(SimulatedStream(_CONFIG, seed=3)) as stream:
-        (seed, number), (points, class_ids) = stream.identity(0), stream.scan(0)
+        (seed, number), scan = stream.identity(0), stream.scan(0)
         assert seed == 500
         frame = list(Drive(500, 2, "vlp16", _CONFIG.interval_s, jitter=True).frames())[number // 2]
-    assert points[:, :3] == pytest.approx(frame.points[:, :3])
+    assert scan.points[:, :3] == pytest.approx(frame.points[:, :3])
     # VLP-16 reports a byte.
-    assert points[:, 3] * 255 == pytest.approx(frame.points[:, 3], abs=1e-3)
-    assert (class_ids == SEMANTICKITTI.class_ids_from_raw(frame.labels)).all()
+    assert scan.points[:, 3] * 255 == pytest.approx(frame.points[:, 3], abs=1e-3)
+    assert (scan.labels == SEMANTICKITTI.class_ids_from_raw(frame.labels)).all()
+    assert (scan.instances == frame.labels >> 16).all()
+    assert scan.is_current.all()
 
 
 def test_every_scan_of_a_window_comes_once_in_each_pass_and_then_the_next_worlds_follow(stream, first_scans):
@@ -84,7 +87,7 @@ def test_simulation_is_at_most_a_window_ahead_and_old_windows_are_forgotten(monk
     def request(_pool, seed):
         requested.append(seed)
         future = Future()
-        future.set_result(World([(np.zeros((1, 4), np.float32), np.zeros(1, np.uint8))] * 2, []))
+        future.set_result(World([Example.of_scan(np.zeros((1, 4), np.float32), np.zeros(1, np.uint8))] * 2, []))
         return future
 
     monkeypatch.setattr(WorldPool, "request", request)
@@ -104,11 +107,11 @@ def test_partner_and_objects_are_of_the_same_window(stream, first_scans):
     partners = [stream.partner(4, np.random.default_rng(seed)) for seed in range(8)]
     own = [stream.scan(position) for position in (4, 5)]
     assert all(any(is_same(partner, scan) for scan in own) for partner in partners)
-    labels = np.concatenate([class_ids for _, class_ids in own])
+    labels = np.concatenate([scan.labels for scan in own])
     for seed in range(8):
         item = stream.objects(4).draw(np.random.default_rng(seed))
         assert item.class_id in labels
-        assert any((item.points[0] == points).all(axis=1).any() for points, _ in own)
+        assert any((item.points[0] == scan.points).all(axis=1).any() for scan in own)
 
 
 def test_settings_that_change_scans_change_the_fingerprint_and_others_do_not():

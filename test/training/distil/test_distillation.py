@@ -18,6 +18,7 @@ from pvd_core.models import build_model
 from pvd_core.taxonomy import SEMANTICKITTI, SEMANTICKITTI_MULTISCAN
 from pvd_core.weights import load_model, save_weights
 from training.data.batches import make_batch
+from training.data.example import Example
 from training.distil.config import DistillationConfig
 from training.distil.distillation import DistillationObjective, build_method, load_teacher
 from training.distil.slicing import sliced_state
@@ -48,7 +49,8 @@ def dataset(tmp_path_factory):
 @pytest.fixture
 def batch():
     points, raw = random_scan(np.random.default_rng(0))
-    return make_batch([(points, SEMANTICKITTI.class_ids_from_raw(raw))] * 2, build_model(TINY_MODEL).grid, number=3)
+    scan = Example.of_scan(points, SEMANTICKITTI.class_ids_from_raw(raw))
+    return make_batch([scan] * 2, build_model(TINY_MODEL).grid, number=3)
 
 
 def settings(method):

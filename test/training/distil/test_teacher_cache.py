@@ -16,6 +16,7 @@ from pvd_core.models import build_model
 from pvd_core.taxonomy import SEMANTICKITTI
 from pvd_core.weights import save_weights
 from training.data.batches import make_batch
+from training.data.example import Example
 from training.distil.config import DistillationConfig
 from training.distil.distillation import DistillationObjective, build_method, load_teacher
 from training.distil.teacher_cache import TeacherCache
@@ -48,7 +49,7 @@ def new_teacher(path, seed):
 
 def make_scan(seed):
     points, raw = random_scan(np.random.default_rng(seed))
-    return points[: 1900 + seed], SEMANTICKITTI.class_ids_from_raw(raw)[: 1900 + seed]
+    return Example.of_scan(points, SEMANTICKITTI.class_ids_from_raw(raw)).chosen(slice(1900 + seed))
 
 
 def batch_of(*seeds):
@@ -112,11 +113,11 @@ def test_other_points_weights_fields_or_precision_find_nothing(teacher_path, tmp
         cache_in(tmp_path / "cache", teacher_path, fields, precision="bf16").folder,
     }
     assert len(folders) == 4
-    points, labels = make_scan(0)
+    scan = make_scan(0)
     grid = build_model(TINY_MODEL).grid
-    shifted = points.copy()
+    shifted = scan.points.copy()
     shifted[7, 0] = np.nextafter(shifted[7, 0], np.float32(100))
-    assert make_batch([(points, labels)], grid).digests != make_batch([(shifted, labels)], grid).digests
+    assert make_batch([scan], grid).digests != make_batch([scan.with_points(shifted)], grid).digests
 
 
 class Notes(NoProgress):

@@ -11,6 +11,7 @@ from training.data.augmentation.geometry import rotated_about_z
 from training.data.augmentation.groups import ground_classes, paved_classes
 from training.data.augmentation.objects import ObjectBank, SceneObject
 from training.data.augmentation.rings import azimuths_of, in_scan_order, inclinations_of, rings_of
+from training.data.example import Example
 
 _NUM_TRIES = 15
 
@@ -29,33 +30,33 @@ _VISIBILITY_MARGIN_M = 0.5
 
 
 def paste_objects(
-    scan: tuple[np.ndarray, np.ndarray],
-    bank: ObjectBank,
-    generator: np.random.Generator,
-    max_objects: int,
-    taxonomy: Taxonomy,
-) -> tuple[np.ndarray, np.ndarray]:
+    scan: Example, bank: ObjectBank, generator: np.random.Generator, max_objects: int, taxonomy: Taxonomy
+) -> Example:
     """`scan` with up to `max_objects` objects of `bank` added; objects for which no place is found are left out.
 
-    A scan is (points float32 (N, 4), labels (N,)), class ids of `taxonomy`. The result is in scan order (see
-    `in_scan_order`), or `scan` itself where no object was drawn.
+    Its labels are class ids of `taxonomy`. The result is in scan order (see `in_scan_order`), its new objects have
+    numbers of their own; or it is `scan` itself where no object was drawn.
     """
     drawn = [bank.draw(generator) for _ in range(generator.integers(0, max_objects + 1))]
     objects = [item for item in drawn if item is not None]
     if not objects:
         return scan
-    points, labels = scan
-    ground_map, range_image = _GroundMap(points, labels, taxonomy), _RangeImage(points)
-    is_hidden, parts = np.zeros(len(points), dtype=bool), []
+    ground_map, range_image = _GroundMap(scan.points, scan.labels, taxonomy), _RangeImage(scan.points)
+    is_hidden = np.zeros(len(scan), dtype=bool)
+    parts: list[Example] = []
+    rings: list[np.ndarray] = []
     for item in objects:
         placed = _placed(item, ground_map, range_image, generator)
         if placed is not None:
             is_hidden |= range_image.cover(placed)
-            parts.append((placed, np.full(len(placed), item.class_id, labels.dtype), item.rings))
-    parts.append((points[~is_hidden], labels[~is_hidden], rings_of(points)[~is_hidden]))
-    points, labels, rings = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    order = in_scan_order(points, rings)
-    return points[order], labels[order]
+            labels = np.full(len(placed), item.class_id, scan.labels.dtype)
+            number = scan.highest_instance + len(parts) + 1
+            parts.append(Example.of_scan(placed, labels, np.full(len(placed), number)))
+            rings.append(item.rings)
+    parts.append(scan.chosen(~is_hidden))
+    rings.append(rings_of(scan.points)[~is_hidden])
+    pasted = Example.joined(parts)
+    return pasted.chosen(in_scan_order(pasted.points, np.concatenate(rings)))
 
 
 def _placed(
