@@ -13,6 +13,7 @@ from training.data.augmentation.objects import ObjectBank, objects_in
 from training.data.class_weights import count_classes
 from training.data.dataset import ScanFolder
 from training.data.example import Example
+from training.data.instances.past import PastObjects
 from training.data.scan_stream import LEAST_LEARNT
 
 # Keeps this use of the seed apart from those in `batches`.
@@ -34,11 +35,13 @@ class FolderStream:
         bank_scans: int = 200,
         num_versions: int | None = None,
         left_out: Iterable[str] = (),
+        past: PastObjects | None = None,
     ) -> None:
+        """`past`: what enriches each scan with points of earlier ones, which are not current."""
         self._left_out = sorted(left_out)
         self.folder, self.seed = folder, seed
         self.indices = [index for index in indices if folder.scans[index].name not in self._left_out]
-        self._bank_scans, self._num_versions = bank_scans, num_versions
+        self._bank_scans, self._num_versions, self._past = bank_scans, num_versions, past
 
     @property
     def taxonomy(self) -> Taxonomy:
@@ -117,7 +120,7 @@ class FolderStream:
             raise UserError(
                 f"scan {self.folder.scans[index].points_path} has {len(example)} usable points; leave it out"
             )
-        return example
+        return example if self._past is None else self._past.onto(example, index)
 
 
 @functools.lru_cache(maxsize=8)

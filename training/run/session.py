@@ -19,10 +19,12 @@ from training.data.checking.check import SCORE, TRAIN, Part, check_dataset
 from training.data.class_weights import class_weights, describe
 from training.data.dataset import ScanFolder
 from training.data.folder_stream import FolderStream
+from training.data.instances.past import PastObjects
 from training.data.intensity_level import intensity_95th
 from training.data.scan_list import chosen_sequences, existing_sequences
 from training.data.simulated_stream import SimulatedStream
 from training.distil.distillation import DistillationObjective, Method, build_method, load_teacher
+from training.distil.multi_to_single import MultiToSingleObjective
 from training.distil.slicing import sliced_state
 from training.distil.teacher_cache import TeacherCache
 from training.judge.seen import seen_by_ancestors
@@ -123,7 +125,11 @@ def _training_scans(config: TrainConfig, left_out: Collection[str]) -> FolderStr
         return SimulatedStream(config.stream, config.seed, taxonomy_named(config.taxonomy))
     folder = ScanFolder(config.dataset, config.sequences, config.columns, taxonomy_named(config.taxonomy))
     indices = folder.evenly_spaced(config.max_scans)
-    return FolderStream(folder, indices, config.seed, config.mixing.bank_scans, config.scan_versions, left_out)
+    past = None
+    if config.multi_to_single is not None:
+        hard_ids = config.multi_to_single.loss.hard_ids(folder.taxonomy)
+        past = PastObjects(config.multi_to_single.instances, folder, hard_ids, config.multi_to_single.num_past)
+    return FolderStream(folder, indices, config.seed, config.mixing.bank_scans, config.scan_versions, left_out, past)
 
 
 def build_session(config: TrainConfig, data: Data, run: RunFolder, progress: NoProgress, fabric: Fabric) -> Session:
@@ -136,10 +142,14 @@ def build_session(config: TrainConfig, data: Data, run: RunFolder, progress: NoP
     model.backend = backend_for("auto", fabric.device)
     teacher, method = _teacher_and_method(config, model, fabric)
     supervised = SegmentationObjective(model, config.loss, _class_weights(config, data, progress))
-    objective: torch.nn.Module = supervised
+    learner: SegmentationObjective | DistillationObjective = supervised
     if teacher is not None and method is not None:
         cache = _teacher_cache(config, method, data, fabric, progress)
-        objective = DistillationObjective(supervised, method, teacher, data.training.taxonomy, config.seed, cache)
+        learner = DistillationObjective(supervised, method, teacher, data.training.taxonomy, config.seed, cache)
+    objective: torch.nn.Module = learner
+    if config.multi_to_single is not None:
+        taxonomy = data.training.taxonomy
+        objective = MultiToSingleObjective(learner, config.multi_to_single.loss, taxonomy, config.seed)
     optimizer = build_optimizer(objective.parameters(), config.optimizer)
     wrapped_objective, optimizer = fabric.setup(objective, optimizer)
     if teacher is not None:
@@ -236,6 +246,7 @@ def _batches(config: TrainConfig, data: Data, model: Network, fabric: Fabric) ->
         fabric.device,
         share,
         config.max_voxels,
+        with_enriched=config.multi_to_single is not None,
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.wording import counted
-from training.data.dataset import ScanFolder, usable_points
+from training.data.dataset import ScanFolder
 from training.data.instances.store import Cut, InstanceFolder
 
 # A data set whose labels have no instance ids is found out after so many scans that show hard classes.
@@ -67,8 +67,8 @@ def cut_instances(
     for index, scan in enumerate(folder.scans):
         cut = store.read_if_whole(scan.name)
         if cut is None:
-            points, labels, instances = usable_points(*folder.labelled_instances(index))
-            cut = cut_scan(points, labels, instances, ids)
+            scan_points = folder.example(index)
+            cut = cut_scan(scan_points.points, scan_points.labels, scan_points.instances, ids)
             store.write(scan.name, cut)
         counts[scan.sequence].add(cut)
         num_without_objects += not len(cut.points) and cut.num_without_id > 0

@@ -32,6 +32,11 @@ class Cut:
         """(class id, instance id) of each."""
         return set(zip(self.class_ids.tolist(), self.instances.tolist(), strict=True))
 
+    def of_classes(self, class_ids: tuple[int, ...]) -> "Cut":
+        """The objects of these classes alone."""
+        is_kept = np.isin(self.class_ids, class_ids)
+        return Cut(self.points[is_kept], self.class_ids[is_kept], self.instances[is_kept])
+
 
 class InstanceFolder:
     """The cuts of the scans of one data set. `about`: what they depend on, JSON-able.
