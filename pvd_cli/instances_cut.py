@@ -8,7 +8,7 @@ from pvd_core.borders.wording import counted
 if TYPE_CHECKING:
     from training.data.instances.cut import SequenceCounts
 
-_COLUMNS = ("sequence", "scans", "objects", "seen once", "cut out", "points", "points without id")
+_COLUMNS = ("sequence", "scans", "objects", "seen once", "cut out", "points", "without id", "of shared ids")
 
 
 def cut_out(folder: Path, out: Path, columns: str, sequences: list[str], classes: list[str], taxonomy: str) -> None:
@@ -45,6 +45,6 @@ def _print(counts: dict[str, "SequenceCounts"]) -> None:
         table.add_column(name, justify="left" if name == "sequence" else "right")
     for sequence, each in counts.items():
         objects = len(each.scans_of_objects), each.num_once, each.num_cut
-        points = each.num_points, each.num_without_id
+        points = each.num_points, each.num_without_id, each.num_shared
         table.add_row(sequence, *(f"{number:,}" for number in (each.num_scans, *objects, *points)))
     Console(highlight=False).print(table)

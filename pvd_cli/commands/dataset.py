@@ -45,8 +45,8 @@ def dataset(
 
     `instances` cuts the objects of hard classes (bicycle to motorcyclist) out of every scan, by the instance ids of the
     labels, into --out: training with M2SKD puts them onto later scans. Scans are those of the training sequences, or
-    of --split; points with instance id 0 belong to no object and are counted. Repeat the command to go on after an
-    interrupt; cut into another folder after the labels have changed.
+    of --split; points with instance id 0, and ids that several things share (a person of 30 m), are left out and
+    counted. Repeat the command to go on after an interrupt; cut into another folder after the labels have changed.
 
     \b
     Examples:

@@ -5,17 +5,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 from tiny_dataset import write_scan
 
 from pvd_core.borders.errors import UserError
+from pvd_core.taxonomy import SEMANTICKITTI
 from training.data.dataset import ScanFolder
 from training.data.instances.cut import cut_instances, cut_scan
 from training.data.instances.fusion import fused
+from training.data.instances.past import PastObjects
 from training.data.instances.store import Cut, check_instances, read_cut
+from training.data.instances.width import widest_of_classes
 
-BICYCLE, PERSON, ROAD = 2, 6, 9
+BICYCLE, TRUCK, OTHER_VEHICLE, PERSON, ROAD = 2, 4, 5, 6, 9
 RAW_BICYCLE, RAW_PERSON, RAW_MOVING_PERSON, RAW_ROAD, RAW_CAR = 11, 30, 254, 40, 10
 HARD = (2, 3, 4, 5, 6, 7, 8)
+WIDEST_C = widest_of_classes(SEMANTICKITTI)
 
 
 def walking(frame, num_points=30):
@@ -72,7 +77,7 @@ def test_cutting_goes_on_with_what_is_not_whole(data, tmp_path):
 
 def test_whole_scans_are_not_read_again(data, tmp_path, monkeypatch):
     cut_instances(data, tmp_path / "cut", HARD)
-    monkeypatch.setattr(ScanFolder, "labelled_instances", lambda *_: pytest.fail("was read again"))
+    monkeypatch.setattr(ScanFolder, "example", lambda *_: pytest.fail("was read again"))
     cut_instances(data, tmp_path / "cut", HARD)
 
 
@@ -97,6 +102,15 @@ def test_labels_without_instance_ids_are_refused(tmp_path):
         cut_instances(ScanFolder(tmp_path / "data", "00"), tmp_path / "cut", HARD)
 
 
+def test_ids_that_things_share_are_ids(tmp_path):
+    points, raw = walking(0)
+    raw[raw == (RAW_BICYCLE | 3 << 16)] = RAW_ROAD
+    points[0, 0] += 20
+    write_scan(tmp_path / "data", "00", "000000", points, raw)
+    counts = cut_instances(ScanFolder(tmp_path / "data", "00"), tmp_path / "cut", HARD)
+    assert (counts["00"].num_cut, counts["00"].num_shared) == (0, 30)
+
+
 def test_scans_without_hard_classes_are_no_error(tmp_path):
     points, raw = walking(0)
     write_scan(tmp_path / "data", "00", "000000", points, np.full_like(raw, RAW_ROAD))
@@ -114,7 +128,7 @@ def test_a_missing_or_damaged_cut_is_named_with_what_to_do(data, tmp_path):
         path.write_bytes(content)
         with pytest.raises(UserError, match=r"000001.npz is damaged"):
             read_cut(tmp_path / "cut", "00/000001")
-    np.savez(path, points=np.zeros((3, 4)), class_ids=np.zeros(3), instances=np.zeros(2), num_without_id=0)
+    np.savez(path, points=np.zeros((3, 4)), class_ids=np.zeros(3), instances=np.zeros(2), num_left_out=np.zeros(2))
     with pytest.raises(UserError, match=r"points is float64 \(3, 4\), expected float32"):
         read_cut(tmp_path / "cut", "00/000001")
 
@@ -134,14 +148,15 @@ def test_cuts_of_other_classes_or_no_cuts_at_all_are_refused_before_training(dat
 
 
 def of_frame(data, index):
-    points, class_ids, instances = data.labelled_instances(index)
-    return points, class_ids, instances, cut_scan(points, class_ids, instances, HARD)
+    example = data.example(index)
+    points, class_ids, instances = example.points, example.labels, example.instances
+    return points, class_ids, instances, cut_scan(points, class_ids, instances, HARD, WIDEST_C)
 
 
 def test_past_points_of_an_object_land_on_it_and_nothing_else_is_appended(data):
     points, class_ids, instances, _ = of_frame(data, 3)
     past = [of_frame(data, index)[3] for index in (2, 1, 0)]
-    appended = fused(points, class_ids, instances, past)
+    appended = fused(points, class_ids, instances, past, WIDEST_C)
     assert len(appended.points) == 3 * 30
     assert appended.objects() == {(PERSON, 5)}
     own = points[(class_ids == PERSON) & (instances == 5)]
@@ -159,7 +174,7 @@ def test_the_scan_s_own_points_are_not_appended_and_the_past_stays_as_it_was(dat
     points, class_ids, instances, _ = of_frame(data, 3)
     past = [of_frame(data, 2)[3]]
     before = past[0].points.copy()
-    appended = fused(points, class_ids, instances, past)
+    appended = fused(points, class_ids, instances, past, WIDEST_C)
     assert np.array_equal(past[0].points, before)
     assert not {tuple(p) for p in appended.points.tolist()} & {tuple(p) for p in points.tolist()}
 
@@ -167,7 +182,7 @@ def test_the_scan_s_own_points_are_not_appended_and_the_past_stays_as_it_was(dat
 def test_the_same_id_of_another_class_is_another_object(data):
     points, class_ids, instances, cut = of_frame(data, 3)
     other = replace(cut, class_ids=np.full_like(cut.class_ids, BICYCLE))
-    assert len(fused(points, class_ids, instances, [other]).points) == 0
+    assert len(fused(points, class_ids, instances, [other], WIDEST_C).points) == 0
 
 
 def test_points_without_an_object_and_objects_that_are_gone_append_nothing(data):
@@ -175,12 +190,42 @@ def test_points_without_an_object_and_objects_that_are_gone_append_nothing(data)
     points = np.zeros((3, 4), np.float32)
     class_ids = np.array([PERSON, ROAD, BICYCLE], np.uint8)
     instances = np.array([0, 5, 4], np.uint16)
-    appended = fused(points, class_ids, instances, [cut])
+    appended = fused(points, class_ids, instances, [cut], WIDEST_C)
     assert (appended.points.shape, appended.points.dtype) == ((0, 4), np.float32)
-    assert fused(points, class_ids, instances, []).objects() == set()
+    assert fused(points, class_ids, instances, [], WIDEST_C).objects() == set()
 
 
 def test_no_object_at_all_in_the_past_appends_nothing(data):
     points, class_ids, instances, _ = of_frame(data, 3)
     nothing = Cut(np.empty((0, 4), np.float32), np.empty(0, np.uint8), np.empty(0, np.uint16))
-    assert len(fused(points, class_ids, instances, [nothing]).points) == 0
+    assert len(fused(points, class_ids, instances, [nothing], WIDEST_C).points) == 0
+
+
+def test_an_id_that_several_people_share_is_left_out_and_counted(data):
+    points, class_ids, instances, cut = of_frame(data, 0)
+    apart = points.copy()
+    apart[np.flatnonzero(instances == 5)[0], 0] += 10
+    shared = cut_scan(apart, class_ids, instances, HARD, WIDEST_C)
+    assert (shared.objects(), shared.num_shared, cut.num_shared) == ({(BICYCLE, 3)}, 30, 0)
+    assert fused(apart, class_ids, instances, [cut], WIDEST_C).objects() == {(BICYCLE, 3)}
+    # A truck may be as long.
+    trucks = np.where(class_ids == PERSON, TRUCK, class_ids)
+    assert (TRUCK, 5) in cut_scan(apart, trucks, instances, HARD, WIDEST_C).objects()
+
+
+def test_past_scans_of_real_objects_land_on_them(shared_data, tmp_path):
+    folder = ScanFolder(shared_data / "semantickitti", "04")
+    counts = cut_instances(folder, tmp_path / "cut", HARD)
+    # Several people have id 1 together.
+    assert counts["04"].num_shared == 111 + 30 + 90 + 111 + 107
+    index = len(folder) - 1
+    example = folder.example(index)
+    enriched = PastObjects(tmp_path / "cut", folder, HARD, num_past=4).onto(example, index)
+    past = enriched.chosen(~enriched.is_current)
+    assert set(zip(past.labels.tolist(), past.instances.tolist(), strict=True)) == {(OTHER_VEHICLE, 1), (PERSON, 2)}
+    for class_id, instance in ((OTHER_VEHICLE, 1), (PERSON, 2)):
+        own, of_past = (
+            each.points[(each.labels == class_id) & (each.instances == instance), :3] for each in (example, past)
+        )
+        distances, _ = cKDTree(own).query(of_past)
+        assert np.median(distances) < 0.12

@@ -10,9 +10,11 @@ from scipy.spatial import cKDTree
 from pvd_core.taxonomy import SEMANTICKITTI
 from training.data.instances.cut import cut_scan
 from training.data.instances.fusion import fused
+from training.data.instances.width import widest_of_classes
 from training.simulate import simulate_sequence
 
 HARD = (2, 3, 4, 5, 6, 7, 8)
+WIDEST_C = widest_of_classes(SEMANTICKITTI)
 RAW_MOVING = 252
 LEAST_POINTS = 80
 
@@ -31,8 +33,8 @@ def frames():
 
 def test_past_scans_of_moving_objects_land_on_the_present_one(frames):
     *past, (points, class_ids, instances, is_moving) = frames
-    cuts = [cut_scan(*frame[:3], HARD) for frame in reversed(past)]
-    appended = fused(points, class_ids, instances, cuts)
+    cuts = [cut_scan(*frame[:3], HARD, WIDEST_C) for frame in reversed(past)]
+    appended = fused(points, class_ids, instances, cuts, WIDEST_C)
     judged = []
     for class_id, instance in appended.objects():
         own = (class_ids == class_id) & (instances == instance)
@@ -53,7 +55,7 @@ def test_past_scans_of_moving_objects_land_on_the_present_one(frames):
 def test_without_the_shift_a_moving_object_would_be_smeared(frames):
     """So the test above would see a wrong shift."""
     points, class_ids, instances, _ = frames[-1]
-    cut = cut_scan(*frames[0][:3], HARD)
+    cut = cut_scan(*frames[0][:3], HARD, WIDEST_C)
     moved = [
         np.linalg.norm(
             cut.points[cut.instances == instance, :3].mean(axis=0)

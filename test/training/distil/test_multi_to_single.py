@@ -28,8 +28,8 @@ from training.run.progress import NoProgress
 
 pytestmark = pytest.mark.usefixtures("without_curves")
 
-RAW_PERSON, RAW_BICYCLIST = 30, 31
-PERSON, BICYCLIST = 6, 7
+RAW_TRUCK, RAW_PERSON, RAW_BUILDING = 18, 30, 50
+TRUCK, PERSON = 4, 6
 HARD = MultiToSingleLossConfig().hard_ids(SEMANTICKITTI)
 ALL_TERMS = MultiToSingleLossConfig(feature=1.0, feature_threshold=0.0, instance_affinity=0.5)
 MINKUNET = {"architecture": "minkunet", "channel_ratio": 0.125}
@@ -37,11 +37,12 @@ OWN = {"m2s_changed", "m2s_logit", "m2s_feature", "m2s_class_affinity", "m2s_ins
 
 
 def scan_with_objects(frame):
-    """A random scan whose box is a bicyclist of id 7 that moves, and whose wall is half a person of id 9. Of each the
-    scan sees a part, so that others add voxels."""
+    """A random scan whose box is a truck of id 7 that moves, and part of whose wall is a person of id 9. Of the truck
+    the scan sees a part, so that others add voxels."""
     generator = np.random.default_rng(frame)
     points, raw = random_scan(generator)
-    raw[-400:], raw[1000:1300] = RAW_BICYCLIST | 7 << 16, RAW_PERSON | 9 << 16
+    raw[-400:] = RAW_TRUCK | 7 << 16
+    raw[(raw == RAW_BUILDING) & (np.abs(points[:, 0]) < 1.9)] = RAW_PERSON | 9 << 16
     is_seen = np.ones(len(points), bool)
     is_seen[-400:] = generator.random(400) < 0.3
     return points[is_seen], raw[is_seen]
@@ -87,7 +88,7 @@ def test_a_scan_gets_the_objects_of_the_scans_before_it_in_its_sequence(data):
         before = [folder.example(index - 1 - i) for i in range(num_before)]
         assert len(appended) == sum(int((each.instances > 0).sum()) for each in before)
         assert {label: set(appended.instances[appended.labels == label]) for label in set(appended.labels)} == (
-            {PERSON: {9}, BICYCLIST: {7}} if num_before else {}
+            {PERSON: {9}, TRUCK: {7}} if num_before else {}
         )
 
 
@@ -166,7 +167,7 @@ def test_the_norms_see_both_passes(batch):
 def test_objects_have_numbers_of_their_own_over_the_batch(batch):
     numbers_V = instances_of_voxels(batch)
     scans_V, labels_V = batch.voxels.coords_V4[:, 0], batch.voxel_labels_V
-    is_hard_V = (labels_V == PERSON) | (labels_V == BICYCLIST)
+    is_hard_V = (labels_V == PERSON) | (labels_V == TRUCK)
     assert torch.equal(numbers_V > 0, is_hard_V)
     keys = {
         (number, scan, label)

@@ -8,6 +8,7 @@ from training.data.dataset import ScanFolder
 from training.data.example import Example
 from training.data.instances.fusion import fused
 from training.data.instances.store import Cut, check_instances, read_cut
+from training.data.instances.width import widest_of_classes
 
 
 class PastObjects:
@@ -16,6 +17,7 @@ class PastObjects:
 
     def __init__(self, root: str | Path, folder: ScanFolder, hard_ids: tuple[int, ...], num_past: int) -> None:
         self.root, self._folder, self._hard_ids, self._num_past = Path(root), folder, hard_ids, num_past
+        self._widest_C = widest_of_classes(folder.taxonomy)
         check_instances(root, folder.taxonomy.name, hard_ids)
         if folder.scans:
             read_cut(self.root, folder.scans[0].name)
@@ -24,7 +26,7 @@ class PastObjects:
     def onto(self, example: Example, index: int) -> Example:
         """`example`, the scan with this number, and behind it the points of its objects from earlier scans, which are
         not current."""
-        appended = fused(example.points, example.labels, example.instances, self._past(index))
+        appended = fused(example.points, example.labels, example.instances, self._past(index), self._widest_C)
         if not len(appended.points):
             return example
         is_current = np.zeros(len(appended.points), bool)

@@ -21,12 +21,15 @@ _TYPES = {"points": np.float32, "class_ids": np.uint8, "instances": np.uint16}
 
 @dataclass(frozen=True)
 class Cut:
-    """The points of all objects of hard classes in one scan, and how many points of these classes have no object."""
+    """The points of all objects of hard classes in one scan, and how many points of these classes are left out."""
 
     points: np.ndarray  # float32 (M, 4), in the frame of the scan's sensor
     class_ids: np.ndarray  # uint8 (M,)
     instances: np.ndarray  # uint16 (M,), at least 1
     num_without_id: int = 0
+    """Points with instance id 0."""
+    num_shared: int = 0
+    """Points of ids that several things share, see `width`."""
 
     def objects(self) -> set[tuple[int, int]]:
         """(class id, instance id) of each."""
@@ -65,7 +68,7 @@ class InstanceFolder:
                 points=points,
                 class_ids=class_ids,
                 instances=instances,
-                num_without_id=np.int64(cut.num_without_id),
+                num_left_out=np.array([cut.num_without_id, cut.num_shared], dtype=np.int64),
             )
 
     def read_if_whole(self, name: str) -> Cut | None:
@@ -139,7 +142,7 @@ def _read_cut(path: Path) -> Cut:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in _TYPES}
-            num_without_id = int(file["num_without_id"])
+            num_without_id, num_shared = map(int, file["num_left_out"])
     except FileNotFoundError:
         raise
     except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
@@ -152,4 +155,4 @@ def _read_cut(path: Path) -> Cut:
                 f"{path} is damaged: {key} is {arrays[key].dtype} {arrays[key].shape}, expected {np.dtype(kind)} "
                 f"{shapes[key]}; `pvd dataset instances` cuts it again"
             )
-    return Cut(**arrays, num_without_id=num_without_id)
+    return Cut(**arrays, num_without_id=num_without_id, num_shared=num_shared)
