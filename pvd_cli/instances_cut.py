@@ -8,7 +8,7 @@ from pvd_core.borders.wording import counted
 if TYPE_CHECKING:
     from training.data.instances.cut import SequenceCounts
 
-_COLUMNS = ("sequence", "scans", "objects", "seen once", "cut out", "points", "without id", "of shared ids")
+_COLUMNS = ("sequence", "scans", "objects", "seen once", "cut out", "points", "no id", "shared id")
 
 
 def cut_out(folder: Path, out: Path, columns: str, sequences: list[str], classes: list[str], taxonomy: str) -> None:
