@@ -49,9 +49,10 @@ class NotedClouds:
     def __init__(self, stream: CloudStream) -> None:
         self._stream, self._num_scans = stream, 0
 
-    def prepared(self, path: Path, points: "np.ndarray") -> "np.ndarray":
-        """The points of the scan `path` as networks get them; both float32 (N, 4)."""
-        self.look_at(path, points)
+    def prepared(self, path: Path, points: "np.ndarray", num_own: int | None = None) -> "np.ndarray":
+        """The points of the scan `path` as networks get them; both float32 (N, 4). `num_own`: how many are its own,
+        with those of past scans after them; None for all."""
+        self.look_at(path, points[:num_own])
         return self._stream.prepared(points)
 
     def look_at(self, path: Path, points: "np.ndarray") -> None:

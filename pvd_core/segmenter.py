@@ -31,7 +31,7 @@ from pvd_core.runtime.precision import PRECISIONS, computing_in, resolve_precisi
 from pvd_core.sparse.backends import reference
 from pvd_core.sparse.backends.choose import backend_for
 from pvd_core.voxels import VoxelBatch
-from pvd_core.weights import load_model, taxonomy_of
+from pvd_core.weights import load_model, past_scans_of, taxonomy_of
 
 # How clouds are labelled. `off`: step by step, each cloud at its own size. `eager` and `graphs`: by programs of fixed
 # shapes, which run as ordinary code or as CUDA graphs. `auto`: graphs on a GPU whose backend allows them, else off.
@@ -80,6 +80,8 @@ class Segmenter:
         self.model = model.to(device).eval()
         self.facts = dict(facts or {})
         self.taxonomy = taxonomy_of(self.facts)
+        # It labels what it is given: whoever has scans and poses puts these behind each.
+        self.past_scans = past_scans_of(self.facts)
         if model.config.num_classes != self.taxonomy.num_classes:
             raise ValueError(f"the network has {model.config.num_classes} classes, not those of {self.taxonomy.title}")
         self.device = torch.device(device)

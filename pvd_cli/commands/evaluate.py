@@ -54,7 +54,8 @@ def evaluate(
     """Score weights on labelled scans.
 
     Prints the IoU of each class by the official SemanticKITTI protocol, on the labels that the node would publish. The
-    classes are those of the weights; --taxonomy makes sure that they are these.
+    classes are those of the weights; --taxonomy makes sure that they are these. Weights that were trained with past
+    scans behind each need the poses.txt and calib.txt of the sequences; a scan's own points alone count.
 
     \b
     Examples:

@@ -1,5 +1,6 @@
 """`pvd label-bag`: a bag in, the same bag with labelled clouds out."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -62,6 +63,7 @@ def label_bag(
     from pvd_cli.classes_found import classes_found_text
     from pvd_cli.progress import Steps
     from pvd_core import default_weights
+    from pvd_core.clouds.history import single_remark
     from pvd_core.clouds.mounting import Mounting
     from pvd_core.segmenter import Segmenter
 
@@ -85,6 +87,8 @@ def label_bag(
         overwrite=overwrite,
     )
     segmenter = Segmenter.from_weights(weights or default_weights(), device=device, precision=precision)
+    if remark := single_remark(segmenter.past_scans):
+        print(f"note: {remark}", file=sys.stderr)
     with (
         interruptible(lambda: f"{out} is not complete and not there; the same command with --resume continues"),
         Steps("labelling", "clouds") as steps,

@@ -57,7 +57,8 @@ def predict(
     One .label file a scan: raw SemanticKITTI ids as uint32, in the scan's order.
 
     Points that are no measurement (NaN, or 0, 0, 0 for no return) get 0. Where the scans lie in SemanticKITTI's
-    layout with labels beside them, the IoU of each class is printed too.
+    layout with labels beside them, the IoU of each class is printed too. Weights that were trained with past scans
+    behind each take these from the files beside a scan, by the poses.txt and calib.txt of its sequence.
 
     Networks expect of a cloud: x forward, y left, z up, in metres, the sensor about 1.7 m above the ground, intensity
     0..1. predict.jsonl beside the labels says which weights and options made each file. The exit code is 3 if some
@@ -77,6 +78,7 @@ def predict(
     from pvd_cli.classes_found import classes_found_text
     from pvd_cli.label_files import label_bytes, label_paths, read_labels, true_labels, write_labels
     from pvd_cli.label_record import LabelRecord
+    from pvd_cli.past_clouds import PastClouds
     from pvd_cli.progress import tracked
     from pvd_core import default_weights
     from pvd_core.borders.files import check_output_folder
@@ -109,6 +111,7 @@ def predict(
     }
     record = LabelRecord(out, file, {**made_with, "version": program_version()})
     record.check_own(earlier.values())
+    past = PastClouds(clouds, segmenter.past_scans, columns)
     segmenter.warm_up()
 
     confusion = ConfusionMatrix(taxonomy)
@@ -136,8 +139,9 @@ def predict(
                 print_error(error)
                 num_failed += 1
                 continue
+            num_own, points = len(points), past.fused(cloud, points)
             read_ms = (time.perf_counter() - started) * 1e3
-            prepared = noted.prepared(cloud, points)
+            prepared = noted.prepared(cloud, points, num_own)
             # Others were cut short or changed, or belong to another scan.
             if cloud in earlier and record.is_unchanged(paths[cloud], points):
                 score(cloud, read_labels(paths[cloud], taxonomy))
@@ -145,13 +149,14 @@ def predict(
                 continue
             timings_ms["read"].append(read_ms)
             result = segmenter.segment(prepared)
+            labels = result.labels[:num_own]
             for stage, value in result.timings_ms.items():
                 timings_ms[stage].append(value)
-            truth = score(cloud, result.labels)
+            truth = score(cloud, labels)
             if picture:
-                save_prediction_picture(paths[cloud].with_suffix(".png"), points, result.labels, taxonomy, truth)
+                save_prediction_picture(paths[cloud].with_suffix(".png"), points[:num_own], labels, taxonomy, truth)
             # Written last, because for --resume a scan with labels is done.
-            content = label_bytes(result.labels, taxonomy)
+            content = label_bytes(labels, taxonomy)
             record.add(paths[cloud], points, content)
             write_labels(paths[cloud], content)
             num_done += 1

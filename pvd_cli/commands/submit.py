@@ -1,5 +1,6 @@
 """`pvd submit`: a submission to the SemanticKITTI benchmark."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -29,7 +30,8 @@ def submit(
     """Label the test sequences into a zip that the SemanticKITTI server takes.
 
     The zip is checked by the official validator's rules after it is written. Scans are taken as the benchmark has them,
-    in the network's frame: there are no options for a mounting or for intensity.
+    in the network's frame: there are no options for a mounting or for intensity. Weights that were trained with past
+    scans behind each need the poses.txt and calib.txt of every sequence.
 
     \b
     Examples:
@@ -55,7 +57,16 @@ def submit(
             check_scans(dataset, LABEL, "test", columns)
         segmenter = Segmenter.from_weights(weights or default_weights(), device, precision)
         with interruptible(lambda: "nothing was written"), Steps("labelling", "scans") as steps:
-            num_scans = write_submission(dataset, segmenter, out, votes, allow_missing, steps.show, columns)
+            num_scans = write_submission(
+                dataset,
+                segmenter,
+                out,
+                votes,
+                allow_missing,
+                steps.show,
+                columns,
+                lambda remark: print(f"note: {remark}", file=sys.stderr),
+            )
         print(f"wrote {out}: {counted(num_scans, 'scan')}")
     problems = check_submission(out, dataset, allow_missing, columns)
     for line in problems[:10]:

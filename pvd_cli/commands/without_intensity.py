@@ -44,6 +44,7 @@ def without_intensity(
     with optional_packages("train", "reading data sets"):
         from training.data.checking.check import LABEL
         from training.data.dataset import usable_points
+        from training.data.fused_scans import FusedScans
         from training.judge.seen import seen_data
 
     check_new_weights(out)
@@ -53,8 +54,9 @@ def without_intensity(
     indices = folder.evenly_spaced(max_scans)
 
     def scans() -> Iterator["torch.Tensor"]:
+        fused = FusedScans(folder, segmenter.past_scans)
         for number, index in enumerate(indices):
-            (points,) = usable_points(folder.points(index))
+            (points,) = usable_points(fused.points(index))
             yield torch.from_numpy(points).to(segmenter.device)
             steps.show(number + 1, len(indices))
 

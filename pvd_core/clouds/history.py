@@ -4,11 +4,44 @@ N points of the newest scan, M of all together.
 """
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pvd_core.borders.errors import UserError
+from pvd_core.borders.wording import counted
+from pvd_core.clouds.measured import is_measured, measured_points
+
+
+@dataclass(frozen=True)
+class PastScans:
+    """Which past scans are put behind each."""
+
+    past: int = 0
+    """Their number; 0 leaves each scan as it is."""
+    stride: int = 1
+    """Every n-th of the scans before is taken."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.past <= 20:
+            raise UserError(f"past scans are {self.past}: expected a number of 0 to 20")
+        if not 1 <= self.stride <= 100:
+            raise UserError(f"the stride of past scans is {self.stride}: expected 1 to 100")
+
+    @property
+    def steps(self) -> range:
+        """How many scans back each of them is, newest first."""
+        return range(self.stride, self.past * self.stride + 1, self.stride)
+
+
+def single_remark(past: PastScans) -> str:
+    """A sentence for who labels scans singly with weights that expect `past` behind each; "" where they expect none."""
+    if not past.past:
+        return ""
+    return (
+        f"these weights expect {counted(past.past, 'past scan')} behind each and get single ones: labels are worse, "
+        "and moving objects can hardly be told from still ones"
+    )
 
 
 @dataclass(frozen=True)
@@ -21,34 +54,32 @@ class _Past:
 class ScanHistory:
     """The last scans of one sensor that moves. For one thread.
 
-    `num_scans` past scans are kept, every `stride`-th of those that came. The history is dropped, and counted, where
-    the pose jumps from one scan to the next by more than `max_jump_m` metres or `max_turn_deg` degrees, and where
+    `past` says which past scans are put behind the newest, of those that came. The history is dropped, and counted,
+    where the pose jumps from one scan to the next by more than `max_jump_m` metres or `max_turn_deg` degrees, and where
     stamps do not rise.
     """
 
     def __init__(
         self,
-        num_scans: int = 2,
-        stride: int = 1,
+        past: PastScans,
         *,
         with_time: bool = False,
         max_jump_m: float = 10.0,
         max_turn_deg: float = 45.0,
     ) -> None:
-        """`with_time`: points get a fifth column, their age. UserError for a value out of its range."""
-        check_history(num_scans, stride)
-        self.num_scans, self.stride, self.with_time = num_scans, stride, with_time
+        """`with_time`: points get a fifth column, their age."""
+        self.past, self.with_time = past, with_time
         self.max_jump_m, self.max_turn_deg = max_jump_m, max_turn_deg
         self.num_dropped_jump = 0
         """Times that the history was dropped because the pose jumped."""
         self.num_dropped_order = 0
         """Times that it was dropped because a stamp was not later than the one before."""
-        self._past: deque[_Past] = deque(maxlen=num_scans * stride)
+        self._past: deque[_Past] = deque(maxlen=past.past * past.stride)
         self._last: _Past | None = None
 
     def fuse(self, points: np.ndarray, pose: np.ndarray, stamp_s: float | None = None) -> tuple[np.ndarray, np.ndarray]:
         """(points float32 (M, 4), or (M, 5) with time; is_current bool (M,)): the scan's own points first, unchanged
-        and in order, then those of the scan before it, and so on. The scan is kept for later calls.
+        and in order, then the measured ones of past scans, newest scan first. The scan is kept for later calls.
 
         `points`: float32 (N, 4), x, y, z in metres in the sensor's frame, intensity. `pose`: (4, 4), the sensor's frame
         to one that stands still, finite. `stamp_s`: time in seconds; without it scans are counted. The fifth column is
@@ -63,14 +94,14 @@ class ScanHistory:
         elif last is not None and is_jump(last.pose, pose, self.max_jump_m, self.max_turn_deg):
             self.num_dropped_jump += 1
             self._past.clear()
-        # The newest of them is `stride` scans old.
-        chosen = list(self._past)[::-1][self.stride - 1 :: self.stride]
+        chosen = [self._past[-step] for step in self.past.steps if step <= len(self._past)]
         parts = [points, *(moved(past.points, past.pose, pose) for past in chosen)]
         if self.with_time:
             ages = [0.0, *(scan.stamp_s - past.stamp_s for past in chosen)]
             parts = [_with_column(part, age) for part, age in zip(parts, ages, strict=True)]
         self._last = scan
-        self._past.append(scan)
+        # Points without a return lie at 0, 0, 0: moved, they would look like measured ones.
+        self._past.append(replace(scan, points=measured_points(points, is_measured(points))))
         fused = np.concatenate(parts)
         return fused, np.arange(len(fused)) < len(points)
 
@@ -78,14 +109,6 @@ class ScanHistory:
         """Forgets all scans, as at the start of another drive."""
         self._past.clear()
         self._last = None
-
-
-def check_history(num_scans: int, stride: int) -> None:
-    """UserError unless there may be a history of `num_scans` past scans, every `stride`-th."""
-    if not 0 <= num_scans <= 20:
-        raise UserError(f"{num_scans} past scans: expected 0 to 20")
-    if not 1 <= stride <= 100:
-        raise UserError(f"every {stride}-th past scan: expected a stride of 1 to 100")
 
 
 def moved(points: np.ndarray, pose: np.ndarray, to_pose: np.ndarray) -> np.ndarray:

@@ -62,11 +62,12 @@ def sensor_poses(poses_path: str | Path, calibration_path: str | Path) -> np.nda
     """float64 (N, 4, 4): the LiDAR's pose at each line of `poses_path`, with `Tr` of `calibration_path`. UserError for
     files that are missing or malformed, with the line."""
     poses_path = Path(poses_path)
-    camera_poses = [_matrix(text, f"{poses_path} line {number}") for number, text in _lines(poses_path, "poses")]
-    if not camera_poses:
+    lines = _lines(poses_path, "poses")
+    if not lines:
         raise UserError(f"{poses_path} is empty: expected a line of {_NUM_VALUES} numbers for each scan")
+    camera_poses = _matrices([(text, f"{poses_path} line {number}") for number, text in lines])
     camera_from_lidar = read_lidar_to_camera(calibration_path)
-    return np.linalg.inv(camera_from_lidar) @ np.stack(camera_poses) @ camera_from_lidar
+    return np.linalg.inv(camera_from_lidar) @ camera_poses @ camera_from_lidar
 
 
 def read_lidar_to_camera(path: str | Path) -> np.ndarray:
@@ -81,7 +82,7 @@ def read_lidar_to_camera(path: str | Path) -> np.ndarray:
             continue
         if found is not None:
             raise UserError(f"{path} line {number} gives Tr a second time; keep one")
-        found = _matrix(values, f"{path} line {number}, Tr,")
+        (found,) = _matrices([(values, f"{path} line {number}, Tr,")])
     if found is None:
         raise UserError(
             f"{path} has no line 'Tr: ...': {_WHY_TR}. Take calib.txt from the 'odometry' download of KITTI; where "
@@ -108,24 +109,34 @@ def _lines(path: Path, content: str) -> list[tuple[int, str]]:
     return list(enumerate(lines, start=1))
 
 
-def _matrix(text: str, where: str) -> np.ndarray:
+def _matrices(lines: Sequence[tuple[str, str]]) -> np.ndarray:
+    """float64 (N, 4, 4) of lines of 12 numbers, each with the name of its place."""
+    matrices = np.tile(np.eye(4), (len(lines), 1, 1))
+    matrices[:, :3] = np.reshape([_values(text, where) for text, where in lines], (-1, 3, 4))
+    rotations = matrices[:, :3, :3]
+    is_finite = np.isfinite(matrices).all(axis=(1, 2))
+    with np.errstate(invalid="ignore", over="ignore"):
+        errors = np.abs(rotations @ rotations.transpose(0, 2, 1) - np.eye(3)).max(axis=(1, 2))
+        is_pose = is_finite & (errors < _ROTATION_TOLERANCE) & (np.linalg.det(rotations) > 0)
+    if is_pose.all():
+        return matrices
+    first = int(np.argmin(is_pose))
+    where = lines[first][1]
+    if not is_finite[first]:
+        raise UserError(f"{where} has values that are not finite: expected 12 finite numbers; copy the file again")
+    raise UserError(
+        f"{where} is no pose: its first three columns are no rotation; expected a 3x4 matrix [R t] row by row"
+    )
+
+
+def _values(text: str, where: str) -> list[float]:
     words = text.split()
     if len(words) != _NUM_VALUES:
         raise UserError(f"{where} has {counted(len(words), 'value')}: expected {_NUM_VALUES}, a 3x4 matrix row by row")
-    matrix = np.eye(4)
     try:
-        matrix[:3] = np.reshape([float(word) for word in words], (3, 4))
+        return [float(word) for word in words]
     except ValueError as error:  # which names the word
         raise UserError(f"{where} is no matrix: {error}; expected {_NUM_VALUES} numbers, row by row") from error
-    if not np.isfinite(matrix).all():
-        raise UserError(f"{where} has values that are not finite: expected 12 finite numbers; copy the file again")
-    rotation = matrix[:3, :3]
-    is_rotation = np.abs(rotation @ rotation.T - np.eye(3)).max() < _ROTATION_TOLERANCE and np.linalg.det(rotation) > 0
-    if not is_rotation:
-        raise UserError(
-            f"{where} is no pose: its first three columns are no rotation; expected a 3x4 matrix [R t] row by row"
-        )
-    return matrix
 
 
 def _frame_numbers(frames: Sequence[str], poses_path: Path) -> list[int]:

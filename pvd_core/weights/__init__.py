@@ -2,7 +2,7 @@
 
 from pvd_core.weights.errors import WeightsError
 from pvd_core.weights.expected import ExpectedCloud, expected_cloud
-from pvd_core.weights.facts import taxonomy_of
+from pvd_core.weights.facts import past_scans_of, taxonomy_of
 from pvd_core.weights.source import weights_file
 from pvd_core.weights.store import load_model, load_state, read_facts, save_weights
 
@@ -12,6 +12,7 @@ __all__ = [
     "expected_cloud",
     "load_model",
     "load_state",
+    "past_scans_of",
     "read_facts",
     "save_weights",
     "taxonomy_of",

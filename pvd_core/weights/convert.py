@@ -15,11 +15,12 @@ import torch
 
 from pvd_core.borders.errors import UserError, unknown_name
 from pvd_core.borders.wording import shown
+from pvd_core.clouds.history import PastScans
 from pvd_core.models.blocks import KERNEL_PLANS
 from pvd_core.models.build import build_model, check_model_settings
 from pvd_core.taxonomy import SEMANTICKITTI, TAXONOMIES, Taxonomy
 from pvd_core.weights import WeightsError, load_state, save_weights
-from pvd_core.weights.facts import TAXONOMY_KEY
+from pvd_core.weights.facts import TAXONOMY_KEY, past_scans_facts
 from pvd_core.weights.official import our_name, stored_kernel
 
 LAYOUTS = ("spconv1", "spconv2")
@@ -41,6 +42,8 @@ def convert_checkpoint(
     model = build_model(settings)
     load_state(model, state, source=str(source))
     facts = {"converted_from": Path(source).name, "layout": layout, "dataset": dataset, TAXONOMY_KEY: taxonomy.name}
+    # Spec 2.5: the official networks of the multi-scan task learned from three scans at once.
+    facts |= past_scans_facts(PastScans(2 if taxonomy.moving else 0))
     save_weights(destination, model, facts)
     return {**facts, "model": settings}
 

@@ -6,12 +6,14 @@ from typing import Any
 
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.wording import shown
+from pvd_core.clouds.history import PastScans
 from pvd_core.models.build import check_model_settings, setting_names
 from pvd_core.taxonomy import SEMANTICKITTI, Taxonomy, taxonomy_named
 from pvd_core.voxels import grid_from_settings
 from pvd_core.weights.expected import expected_cloud
 
 TAXONOMY_KEY = "taxonomy"
+_PAST_KEY, _STRIDE_KEY = "past_scans", "scan_stride"
 
 
 def checked_facts(text: str | None) -> dict[str, Any]:
@@ -27,6 +29,7 @@ def checked_facts(text: str | None) -> dict[str, Any]:
     if model["num_classes"] != taxonomy.num_classes:
         raise UserError(f"its network has scores for {model['num_classes']} classes, {class_count(taxonomy)}")
     expected_cloud(facts)
+    past_scans_of(facts)
     return {**facts, TAXONOMY_KEY: taxonomy.name}
 
 
@@ -34,6 +37,20 @@ def taxonomy_of(facts: Mapping[str, Any]) -> Taxonomy:
     """The classes of the network with these `facts`; SemanticKITTI's where files of earlier versions name none.
     UserError for an unknown taxonomy."""
     return taxonomy_named(facts.get(TAXONOMY_KEY, SEMANTICKITTI.name))
+
+
+def past_scans_of(facts: Mapping[str, Any]) -> PastScans:
+    """The past scans that the network with these `facts` expects behind each; none where they name none. UserError for
+    values out of range."""
+    values = facts.get(_PAST_KEY, 0), facts.get(_STRIDE_KEY, 1)
+    if not all(type(value) is int for value in values):
+        raise UserError(f"{_PAST_KEY}, {_STRIDE_KEY} in its header are {shown(values)}: expected whole numbers")
+    return PastScans(*values)
+
+
+def past_scans_facts(past: PastScans) -> dict[str, Any]:
+    """What the header of weights says of the past scans that their network was trained with; nothing of none."""
+    return {_PAST_KEY: past.past, _STRIDE_KEY: past.stride} if past.past else {}
 
 
 def class_count(taxonomy: Taxonomy) -> str:

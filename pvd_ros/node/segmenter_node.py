@@ -154,6 +154,7 @@ class SegmenterNode(LifecycleNode):
         # Torch takes seconds to import; mistakes in parameters show before that.
         import torch
 
+        from pvd_core.clouds.history import single_remark
         from pvd_core.segmenter import Segmenter
 
         if self._value("num_threads"):
@@ -161,6 +162,8 @@ class SegmenterNode(LifecycleNode):
         weights = self._value("weights") or str(default_weights())
         segmenter = Segmenter.from_weights(weights, self._value("device"), self._value("precision"))
         segmenter.warm_up()
+        if remark := single_remark(segmenter.past_scans):
+            self.get_logger().warning(remark)
         self.get_logger().info(f"network ready: {weights} on {segmenter.device}")
         return segmenter
 

@@ -101,6 +101,15 @@ def test_label_bag_writes_class_ids_and_colours_of_moving_objects(multiscan, tmp
     assert "classes found: moving-car 9" in capsys.readouterr().out
 
 
+def test_label_bag_says_that_weights_of_many_scans_get_single_ones(multiscan, tmp_path, capsys):
+    weights = save_multiscan_weights(tmp_path / "many.safetensors", past_scans=2)
+    bag = write_drive(tmp_path / "in", [xyzi_cloud(points_of(1))])
+    remark = "these weights expect 2 past scans behind each and get single ones"
+    for path, says in ((weights, True), (multiscan, False)):
+        assert run(["label-bag", str(bag), str(tmp_path / f"out_{says}"), "--weights", str(path)]) == 0
+        assert (remark in capsys.readouterr().err) == says
+
+
 def test_view_shows_moving_classes_and_compares_only_networks_of_the_same(
     dataset, multiscan, weights, tmp_path, error_of
 ):

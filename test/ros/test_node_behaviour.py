@@ -176,6 +176,11 @@ def test_labels_and_legend_are_those_of_the_taxonomy_in_the_weights(ros, peer):
     assert set(slow_column(labelled[0], "label")) == {names.index("moving-car")}
 
 
+def test_the_node_says_that_weights_of_many_scans_get_single_ones(ros):
+    weights = save_multiscan_weights(ros.folder / "many.safetensors", past_scans=2)
+    start_node(ros, f"weights:={weights}", ready="these weights expect 2 past scans behind each and get single ones")
+
+
 def test_clouds_are_skipped_until_somebody_subscribes(ros, peer):
     diagnostics = peer.hear(DiagnosticArray, "/diagnostics")
     start_node(ros)

@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 
 from pvd_core.borders.errors import UserError
+from pvd_core.borders.wording import counted
+from pvd_core.clouds.history import PastScans
 from pvd_core.taxonomy import Taxonomy
 from training.data.augmentation.objects import ObjectBank, objects_in
 from training.data.class_weights import count_classes
 from training.data.dataset import ScanFolder
 from training.data.example import Example
+from training.data.fused_scans import FusedScans
 from training.data.instances.past import PastObjects
 from training.data.scan_stream import LEAST_LEARNT
 
@@ -25,7 +28,7 @@ _MAX_SCANS_COUNTED = 1000
 
 class FolderStream:
     """A ScanStream of the scans `indices` of a ScanFolder, but those with the names `left_out`. `bank_scans`: see
-    MixingConfig; `num_versions`: see TrainConfig.scan_versions."""
+    MixingConfig; `num_versions`: see TrainConfig.scan_versions; `past`: the past scans behind each."""
 
     def __init__(
         self,
@@ -35,13 +38,16 @@ class FolderStream:
         bank_scans: int = 200,
         num_versions: int | None = None,
         left_out: Iterable[str] = (),
-        past: PastObjects | None = None,
+        past: PastScans = PastScans(),  # noqa: B008 - frozen
+        enrichment: PastObjects | None = None,
     ) -> None:
-        """`past`: what enriches each scan with points of earlier ones, which are not current."""
+        """`enrichment`: what earlier scans saw of a scan's objects, put behind it, for M2SKD."""
         self._left_out = sorted(left_out)
         self.folder, self.seed = folder, seed
         self.indices = [index for index in indices if folder.scans[index].name not in self._left_out]
-        self._bank_scans, self._num_versions, self._past = bank_scans, num_versions, past
+        self._bank_scans, self._num_versions = bank_scans, num_versions
+        self._past, self._scans = past, FusedScans(folder, past)
+        self._enrichment = enrichment
 
     @property
     def taxonomy(self) -> Taxonomy:
@@ -85,8 +91,14 @@ class FolderStream:
         return len(self.indices)
 
     def describe(self) -> str:
-        """One line: the scans of the folder, and how many of them are used."""
-        return f"{self.folder.describe()}, {len(self.indices)} used"
+        """One line: the scans of the folder, how many of them are used, and what is behind each."""
+        every = f", every {self._past.stride}." if self._past.stride > 1 else ""
+        behind = f", {counted(self._past.past, 'past scan')} behind each{every}" if self._past.past else ""
+        return f"{self.folder.describe()}, {len(self.indices)} used{behind}"
+
+    def remarks(self) -> list[str]:
+        """What is to be said of the poses by which past scans are put behind each."""
+        return self._scans.remarks
 
     def facts(self) -> dict[str, Any]:
         """The keys "dataset" (name of its folder), "sequences" and "num_scans"."""
@@ -97,7 +109,8 @@ class FolderStream:
         }
 
     def fingerprint(self) -> str:
-        """That of the folder and, where scans are left out, of their names."""
+        """That of the folder and, where scans are left out, of their names. Past scans are a setting of the run, which
+        is compared too."""
         of_folder, left_out = self.folder.fingerprint(), " ".join(self._left_out)
         return hashlib.sha256(f"{of_folder} without {left_out}".encode()).hexdigest() if left_out else of_folder
 
@@ -115,12 +128,12 @@ class FolderStream:
         return bank
 
     def _usable_scan(self, index: int) -> Example:
-        example = self.folder.example(index)
-        if len(example) < LEAST_LEARNT:
+        example = self._scans.example(index)
+        if (num_current := np.count_nonzero(example.is_current)) < LEAST_LEARNT:
             raise UserError(
-                f"scan {self.folder.scans[index].points_path} has {len(example)} usable points; leave it out"
+                f"scan {self.folder.scans[index].points_path} has {num_current} usable points; leave it out"
             )
-        return example if self._past is None else self._past.onto(example, index)
+        return example if self._enrichment is None else self._enrichment.onto(example, index)
 
 
 @functools.lru_cache(maxsize=8)

@@ -119,6 +119,10 @@ class SimulatedStream:
         sensors = ", ".join(config.sensors)
         return f"simulated worlds from {config.first_world} on, {config.scans_per_world} scans each, by {sensors}"
 
+    def remarks(self) -> list[str]:
+        """Nothing: there are no poses that could be wrong."""
+        return []
+
     def facts(self) -> dict[str, Any]:
         """The keys "dataset" (always "simulated worlds"), "sequences" (none) and "stream" (the settings)."""
         return {"dataset": "simulated worlds", "sequences": [], "stream": asdict(self.config)}

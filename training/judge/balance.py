@@ -15,7 +15,8 @@ import torch
 from pvd_core.borders.errors import UserError
 from pvd_core.segmenter import Segmenter
 from pvd_core.taxonomy import Taxonomy
-from training.data.dataset import ScanFolder, usable_points
+from training.data.dataset import ScanFolder
+from training.data.fused_scans import FusedScans
 from training.data.prefetch import prefetched
 from training.judge.classes import check_same_classes
 from training.judge.metrics import ConfusionMatrix
@@ -117,8 +118,9 @@ def _sampled_scores(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(class scores float16 (N, C), class ids uint8 (N,)) of points drawn from each scan, the same ones every time."""
     scores, truths = [np.zeros((0, folder.taxonomy.num_classes), np.float16)], [np.zeros(0, np.uint8)]
-    scans = prefetched(lambda index: usable_points(*folder.labelled_points(index)), indices, num_workers=1)
-    for num_done, (points, truth_P) in enumerate(scans, start=1):
+    scans = prefetched(FusedScans(folder, segmenter.past_scans).example, indices, num_workers=1)
+    for num_done, scan in enumerate(scans, start=1):
+        points, truth_P = scan.points, scan.labels[scan.is_current]  # of the first points
         drawn = np.random.default_rng(num_done).permutation(len(truth_P))[:_POINTS_A_SCAN]
         if len(drawn):
             batch = segmenter.batch_of(points)

@@ -10,7 +10,9 @@ import numpy as np
 from pvd_core.borders.errors import UserError
 from pvd_core.clouds.stream import CloudStream
 from pvd_core.segmenter import Segmenter
+from pvd_core.weights.facts import past_scans_facts
 from training.data.dataset import ScanFolder
+from training.data.fused_scans import FusedScans
 from training.data.prefetch import prefetched
 from training.judge.classes import check_same_classes, taxonomy_in
 from training.judge.metrics import ConfusionMatrix
@@ -19,6 +21,8 @@ from training.judge.votes import labels_by_vote
 
 DISTANCE_BANDS_M = ((0, 10), (10, 20), (20, 30), (30, 40), (40, 50), (50, np.inf))
 """Horizontal distance from the sensor: from (included), to (excluded)."""
+
+_Prepare = Callable[[int, np.ndarray, int], np.ndarray]
 
 
 def evaluate(
@@ -35,7 +39,8 @@ def evaluate(
     precision: str = "fp32",
     taxonomy: str | None = None,
 ) -> dict[str, Any]:
-    """Labels the scans of a data set and compares with the truth. Returns a JSON-able dictionary:
+    """Labels the scans of a data set and compares with the truth; where the weights expect past scans behind each, the
+    sequences need poses, and the scan's own points alone count. Returns a JSON-able dictionary:
 
     - "taxonomy": name of the classes, those of the weights, as which the truth is read too
     - "miou" over all of them, "miou_present" over those in the truth, "iou" {class: value}, "accuracy"; all 0..1
@@ -55,12 +60,13 @@ def evaluate(
         raise UserError("split 'test' has no labels to evaluate against; use train, valid or a list of sequences")
     folder = ScanFolder(dataset_root, split, columns, taxonomy_in(weights, taxonomy))
     segmenter = Segmenter.from_weights(weights, device, precision)
+    scans = FusedScans(folder, segmenter.past_scans)
     indices = folder.evenly_spaced(max_scans)
     start = time.perf_counter()
     # The clouds of a training are not scaled either, so that networks are scored on what they know.
     stream = stream or CloudStream(intensity_scale=1.0)
-    remarks: list[str] = []
-    bands = score_bands(segmenter, folder, indices, progress, votes, _noting(stream, folder, remarks))
+    remarks = list(scans.remarks)
+    bands = score_bands(segmenter, scans, indices, progress, votes, _noting(stream, folder, remarks))
     whole = ConfusionMatrix.summed(bands)
     if not whole.num_points:
         raise UserError(f"no labelled point in {folder.describe()}: there is nothing to score against")
@@ -78,6 +84,7 @@ def evaluate(
         "num_points_by_class": whole.points_by_name(),
         "labels_by_truth": whole.counts_by_name(),
         "num_scans": len(indices),
+        **past_scans_facts(segmenter.past_scans),
         "votes": votes,
         "sequences": list(folder.sequences),
         "trained_on": described(seen_data(segmenter.facts)),
@@ -89,11 +96,12 @@ def evaluate(
     }
 
 
-def _noting(stream: CloudStream, folder: ScanFolder, remarks: list[str]) -> Callable[[int, np.ndarray], np.ndarray]:
+def _noting(stream: CloudStream, folder: ScanFolder, remarks: list[str]) -> _Prepare:
     """A `prepared` for score_bands that adds to `remarks` what is to be said of the scans."""
 
-    def prepared(index: int, points: np.ndarray) -> np.ndarray:
-        found = [stream.decide(points), *(stream.look_at(points) if stream.is_look_due() else ())]
+    def prepared(index: int, points: np.ndarray, num_current: int) -> np.ndarray:
+        current = points[:num_current]
+        found = [stream.decide(current), *(stream.look_at(current) if stream.is_look_due() else ())]
         remarks.extend(f"{folder.scans[index].points_path}: {sentence}" for sentence in found if sentence)
         return stream.prepared(points)
 
@@ -106,28 +114,31 @@ def score(
     indices: Sequence[int],
     progress: Callable[[int, int], object] | None = None,
 ) -> ConfusionMatrix:
-    """ConfusionMatrix of a Segmenter's labels over the scans `indices` of a folder."""
-    return ConfusionMatrix.summed(score_bands(segmenter, folder, indices, progress))
+    """ConfusionMatrix of a Segmenter's labels over the scans `indices` of a folder; behind each are the past scans that
+    its weights expect."""
+    scans = FusedScans(folder, segmenter.past_scans)
+    return ConfusionMatrix.summed(score_bands(segmenter, scans, indices, progress))
 
 
 def score_bands(
     segmenter: Segmenter,
-    folder: ScanFolder,
+    scans: FusedScans,
     indices: Sequence[int],
     progress: Callable[[int, int], object] | None = None,
     votes: int = 1,
-    prepared: Callable[[int, np.ndarray], np.ndarray] = lambda index, points: points,
+    prepared: _Prepare = lambda index, points, num_current: points,
 ) -> list[ConfusionMatrix]:
     """As `score`, one ConfusionMatrix for each of DISTANCE_BANDS_M. `votes`: 1 to 8, of test-time augmentation.
-    `prepared(index, points)` brings the points of a scan to the network's frame. ValueError where the folder's labels
-    have another taxonomy than the Segmenter."""
-    check_same_classes(segmenter, folder)
-    bands = [ConfusionMatrix(folder.taxonomy) for _ in DISTANCE_BANDS_M]
-    scans = zip(indices, prefetched(folder.labelled_points, indices, num_workers=1), strict=True)
-    for num_done, (index, (points, truth)) in enumerate(scans, start=1):
-        points = prepared(index, points)
+    `prepared(index, points, num_current)` brings the points of a scan, of which the first `num_current` are its own, to
+    the network's frame. ValueError where the folder's labels have another taxonomy than the Segmenter."""
+    check_same_classes(segmenter, scans.folder)
+    bands = [ConfusionMatrix(segmenter.taxonomy) for _ in DISTANCE_BANDS_M]
+    labelled = zip(indices, prefetched(scans.labelled_points, indices, num_workers=1), strict=True)
+    for num_done, (index, (points, truth)) in enumerate(labelled, start=1):
+        points = prepared(index, points, len(truth))
         labels = segmenter.segment(points).labels if votes == 1 else labels_by_vote(segmenter, points, votes)
-        distance_m = np.hypot(points[:, 0], points[:, 1])
+        labels, own = labels[: len(truth)], points[: len(truth)]
+        distance_m = np.hypot(own[:, 0], own[:, 1])
         for scores, (near, far) in zip(bands, DISTANCE_BANDS_M, strict=True):
             inside = (distance_m >= near) & (distance_m < far)
             scores.update(labels[inside], truth[inside])

@@ -15,6 +15,7 @@ from pvd_core.borders.files import written_atomically
 from pvd_core.segmenter import Segmenter
 from pvd_core.taxonomy import Taxonomy
 from training.data.dataset import SPLITS, ScanFolder
+from training.data.fused_scans import FusedScans
 from training.judge.votes import labels_by_vote
 
 
@@ -26,12 +27,14 @@ def write_submission(
     allows_missing: bool = False,
     progress: Callable[[int, int], object] | None = None,
     columns: str | int = 4,
+    note: Callable[[str], object] = lambda remark: None,
 ) -> int:
     """Labels the test split of a data set and writes the zip `path`, whole or not at all. Returns the number of scans.
 
     `num_votes`: 1 to 8, of test-time augmentation. `allows_missing`: sequences of the test split may be missing (the
     server refuses such a file); otherwise they are a UserError. `progress(num_done, num_all)` is called after each
-    scan. `columns`: of the .bin files, see ScanFolder.
+    scan. `columns`: of the .bin files, see ScanFolder. Where the weights expect past scans behind each, sequences need
+    poses; `note(remark)` is called with what is to be said of these.
     """
     if path.suffix != ".zip":
         raise UserError(f"submission {path}: the server takes .zip files only; name it {path.with_suffix('.zip').name}")
@@ -41,6 +44,9 @@ def write_submission(
             f"{folder.root} lacks the test sequences {', '.join(folder.missing_sequences)}: the server refuses a "
             f"submission without all of {', '.join(SPLITS['test'])}; --allow-missing writes it all the same"
         )
+    scans = FusedScans(folder, segmenter.past_scans)
+    for remark in scans.remarks:
+        note(remark)
     with written_atomically(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         # The validator looks for entries of folders.
         archive.writestr("sequences/", "")
@@ -48,7 +54,9 @@ def write_submission(
             archive.writestr(f"sequences/{sequence}/", "")
             archive.writestr(f"sequences/{sequence}/predictions/", "")
         for index, scan in enumerate(folder.scans):
-            labels = labels_by_vote(segmenter, folder.points(index), num_votes)
+            points = scans.points(index)
+            num_own = scan.points_path.stat().st_size // folder.columns.point_bytes
+            labels = labels_by_vote(segmenter, points, num_votes)[:num_own]
             raw = segmenter.taxonomy.raw_from_class_ids(labels).astype("<u4")
             archive.writestr(f"sequences/{scan.sequence}/predictions/{scan.frame}.label", raw.tobytes())
             if progress is not None:

@@ -9,6 +9,7 @@ from typing import Any, cast
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.settings import apply_overrides, filled, plain, read_yaml
 from pvd_core.clouds.bin_columns import bin_columns
+from pvd_core.clouds.history import PastScans
 from pvd_core.models.build import check_model_settings
 from pvd_core.runtime.precision import resolve_precision
 from pvd_core.segmenter import resolve_device
@@ -116,6 +117,9 @@ class TrainConfig:
     """A split name or a list of sequences."""
     max_scans: int | None = None
     """Train on this many scans, evenly spread over the sequences; null for all."""
+    scans: PastScans = field(default_factory=PastScans)
+    """Past scans that are put behind each by the poses of its sequence, as for the multi-scan task: 'past' is their
+    number, every 'stride'-th is taken. Training learns from their points too; scores count the scan's own alone."""
     scan_versions: int | None = None
     """Number of fixed versions, each mixed and augmented differently, in which a scan comes: one an epoch, then the
     same ones again. null: a new version in every epoch."""
@@ -186,6 +190,11 @@ class TrainConfig:
             raise UserError(f"{reason}: give max_steps")
         if self.initial_slice and self.initial_weights is None:
             raise UserError("initial_slice is true: give initial_weights, those of a network with more channels")
+        if self.scans.past and self.data == "simulated":
+            raise UserError(
+                f"scans.past is {self.scans.past}, but data is simulated, whose scans come without past ones: train on "
+                "a folder that `pvd simulate` wrote, or leave it out"
+            )
         if self.distillation is not None and self.distillation.cache is not None:
             self._check_scans_come_again()
         if self.multi_to_single is not None:
@@ -219,6 +228,11 @@ class TrainConfig:
             raise UserError(
                 "multi_to_single needs scans in a row with objects cut out, but data is simulated: write drives "
                 "with `pvd simulate` and train on that folder"
+            )
+        if self.scans.past:
+            raise UserError(
+                f"multi_to_single teaches a network that sees single scans, but scans.past is {self.scans.past}: set "
+                "it to 0, or leave multi_to_single out"
             )
 
     def _check_scans_come_again(self) -> None:
@@ -263,6 +277,8 @@ def settings_without_effect(config: TrainConfig) -> list[str]:
     if config.schedule.name == "constant" and config.schedule.final_factor != ScheduleConfig.final_factor:
         unused.append("schedule.final_factor has no effect: schedule.name is constant")
     unused += _data_settings_without_effect(config)
+    if config.scans.stride != PastScans.stride and not config.scans.past:
+        unused.append("scans.stride has no effect: scans.past is 0")
     of_others = ("betas",) if config.optimizer.name == "sgd" else ("momentum",)
     unused += [
         f"optimizer.{name} has no effect: optimizer.name is {config.optimizer.name}"

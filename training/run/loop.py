@@ -14,7 +14,7 @@ from pvd_core.borders.files import held_alone, write_atomically
 from pvd_core.segmenter import Segmenter
 from pvd_core.weights import save_weights
 from pvd_core.weights.expected import EXPECTED_CLOUD_KEY
-from pvd_core.weights.facts import TAXONOMY_KEY
+from pvd_core.weights.facts import TAXONOMY_KEY, past_scans_facts
 from training.data.batches import TrainingBatch
 from training.data.prefetch import prefetched
 from training.judge.evaluate import metrics_of, score
@@ -86,6 +86,8 @@ def _describe(session: Session, logs: Logs | NoLogs) -> None:
     for line in settings_without_effect(config):
         progress.note(f"warning: {line}")
     progress.note(f"training on {session.data.training.describe()}")
+    for line in session.data.training.remarks():
+        progress.note(f"note: {line}")
     if remark := session.data.validation.remark():
         progress.note(f"note: {remark}")
     progress.note(f"validating on {session.data.validation.describe()}, {len(session.data.validation_indices)} used")
@@ -189,7 +191,8 @@ def _validate(session: Session, logs: Logs | NoLogs) -> None:
     state, start = session.state, time.perf_counter()
     indices = session.data.validation_indices
     with state.weights_to_keep() as model:
-        segmenter = Segmenter(model, {TAXONOMY_KEY: session.config.taxonomy}, session.fabric.device)
+        about = {TAXONOMY_KEY: session.config.taxonomy, **past_scans_facts(session.config.scans)}
+        segmenter = Segmenter(model, about, session.fabric.device)
         metrics = metrics_of(score(segmenter, session.data.validation, indices, session.progress.validating))
         state.last_validation = {"step": state.step, **metrics}
         is_best = metrics["miou"] > state.best_miou
@@ -220,6 +223,7 @@ def _facts(session: Session) -> dict[str, Any]:
     config, state, data = session.config, session.state, session.data
     return {
         TAXONOMY_KEY: config.taxonomy,
+        **past_scans_facts(config.scans),
         "training_data": data.training.facts(),
         "ancestors": session.ancestors,
         EXPECTED_CLOUD_KEY: {"intensity_95th": session.intensity_95th},

@@ -125,11 +125,13 @@ def _training_scans(config: TrainConfig, left_out: Collection[str]) -> FolderStr
         return SimulatedStream(config.stream, config.seed, taxonomy_named(config.taxonomy))
     folder = ScanFolder(config.dataset, config.sequences, config.columns, taxonomy_named(config.taxonomy))
     indices = folder.evenly_spaced(config.max_scans)
-    past = None
+    enrichment = None
     if config.multi_to_single is not None:
         hard_ids = config.multi_to_single.loss.hard_ids(folder.taxonomy)
-        past = PastObjects(config.multi_to_single.instances, folder, hard_ids, config.multi_to_single.num_past)
-    return FolderStream(folder, indices, config.seed, config.mixing.bank_scans, config.scan_versions, left_out, past)
+        enrichment = PastObjects(config.multi_to_single.instances, folder, hard_ids, config.multi_to_single.num_past)
+    return FolderStream(
+        folder, indices, config.seed, config.mixing.bank_scans, config.scan_versions, left_out, config.scans, enrichment
+    )
 
 
 def build_session(config: TrainConfig, data: Data, run: RunFolder, progress: NoProgress, fabric: Fabric) -> Session:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pvd_core.borders.errors import UserError
-from pvd_core.clouds.history import ScanHistory
+from pvd_core.clouds.history import PastScans, ScanHistory
 
 SCENE = np.random.default_rng(0).uniform((-60, -60, -2), (60, 60, 4), (500, 3))
 
@@ -27,7 +27,7 @@ def seen(pose, origin=(0.0, 0.0, 0.0), intensity=0.5):
 
 @pytest.mark.parametrize("origin", [(0.0, 0.0, 0.0), (6.9e5, 5.3e6, 300.0)], ids=["local", "map coordinates"])
 def test_past_points_lie_where_the_scene_is_now(origin):
-    history = ScanHistory(num_scans=3)
+    history = ScanHistory(PastScans(3))
     for index in range(5):
         pose = pose_at(index, origin)
         points = seen(pose, origin)
@@ -39,7 +39,7 @@ def test_past_points_lie_where_the_scene_is_now(origin):
 
 
 def test_the_points_of_the_scan_come_first_unchanged_in_order():
-    history = ScanHistory(num_scans=2)
+    history = ScanHistory(PastScans(2))
     for index in range(4):
         points = seen(pose_at(index), intensity=index / 10)
         fused, is_current = history.fuse(points, pose_at(index))
@@ -50,14 +50,14 @@ def test_the_points_of_the_scan_come_first_unchanged_in_order():
 
 
 def test_a_stride_takes_every_nth_past_scan():
-    history = ScanHistory(num_scans=2, stride=3)
+    history = ScanHistory(PastScans(2, 3))
     for index in range(9):
         fused, _ = history.fuse(seen(pose_at(index), intensity=index / 10), pose_at(index))
     assert fused[::500, 3].tolist() == np.array([0.8, 0.5, 0.2], np.float32).tolist()
 
 
 def test_a_history_of_no_past_scan_gives_the_scan_itself():
-    history = ScanHistory(num_scans=0)
+    history = ScanHistory(PastScans(0))
     for index in range(3):
         points = seen(pose_at(index))
         fused, is_current = history.fuse(points, pose_at(index))
@@ -67,7 +67,7 @@ def test_a_history_of_no_past_scan_gives_the_scan_itself():
 
 def test_the_time_feature_is_the_age_in_seconds_or_in_scans():
     for stamps, ages in (((5.0, 5.1, 5.3), (0.0, 0.2, 0.3)), ((None, None, None), (0.0, 1.0, 2.0))):
-        history = ScanHistory(num_scans=2, with_time=True)
+        history = ScanHistory(PastScans(2), with_time=True)
         for index, stamp_s in enumerate(stamps):
             fused, _ = history.fuse(seen(pose_at(index)), pose_at(index), stamp_s)
         assert fused.shape == (1500, 5)
@@ -76,7 +76,7 @@ def test_the_time_feature_is_the_age_in_seconds_or_in_scans():
 
 @pytest.mark.parametrize("change", ["distance", "angle"])
 def test_a_jump_of_the_pose_drops_the_history_and_is_counted(change):
-    history = ScanHistory(num_scans=2)
+    history = ScanHistory(PastScans(2))
     for index in range(3):
         history.fuse(seen(pose_at(index)), pose_at(index))
     jumped = pose_at(3, (12.0, 0, 0)) if change == "distance" else pose_at(3) @ pose_at(20)
@@ -92,7 +92,7 @@ def test_a_jump_of_the_pose_drops_the_history_and_is_counted(change):
 
 @pytest.mark.parametrize("stamp_s", [0.5, 1.0], ids=["earlier", "the same"])
 def test_a_stamp_that_does_not_rise_drops_the_history_and_is_counted(stamp_s):
-    history = ScanHistory(num_scans=2)
+    history = ScanHistory(PastScans(2))
     for index, stamp in enumerate((0.9, 1.0, stamp_s)):
         fused, _ = history.fuse(seen(pose_at(index)), pose_at(index), stamp)
     assert len(fused) == 500
@@ -101,17 +101,27 @@ def test_a_stamp_that_does_not_rise_drops_the_history_and_is_counted(stamp_s):
 
 
 def test_a_cleared_history_begins_anew_and_counts_nothing():
-    history = ScanHistory(num_scans=2)
+    history = ScanHistory(PastScans(2))
     history.fuse(seen(pose_at(0)), pose_at(0), 10.0)
     history.clear()
     assert len(history.fuse(seen(pose_at(50)), pose_at(50), 1.0)[0]) == 500
     assert (history.num_dropped_jump, history.num_dropped_order) == (0, 0)
 
 
+def test_past_points_without_a_return_are_left_out_and_current_ones_stay():
+    history = ScanHistory(PastScans(1))
+    odd = np.array([[0, 0, 0, 0], [np.nan, 1, 1, 0.5], [1, 2, 3, np.nan], [4, 5, 6, 0.5]], np.float32)
+    history.fuse(odd, pose_at(0))
+    fused, is_current = history.fuse(odd, pose_at(1))
+    assert fused[:4].tobytes() == odd.tobytes()
+    assert is_current.tolist() == [True] * 4 + [False] * 2
+    assert fused[4:, 3].tolist() == [0, 0.5]
+
+
 @pytest.mark.parametrize(("num_scans", "stride"), [(-1, 1), (21, 1), (2, 0), (2, 101)])
 def test_settings_out_of_range_are_refused(num_scans, stride):
     with pytest.raises(UserError, match="expected"):
-        ScanHistory(num_scans, stride)
+        PastScans(num_scans, stride)
 
 
 def test_a_simulated_drive_fuses_its_scene_to_a_tenth_of_a_millimetre(tmp_path):
@@ -126,7 +136,7 @@ def test_a_simulated_drive_fuses_its_scene_to_a_tenth_of_a_millimetre(tmp_path):
     writer.prepare("07")
     poses = frame_poses(tmp_path / "sequences" / "07", [f"{i:06d}" for i in range(8)]).poses
     drive = Drive(sequence_seed(3, "07"), 8, "vlp16", 0.1, tilt_deg=2.0, jitter=True)
-    history = ScanHistory(num_scans=5)
+    history = ScanHistory(PastScans(5))
     for index in range(8):
         points = seen(drive.pose(index))  # by the truth; fused by the files
         fused, _ = history.fuse(points, poses[index])

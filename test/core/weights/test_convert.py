@@ -6,6 +6,7 @@ import torch
 from official_checkpoint import official_checkpoint
 
 from pvd_core.borders.errors import UserError
+from pvd_core.clouds.history import PastScans
 from pvd_core.segmenter import Segmenter
 from pvd_core.taxonomy import SEMANTICKITTI, SEMANTICKITTI_MULTISCAN
 from pvd_core.weights import load_model, save_weights
@@ -30,6 +31,7 @@ def test_a_converted_file_names_its_classes_and_its_data_set(convert, tmp_path, 
     _, facts = load_model(tmp_path / "ours.safetensors")
     assert tuple(facts["classes"]) == SEMANTICKITTI.names
     assert facts["taxonomy"] == "semantickitti"
+    assert "past_scans" not in facts
     assert (facts["dataset"], facts["layout"], facts["converted_from"]) == ("semantickitti", layout, "official.pt")
 
 
@@ -41,6 +43,7 @@ def test_a_checkpoint_of_the_multi_scan_task_labels_its_25_classes(convert, tmp_
     labels = segmenter.segment(np.ones((3, 4), np.float32)).labels
 
     assert segmenter.taxonomy == SEMANTICKITTI_MULTISCAN
+    assert segmenter.past_scans == PastScans(2)
     assert [segmenter.taxonomy.names[label] for label in labels] == ["moving-other-vehicle"] * 3
 
 

@@ -260,6 +260,7 @@ def test_it_works_beside_another_teacher(data, tmp_path):
     ("settings", "message"),
     [
         (["data=simulated"], "multi_to_single needs scans in a row"),
+        (["scans.past=2"], "sees single scans, but scans.past is 2"),
         (["multi_to_single.num_past=0"], "num_past is 0: expected at least 1"),
         (["multi_to_single.loss.hard_classes=[bus]"], "bus"),
         (["multi_to_single.loss.logits=1"], "did you mean multi_to_single.loss.logit"),
