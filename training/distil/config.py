@@ -8,6 +8,7 @@ from pvd_core.borders.settings import filled
 from pvd_core.borders.wording import shown
 from pvd_core.losses.methods import METHODS, paper_coefficients
 from pvd_core.losses.multi_to_single import MultiToSingleLossConfig
+from training.data.instances.past import PLACINGS
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,15 @@ class MultiToSingleConfig:
     """Folder of objects that `pvd dataset instances` cut out of the training scans."""
     num_past: int = 4
     """Earlier scans whose objects are put onto a scan; the first scans of a sequence have fewer."""
+    placed_by: str = "centroid"
+    """How past points come onto a scan. centroid, as released: so that their centroid is the object's. poses: to where
+    they were, by poses.txt and calib.txt of the sequence; moving objects are then smeared along their way."""
     loss: MultiToSingleLossConfig = field(default_factory=MultiToSingleLossConfig)
     """Coefficients, thresholds, and the hard classes."""
 
     def __post_init__(self) -> None:
         if self.num_past < 1:
             raise UserError(f"multi_to_single.num_past is {self.num_past}: expected at least 1")
+        if self.placed_by not in PLACINGS:
+            choices = ", ".join(PLACINGS)
+            raise UserError(f"multi_to_single.placed_by is {self.placed_by!r}: expected one of {choices}")

@@ -279,6 +279,8 @@ def settings_without_effect(config: TrainConfig) -> list[str]:
     unused += _data_settings_without_effect(config)
     if config.scans.stride != PastScans.stride and not config.scans.past:
         unused.append("scans.stride has no effect: scans.past is 0")
+    if config.multi_to_single is not None:
+        unused += config.multi_to_single.loss.settings_without_effect()
     of_others = ("betas",) if config.optimizer.name == "sgd" else ("momentum",)
     unused += [
         f"optimizer.{name} has no effect: optimizer.name is {config.optimizer.name}"

@@ -127,8 +127,9 @@ def _training_scans(config: TrainConfig, left_out: Collection[str]) -> FolderStr
     indices = folder.evenly_spaced(config.max_scans)
     enrichment = None
     if config.multi_to_single is not None:
-        hard_ids = config.multi_to_single.loss.hard_ids(folder.taxonomy)
-        enrichment = PastObjects(config.multi_to_single.instances, folder, hard_ids, config.multi_to_single.num_past)
+        own = config.multi_to_single
+        hard_ids = own.loss.hard_ids(folder.taxonomy)
+        enrichment = PastObjects(own.instances, folder, hard_ids, own.num_past, own.placed_by)
     return FolderStream(
         folder, indices, config.seed, config.mixing.bank_scans, config.scan_versions, left_out, config.scans, enrichment
     )

@@ -60,6 +60,19 @@ class MultiToSingleLossConfig:
             names = shown(list(self.hard_classes))
             raise UserError(f"multi_to_single: hard_classes are {names}: expected at least one, each once")
 
+    def settings_without_effect(self) -> list[str]:
+        """A line for each setting that is not at its default, but has no effect because its term has coefficient 0."""
+        of_terms = {
+            "logit": ("logit_scale", "logit_threshold"),
+            "feature": ("feature_threshold", "feature_stage"),
+        }
+        return [
+            f"multi_to_single.loss.{name} has no effect: {term} is 0"
+            for term, names in of_terms.items()
+            for name in names
+            if not getattr(self, term) and getattr(self, name) != getattr(MultiToSingleLossConfig, name)
+        ]
+
     def hard_ids(self, taxonomy: Taxonomy) -> tuple[int, ...]:
         """Class ids of the hard classes and of their moving kinds, ascending; UserError for an unknown name."""
         return hard_ids(self.hard_classes, taxonomy)

@@ -229,3 +229,26 @@ def test_past_scans_of_real_objects_land_on_them(shared_data, tmp_path):
         )
         distances, _ = cKDTree(own).query(of_past)
         assert np.median(distances) < 0.12
+
+
+def test_past_scans_of_real_objects_that_stand_still_are_placed_by_poses(shared_data, tmp_path):
+    """08: two people and a bicycle that stand while the sensor drives on."""
+    folder = ScanFolder(shared_data / "semantickitti", "08")
+    cut_instances(folder, tmp_path / "cut", HARD)
+    example, medians = folder.example(4), []
+    past = PastObjects(tmp_path / "cut", folder, HARD, 4, "poses").onto(example, 4)
+    past = past.chosen(~past.is_current)
+    for class_id, instance in sorted(set(zip(past.labels.tolist(), past.instances.tolist(), strict=True))):
+        own, of_past = (
+            each.points[(each.labels == class_id) & (each.instances == instance), :3] for each in (example, past)
+        )
+        distances, _ = cKDTree(own).query(of_past)
+        medians.append(np.median(distances))
+    assert len(medians) > 5
+    assert max(medians) < 0.2
+
+
+def test_placing_by_poses_without_poses_is_refused(data, tmp_path):
+    cut_instances(data, tmp_path / "cut", HARD)
+    with pytest.raises(UserError, match=r"poses\.txt"):
+        PastObjects(tmp_path / "cut", data, HARD, 4, "poses")

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from bare_streets import bare_streets
 from tiny_dataset import TINY_MODEL, random_scan, write_scan
 from training_runs import num_lines, results
 
@@ -21,10 +22,11 @@ from training.data.instances.cut import cut_instances
 from training.data.instances.past import PastObjects
 from training.distil.multi_to_single import MultiToSingleObjective, instances_of_voxels
 from training.distil.teacher_source import SharedTeacher
-from training.run.config import LossConfig, load_config
+from training.run.config import LossConfig, load_config, settings_without_effect
 from training.run.loop import train
 from training.run.objective import SegmentationObjective
 from training.run.progress import NoProgress
+from training.simulate.dataset import write_dataset
 
 pytestmark = pytest.mark.usefixtures("without_curves")
 
@@ -141,6 +143,16 @@ def test_all_terms_appear_and_teach_the_network(batch):
     assert {name.split(".")[0] for name, _ in learner.named_parameters()} == {"single"}
 
 
+@pytest.mark.parametrize("model", [MINKUNET, {**MINKUNET, "architecture": "spvcnn"}])
+def test_other_families_learn_so_too(data, model):
+    folder = ScanFolder(data[0], "00")
+    learner = objective(MultiToSingleLossConfig(instance_affinity=0.5), model)
+    example = PastObjects(data[1], folder, HARD, num_past=4).onto(folder.example(4), 4)
+    terms = learner(make_enriched_batch([example], learner.single.model.grid))
+    assert all(terms[name].item() > 0 for name in OWN - {"m2s_feature"})
+    sum(terms.values()).backward()
+
+
 def test_terms_are_those_of_both_passes_with_the_same_weights(batch):
     learner = objective(MultiToSingleLossConfig(changed=1.0, logit=0, class_affinity=0))
     term = learner(batch)["m2s_changed"]
@@ -229,6 +241,19 @@ def test_terms_are_logged_and_inference_needs_nothing_new(whole_run):
     assert set(network.state_dict()) == set(build_model(TINY_MODEL).state_dict())
 
 
+def test_a_simulated_drive_trains_so(tmp_path):
+    pytest.importorskip("embreex", reason="simulating needs embreex: pip install 'pvd_ros[sim]'")
+    with bare_streets():
+        root = write_dataset(tmp_path / "drive", ("00",), ("08",), 3, 13, num_valid_scans=1, sensor="vlp16")
+    counts = cut_instances(ScanFolder(root, "00"), tmp_path / "cut", HARD)
+    assert counts["00"].num_cut > counts["00"].num_once
+    train(load_config(None, run_settings((root, tmp_path / "cut"), "max_steps=3", "batch_size=1")), tmp_path / "run")
+    lines = [json.loads(line) for line in (tmp_path / "run" / "losses.jsonl").read_text().splitlines()]
+    assert len(lines) == 3
+    for name in ("m2s_changed", "m2s_class_affinity"):
+        assert max(line[name] for line in lines) > 0
+
+
 def test_a_run_that_fails_and_is_resumed_gives_the_same_bits(data, whole_run, tmp_path):
     class FailingInStep3(NoProgress):
         def step(self, step, record, step_s):
@@ -261,6 +286,7 @@ def test_it_works_beside_another_teacher(data, tmp_path):
     [
         (["data=simulated"], "multi_to_single needs scans in a row"),
         (["scans.past=2"], "sees single scans, but scans.past is 2"),
+        (["multi_to_single.placed_by=luck"], "placed_by is 'luck': expected one of centroid, poses"),
         (["multi_to_single.num_past=0"], "num_past is 0: expected at least 1"),
         (["multi_to_single.loss.hard_classes=[bus]"], "bus"),
         (["multi_to_single.loss.logits=1"], "did you mean multi_to_single.loss.logit"),
@@ -269,6 +295,11 @@ def test_it_works_beside_another_teacher(data, tmp_path):
 def test_settings_that_do_not_fit_are_refused(data, settings, message):
     with pytest.raises(UserError, match=message):
         load_config(None, run_settings(data, *settings))
+
+
+def test_settings_of_a_term_that_is_left_out_are_warned_about(data):
+    config = load_config(None, run_settings(data, "multi_to_single.loss.feature_threshold=2"))
+    assert settings_without_effect(config) == ["multi_to_single.loss.feature_threshold has no effect: feature is 0"]
 
 
 def test_missing_or_incomplete_cuts_end_a_run_before_its_first_step(data, tmp_path):

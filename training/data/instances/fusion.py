@@ -11,10 +11,15 @@ _ID_BITS = 16
 
 
 def fused(
-    points: np.ndarray, class_ids: np.ndarray, instances: np.ndarray, past: Sequence[Cut], widest_C: np.ndarray
+    points: np.ndarray,
+    class_ids: np.ndarray,
+    instances: np.ndarray,
+    past: Sequence[Cut],
+    widest_C: np.ndarray,
+    moves_centroids: bool = True,
 ) -> Cut:
     """The points of earlier scans to append to a scan: for each of its objects those of the same class and instance id
-    in `past`, newest first, moved so that their centroid is the object's.
+    in `past`, newest first, moved so that their centroid is the object's, or where they are without `moves_centroids`.
 
     `points` float32 (N, 4), `class_ids` and `instances` integers (N,): the scan. `widest_C`: see `widest_of_classes`;
     nothing is put onto an id whose points lie farther apart. Nothing of the scan itself is among
@@ -31,7 +36,8 @@ def fused(
             if width_of(own) > widest_C[key >> _ID_BITS]:
                 continue
             appended = cut.points[is_own_M].copy()
-            appended[:, :3] += _centroid(own) - _centroid(appended)
+            if moves_centroids:
+                appended[:, :3] += _centroid(own) - _centroid(appended)
             parts.append(Cut(appended, cut.class_ids[is_own_M], cut.instances[is_own_M]))
     if not parts:
         return Cut(np.empty((0, 4), np.float32), np.empty(0, np.uint8), np.empty(0, np.uint16))
