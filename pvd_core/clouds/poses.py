@@ -114,7 +114,7 @@ def _matrices(lines: Sequence[tuple[str, str]]) -> np.ndarray:
     matrices = np.tile(np.eye(4), (len(lines), 1, 1))
     matrices[:, :3] = np.reshape([_values(text, where) for text, where in lines], (-1, 3, 4))
     rotations = matrices[:, :3, :3]
-    is_finite = np.isfinite(matrices).all(axis=(1, 2))
+    is_finite = np.asarray(np.isfinite(matrices).all(axis=(1, 2)))
     with np.errstate(invalid="ignore", over="ignore"):
         errors = np.abs(rotations @ rotations.transpose(0, 2, 1) - np.eye(3)).max(axis=(1, 2))
         is_pose = is_finite & (errors < _ROTATION_TOLERANCE) & (np.linalg.det(rotations) > 0)

@@ -9,11 +9,12 @@ from lightning.fabric import Fabric
 from lightning.fabric.wrappers import _FabricModule
 
 from pvd_core.borders.errors import UserError
+from pvd_core.borders.wording import counted
 from pvd_core.models import Network, build_model
 from pvd_core.runtime.memory import keep_freed_memory
 from pvd_core.sparse.backends.choose import backend_for
 from pvd_core.taxonomy import taxonomy_named
-from pvd_core.weights import load_model, load_state, read_facts, taxonomy_of
+from pvd_core.weights import load_model, load_state, past_scans_of, read_facts, taxonomy_of
 from training.data.batches import BatchStream, Share
 from training.data.checking.check import SCORE, TRAIN, Part, check_dataset
 from training.data.class_weights import class_weights, describe
@@ -144,6 +145,7 @@ def build_session(config: TrainConfig, data: Data, run: RunFolder, progress: NoP
     model = _initial_network(config)
     model.backend = backend_for("auto", fabric.device)
     teacher, method = _teacher_and_method(config, model, fabric)
+    _note_other_past_scans(config, progress)
     supervised = SegmentationObjective(model, config.loss, _class_weights(config, data, progress))
     learner: SegmentationObjective | DistillationObjective = supervised
     if teacher is not None and method is not None:
@@ -251,6 +253,17 @@ def _batches(config: TrainConfig, data: Data, model: Network, fabric: Fabric) ->
         config.max_voxels,
         with_enriched=config.multi_to_single is not None,
     )
+
+
+def _note_other_past_scans(config: TrainConfig, progress: NoProgress) -> None:
+    """Says where weights that the run takes learned from other past scans than those that it puts behind each scan."""
+    teacher = config.distillation.teacher if config.distillation is not None else None
+    for setting, path in (("initial_weights", config.initial_weights), ("distillation.teacher", teacher)):
+        if path is not None and (found := past_scans_of(read_facts(path))) != config.scans:
+            progress.note(
+                f"warning: {setting} {path} expects {counted(found.past, 'past scan')} with stride {found.stride} "
+                f"behind each, this run has scans.past {config.scans.past} and scans.stride {config.scans.stride}"
+            )
 
 
 def _ancestors(config: TrainConfig) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ from training.judge.submission import check_submission, write_submission
 from training.judge.votes import labels_by_vote
 from training.run.config import load_config, settings_without_effect
 from training.run.loop import train
+from training.run.progress import NoProgress
 
 pytestmark = pytest.mark.usefixtures("without_curves")
 
@@ -111,6 +112,25 @@ def test_past_scans_change_what_is_learnt_and_no_past_scans_are_as_before(datase
     assert losses() != single
     (tmp_path / "config.yaml").write_text(yaml.safe_dump({"dataset": str(dataset)}))
     assert load_config(tmp_path / "config.yaml").scans == PastScans()
+
+
+class Notes(NoProgress):
+    def __init__(self):
+        self.lines = []
+
+    def note(self, text):
+        self.lines.append(text)
+
+
+def test_weights_to_start_from_that_learned_from_other_past_scans_are_told(dataset, weights, tmp_path):
+    notes, start = Notes(), f"initial_weights={weights}"
+    train(config_for(dataset, "max_steps=1", start, "scans.stride=1"), tmp_path / "other", progress=notes)
+    said = "expects 2 past scans with stride 2 behind each, this run has scans.past 2 and scans.stride 1"
+    assert sum(said in line for line in notes.lines) == 1
+    assert any("2 past scans behind each" in line and "training on" in line for line in notes.lines)
+    notes = Notes()
+    train(config_for(dataset, "max_steps=1", start), tmp_path / "same", progress=notes)
+    assert not any("expects" in line for line in notes.lines)
 
 
 def test_a_training_without_poses_is_refused_before_its_first_step(dataset, tmp_path):
