@@ -38,13 +38,13 @@ class StepCost:
 
 
 def step_cost(config: TrainConfig, num_steps: int) -> StepCost:
-    """Medians over `num_steps` batches, without the time for reading them. The teacher runs at every step, and no files
-    are written. UserError for settings without distillation and in a run of several processes."""
+    """Medians over `num_steps` batches, without the time for reading them. The teacher runs at every step, M2SKD does
+    not, and no files are written. UserError for settings without distillation and in a run of several processes."""
     check_single_process("the measurement of a step")
     if config.distillation is None:
         raise UserError("there is no distillation to measure: the settings have no section 'distillation'")
     distillation = dataclasses.replace(config.distillation, cache=None)
-    config = with_precision(dataclasses.replace(config, distillation=distillation))
+    config = with_precision(dataclasses.replace(config, distillation=distillation, multi_to_single=None))
     with contextlib.closing(open_data(config, check_data(config, NoProgress()))) as data:
         fabric = launched_fabric(config)
         session = build_session(config, data, RunFolder("not written"), NoProgress(), fabric)

@@ -27,8 +27,8 @@ def affinity_loss(
     Memory: at most 8 K (N (2 D_S + D_T + 4) + D_S^2 + D_S D_T) bytes are kept for the backward pass, and no temporary
     tensor is larger than 8 K max(N, D) D bytes, D = max(D_S, D_T).
     """
-    student_KND = _unit_rows(student_VD, rows_KN)
-    teacher_KND = _unit_rows(teacher_VD, rows_KN)
+    student_KND = unit_rows(student_VD, rows_KN)
+    teacher_KND = unit_rows(teacher_VD, rows_KN)
     squared_K = (
         _squared_product(student_KND, student_KND)
         - 2 * _squared_product(student_KND, teacher_KND)
@@ -42,11 +42,11 @@ def affinity_loss(
 
 def affinity_matrix(features_VD: torch.Tensor, rows_N: torch.Tensor) -> torch.Tensor:
     """Cosine similarities between the rows `rows_N` (int64, -1 for padding), float64 (N, N). For pictures."""
-    unit_ND = _unit_rows(features_VD, rows_N)
+    unit_ND = unit_rows(features_VD, rows_N)
     return unit_ND @ unit_ND.T
 
 
-def _unit_rows(features_VD: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+def unit_rows(features_VD: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     """The chosen rows scaled to length 1, float64 (..., N, D); zeros where `rows` is -1."""
     gathered = features_VD[rows.clamp(min=0)].double()
     squared = gathered.square().sum(dim=-1, keepdim=True)

@@ -56,8 +56,8 @@ class AugmentationConfig:
     """One factor for x and y; z keeps its scale."""
     scale_z: tuple[float, float] = (1.0, 1.0)
     """One factor for z."""
-    translate_metres: float = 0.1
-    """Standard deviation of a shift in x, y and z."""
+    translate_metres: float | tuple[float, float, float] = 0.1
+    """Standard deviation of a shift in x, y and z: one number, or three."""
     shift_height_metres: float = 0.0
     """Another height of the sensor: z is shifted, uniform in plus or minus this."""
     tilt_degrees: float = 0.0
@@ -89,7 +89,7 @@ class AugmentationConfig:
             if not 0 < low <= high:
                 raise UserError(f"augmentation.{name} is {[low, high]}: expected [low, high] with 0 < low <= high")
         for name in _AMOUNTS:
-            if getattr(self, name) < 0:
+            if np.min(getattr(self, name)) < 0:
                 raise UserError(f"augmentation.{name} is {getattr(self, name)}: expected 0 or more")
         for name in _SHARES:
             if not 0 <= getattr(self, name) < 1:

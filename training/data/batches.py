@@ -62,6 +62,8 @@ class TrainingBatch:
         self.is_current_P = is_current_P
         self.number = number  # in its stream; what is drawn at random for a batch depends on it
         self.first_scan = first_scan  # place of the first scan in the batch of all ranks
+        self.enriched: TrainingBatch | None = None
+        """The same scans with what earlier scans saw of their objects, for M2SKD."""
         self._points = points
 
     @functools.cached_property
@@ -87,16 +89,20 @@ class BatchStream:
         device: torch.device | str,
         share: Share = Share(),
         max_voxels: int | None = None,
+        with_enriched: bool = False,
     ) -> None:
+        """`with_enriched`: points of the stream that are not current enrich its scans: batches have none of them, and
+        `enriched` batches all."""
         self.scans, self.batch_size, self.seed = scans, batch_size, seed
         self.augmentation, self.mixing, self.grid, self.device = augmentation, mixing, grid, device
         self.share, self.max_voxels = share, max_voxels
+        self._make_batch = make_enriched_batch if with_enriched else make_batch
 
     def batch(self, number: int) -> TrainingBatch:
         """TrainingBatch of this rank's share, on the stream's device."""
         own_positions = self.share.of(self._positions(number))
         examples = [self._example(position) for position in own_positions]
-        return make_batch(examples, self.grid, self.device, number, own_positions[0] - number * self.batch_size)
+        return self._make_batch(examples, self.grid, self.device, number, own_positions[0] - number * self.batch_size)
 
     def epoch_of(self, number: int) -> float:
         """Number of epochs done before batch `number`, with its fraction."""
@@ -121,7 +127,7 @@ class BatchStream:
             generator = np.random.default_rng((self.seed, _THINNING, *identity))
             example = _thinned(example, self.grid, self.max_voxels, generator)
         # The norms need more than one point. Mixing and dropping can leave fewer of a tiny scan.
-        return example if len(example) >= LEAST_LEARNT else scan
+        return example if example.is_current.sum() >= LEAST_LEARNT else scan
 
 
 def _thinned(example: Example, grid: Voxeliser, max_voxels: int, generator: np.random.Generator) -> Example:
@@ -159,3 +165,17 @@ def make_batch(
         first_scan,
         [example.points for example in examples],
     )
+
+
+def make_enriched_batch(
+    examples: Sequence[Example],
+    grid: Voxeliser,
+    device: torch.device | str = "cpu",
+    number: int = 0,
+    first_scan: int = 0,
+) -> TrainingBatch:
+    """TrainingBatch of the current points of `examples`, whose `enriched` is that of all their points."""
+    current = [example.chosen(example.is_current) for example in examples]
+    batch = make_batch(current, grid, device, number, first_scan)
+    batch.enriched = make_batch(examples, grid, device, number, first_scan)
+    return batch

@@ -16,6 +16,7 @@ from training.data.class_weights import count_classes
 from training.data.dataset import ScanFolder
 from training.data.example import Example
 from training.data.fused_scans import FusedScans
+from training.data.instances.past import PastObjects
 from training.data.scan_stream import LEAST_LEARNT
 
 # Keeps this use of the seed apart from those in `batches`.
@@ -38,12 +39,15 @@ class FolderStream:
         num_versions: int | None = None,
         left_out: Iterable[str] = (),
         past: PastScans = PastScans(),  # noqa: B008 - frozen
+        enrichment: PastObjects | None = None,
     ) -> None:
+        """`enrichment`: what earlier scans saw of a scan's objects, put behind it, for M2SKD."""
         self._left_out = sorted(left_out)
         self.folder, self.seed = folder, seed
         self.indices = [index for index in indices if folder.scans[index].name not in self._left_out]
         self._bank_scans, self._num_versions = bank_scans, num_versions
         self._past, self._scans = past, FusedScans(folder, past)
+        self._enrichment = enrichment
 
     @property
     def taxonomy(self) -> Taxonomy:
@@ -129,7 +133,7 @@ class FolderStream:
             raise UserError(
                 f"scan {self.folder.scans[index].points_path} has {num_current} usable points; leave it out"
             )
-        return example
+        return example if self._enrichment is None else self._enrichment.onto(example, index)
 
 
 @functools.lru_cache(maxsize=8)

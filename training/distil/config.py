@@ -1,4 +1,4 @@
-"""Settings of distillation: which teacher, which method, with which coefficients."""
+"""Settings of distillation: which teacher, which method, with which coefficients; and those of M2SKD."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -7,6 +7,8 @@ from pvd_core.borders.errors import UserError
 from pvd_core.borders.settings import filled
 from pvd_core.borders.wording import shown
 from pvd_core.losses.methods import METHODS, paper_coefficients
+from pvd_core.losses.multi_to_single import MultiToSingleLossConfig
+from training.data.instances.past import PLACINGS
 
 
 @dataclass(frozen=True)
@@ -43,3 +45,26 @@ class DistillationConfig:
         assert self.backbone is not None  # `of_network` fills it in
         settings = {**paper_coefficients(self.backbone, self.method), **self.settings}
         return filled(METHODS[self.method][1], settings, "distillation.settings.")
+
+
+@dataclass(frozen=True)
+class MultiToSingleConfig:
+    """M2SKD: the network also sees each scan enriched with what earlier scans saw of its hard objects, and learns on
+    the single scan what it finds there. Training scans need instance ids."""
+
+    instances: str
+    """Folder of objects that `pvd dataset instances` cut out of the training scans."""
+    num_past: int = 4
+    """Earlier scans whose objects are put onto a scan; the first scans of a sequence have fewer."""
+    placed_by: str = "centroid"
+    """How past points come onto a scan. centroid, as released: so that their centroid is the object's. poses: to where
+    they were, by poses.txt and calib.txt of the sequence; moving objects are then smeared along their way."""
+    loss: MultiToSingleLossConfig = field(default_factory=MultiToSingleLossConfig)
+    """Coefficients, thresholds, and the hard classes."""
+
+    def __post_init__(self) -> None:
+        if self.num_past < 1:
+            raise UserError(f"multi_to_single.num_past is {self.num_past}: expected at least 1")
+        if self.placed_by not in PLACINGS:
+            choices = ", ".join(PLACINGS)
+            raise UserError(f"multi_to_single.placed_by is {self.placed_by!r}: expected one of {choices}")

@@ -6,7 +6,6 @@ The teacher gets the same voxels as the student, in evaluation mode and without 
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -18,14 +17,13 @@ from pvd_core.models.build import architecture_of
 from pvd_core.models.output import SegmentationOutput
 from pvd_core.sparse import Sites
 from pvd_core.taxonomy import Taxonomy
-from pvd_core.voxels import VoxelBatch, Voxeliser
+from pvd_core.voxels import Voxeliser
 from pvd_core.weights import load_model, taxonomy_of
 from training.data.batches import TrainingBatch
 from training.distil.config import DistillationConfig
+from training.distil.draws import METHOD, generator_for
 from training.distil.teacher_cache import TeacherCache
-
-# Keeps what a method draws apart from the other uses of the seed.
-_DRAWS = 2
+from training.distil.teacher_source import FrozenTeacher
 
 
 class Method(Protocol):
@@ -117,33 +115,33 @@ class DistillationObjective(nn.Module):
     ) -> None:
         """`taxonomy`: that of the labels. `cache`: None runs the teacher at every step."""
         super().__init__()
-        self.supervised, self.method, self.seed, self.cache = supervised, method, seed, cache
+        self.supervised, self.method, self.seed = supervised, method, seed
         self._with_points = needs_points(method.config)
         self.register_buffer("is_minority_C", torch.from_numpy(taxonomy.is_minority_C), persistent=False)
-        # In a tuple, so that the teacher is no submodule: it is not trained, saved or put into training mode.
-        self._teacher = (teacher,)
+        # No module, so that the teacher is none of ours: it is not trained, saved or put into training mode.
+        self.source = FrozenTeacher(teacher, self._with_points, cache)
+
+    @property
+    def model(self) -> Network:
+        """The student."""
+        return self.supervised.model
 
     @property
     def teacher(self) -> Network:
         """The frozen network."""
-        return self._teacher[0]
+        return self.source.network
 
     def teacher_output(self, batch: TrainingBatch, sites: Sites | None = None) -> SegmentationOutput:
         """The teacher's output for a batch. `sites`: those of the batch's voxels, if they have been built already."""
-        if self.cache is None:
-            return self._run_teacher(batch.voxels, sites)
-        return self.cache.output(
-            batch, lambda voxels: self._run_teacher(voxels, sites if voxels is batch.voxels else None)
-        )
-
-    @torch.no_grad()
-    def _run_teacher(self, voxels: VoxelBatch, sites: Sites | None) -> SegmentationOutput:
-        return self.teacher(voxels, with_points=self._with_points, sites=sites)
+        return self.source.teaching(batch, sites).output
 
     def forward(self, batch: TrainingBatch) -> dict[str, torch.Tensor]:
         """{term: scalar loss}, each already times its factor; their sum is what is minimised."""
         # Both networks see the same voxels, so they share one set of kernel maps.
-        sites = self.supervised.model.sites_of(batch.voxels)
+        return self.learn(batch, self.model.sites_of(batch.voxels))[1]
+
+    def learn(self, batch: TrainingBatch, sites: Sites) -> tuple[SegmentationOutput, dict[str, torch.Tensor]]:
+        """(the student's output, the terms of `forward`). `sites`: those of the batch's voxels."""
         student = self.supervised.outputs(batch, with_points=self._with_points, sites=sites)
         teacher = self.teacher_output(batch, sites)
         # Losses in float32 whatever the networks compute in.
@@ -157,17 +155,10 @@ class DistillationObjective(nn.Module):
                 batch.point_labels_P,
                 self.is_minority_C,
                 self.supervised.class_weights,
-                _generator(self.seed, batch.number),
-                tuple(_generator(self.seed, batch.number, scan) for scan in scans),
+                generator_for(METHOD, self.seed, batch.number),
+                tuple(generator_for(METHOD, self.seed, batch.number, scan) for scan in scans),
             )
-            return {**self.supervised.terms(student, batch), **self.method(pair)}
-
-
-def _generator(seed: int, batch_number: int, *scan: int) -> torch.Generator:
-    """Source of what a method draws at random for a batch or, with `scan`, for one scan by its number in the batch. A
-    resumed run, or one with another number of ranks, draws the same."""
-    (state,) = np.random.SeedSequence((seed, _DRAWS, batch_number, *scan)).generate_state(1, np.uint64)
-    return torch.Generator().manual_seed(int(state >> np.uint64(1)))
+            return student, {**self.supervised.terms(student, batch), **self.method(pair)}
 
 
 def _channels(network: Network) -> Channels:

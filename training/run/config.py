@@ -17,7 +17,7 @@ from pvd_core.taxonomy import taxonomy_named
 from training.data.augment import AugmentationConfig
 from training.data.mix import MixingConfig
 from training.data.simulated_stream import StreamConfig
-from training.distil.config import DistillationConfig
+from training.distil.config import DistillationConfig, MultiToSingleConfig
 
 DEFAULT_MODEL = "cylinder3d-compact"
 CLASS_WEIGHTS = ("none", "sqrt", "cuberoot")
@@ -158,6 +158,9 @@ class TrainConfig:
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     distillation: DistillationConfig | None = None
     """A teacher to learn from besides the labels; null: learn from the labels only."""
+    multi_to_single: MultiToSingleConfig | None = None
+    """M2SKD, alone or beside 'distillation': the network teaches itself on scans enriched with objects of earlier ones;
+    null: without."""
 
     def __post_init__(self) -> None:
         if isinstance(self.model, str):
@@ -194,6 +197,8 @@ class TrainConfig:
             )
         if self.distillation is not None and self.distillation.cache is not None:
             self._check_scans_come_again()
+        if self.multi_to_single is not None:
+            self._check_multi_to_single(self.multi_to_single)
         if not 0 <= self.ema_decay < 1:
             raise UserError(f"ema_decay is {self.ema_decay}: expected 0 <= value < 1")
 
@@ -215,6 +220,19 @@ class TrainConfig:
             raise UserError(
                 f"model.num_classes is {found}: the labels of taxonomy {self.taxonomy} have {expected}, with the "
                 "ignored one; leave it out"
+            )
+
+    def _check_multi_to_single(self, config: MultiToSingleConfig) -> None:
+        config.loss.hard_ids(taxonomy_named(self.taxonomy))
+        if self.data == "simulated":
+            raise UserError(
+                "multi_to_single needs scans in a row with objects cut out, but data is simulated: write drives "
+                "with `pvd simulate` and train on that folder"
+            )
+        if self.scans.past:
+            raise UserError(
+                f"multi_to_single teaches a network that sees single scans, but scans.past is {self.scans.past}: set "
+                "it to 0, or leave multi_to_single out"
             )
 
     def _check_scans_come_again(self) -> None:
@@ -262,6 +280,8 @@ def settings_without_effect(config: TrainConfig) -> list[str]:
     unused += _data_settings_without_effect(config)
     if config.scans.stride != PastScans.stride and not config.scans.past:
         unused.append("scans.stride has no effect: scans.past is 0")
+    if config.multi_to_single is not None:
+        unused += config.multi_to_single.loss.settings_without_effect()
     of_others = ("betas",) if config.optimizer.name == "sgd" else ("momentum",)
     unused += [
         f"optimizer.{name} has no effect: optimizer.name is {config.optimizer.name}"

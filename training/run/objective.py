@@ -31,10 +31,16 @@ class SegmentationObjective(nn.Module):
 
     def forward(self, batch: TrainingBatch) -> dict[str, torch.Tensor]:
         """{term: scalar loss}; their sum is what is minimised."""
-        output = self.outputs(batch)
+        return self.learn(batch)[1]
+
+    def learn(
+        self, batch: TrainingBatch, sites: Sites | None = None
+    ) -> tuple[SegmentationOutput, dict[str, torch.Tensor]]:
+        """(the network's output, the terms of `forward`). `sites`: as of `outputs`."""
+        output = self.outputs(batch, sites=sites)
         # Losses in float32 whatever the network computes in.
         with torch.autocast(device_type=batch.point_labels_P.device.type, enabled=False):
-            return self.terms(output, batch)
+            return output, self.terms(output, batch)
 
     def outputs(
         self, batch: TrainingBatch, with_points: bool = False, sites: Sites | None = None

@@ -21,6 +21,7 @@ _FREE_ON_RESUME = (
     "distillation.teacher",
     "initial_weights",
     "max_minutes",
+    "multi_to_single.instances",
     "num_threads",
     "num_workers",
     "stream.num_processes",

@@ -20,10 +20,12 @@ from training.data.checking.check import SCORE, TRAIN, Part, check_dataset
 from training.data.class_weights import class_weights, describe
 from training.data.dataset import ScanFolder
 from training.data.folder_stream import FolderStream
+from training.data.instances.past import PastObjects
 from training.data.intensity_level import intensity_95th
 from training.data.scan_list import chosen_sequences, existing_sequences
 from training.data.simulated_stream import SimulatedStream
 from training.distil.distillation import DistillationObjective, Method, build_method, load_teacher
+from training.distil.multi_to_single import MultiToSingleObjective
 from training.distil.slicing import sliced_state
 from training.distil.teacher_cache import TeacherCache
 from training.judge.seen import seen_by_ancestors
@@ -124,8 +126,13 @@ def _training_scans(config: TrainConfig, left_out: Collection[str]) -> FolderStr
         return SimulatedStream(config.stream, config.seed, taxonomy_named(config.taxonomy))
     folder = ScanFolder(config.dataset, config.sequences, config.columns, taxonomy_named(config.taxonomy))
     indices = folder.evenly_spaced(config.max_scans)
+    enrichment = None
+    if config.multi_to_single is not None:
+        own = config.multi_to_single
+        hard_ids = own.loss.hard_ids(folder.taxonomy)
+        enrichment = PastObjects(own.instances, folder, hard_ids, own.num_past, own.placed_by)
     return FolderStream(
-        folder, indices, config.seed, config.mixing.bank_scans, config.scan_versions, left_out, config.scans
+        folder, indices, config.seed, config.mixing.bank_scans, config.scan_versions, left_out, config.scans, enrichment
     )
 
 
@@ -140,10 +147,14 @@ def build_session(config: TrainConfig, data: Data, run: RunFolder, progress: NoP
     teacher, method = _teacher_and_method(config, model, fabric)
     _note_other_past_scans(config, progress)
     supervised = SegmentationObjective(model, config.loss, _class_weights(config, data, progress))
-    objective: torch.nn.Module = supervised
+    learner: SegmentationObjective | DistillationObjective = supervised
     if teacher is not None and method is not None:
         cache = _teacher_cache(config, method, data, fabric, progress)
-        objective = DistillationObjective(supervised, method, teacher, data.training.taxonomy, config.seed, cache)
+        learner = DistillationObjective(supervised, method, teacher, data.training.taxonomy, config.seed, cache)
+    objective: torch.nn.Module = learner
+    if config.multi_to_single is not None:
+        taxonomy = data.training.taxonomy
+        objective = MultiToSingleObjective(learner, config.multi_to_single.loss, taxonomy, config.seed)
     optimizer = build_optimizer(objective.parameters(), config.optimizer)
     wrapped_objective, optimizer = fabric.setup(objective, optimizer)
     if teacher is not None:
@@ -240,6 +251,7 @@ def _batches(config: TrainConfig, data: Data, model: Network, fabric: Fabric) ->
         fabric.device,
         share,
         config.max_voxels,
+        with_enriched=config.multi_to_single is not None,
     )
 
 

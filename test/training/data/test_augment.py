@@ -95,6 +95,17 @@ def test_translation_shifts_all_points_alike_with_the_given_spread(points):
     assert (np.array(shifts)[:, 3] == 0).all()
 
 
+def test_translation_may_be_stronger_along_one_axis(points):
+    config = dataclasses.replace(OFF, translate_metres=(0.5, 0.5, 0.1))
+    scan = Example.of_scan(points, np.zeros(500, np.uint8))
+    moved = [augment(scan, np.random.default_rng(seed), config, SEMANTICKITTI).points for seed in range(500)]
+    shifts = np.array([scan[0] - points[0] for scan in moved])
+    assert shifts.std(axis=0) == pytest.approx((0.5, 0.5, 0.1, 0), rel=0.15, abs=1e-6)
+    assert translate(points, np.random.default_rng(7), (0.1, 0.1, 0.1)).tolist() == (
+        translate(points, np.random.default_rng(7), 0.1).tolist()
+    )
+
+
 def test_intensity_jitter_leaves_coordinates_alone(points, generator):
     changed = jitter_intensity(points, generator, 0.2)
     assert (changed[:, :3] == points[:, :3]).all()
@@ -252,6 +263,7 @@ def test_switched_off_augmentation_changes_nothing(points, generator):
         {"rotate_degrees": -1.0},
         {"tilt_degrees": -1.0},
         {"drop_patches": -1},
+        {"translate_metres": (0.1, 0.1, -0.1)},
         {"raise_kerbs_metres": -0.1},
         {"intensity_by_class": -0.1},
         {"intensity_off": 1.1},

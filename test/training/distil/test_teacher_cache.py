@@ -20,6 +20,7 @@ from training.data.example import Example
 from training.distil.config import DistillationConfig
 from training.distil.distillation import DistillationObjective, build_method, load_teacher
 from training.distil.teacher_cache import TeacherCache
+from training.distil.teacher_source import FrozenTeacher
 from training.run.config import LossConfig, TrainConfig, load_config
 from training.run.loop import train
 from training.run.objective import SegmentationObjective
@@ -155,8 +156,8 @@ def uncached(dataset, teacher_path, tmp_path_factory):
 def test_after_every_version_has_come_the_teacher_is_not_asked_any_more(
     dataset, teacher_path, uncached, tmp_path, monkeypatch
 ):
-    asked, ask = [], DistillationObjective._run_teacher
-    monkeypatch.setattr(DistillationObjective, "_run_teacher", lambda *inputs: asked.append(1) or ask(*inputs))
+    asked, ask = [], FrozenTeacher._run
+    monkeypatch.setattr(FrozenTeacher, "_run", lambda *inputs: asked.append(1) or ask(*inputs))
     notes, cache = Notes(), tmp_path / "cache"
     settings = run_settings(dataset, teacher_path, f"distillation.cache={cache}")
     train(load_config(None, settings), tmp_path / "run", progress=notes)
@@ -197,13 +198,13 @@ def test_full_disk_is_told_once_and_the_losses_stay_the_same(teacher_path, tmp_p
     assert line.num_asked == 2
     (warning,) = [text for text in notes if text.startswith("warning")]
     assert "cannot write" in warning
-    assert [path.name for path in line.objective.cache.folder.iterdir()] == ["about.json"]
+    assert [path.name for path in line.objective.source.cache.folder.iterdir()] == ["about.json"]
 
 
 def test_file_that_is_broken_or_of_other_points_is_named(teacher_path, tmp_path):
     line = Line(teacher_path, folder=tmp_path)
     line.losses(batch_of(0))
-    (path,) = line.objective.cache.folder.glob("*.safetensors")
+    (path,) = line.objective.source.cache.folder.glob("*.safetensors")
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match=rf"{path.name} cannot be read .*; remove it"):

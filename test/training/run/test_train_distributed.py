@@ -19,8 +19,11 @@ from pvd_core.borders.errors import UserError
 from pvd_core.losses.methods import METHODS
 from pvd_core.models import build_model
 from pvd_core.models.norm import Norm
+from pvd_core.taxonomy import SEMANTICKITTI
 from pvd_core.weights import save_weights
 from training.data.batches import Share
+from training.data.dataset import ScanFolder
+from training.data.instances.cut import cut_instances
 from training.run.config import TrainConfig, config_as_dict, load_config
 from training.run.distributed import launched_fabric
 
@@ -201,6 +204,25 @@ def test_two_processes_distil_to_the_losses_of_one(method, settings, teacher_pat
     finish(start(tmp_path / "one", settings + distillation, project_root))
     assert_same_losses(tmp_path / "two", tmp_path / "one", num_steps=4)
     assert set(losses(tmp_path / "one")[1]) > {"cross_entropy", "lovasz", "point_cross_entropy"}
+
+
+@pytest.mark.slow
+def test_two_processes_learn_from_enriched_scans_to_the_losses_of_one(settings, dataset, tmp_path, project_root):
+    cut_instances(ScanFolder(dataset, "00"), tmp_path / "cut", (SEMANTICKITTI.id_of("car"),))
+    loss = {"hard_classes": ["car"], "instance_affinity": 1.0, "feature": 1.0, "num_affinity_rows": 40}
+    more = [
+        f"multi_to_single.instances={tmp_path / 'cut'}",
+        f"multi_to_single.loss={json.dumps(loss)}",
+        "max_steps=4",
+        "mixing.laser_mix=0",
+    ]
+    code, _, errors = finished(train_on_two(tmp_path / "two", settings + more, project_root))
+    assert code == 0, errors
+    finish(start(tmp_path / "one", settings + more, project_root))
+    assert_same_losses(tmp_path / "two", tmp_path / "one", num_steps=4)
+    lines = losses(tmp_path / "one").values()
+    for name in ("changed", "logit", "feature", "class_affinity", "instance_affinity"):
+        assert max(line[f"m2s_{name}"] for line in lines) > 0, name
 
 
 def wait_for_step(process, run_dir, step):

@@ -36,7 +36,9 @@ def scale_z(points: np.ndarray, generator: np.random.Generator, limits: tuple[fl
     return points * np.array([1, 1, generator.uniform(*limits), 1], dtype=np.float32)
 
 
-def translate(points: np.ndarray, generator: np.random.Generator, standard_deviation: float) -> np.ndarray:
+def translate(
+    points: np.ndarray, generator: np.random.Generator, standard_deviation: float | tuple[float, float, float]
+) -> np.ndarray:
     """The scan shifted in x, y and z, each by a normal deviate of `standard_deviation` metres."""
     shift = generator.normal(0, standard_deviation, size=3)
     return points + np.array([*shift, 0], dtype=np.float32)

@@ -1,0 +1,75 @@
+"""Where a teacher's outputs come from: a frozen network or its cache, or the network itself on the enriched scan.
+
+V voxels of the student.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from pvd_core.models import Network
+from pvd_core.models.output import SegmentationOutput
+from pvd_core.sparse import Sites
+from pvd_core.sparse.matching import matching_rows
+from pvd_core.voxels import VoxelBatch
+from training.data.batches import TrainingBatch
+from training.distil.teacher_cache import TeacherCache
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """What a teacher says about a batch."""
+
+    output: SegmentationOutput
+    row_V: torch.Tensor | None = None
+    """int64 (V,): for each voxel of the student the row of the teacher's voxel in the same cell, -1 where there is
+    none; None: both have the same voxels."""
+    sites: Sites | None = None
+    """Those of the teacher's voxels, where they are others."""
+
+
+class TeacherSource(Protocol):
+    """Gives a teacher's outputs for the batches that the student learns from."""
+
+    def teaching(self, batch: TrainingBatch, sites: Sites | None = None) -> Teaching:
+        """`sites`: those of the batch's voxels, if they have been built already."""
+        ...
+
+
+class FrozenTeacher:
+    """Another network, which sees what the student sees; without gradients. `cache`: None runs it at every step."""
+
+    def __init__(self, network: Network, with_points: bool, cache: TeacherCache | None = None) -> None:
+        self.network, self.cache, self._with_points = network, cache, with_points
+
+    def teaching(self, batch: TrainingBatch, sites: Sites | None = None) -> Teaching:
+        """As TeacherSource says."""
+        if self.cache is None:
+            return Teaching(self._run(batch.voxels, sites))
+        return Teaching(
+            self.cache.output(batch, lambda voxels: self._run(voxels, sites if voxels is batch.voxels else None))
+        )
+
+    @torch.no_grad()
+    def _run(self, voxels: VoxelBatch, sites: Sites | None) -> SegmentationOutput:
+        return self.network(voxels, with_points=self._with_points, sites=sites)
+
+
+class SharedTeacher:
+    """The student itself on the enriched scans of a batch. Its outputs have gradients, for labels teach this pass too;
+    who learns from them detaches them."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+
+    def teaching(self, batch: TrainingBatch, sites: Sites | None = None) -> Teaching:
+        """As TeacherSource says."""
+        assert batch.enriched is not None, "a shared teacher needs batches with enriched scans"
+        single, voxels = batch.voxels, batch.enriched.voxels
+        own_sites = self.network.sites_of(voxels)
+        output = self.network(voxels, with_points=False, sites=own_sites)
+        # Cartesian grids count their cells from each scan's lowest, which an appended point may be.
+        shift_B3 = single.lowest_B3 - voxels.lowest_B3
+        row_V = matching_rows(sites if sites is not None else self.network.sites_of(single), own_sites, shift_B3)
+        return Teaching(output, row_V, own_sites)
