@@ -20,6 +20,7 @@ from training.data.checking.check import SCORE, TRAIN, Part, check_dataset
 from training.data.class_weights import class_weights, describe
 from training.data.dataset import ScanFolder
 from training.data.folder_stream import FolderStream
+from training.data.fused_scans import FusedScans
 from training.data.instances.past import PastObjects
 from training.data.intensity_level import intensity_95th
 from training.data.scan_list import chosen_sequences, existing_sequences
@@ -118,6 +119,7 @@ def open_data(config: TrainConfig, left_out: Collection[str] = ()) -> Data:
     """The scans of a run but those of these names; to be closed. UserError where there are none."""
     taxonomy = taxonomy_named(config.taxonomy)
     validation = ScanFolder(config.dataset, config.validation.sequences, config.columns, taxonomy)
+    FusedScans(validation, config.scans)  # so that poses which cannot be used are told now, not at the first validation
     return Data(_training_scans(config, left_out), validation, validation.evenly_spaced(config.validation.max_scans))
 
 

@@ -133,13 +133,13 @@ def test_weights_to_start_from_that_learned_from_other_past_scans_are_told(datas
     assert not any("expects" in line for line in notes.lines)
 
 
-def test_a_training_without_poses_is_refused_before_its_first_step(dataset, tmp_path):
-    sequence = tmp_path / "data/sequences/00"
-    for part in ("velodyne", "labels"):
-        (sequence / part).parent.mkdir(parents=True, exist_ok=True)
-        (sequence / part).symlink_to(dataset / "sequences/00" / part)
-    with pytest.raises(UserError, match=r"poses\.txt is missing"):
-        train(config_for(tmp_path / "data", "validation.sequences=[00]"), tmp_path / "run")
+@pytest.mark.parametrize("sequence", ["00", "08"])
+def test_a_training_without_poses_of_what_it_learns_from_or_is_scored_on_is_refused_at_once(tmp_path, sequence):
+    root = write_drive(tmp_path / "data", {"00": 2, "08": 2})
+    (root / "sequences" / sequence / "poses.txt").unlink()
+    with pytest.raises(UserError, match=rf"sequences/{sequence}/poses\.txt is missing"):
+        train(config_for(root), tmp_path / "run")
+    assert not (tmp_path / "run/losses.jsonl").exists()
 
 
 def test_settings_of_past_scans_are_checked(dataset):
