@@ -47,7 +47,7 @@ def _main_table(results: dict[str, Any]) -> str:
             row["label"],
             _percent(row["score_mean"], row["score_std"]),
             *([_signed(row["difference"])] if over else []),
-            f"{len(row['seeds'])}/{len(results['seeds'])}",
+            f"{len(row['seeds'])}/{row['num_runs']}",
             _number(row["steps"], "{:,}"),
             _number(row["minutes_mean"], "{:.1f}"),
             *(_costs(row.get("cost")) if costs else ()),

@@ -39,9 +39,13 @@ def write_results(grid: GridConfig, plan: Plan, dataset: str | Path, out: str | 
 def collect(grid: GridConfig, plan: Plan, dataset: str | Path) -> dict[str, Any]:
     """The results of all runs that have finished. Scores are 0..1; "..._std" are standard deviations of a sample
     (n - 1), None for a single seed."""
-    runs = {name: [result for run in shown if (result := read_result(run))] for name, shown in plan.by_row.items()}
+    # A row that is trained once shows the same run for every seed.
+    distinct = {name: {run.folder: run for run in shown}.values() for name, shown in plan.by_row.items()}
+    runs = {name: [result for run in shown if (result := read_result(run))] for name, shown in distinct.items()}
     rows = [_row(grid, row, runs[row.name]) for row in grid.rows]
     by_name = {row["name"]: row for row in rows}
+    for row in rows:
+        row["num_runs"] = len(distinct[row["name"]])
     for row, settings in zip(rows, grid.rows, strict=True):
         reference = by_name.get(settings.compared_with or grid.reference or "")
         is_compared = reference is not None and row is not reference
