@@ -311,3 +311,10 @@ def test_missing_or_incomplete_cuts_end_a_run_before_its_first_step(data, tmp_pa
     with pytest.raises(UserError, match="no cut objects of scan 01/000001"):
         train(load_config(None, settings), tmp_path / "other")
     assert num_lines(tmp_path / "other" / "losses.jsonl") == 0
+
+
+def test_objects_of_another_data_set_are_refused(data, tmp_path):
+    for frame in range(6):
+        write_scan(tmp_path / "data", "00", f"{frame:06d}", *scan_with_objects(frame + 50))
+    with pytest.raises(UserError, match="they were cut from another data set, or its labels have changed"):
+        PastObjects(data[1], ScanFolder(tmp_path / "data", "00"), HARD, num_past=4)

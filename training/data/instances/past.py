@@ -5,15 +5,18 @@ from pathlib import Path
 
 import numpy as np
 
+from pvd_core.borders.errors import UserError
 from pvd_core.clouds.history import moved
 from pvd_core.clouds.poses import frame_poses
 from training.data.dataset import ScanFolder
 from training.data.example import Example
+from training.data.instances.cut import cut_scan
 from training.data.instances.fusion import fused
 from training.data.instances.store import Cut, check_instances, read_cut
 from training.data.instances.width import widest_of_classes
 
 PLACINGS = ("centroid", "poses")
+_COMPARED = ("points", "class_ids", "instances")
 
 
 class PastObjects:
@@ -34,9 +37,8 @@ class PastObjects:
         self._widest_C = widest_of_classes(folder.taxonomy)
         check_instances(root, folder.taxonomy.name, hard_ids)
         self._poses = _poses_of(folder) if placed_by == "poses" else None
-        if folder.scans:
-            read_cut(self.root, folder.scans[0].name)
-            read_cut(self.root, folder.scans[-1].name)
+        for index in {0, len(folder) // 2, len(folder) - 1}:
+            self._check_same_labels(index)
 
     def onto(self, example: Example, index: int) -> Example:
         """`example`, the scan with this number, and behind it the points of its objects from earlier scans, which are
@@ -63,6 +65,17 @@ class PastObjects:
         if self._poses is None:
             return cut
         return replace(cut, points=moved(cut.points, self._poses[number], self._poses[index]))
+
+    def _check_same_labels(self, index: int) -> None:
+        name, example = self._folder.scans[index].name, self._folder.example(index)
+        found = read_cut(self.root, name).of_classes(self._hard_ids)
+        expected = cut_scan(example.points, example.labels, example.instances, self._hard_ids, self._widest_C)
+        if not all(np.array_equal(getattr(found, key), getattr(expected, key)) for key in _COMPARED):
+            raise UserError(
+                f"the objects of scan {name} in {self.root} are not those of {self._folder.root}: they were cut from "
+                "another data set, or its labels have changed; cut them again into another folder with "
+                "`pvd dataset instances`"
+            )
 
 
 def _poses_of(folder: ScanFolder) -> np.ndarray:
