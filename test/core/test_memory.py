@@ -19,6 +19,7 @@ _SMALL = {"name": "cylinder3d-compact", "grid": {"shape": (60, 45, 8)}}
 pytestmark = pytest.mark.skipif(not _STATUS.is_file(), reason="this system does not say how much memory a process has")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.bf16)])
 def test_memory_stops_growing_with_clouds_of_ever_new_sizes(precision):
     resident_mb = in_new_process(resident_mb_while_labelling, _SMALL, precision, 60, 4000)

@@ -69,6 +69,7 @@ def test_a_broken_table_is_named_and_the_way_out():
         sizes_for(SHAPE)
 
 
+@pytest.mark.slow
 def test_the_tuner_keeps_for_each_layer_what_takes_the_least_time(monkeypatch):
     torch.manual_seed(0)
     settings = {"width": 4, "num_point_features": 16, "point_mlp_widths": (16,), "refinement": "none"}
