@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -99,20 +100,50 @@ def _died(seed: int) -> UserError:
     )
 
 
+# Held by a process that leaves a simulation, and by one that ends while it simulates.
+_leaving = threading.Lock()
+_is_simulating = False
+
+
 def _enter(reader: Connection) -> None:
     """First thing in a new process. Ctrl-C reaches every process of a terminal; only the parent reacts to it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, args=(reader,), daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(reader, os.getppid()), daemon=True).start()
 
 
-def _end_with_parent(reader: Connection) -> None:
+def _end_with_parent(reader: Connection, parent: int) -> None:
     # Nothing is ever written: the pipe ends when the parent closes it or is killed.
     with contextlib.suppress(EOFError):
         reader.recv()
+    # A process that ended while it sends a world would leave half of it, for whose rest the parent waits for ever. One
+    # that does not simulate ends by itself as long as its parent lives.
+    while os.getppid() == parent:
+        with _leaving:
+            if _is_simulating:
+                os._exit(1)
+        time.sleep(0.02)
     os._exit(1)
 
 
 def _simulated(
+    seed: int,
+    sensors: tuple[str, ...],
+    worlds: tuple[str, ...],
+    num_scans: int,
+    interval_s: float,
+    taxonomy: Taxonomy,
+) -> World:
+    global _is_simulating
+    with _leaving:
+        _is_simulating = True
+    try:
+        return _world(seed, sensors, worlds, num_scans, interval_s, taxonomy)
+    finally:
+        with _leaving:
+            _is_simulating = False
+
+
+def _world(
     seed: int,
     sensors: tuple[str, ...],
     worlds: tuple[str, ...],

@@ -4,6 +4,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from concurrent.futures import Future
 
@@ -13,6 +14,7 @@ from bare_streets import bare_streets
 
 from pvd_core.borders.errors import UserError
 from pvd_core.taxonomy import SEMANTICKITTI
+from training.data import world_pool
 from training.data.example import Example
 from training.data.simulated_stream import SimulatedStream, StreamConfig
 from training.data.world_pool import World, WorldPool, result
@@ -185,3 +187,22 @@ def test_closing_ends_the_processes_in_the_middle_of_a_world():
 def test_impossible_stream_settings_are_refused(changes, message):
     with pytest.raises(UserError, match=message):
         SimulatedStream(StreamConfig(**changes), 0)
+
+
+def test_a_process_ends_while_it_simulates_but_not_while_it_sends_its_world(monkeypatch):
+    """Half a world would let the parent wait for the rest for ever."""
+    reader, writer = multiprocessing.Pipe(duplex=False)
+    ended = threading.Event()
+
+    def leave(_code):
+        ended.set()
+        raise SystemExit
+
+    monkeypatch.setattr(world_pool.os, "_exit", leave)
+    watch = threading.Thread(target=world_pool._end_with_parent, args=(reader, os.getppid()), daemon=True)
+    watch.start()
+    writer.close()
+    assert not ended.wait(0.2)
+    monkeypatch.setattr(world_pool, "_is_simulating", True)
+    assert ended.wait(_DEADLINE_S)
+    watch.join()
