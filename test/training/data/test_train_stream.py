@@ -189,6 +189,7 @@ def test_impossible_stream_settings_are_refused(changes, message):
         SimulatedStream(StreamConfig(**changes), 0)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # how the stand-in leaves
 def test_a_process_ends_while_it_simulates_but_not_while_it_sends_its_world(monkeypatch):
     """Half a world would let the parent wait for the rest for ever."""
     reader, writer = multiprocessing.Pipe(duplex=False)
