@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -125,25 +125,21 @@ def _end_with_parent(reader: Connection, parent: int) -> None:
     os._exit(1)
 
 
-def _simulated(
-    seed: int,
-    sensors: tuple[str, ...],
-    worlds: tuple[str, ...],
-    num_scans: int,
-    interval_s: float,
-    taxonomy: Taxonomy,
-) -> World:
+@contextlib.contextmanager
+def _simulation() -> Iterator[None]:
+    """While this process simulates, it may be ended at once."""
     global _is_simulating
     with _leaving:
         _is_simulating = True
     try:
-        return _world(seed, sensors, worlds, num_scans, interval_s, taxonomy)
+        yield
     finally:
         with _leaving:
             _is_simulating = False
 
 
-def _world(
+@_simulation()
+def _simulated(
     seed: int,
     sensors: tuple[str, ...],
     worlds: tuple[str, ...],
