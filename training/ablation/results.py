@@ -44,13 +44,11 @@ def collect(grid: GridConfig, plan: Plan, dataset: str | Path) -> dict[str, Any]
     runs = {name: [result for run in shown if (result := read_result(run))] for name, shown in distinct.items()}
     rows = [_row(grid, row, runs[row.name]) for row in grid.rows]
     by_name = {row["name"]: row for row in rows}
-    for row in rows:
-        row["num_runs"] = len(distinct[row["name"]])
     for row, settings in zip(rows, grid.rows, strict=True):
-        reference = by_name.get(settings.compared_with or grid.reference or "")
-        is_compared = reference is not None and row is not reference
-        row["compared_with"] = reference["name"] if reference is not None and is_compared else None
-        row["difference"] = _difference(row, reference) if reference is not None and is_compared else None
+        row["num_runs"] = len(distinct[settings.name])
+        name = settings.compared_with or grid.reference
+        row["compared_with"] = None if name == settings.name else name
+        row["difference"] = _difference(row, by_name[name]) if name is not None and name != settings.name else None
     results = [result for row in runs.values() for result in row]
     return {
         "grid": grid.name,
