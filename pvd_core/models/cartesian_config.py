@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pvd_core.borders.wording import shown
+from pvd_core.models.channels import MOST_CLASSES, check_channels
 from pvd_core.models.unet_plan import UNetPlan, plan_from_settings, plan_settings, ratio_plan
 from pvd_core.taxonomy import SEMANTICKITTI
 from pvd_core.voxels import CartesianGrid, grid_from_settings
-
-_MOST_CLASSES = 256
 
 
 @dataclass(frozen=True)
@@ -27,8 +26,7 @@ class CartesianConfig:
             object.__setattr__(self, "grid", grid_from_settings({"kind": "cartesian", **self.grid}))
         if not isinstance(self.grid, CartesianGrid):
             raise ValueError(f"grid is {shown(self.grid)}: expected settings such as {{voxel_size: 0.05}}")
-        if type(self.num_classes) is not int or not 1 <= self.num_classes <= _MOST_CLASSES:
-            raise ValueError(f"num_classes is {shown(self.num_classes)}: expected 1 to {_MOST_CLASSES}")
+        check_channels("num_classes", self.num_classes, MOST_CLASSES)
         if self.plan is not None:
             object.__setattr__(self, "plan", plan_settings(plan_from_settings(self.plan)))
         ratio_plan(self.channel_ratio)

@@ -8,21 +8,22 @@ from typing import cast
 from torch import nn
 
 from pvd_core.borders.wording import shown
-from pvd_core.models.backbone import STRIDES, SparseUNet
+from pvd_core.models.backbone import SparseUNet
 from pvd_core.models.blocks import KERNEL_PLANS
+from pvd_core.models.channels import MOST_CLASSES, check_channels
 from pvd_core.models.network import Concatenation, Network
 from pvd_core.models.output import SegmentationOutput
 from pvd_core.models.point_mlp import PointMLP, VoxelCompression
 from pvd_core.models.refinement import AddRefinement, MirrorRefinement
 from pvd_core.sparse import SparseTensor, SubmanifoldConvolution
-from pvd_core.sparse.interfaces import AnySites, Triple
+from pvd_core.sparse.interfaces import AnySites
 from pvd_core.taxonomy import SEMANTICKITTI
 from pvd_core.voxels import NUM_POINT_FEATURES, CylindricalGrid, PointsInVoxels, VoxelBatch, grid_from_settings
 
 REFINEMENTS = ("R3", "R1", "none")
 
 # Settings beyond these are mistakes, or made to fill the memory: 128 is four times the official width.
-_WIDEST, _MOST_CHANNELS, _MOST_LAYERS, _MOST_CLASSES = 128, 4096, 8, 256
+_WIDEST, _MOST_LAYERS = 128, 8
 
 
 @dataclass(frozen=True)
@@ -45,25 +46,20 @@ class Cylinder3DConfig:
         if not isinstance(self.grid, CylindricalGrid):
             expected = "settings of a cylindrical grid such as {shape: [240, 180, 32]}"
             raise ValueError(f"grid is {shown(self.grid)}: expected {expected}")
-        _check_channels("width", self.width, _WIDEST)
-        _check_channels("num_classes", self.num_classes, _MOST_CLASSES)
+        check_channels("width", self.width, _WIDEST)
+        check_channels("num_classes", self.num_classes, MOST_CLASSES)
         for name in ("num_voxel_features", "num_point_features"):
-            _check_channels(name, getattr(self, name))
+            check_channels(name, getattr(self, name))
         for name in ("point_mlp_widths", "refinement_widths"):
             widths = getattr(self, name)
             if not isinstance(widths, (list, tuple)) or len(widths) > _MOST_LAYERS:
                 raise ValueError(f"{name} is {shown(widths)}: expected a list of at most {_MOST_LAYERS} channel counts")
             for width in widths:
-                _check_channels(name, width)
+                check_channels(name, width)
             object.__setattr__(self, name, tuple(widths))
         for name, choices in (("kernels", tuple(KERNEL_PLANS)), ("refinement", REFINEMENTS)):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} {shown(getattr(self, name))}: expected one of {', '.join(choices)}")
-
-
-def _check_channels(name: str, value: object, most: int = _MOST_CHANNELS) -> None:
-    if type(value) is not int or not 1 <= value <= most:
-        raise ValueError(f"{name} is {shown(value)}: expected a whole number from 1 to {most}")
 
 
 class Cylinder3D(Network):
@@ -113,10 +109,6 @@ class Cylinder3D(Network):
     @property
     def has_programs(self) -> bool:
         return True
-
-    @property
-    def strides(self) -> tuple[tuple[Triple, Triple], ...]:
-        return tuple(((3, 3, 3), stride) for stride in STRIDES)
 
     @property
     def concatenations(self) -> tuple[Concatenation, ...]:

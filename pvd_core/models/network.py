@@ -3,6 +3,7 @@
 V voxels, P points, C class scores.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from torch import nn
 from pvd_core.models.output import SegmentationOutput
 from pvd_core.sparse import Sites, SubmanifoldConvolution
 from pvd_core.sparse.backends import reference
-from pvd_core.sparse.interfaces import AnySites, Backend, Triple
+from pvd_core.sparse.interfaces import AnySites, Backend
 from pvd_core.voxels import PointsInVoxels, VoxelBatch
 from pvd_core.voxels.voxeliser import Voxeliser
 
@@ -28,10 +29,10 @@ class Concatenation:
     sizes: tuple[int, ...]
 
 
-class Network(nn.Module):
-    """Batch of voxelised scans -> SegmentationOutput. A family adds its layers, `forward` and the properties that raise
-    NotImplementedError here. `backend` computes sparse convolutions; `bare_statistics` are what
-    `models.bare_statistics` found for clouds without intensity, if it did."""
+class Network(nn.Module, ABC):
+    """Batch of voxelised scans -> SegmentationOutput. A family adds its layers and what is abstract here. `backend`
+    computes sparse convolutions; `bare_statistics` are what `models.bare_statistics` found for clouds without
+    intensity, if it did."""
 
     config: Any  # a frozen dataclass with `grid`, a Voxeliser, and `num_classes`
     backend: Backend
@@ -49,14 +50,14 @@ class Network(nn.Module):
         return self.config.grid
 
     @property
+    @abstractmethod
     def predicts_from_points(self) -> bool:
         """Whether the labels of points come from `point_logits_PC`, and not from their voxels."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def has_point_outputs(self) -> bool:
         """Whether its output has the point fields where they are asked for."""
-        raise NotImplementedError
 
     @property
     def has_point_loss(self) -> bool:
@@ -64,14 +65,14 @@ class Network(nn.Module):
         return self.has_point_outputs
 
     @property
+    @abstractmethod
     def voxel_feature_channels(self) -> int:
         """Channels of `voxel_features_VE`."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def label_layer(self) -> nn.Linear | SubmanifoldConvolution:
         """The layer that computes the class scores behind the labels of points; its bias is (C,)."""
-        raise NotImplementedError
 
     @property
     def has_programs(self) -> bool:
@@ -79,33 +80,28 @@ class Network(nn.Module):
         return False
 
     @property
-    def strides(self) -> tuple[tuple[Triple, Triple], ...]:
-        """Kernel and stride of each convolution to coarser sites, finest first."""
-        raise NotImplementedError
-
-    @property
+    @abstractmethod
     def concatenations(self) -> tuple[Concatenation, ...]:
         """Where its tensors run over concatenated channels."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def stages(self) -> dict[str, nn.Module]:
         """{name: module} of its parts in order of execution, for reports of time."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def voxel_stages(self) -> tuple[str, ...]:
         """Names of the modules that are the network without what it does to single points."""
-        raise NotImplementedError
 
     def sites_of(self, batch: VoxelBatch) -> Sites:
         """The Sites of a batch, for this network's backend. Networks with the same backend may share them, and with
         them the kernel maps."""
         return Sites(batch.coords_V4, batch.shape, batch.batch_size, self.backend)
 
+    @abstractmethod
     def forward(
         self, batch: PointsInVoxels, with_points: bool = True, sites: AnySites | None = None
     ) -> SegmentationOutput:
         """`batch`: a VoxelBatch, or with `sites` any other PointsInVoxels. `with_points=False` leaves out the point
         fields where labels do not depend on them. `sites`: what `sites_of(batch)` returns, if the caller has it."""
-        raise NotImplementedError

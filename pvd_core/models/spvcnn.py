@@ -11,24 +11,22 @@ import torch
 from torch import nn
 
 from pvd_core.models.cartesian_config import CartesianConfig
+from pvd_core.models.cartesian_network import CartesianNetwork
 from pvd_core.models.fused_linear import Layer, folded, run_layers
-from pvd_core.models.network import Concatenation, Network
 from pvd_core.models.output import SegmentationOutput
 from pvd_core.models.point_mlp import LinearNormReLU
-from pvd_core.models.residual_unet import STRIDES, ResidualUNet
+from pvd_core.models.residual_unet import ResidualUNet
 from pvd_core.models.unet_plan import NUM_LEVELS
 from pvd_core.sparse import SparseTensor
-from pvd_core.sparse.interfaces import AnySites, Triple
+from pvd_core.sparse.interfaces import AnySites
 from pvd_core.sparse.interpolation import mean_of_rows, trilinear
-from pvd_core.voxels import PointsInVoxels, VoxelBatch, first_of_points
+from pvd_core.voxels import PointsInVoxels, VoxelBatch
 
 _DROPOUT = 0.3  # of the means that coarse levels take from the branch
 
 
-class SPVCNN(Network):
+class SPVCNN(CartesianNetwork):
     """Labels points by the branch. Its voxel outputs, which only training reads, are the U-Net's alone (spec 5.7)."""
-
-    config: CartesianConfig
 
     def __init__(self, config: CartesianConfig) -> None:
         super().__init__(config)
@@ -44,26 +42,6 @@ class SPVCNN(Network):
         return True
 
     @property
-    def has_point_outputs(self) -> bool:
-        return True
-
-    @property
-    def voxel_feature_channels(self) -> int:
-        return self.config.unet.out
-
-    @property
-    def label_layer(self) -> nn.Linear:
-        return self.classifier
-
-    @property
-    def strides(self) -> tuple[tuple[Triple, Triple], ...]:
-        return STRIDES
-
-    @property
-    def concatenations(self) -> tuple[Concatenation, ...]:
-        return self.backbone.concatenations("backbone.")
-
-    @property
     def stages(self) -> dict[str, nn.Module]:
         branch = {f"point branch {number}": layer for number, layer in enumerate(self.branch, start=1)}
         return {**self.backbone.stages(), **branch, "logits": self.classifier}
@@ -76,10 +54,7 @@ class SPVCNN(Network):
     def forward(
         self, batch: PointsInVoxels, with_points: bool = True, sites: AnySites | None = None
     ) -> SegmentationOutput:
-        if sites is None:
-            sites = self.sites_of(cast(VoxelBatch, batch))
-        inputs_V4 = first_of_points(batch.point_features_PF.to(self.classifier.weight.dtype), batch)
-        up, (fine, *skips, coarse) = self.backbone.up, self.backbone.encode(SparseTensor(inputs_V4, sites))
+        up, (fine, *skips, coarse) = self.backbone.up, self.backbone.encode(self.input_of(batch, sites))
         coords_V4 = cast(VoxelBatch, batch).coords_V4
 
         branch_VD, coarse = self._exchange(0, 16, fine.features_VC, coarse, coords_V4)
@@ -100,10 +75,10 @@ class SPVCNN(Network):
     ) -> tuple[torch.Tensor, SparseTensor]:
         """The branch, and a level whose cells are `scale` times as large, after each has taken in the other."""
         fine_V4 = torch.cat((coords_V4[:, :1], torch.div(coords_V4[:, 1:], scale)), dim=1)
-        from_voxels_VD = trilinear(tensor.sites, fine_V4).apply(tensor.features_VC)
-        branch_VD = from_voxels_VD + self._transformed(place, branch_VD)
-        parent_V = tensor.sites.find(fine_V4.floor().long())
-        means_VD = mean_of_rows(branch_VD, parent_V, tensor.sites.num_sites)
+        around = trilinear(tensor.sites, fine_V4)
+        branch_VD = around.apply(tensor.features_VC) + self._transformed(place, branch_VD)
+        # The first of the eight sites around a voxel is the one that it lies in.
+        means_VD = mean_of_rows(branch_VD, around.rows_N8[:, 0], tensor.sites.num_sites)
         return branch_VD, tensor.with_features(self.dropout(means_VD))
 
     def _transformed(self, place: int, branch_VD: torch.Tensor) -> torch.Tensor:

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from pvd_core.borders.wording import shown
+from pvd_core.models.channels import check_channels
 
 NUM_LEVELS = 4
 """Steps down, and up again."""
 
-_MOST_CHANNELS, _MOST_BLOCKS = 4096, 8
+_MOST_BLOCKS = 8
 # Of the stem and after each stage at channel ratio 1.
 _FULL = (32, 32, 64, 128, 256, 256, 128, 96, 96)
 
@@ -123,9 +124,8 @@ def _block(value: object, place: str) -> BlockPlan:
     return BlockPlan(inner, out, projects=value[2])
 
 
-def _channels(value: object, place: str) -> int:
-    if type(value) is not int or not 1 <= value <= _MOST_CHANNELS:
-        raise ValueError(f"{place} is {shown(value)}: expected channels, a whole number from 1 to {_MOST_CHANNELS}")
+def _channels(value: Any, place: str) -> int:
+    check_channels(place, value)
     return value
 
 

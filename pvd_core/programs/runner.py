@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from pvd_core.models import Cylinder3D
+from pvd_core.models.backbone import STRIDES
 from pvd_core.programs.buckets import Bucket, BucketChooser
 from pvd_core.programs.layout import PointLayout
 from pvd_core.programs.message import CloudBytes, CloudLayout, rows_of
@@ -34,7 +35,7 @@ class DeviceRunner:
         """`model` is in evaluation mode on `device`, `precision` is one of PRECISIONS. `is_captured`: programs run as
         CUDA graphs. `make_static` is StaticFunction or a replacement of it."""
         self.counters = Counter(programs=0, evicted=0, overflows=0, declined=0, out_of_memory=0)
-        self.buckets = BucketChooser(model.grid.shape, [stride for _kernel, stride in model.strides])
+        self.buckets = BucketChooser(model.grid.shape, STRIDES)
         self._model, self._device, self._precision = model, device, precision
         self._is_captured, self._make_static = is_captured, make_static
         self._programs: OrderedDict[tuple[Bucket, PointLayout], Program] = OrderedDict()

@@ -31,7 +31,6 @@ class ToyNetwork(Network):
 
     predicts_from_points = False
     has_point_outputs = False
-    strides = ()
     concatenations = ()
     voxel_stages = ("conv", "classifier")
 

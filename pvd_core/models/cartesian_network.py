@@ -1,0 +1,46 @@
+"""What MinkUNet and SPVCNN have in common: voxels in cubes, a residual U-Net and a linear classifier."""
+
+from typing import cast
+
+from torch import nn
+
+from pvd_core.models.cartesian_config import CartesianConfig
+from pvd_core.models.network import Concatenation, Network
+from pvd_core.models.residual_unet import ResidualUNet
+from pvd_core.sparse import SparseTensor
+from pvd_core.sparse.interfaces import AnySites
+from pvd_core.voxels import PointsInVoxels, VoxelBatch, first_of_points
+
+
+class CartesianNetwork(Network):
+    """A network with `backbone` and `classifier`."""
+
+    config: CartesianConfig
+    backbone: ResidualUNet
+    classifier: nn.Linear
+
+    @property
+    def has_point_outputs(self) -> bool:
+        return True
+
+    @property
+    def voxel_feature_channels(self) -> int:
+        return self.backbone.plan.out
+
+    @property
+    def label_layer(self) -> nn.Linear:
+        return self.classifier
+
+    @property
+    def concatenations(self) -> tuple[Concatenation, ...]:
+        return self.backbone.concatenations("backbone.")
+
+    @property
+    def stages(self) -> dict[str, nn.Module]:
+        return {**self.backbone.stages(), "logits": self.classifier}
+
+    def input_of(self, batch: PointsInVoxels, sites: AnySites | None) -> SparseTensor:
+        """What the U-Net gets: x, y, z and intensity of the first point of each voxel. `sites`: as of `forward`."""
+        if sites is None:
+            sites = self.sites_of(cast(VoxelBatch, batch))
+        return SparseTensor(first_of_points(batch.point_features_PF.to(self.classifier.weight.dtype), batch), sites)
