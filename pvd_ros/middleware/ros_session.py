@@ -10,6 +10,7 @@ from types import FrameType, ModuleType
 from typing import Any
 
 from pvd_core.borders.errors import UserError
+from pvd_ros.middleware.stale_segments import remove_stale_segments
 from pvd_ros.middleware.transport import use_shipped_settings
 
 
@@ -33,7 +34,8 @@ def ros_context(arguments: list[str] | None = None) -> Iterator[Any]:
     arguments: for ROS, such as ["--ros-args", "-r", "old:=new"]. Fast DDS and Cyclone DDS get the shipped settings
     unless the user chose some. UserError where rclpy is missing.
     """
-    use_shipped_settings()
+    remove_stale_segments()
+    use_shipped_settings()  # which depend on how much shared memory is free
     rclpy, _ = require_rclpy()
     context = rclpy.context.Context()
     # rclpy's own handlers would invalidate the context while a cloud is being published.

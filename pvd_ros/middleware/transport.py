@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 from pvd_core.borders.shipped_config import shipped_config
+from pvd_ros.middleware.stale_segments import SHARED_MEMORY
 
 # Fast DDS 2 (Humble, Jazzy) reads the first name, Fast DDS 3 (Kilted) the second.
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 CYCLONE_VARIABLE = "CYCLONEDDS_URI"
 
-SHARED_MEMORY = Path("/dev/shm")
 # Room for the shared-memory segments of five processes with fastdds.xml, and of one with fastdds_small.xml. A process
 # that has no room for its segment uses UDP, by which 11 of 40 clouds of 2 MB arrived.
 ENOUGH_MB = 5 * 64

@@ -81,6 +81,7 @@ class Process:
     def __init__(self, process: subprocess.Popen, log: Path):
         self._process = process
         self._log = log
+        self.pid = process.pid
 
     def resident_mb(self) -> float:
         """Memory that the process holds now."""
