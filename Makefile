@@ -45,13 +45,13 @@ demo:
 # share data.
 TEST_PROCESSES := $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 3 ? n + 1 : 4)))
 PYTEST = $(if $(ROS_DISTRO),PYTEST_DISABLE_PLUGIN_AUTOLOAD=1) $(BIN)/python -m pytest test \
-	-p xdist -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+	-p timeout -p xdist -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 test: setup
 	@$(PYTEST)
 
 test-slow: setup
-	@$(PYTEST) -m slow
+	@$(PYTEST) -m slow --timeout 3600
 
 bench-scan: setup
 	@test -e "$(SCAN)" || $(BIN)/pvd simulate $(BENCH_DATA) --sequences 08 --scans 1

@@ -37,6 +37,7 @@ EXTRAS = {
     "dev": [
         "pytest>=7",
         "pytest-xdist>=3",
+        "pytest-timeout>=2.2",
         "hypothesis>=6",
         "ruff>=0.6",
         "mypy>=1.11",

@@ -17,7 +17,9 @@ NODE = "pvd_ros.node"
 def segments_of(process):
     """Files of the shared memory that a running process has made for itself: it keeps their locks open."""
     opened = [os.readlink(link) for link in Path(f"/proc/{process.pid}/fd").iterdir()]
-    own = [Path(name.removesuffix("_el")) for name in opened if re.fullmatch(r"/dev/shm/fastrtps_[0-9a-f]{16}_el", name)]
+    own = [
+        Path(name.removesuffix("_el")) for name in opened if re.fullmatch(r"/dev/shm/fastrtps_[0-9a-f]{16}_el", name)
+    ]
     assert own, "the node has no shared memory: this test would not see what it leaves"
     assert all(path.exists() for path in own)
     return own
