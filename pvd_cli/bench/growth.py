@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from pvd_cli.bench.measurement import peak_mb, warm_up
+from pvd_cli.bench.measurement import warm_up
 from pvd_cli.bench.plan import Job, Plan, Progress, Row
 from pvd_cli.bench.scan_input import ScanInput
 from pvd_cli.bench.spans import SpanClock
 from pvd_cli.bench.turns import Outcome, measure
+from pvd_core.runtime.memory import peak_mb
 from pvd_core.segmenter import Segmenter
 from pvd_core.voxels import VoxelBatch
 

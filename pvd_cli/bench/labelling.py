@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from pvd_cli.bench.measurement import peak_mb, warm_up
+from pvd_cli.bench.measurement import warm_up
 from pvd_cli.bench.parts import ProgramParts, StepwiseParts
 from pvd_cli.bench.plan import Job, Plan, Progress, Row
 from pvd_cli.bench.scan_input import ScanInput, timed_network
 from pvd_cli.bench.spans import SpanClock, timed_modules
 from pvd_cli.bench.turns import Outcome, Task, by_scan, measure
 from pvd_core.borders.wording import counted
+from pvd_core.runtime.memory import peak_mb
 from pvd_core.segmenter import Segmentation, Segmenter
 
 # Medians of maps and floor need fewer samples than percentiles of the total.

@@ -1,13 +1,12 @@
 """What a measuring process needs for any measurement: its interface, warm-up and memory, in MB (2**20 bytes)."""
 
-import re
-import resource
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+
+from pvd_core.runtime.memory import field_mb
 
 # The first run compiles kernels. A third one improves little, too little for runs that take seconds.
 _RUNS, _LEAST_RUNS = 3, 2
@@ -38,29 +37,13 @@ def warm_up(run: Callable[[int], object], least_runs: int = 0) -> None:
         number += 1
 
 
-def peak_mb(device: torch.device) -> float:
-    """Peak memory so far: of the tensors on a GPU, of this whole process on a CPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    # ru_maxrss only where /proc is missing: on Linux it starts at the peak of the process that started this one.
-    peak = _field_mb("/proc/self/status", "VmHWM")
-    return peak if peak is not None else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def has_room_for_another(device: torch.device) -> bool:
     """Whether there is memory for a process that needs twice what this one has taken."""
-    free_mb = _field_mb("/proc/meminfo", "MemAvailable")
-    own_mb = _field_mb("/proc/self/status", "VmHWM")
+    free_mb = field_mb("/proc/meminfo", "MemAvailable")
+    own_mb = field_mb("/proc/self/status", "VmHWM")
     has_room = free_mb is not None and own_mb is not None and free_mb > 2 * own_mb
     if device.type == "cuda":
         free_gpu_mb = torch.cuda.mem_get_info(device)[0] / 2**20
         own_gpu_mb = torch.cuda.max_memory_reserved(device) / 2**20 + _CUDA_CONTEXT_MB
         has_room = has_room and free_gpu_mb > 2 * own_gpu_mb
     return has_room
-
-
-def _field_mb(file: str, field: str) -> float | None:
-    """A field, in kB, of one of Linux's tables; None where the system has no such table."""
-    path = Path(file)
-    found = re.search(rf"^{field}:\s+(\d+) kB", path.read_text(), re.MULTILINE) if path.is_file() else None
-    return int(found.group(1)) / 1024 if found else None

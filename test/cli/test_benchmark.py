@@ -17,11 +17,11 @@ from bench_plans import CPU, plan_of, scan_of, tiny_network
 from pvd_cli.bench import Plan, as_markdown, benchmark, plan, turns
 from pvd_cli.bench.busy import busy_processes
 from pvd_cli.bench.labelling import labelling_rows
-from pvd_cli.bench.measurement import peak_mb
 from pvd_cli.bench.scan_input import ScanInput
 from pvd_cli.bench.turns import Outcome
 from pvd_core.borders.errors import UserError
 from pvd_core.runtime.hardware import hardware, versions
+from pvd_core.runtime.memory import peak_mb
 from pvd_core.segmenter import Segmenter
 from pvd_core.sparse.backends.choose import backend_for
 

@@ -264,6 +264,7 @@ def test_a_table_with_costs_names_each_network_its_method_and_what_it_takes(data
     ]
     for row in rows:
         assert row["latency_ms"] > 0
+        assert 100 < row["peak_mb"] < 4000
         assert row["miou_mean"] >= 0
     assert 3 < rows[0]["num_parameters"] / rows[1]["num_parameters"] < 5
     assert rows[0]["gmacs"] > 2 * rows[1]["gmacs"] > 0

@@ -1,6 +1,8 @@
-"""What the network of a row costs on this machine: parameters, multiply-accumulates, time from points to labels."""
+"""What the network of a row costs on this machine: parameters, multiply-accumulates, time from points to labels,
+memory."""
 
 import json
+import multiprocessing
 import statistics
 import time
 from pathlib import Path
@@ -11,6 +13,7 @@ import torch
 from pvd_core.borders.files import write_atomically
 from pvd_core.models.macs import layer_costs
 from pvd_core.runtime.hardware import hardware
+from pvd_core.runtime.memory import peak_mb
 from pvd_core.segmenter import Segmenter
 from training.ablation.plan import Run
 from training.data.dataset import ScanFolder, usable_points
@@ -21,8 +24,8 @@ _NUM_SCANS, _NUM_REPEATS = 5, 4
 
 
 def cost_of(run: Run, dataset: str | Path) -> dict[str, Any]:
-    """{"num_parameters", "gmacs", "latency_ms", "latency_on"} of the network that a finished run left, means and
-    median over some validation scans of `dataset`. Measured once and kept in the run's folder."""
+    """Of the network that a finished run left: {"num_parameters", "gmacs" (mean), "latency_ms" (median), "peak_mb",
+    "latency_on"} over some validation scans of `dataset`. Measured once and kept in the run's folder."""
     path = run.folder / _FILE
     if path.is_file():
         return json.loads(path.read_text(encoding="utf-8"))
@@ -37,6 +40,7 @@ def cost_of(run: Run, dataset: str | Path) -> dict[str, Any]:
             for points in scans
         ),
         "latency_ms": _latency_ms(segmenter, scans),
+        "peak_mb": _peak_mb(weights, run.config.device, scans),
         "latency_on": {**hardware(segmenter.device), "threads": torch.get_num_threads()},
     }
     write_atomically(path, json.dumps(cost, indent=2).encode())
@@ -53,3 +57,16 @@ def _latency_ms(segmenter: Segmenter, scans: list[Any]) -> float:
             if turn:
                 samples.append((time.perf_counter() - start) * 1e3)
     return statistics.median(samples)
+
+
+def _peak_mb(weights: Any, device: str, scans: list[Any]) -> float:
+    """Peak memory of a process that only labels the scans, as a node does."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_label_all, (weights, device, scans))
+
+
+def _label_all(weights: Any, device: str, scans: list[Any]) -> float:
+    segmenter = Segmenter.from_weights(weights, device)
+    for points in scans:
+        segmenter.segment(points)
+    return peak_mb(segmenter.device)

@@ -41,7 +41,7 @@ def _main_table(results: dict[str, Any]) -> str:
     references = list(dict.fromkeys(filter(None, (row["compared_with"] for row in results["rows"]))))
     over = "over " + ("its reference" if len(references) > 1 else references[0]) if references else ""
     head = ["row", "ours", *([over] if over else []), "runs", "steps", "minutes a run"]
-    head += ["parameters", "GMAC", "ms"] if costs else []
+    head += ["parameters", "GMAC", "ms", "MB"] if costs else []
     lines = [
         [
             row["label"],
@@ -60,8 +60,9 @@ def _main_table(results: dict[str, Any]) -> str:
 
 def _costs(cost: dict[str, Any] | None) -> list[str]:
     if cost is None:
-        return ["-"] * 3
-    return [f"{cost['num_parameters']:,}", f"{cost['gmacs']:.2f}", f"{cost['latency_ms']:.0f}"]
+        return ["-"] * 4
+    figures = f"{cost['gmacs']:.2f}", f"{cost['latency_ms']:.0f}", _number(cost.get("peak_mb"), "{:.0f}")
+    return [f"{cost['num_parameters']:,}", *figures]
 
 
 def _paper_columns(results: dict[str, Any]) -> list[str]:
