@@ -9,7 +9,7 @@ from pathlib import Path
 
 SHARED_MEMORY = Path("/dev/shm")
 # A process that starts makes the file of its lock a moment before it locks it.
-YOUNGEST_S = 60.0
+YOUNGEST_S = 5.0
 
 
 def remove_stale_segments(folder: Path = SHARED_MEMORY) -> int:

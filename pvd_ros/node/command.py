@@ -19,6 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs until SIGINT or SIGTERM, then ends the process with exit code 0. Returns exit code 2 for a mistake in
     parameters, weights or arguments."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    code = 0
     try:
         require_packages(*NODE_NEEDS)
         rclpy, _ = require_rclpy()
@@ -27,15 +28,17 @@ def main(arguments: list[str] | None = None) -> int:
         _run(rclpy, arguments)
     except UserError as error:
         print(f"segmenter_node: {error}", file=sys.stderr)
-        return 2
+        code = 2
     # A lifecycle node's objects hold one another, and with them the middleware's shared memory: 64 MB that would stay
     # behind in /dev/shm.
     gc.collect()
-    # All is reported and ROS is shut down. Python would take seconds to unload torch, in which whoever asked the node
-    # to end may lose patience and kill it.
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
+    if code == 0:
+        # All is reported and ROS is shut down. Python would take seconds to unload torch, in which whoever asked the
+        # node to end may lose patience and kill it.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+    return code
 
 
 def _plain_arguments(rclpy: Any, arguments: list[str]) -> list[str]:

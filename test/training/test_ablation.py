@@ -30,7 +30,7 @@ def dataset(tmp_path_factory):
 def finished(dataset, tmp_path_factory):
     """(grid file, folder) of a grid that has run from the command line."""
     folder = tmp_path_factory.mktemp("grid")
-    path = grid_file(folder)
+    path = grid_file(folder, groups={"on wheels": ["car", "bicycle"]})
     assert run(command(path, dataset, folder / "out")) == 0
     return path, folder / "out"
 
@@ -73,6 +73,19 @@ def test_grid_of_two_methods_and_two_seeds_gives_a_table(finished, dataset):
     assert "| PVD |" in text
     assert "paper: SPVNAS" in text
     assert "63.8" in text
+
+
+def test_a_group_of_classes_has_a_column_of_its_own(finished):
+    folder = finished[1] / "tiny"
+    rows = {row["name"]: row for row in json.loads((folder / "results.json").read_text())["rows"]}
+    for row in rows.values():
+        group = row["groups"]["on wheels"]
+        assert group["score_mean"] == pytest.approx((row["iou"]["car"] + row["iou"]["bicycle"]) / 2)
+    differences = np.subtract(*(rows[name]["groups"]["on wheels"]["scores"] for name in ("pvd", "student")))
+    assert rows["pvd"]["groups"]["on wheels"]["difference"]["mean"] == pytest.approx(differences.mean())
+    assert "| over student | on wheels | over student | runs |" in (folder / "results.md").read_text()
+    methods = json.loads((folder / "tiny_methods.json").read_text())["rows"]
+    assert methods[2]["groups"] == rows["pvd"]["groups"]
 
 
 def test_table_of_methods_has_the_agreed_fields(finished, dataset):

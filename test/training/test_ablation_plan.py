@@ -97,6 +97,8 @@ def test_a_row_may_teach_the_rows_below_and_be_trained_once_for_all_seeds(tmp_pa
         ({"rows": [{"name": "a", "compared_with": "a"}], "reference": None}, "compared_with is 'a'"),
         ({"teacher": {"settings": {"model": {"grid": {"shape": [12, 18, 8]}}}}}, "row 'pvd' has grid kind cylindrical"),
         ({"metric": "cars"}, "metric is 'cars'"),
+        ({"groups": {"wheels": ["car", "cars"]}}, "groups.wheels names cars: expected some of car"),
+        ({"groups": {"wheels": []}}, "groups.wheels names no class"),
         ({"seeds": [1, 1]}, "each once"),
         ({"methods": {"pdv": {}}}, "methods names pdv"),
         ({"pretraining": None}, "pretraining is null"),

@@ -86,6 +86,8 @@ class GridConfig:
     """Train on near and validate on far objects of one class."""
     metric: str = "miou"
     """What is compared: miou (over all classes), miou_present, or the name of a class for its IoU."""
+    groups: dict[str, list[str]] = field(default_factory=dict)
+    """{column of the table: classes whose mean IoU it shows}, beside the metric."""
     reference: str | None = None
     """The row that the others are compared with, seed by seed."""
     is_table_of_methods: bool = False
@@ -105,6 +107,9 @@ class GridConfig:
             raise UserError(f"near_far.class_name is {self.near_far.class_name!r}: expected one of {', '.join(names)}")
         if self.metric not in ("miou", "miou_present", *names):
             raise UserError(f"metric is {self.metric!r}: expected miou, miou_present or the name of a class")
+        for group, members in self.groups.items():
+            if unknown := [each for each in members if each not in names] or ([] if members else ["no class"]):
+                raise UserError(f"groups.{group} names {', '.join(unknown)}: expected some of {', '.join(names)}")
         if self.reference is not None and self.reference not in self.row_names:
             raise UserError(f"reference is {self.reference!r}: expected a row, one of {', '.join(self.row_names)}")
         if (

@@ -1,5 +1,6 @@
 """The results of a grid as Markdown: our scores beside the paper's, IoU of the classes, hardware and versions."""
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -40,13 +41,17 @@ def _main_table(results: dict[str, Any]) -> str:
     columns, costs = _paper_columns(results), [row["cost"] for row in results["rows"] if row.get("cost")]
     references = list(dict.fromkeys(filter(None, (row["compared_with"] for row in results["rows"]))))
     over = "over " + ("its reference" if len(references) > 1 else references[0]) if references else ""
-    head = ["row", "ours", *([over] if over else []), "runs", "steps", "minutes a run"]
+    groups = list(results["rows"][0]["groups"])
+    columns_of_group = [(group, *([over] if over else [])) for group in groups]
+    head = ["row", "ours", *([over] if over else []), *itertools.chain(*columns_of_group)]
+    head += ["runs", "steps", "minutes a run"]
     head += ["parameters", "GMAC", "ms", "MB"] if costs else []
     lines = [
         [
             row["label"],
             _percent(row["score_mean"], row["score_std"]),
             *([_signed(row["difference"])] if over else []),
+            *itertools.chain(*(_group(row["groups"][group], bool(over)) for group in groups)),
             f"{len(row['seeds'])}/{row['num_runs']}",
             _number(row["steps"], "{:,}"),
             _number(row["minutes_mean"], "{:.1f}"),
@@ -56,6 +61,11 @@ def _main_table(results: dict[str, Any]) -> str:
         for row in results["rows"]
     ]
     return _table([*head, *(f"paper: {column}" for column in columns)], lines)
+
+
+def _group(scores: dict[str, Any], has_difference: bool) -> list[str]:
+    score = _percent(scores["score_mean"], scores["score_std"])
+    return [score, _signed(scores["difference"])] if has_difference else [score]
 
 
 def _costs(cost: dict[str, Any] | None) -> list[str]:

@@ -48,7 +48,10 @@ def collect(grid: GridConfig, plan: Plan, dataset: str | Path) -> dict[str, Any]
         row["num_runs"] = len(distinct[settings.name])
         name = settings.compared_with or grid.reference
         row["compared_with"] = None if name == settings.name else name
-        row["difference"] = _difference(row, by_name[name]) if name is not None and name != settings.name else None
+        is_compared = name is not None and name != settings.name
+        row["difference"] = _difference(row, by_name[name]) if is_compared else None
+        for group, scores in row["groups"].items():
+            scores["difference"] = _difference(scores, by_name[name]["groups"][group]) if is_compared else None
     results = [result for row in runs.values() for result in row]
     return {
         "grid": grid.name,
@@ -84,10 +87,17 @@ def _row(grid: GridConfig, row: RowConfig, results: Sequence[dict[str, Any]]) ->
         **_spread("miou_present", [result["miou_present"] for result in results]),
         "iou": {name: statistics.fmean(values) for name, values in iou.items()},
         "iou_std": {name: _deviation(values) for name, values in iou.items()},
+        "groups": {group: _group(members, results) for group, members in grid.groups.items()},
         "steps": results[0]["steps"] if results else None,
         "minutes_mean": statistics.fmean(result["minutes"] for result in results) if results else None,
         **(_network(results[0]) if results else {}),
     }
+
+
+def _group(members: Sequence[str], results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The mean IoU of some classes in each run, and its spread."""
+    scores = [statistics.fmean(result["iou"][name] for name in members) for result in results]
+    return {"seeds": [result["seed"] for result in results], "scores": scores, **_spread("score", scores)}
 
 
 def _network(result: dict[str, Any]) -> dict[str, Any]:
@@ -137,6 +147,7 @@ def _table_of_methods(results: dict[str, Any]) -> dict[str, Any]:
                 **_named(row),
                 "seeds": row["seeds"],
                 **{key: row[key] for key in ("miou_mean", "miou_std", "iou", "iou_std")},
+                **({"groups": row["groups"]} if row["groups"] else {}),
             }
             for row in done
         ],
