@@ -86,7 +86,7 @@ class GridConfig:
     """Train on near and validate on far objects of one class."""
     metric: str = "miou"
     """What is compared: miou (over all classes), miou_present, or the name of a class for its IoU."""
-    groups: dict[str, list[str]] = field(default_factory=dict)
+    groups: dict = field(default_factory=dict)
     """{column of the table: classes whose mean IoU it shows}, beside the metric."""
     reference: str | None = None
     """The row that the others are compared with, seed by seed."""
@@ -108,8 +108,8 @@ class GridConfig:
         if self.metric not in ("miou", "miou_present", *names):
             raise UserError(f"metric is {self.metric!r}: expected miou, miou_present or the name of a class")
         for group, members in self.groups.items():
-            if unknown := [each for each in members if each not in names] or ([] if members else ["no class"]):
-                raise UserError(f"groups.{group} names {', '.join(unknown)}: expected some of {', '.join(names)}")
+            if not isinstance(members, list) or not members or set(members) - set(names):
+                raise UserError(f"groups.{group} is {members}: expected a list of some of {', '.join(names)}")
         if self.reference is not None and self.reference not in self.row_names:
             raise UserError(f"reference is {self.reference!r}: expected a row, one of {', '.join(self.row_names)}")
         if (
