@@ -66,7 +66,7 @@ def _kind(config: TrainConfig) -> str:
     """Runs of the same kind take nearly the same time for a step; coefficients of losses do not matter."""
     method = config.distillation.method if config.distillation is not None else None
     sizes = (config.batch_size, config.accumulate, config.precision, config.device, config.num_threads)
-    return json.dumps([config.model, method, *sizes])
+    return json.dumps([config.model, method, config.multi_to_single is not None, config.scans.past, *sizes])
 
 
 def _measure(config: TrainConfig, plan: Plan, folder: Path) -> tuple[float, float]:

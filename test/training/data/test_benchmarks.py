@@ -161,7 +161,7 @@ def test_damaged_fingerprints_are_rejected(recorded):
 
 
 def test_unknown_benchmark_and_split_name_what_is_known():
-    assert benchmark_names() == ["real-33", "simulated"]
+    assert benchmark_names() == ["real-33", "simulated", "simulated-drives"]
     with pytest.raises(UserError, match="did you mean simulated"):
         benchmark_named("simulted")
     with pytest.raises(UserError, match="no split 'test'; it has train, valid"):
