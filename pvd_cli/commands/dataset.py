@@ -16,7 +16,9 @@ EXIT_DATA_ERRORS = 1
 
 
 def dataset(
-    name: Annotated[str, typer.Argument(help="Benchmark: simulated, simulated-drives or real-33; or check; or instances.")],
+    name: Annotated[
+        str, typer.Argument(help="Benchmark: simulated, simulated-drives or real-33; or check; or instances.")
+    ],
     folder: Annotated[Path, typer.Argument(help="Where its scans are, or are to be made.")],
     split: Annotated[str, typer.Option(help="Only these splits (check, instances: sequences); all if left out.")] = "",
     workers: Annotated[int, typer.Option(min=1, help="Processes that simulate.")] = 1,

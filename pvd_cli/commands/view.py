@@ -27,6 +27,10 @@ def view(
         typer.Option(help="Weights, or the folder of a training run; may be repeated, to compare networks."),
     ] = None,
     png: Annotated[Path | None, typer.Option(help="Write a picture a scan into this folder; no window.")] = None,
+    gif: Annotated[
+        Path | None, typer.Option(help="Write the scans, in the first network's labels, as an animation to this file.")
+    ] = None,
+    rate: Annotated[float, typer.Option(help="Scans a second of the animation.", min=0.1, max=50)] = 10.0,
     affinity: Annotated[
         Path | None, typer.Option(help="Write the affinity maps of the networks as a picture to this file; no window.")
     ] = None,
@@ -56,6 +60,7 @@ def view(
       pvd view kitti/sequences/08/velodyne --weights student.safetensors --weights student_pvd.safetensors
       pvd view scan.bin --weights runs/first --png pictures --class car
       pvd view scan.bin --weights runs/student --weights runs/pvd --errors --png pictures
+      pvd view data/drive/sequences/08/velodyne --gif drive.gif
       pvd view scan.bin --weights runs/teacher --weights runs/student --weights runs/pvd --affinity affinity.png
     """
     from pvd_cli.view.networks import common_taxonomy, named_weights
@@ -76,9 +81,11 @@ def view(
         taxonomy.id_of(class_)
     mounting = Mounting(mounting_height, mounting_roll, mounting_pitch, mounting_yaw)
     noted = NotedClouds(stream_for(next(iter(files.values())), intensity_scale, mounting))  # of several, the first's
-    if affinity is not None:
-        check_output(affinity)
-    elif png is not None:
+    for output in filter(None, (affinity, gif)):
+        check_output(output)
+    if gif is not None and gif.suffix.lower() != ".gif":
+        raise UserError(f"--gif {gif}: expected a name that ends in .gif: --gif {gif.with_suffix('.gif')}")
+    if png is not None:
         if png.suffix.lower() in (".png", ".jpg", ".jpeg") and not png.is_dir():
             raise UserError(
                 f"--png {png} is named like a picture; expected a folder, which gets a picture NAME.png of each scan: "
@@ -90,14 +97,18 @@ def view(
     options.use_threads(threads)
     networks = {name: Segmenter.from_weights(path, device, precision) for name, path in files.items()}
     viewed = ViewedScans(find_clouds(scans), networks, noted, columns)
+    if gif is not None:
+        from pvd_cli.view.drive import save_drive
+
+        print(f"wrote {save_drive(gif, viewed, class_, rate)}")
     if affinity is not None:
         from pvd_cli.view.affinity import save_affinity
 
         print(f"wrote {save_affinity(affinity, viewed.scan(0), networks)}")
-    elif png is not None:
+    if png is not None:
         for number in range(len(viewed)):
             print(f"wrote {save_sheet(png, viewed.scan(number), class_, errors)}", flush=True)
-    else:
+    if png is None and affinity is None and gif is None:
         with optional_packages("view", "a window"):
             from pvd_cli.view.window import show
         show(ViewState(viewed, class_), lambda state: save_sheet(Path(), state.scan, state.class_name))

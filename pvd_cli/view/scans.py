@@ -47,7 +47,7 @@ class ViewedScans:
         columns: str | int = 4,
     ) -> None:
         self._paths, self._segmenters = list(paths), segmenters
-        (self._taxonomy,) = {segmenter.taxonomy for segmenter in segmenters.values()}
+        (self.taxonomy,) = {segmenter.taxonomy for segmenter in segmenters.values()}
         self._noted, self._columns = noted or NotedClouds(CloudStream()), columns
         # The last few are kept, because people go back and forth between neighbours.
         self._cached = functools.lru_cache(maxsize=_KEPT_SCANS)(self._load)
@@ -62,7 +62,7 @@ class ViewedScans:
     def _load(self, number: int) -> ViewedScan:
         path = self._paths[number]
         points = self._noted.prepared(path, read_cloud(path, columns=self._columns))
-        truth, _reason = true_labels(path, len(points), self._taxonomy)
+        truth, _reason = true_labels(path, len(points), self.taxonomy)
         predictions = {name: segmenter.segment(points).labels for name, segmenter in self._segmenters.items()}
-        layers = layers_of(points, truth, predictions, self._taxonomy)
-        return ViewedScan(path.stem, self._taxonomy, points, truth, predictions, layers)
+        layers = layers_of(points, truth, predictions, self.taxonomy)
+        return ViewedScan(path.stem, self.taxonomy, points, truth, predictions, layers)

@@ -16,12 +16,14 @@ from pvd_cli.main import run
 
 plt = pytest.importorskip("matplotlib.pyplot", reason="pictures need matplotlib: pip install 'pvd_ros[view]'")
 
+from PIL import Image  # noqa: E402
 from rich.console import Console  # noqa: E402
 
 from pvd_cli import picture  # noqa: E402
 from pvd_cli.picture import class_colours  # noqa: E402
 from pvd_cli.tables import print_class_table  # noqa: E402
 from pvd_cli.view import sheet  # noqa: E402
+from pvd_cli.view.animation import draw  # noqa: E402
 from pvd_cli.view.layers import ERROR_LEGEND, error_colours, layers_of, only_class  # noqa: E402
 from pvd_cli.view.networks import named_weights  # noqa: E402
 from pvd_cli.view.scans import ViewedScans  # noqa: E402
@@ -266,3 +268,29 @@ def wait_for_window(environment, viewer):
             pytest.skip(f"Open3D opens no window on the virtual display: {viewer.stderr.read()[-300:]}")
         time.sleep(0.3)
     pytest.fail("no window within 90 s")
+
+
+def test_a_drive_becomes_an_animation_of_as_many_frames_as_scans(velodyne, weights, tmp_path):
+    out = tmp_path / "drive.gif"
+    assert run(["view", str(velodyne), "--weights", str(weights), "--gif", str(out), "--rate", "5"]) == 0
+    with Image.open(out) as animation:
+        assert (animation.n_frames, animation.info["duration"], animation.info["loop"]) == (3, 200, 0)
+
+
+def test_an_animation_of_another_name_than_gif_is_refused_with_the_right_one(velodyne, weights, tmp_path, capsys):
+    assert run(["view", str(velodyne), "--weights", str(weights), "--gif", str(tmp_path / "drive.mp4")]) == 2
+    assert "drive.gif" in capsys.readouterr().err
+
+
+def test_nearer_points_cover_farther_ones_and_what_is_not_measured_is_not_drawn():
+    red, blue = np.array([(1.0, 0.0, 0.0)]), np.array([(0.0, 0.0, 1.0)])
+    near, far = np.array([(4.0, 0.0, 0.5, 0)], np.float32), np.array([(40.0, 0.0, -16.5, 0)], np.float32)
+    for first, second, colours in ((near, far, (red, blue)), (far, near, (blue, red))):
+        picture = draw(np.concatenate((first, second)), np.concatenate(colours))
+        alone = draw(near, red)
+        assert (draw(far, red) != draw(far[:0], red[:0])).any()
+        assert (picture[(alone != draw(near[:0], red[:0])).any(axis=2)] == (255, 0, 0)).all()
+    unmeasured = np.array([(np.nan, 0, 0, 0), (0, 0, 0, 0)], np.float32)
+    assert (draw(unmeasured, np.ones((2, 3))) == draw(near[:0], red[:0])).all()
+    behind = np.array([(-30.0, 0.0, 0.0, 0)], np.float32)
+    assert (draw(behind, red) == draw(near[:0], red[:0])).all()
