@@ -18,8 +18,8 @@ _LOOKS_AT_M = np.array((14.0, 0.0, -1.0))
 _FOCAL_PIXELS = 420.0
 _NEAREST_M = 1.0
 _BACKGROUND = (16, 20, 24)
-# Points nearer than this are drawn as squares of this many pixels.
-_SIZES = ((12.0, 4), (22.0, 3), (45.0, 2), (np.inf, 1))
+# Points farther than this are drawn as squares of this many pixels.
+_SIZES = ((45.0, 1), (22.0, 2), (12.0, 3), (0.0, 4))
 _LEGEND_HEIGHT, _LEGEND_GAP = 14, 12
 
 
@@ -51,13 +51,13 @@ def draw(points: np.ndarray, colours: np.ndarray) -> np.ndarray:
     depth, column, row = _project(points[is_shown, :3])
     colours = np.round(255 * colours[is_shown]).astype(np.uint8)
     # The nearest last, because later points cover earlier ones.
-    order = np.argsort(-depth)
+    order = np.argsort(-depth, kind="stable")
     order = order[depth[order] > _NEAREST_M]
-    depth, column, row, colours = depth[order], column[order], row[order], colours[order]
-    begin = len(depth)
-    for farthest, size in _SIZES:
-        end, begin = begin, int(np.searchsorted(-depth, -farthest, side="right")) if np.isfinite(farthest) else 0
-        _squares(picture, column[begin:end], row[begin:end], colours[begin:end], size)
+    begin = 0
+    for nearest, size in _SIZES:
+        end = int(np.searchsorted(-depth[order], -nearest))
+        _squares(picture, column[order[begin:end]], row[order[begin:end]], colours[order[begin:end]], size)
+        begin = end
     return picture
 
 
