@@ -26,7 +26,7 @@ def segments_of(process):
 
 
 def running_node(ros):
-    return ros.start(NODE, ready="labelling /")
+    return ros.fork(NODE, ready="labelling /")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -107,6 +107,7 @@ class Process:
 class ForkedProcess:
     def __init__(self, call: ForkedCall):
         self._call = call
+        self.pid = call.pid
         self.text = call.output
 
     def wait_for_text(self, wanted: str) -> None:
