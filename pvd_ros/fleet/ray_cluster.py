@@ -1,0 +1,93 @@
+"""Labels bags on the machines of a Ray cluster, or by a Ray of this machine alone. Ray places and repeats the tasks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pvd_core.borders.errors import UserError
+from pvd_ros.fleet.task import BagTask, Event, failure, label_task
+
+MOST_RETRIES = 3
+_POLL_S = 1.0
+
+
+@dataclass(frozen=True)
+class RaySettings:
+    """address: "local" starts a Ray of this machine that ends with the command, "auto" takes the cluster that this
+    machine belongs to, others are addresses of one, as ray.init takes them. cpus, gpus: what a task needs. local_cpus:
+    how many CPUs a "local" Ray has; None for all."""
+
+    address: str = "auto"
+    cpus: int = 1
+    gpus: float = 0.0
+    local_cpus: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.address.strip():
+            raise UserError("the address of Ray is empty: expected auto, local, or HOST:PORT")
+        if not 0 <= self.gpus <= 64 or (self.gpus > 1 and self.gpus != round(self.gpus)):
+            raise UserError(f"{self.gpus:g} GPUs a task: expected a share from 0 to 1, or a whole number")
+
+
+def label_with_ray(tasks: Sequence[BagTask], settings: RaySettings) -> Generator[Event, None, None]:
+    """Yields what happens while Ray labels the bags; each task ends with a "done". The files must be at the same paths
+    on all machines, and this program installed on them. Closing the generator ends the tasks; they keep what they have
+    written. UserError where the cluster cannot be reached or has no room for a task."""
+    # Read when ray is imported.
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    import ray
+
+    started = _connect(ray, settings)
+    try:
+        _check_room(ray, settings)
+        remote = ray.remote(max_retries=MOST_RETRIES, num_cpus=settings.cpus, num_gpus=settings.gpus)(label_task)
+        task_of = {remote.remote(task): task for task in tasks}
+        waiting = list(task_of)
+        try:
+            while waiting:
+                done, waiting = ray.wait(waiting, timeout=_POLL_S)
+                for each in done:
+                    yield _ended(ray, task_of[each], each)
+        finally:
+            for each in waiting:
+                ray.cancel(each, force=False)
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def _connect(ray: Any, settings: RaySettings) -> bool:
+    """Whether it was this that connected."""
+    if ray.is_initialized():
+        return False
+    # Nothing is uploaded or downloaded: a runtime environment with files is not asked for.
+    arguments: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+    if settings.address == "local":
+        arguments |= {"include_dashboard": False, "num_cpus": settings.local_cpus}
+    try:
+        ray.init(address=settings.address, **arguments)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        raise UserError(
+            f"no Ray at {settings.address!r}: {error}; start one (`ray start --head --include-dashboard=false`), or "
+            "let this machine do with --ray local"
+        ) from error
+    return True
+
+
+def _check_room(ray: Any, settings: RaySettings) -> None:
+    """Ray would wait for ever for what it does not have."""
+    has = ray.cluster_resources()
+    for name, needed in (("CPU", settings.cpus), ("GPU", settings.gpus)):
+        if needed > has.get(name, 0):
+            raise UserError(f"a task needs {needed:g} {name}, the cluster has {has.get(name, 0):g} in all")
+
+
+def _ended(ray: Any, task: BagTask, reference: Any) -> Event:
+    try:
+        result = ray.get(reference)
+    except ray.exceptions.RayError as error:
+        result = failure(task, f"Ray gave it up after {MOST_RETRIES} retries: {type(error).__name__}: {error}")
+    return Event(task, "done", result.labelled, result)
