@@ -160,9 +160,8 @@ def _end(report: "FleetReport") -> None:
     skipped = len(report.results) - len(labelled) - len(failed)
     print(f"{counted(len(labelled), 'bag')} labelled, {skipped} skipped, {len(failed)} failed")
     if failed:
-        print_error(
-            f"{counted(len(failed), 'bag')} not labelled ({short_names([each.name for each in failed])}): the table says why"
-        )
+        names = short_names([result.name for result in failed])
+        print_error(f"{counted(len(failed), 'bag')} not labelled ({names}): the table says why")
     elif not labelled:
         print_error(f"none of the {counted(len(report.results), 'bag')} holds clouds to label: the table says why")
     if not labelled:
