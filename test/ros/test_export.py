@@ -134,7 +134,7 @@ def test_poses_of_all_clouds_fit_where_some_clouds_were_not_labelled(tmp_path, s
     written = sensor_poses(report.folder / "poses.txt", report.folder / "calib.txt")
     np.testing.assert_allclose(written, relative_to_first(poses[[0, 2, 3, 4]]), atol=1e-6)
     other = write_poses(tmp_path / "other.txt", drive_poses(9))
-    with pytest.raises(UserError, match="has 9 poses, .* has 4 labelled clouds of 5 clouds: expected a line for each"):
+    with pytest.raises(UserError, match=r"has 9 poses, .* has 4 labelled clouds of 5 clouds: expected a line for each"):
         export_bag(tmp_path / "labelled", tmp_path / "again", poses=str(other))
 
 
@@ -200,7 +200,7 @@ def test_a_failed_export_leaves_nothing(tmp_path, labelled):
 
 def test_bags_without_labels_are_refused_with_what_they_hold(tmp_path, labelled):
     bag = write_drive(tmp_path / "drive", clouds_of(1))
-    with pytest.raises(BagError, match="cloud 1 on /lidar of .* has no label .* its fields are x, y, z, intensity"):
+    with pytest.raises(BagError, match=r"cloud 1 on /lidar of .* has no label .* its fields are x, y, z, intensity"):
         export_bag(bag, tmp_path / "out")
     with pytest.raises(BagError, match="no topic /wrong"):
         export_bag(labelled, tmp_path / "out", topic="/wrong")
