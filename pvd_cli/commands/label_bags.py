@@ -1,5 +1,6 @@
 """`pvd label-bags`: many bags in, the same bags with labelled clouds out."""
 
+import contextlib
 import sys
 from collections.abc import Generator
 from pathlib import Path
@@ -139,8 +140,9 @@ def label_bags(
         held_alone(out, "labelling bags"),
         interruptible(lambda: f"{counted(len(results), 'bag')} done; the same command with --resume goes on"),
         FleetProgress(len(plan.tasks)) as progress,
+        contextlib.closing(events(plan.tasks)) as news,
     ):
-        for event in events(plan.tasks):
+        for event in news:
             progress.show(event)
             results += [event.result] if event.result else []
     report = FleetReport(results, plan.remarks)

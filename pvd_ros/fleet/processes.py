@@ -117,8 +117,14 @@ def _work(connection: Connection) -> None:
             task = connection.recv()
         except EOFError:
             return
-        result = label_task(task, lambda done, _total: connection.send(("clouds", done)))
-        connection.send(("done", result))
+
+        def tell(kind: str, content: object) -> None:
+            try:
+                connection.send((kind, content))
+            except OSError:  # nobody hears it any more: end as by a signal, and keep what is written
+                sys.exit(1)
+
+        tell("done", label_task(task, lambda done, _total: tell("clouds", done)))
 
 
 def _end_with_parent() -> None:

@@ -1,6 +1,7 @@
 """`pvd label-bags`: how it ends, what it prints and writes, and how it goes on."""
 
 import json
+import signal
 
 import pytest
 from bags import clouds_of, file_of, write_drive
@@ -34,7 +35,7 @@ def test_bags_are_labelled_counted_and_kept_when_the_command_is_repeated(tmp_pat
 
     times = {path: path.stat().st_mtime_ns for path in out.rglob("*.mcap")}
     (tmp_path / "in/cut.mcap").write_bytes(file_of(tmp_path / "in/day0/drive0").read_bytes()[:-200])
-    assert run([*line, "--resume"]) == 3
+    assert run([*line[:-1], "1", "--resume"]) == 3
     printed = capsys.readouterr()
     assert printed.out.count("complete already") == 3
     assert "3 bags labelled, 1 skipped, 1 failed" in printed.out
@@ -61,6 +62,20 @@ def test_a_full_disk_fails_the_bag_and_resume_goes_on_with_what_was_written(tmp_
     assert not (tmp_path / "out/drive").exists()
     assert run([*map(str, line), "--resume"]) == 0
     assert_whole(tmp_path / "out", 1, 24)
+
+
+def test_ctrl_c_keeps_what_was_labelled_and_resume_goes_on(tmp_path, weights):
+    write_drive(tmp_path / "in/drive", clouds_of(60, 4000))
+    line = ["label-bags", tmp_path / "in", "--out", tmp_path / "out", "--weights", weights]
+    command = start_pvd(*line)
+    command.wait_until(lambda: any((tmp_path / "out/.drive.unfinished").rglob("*.mcap")))
+    command.send_signal(signal.SIGINT)
+    code, output = command.wait()
+    assert code == 130, output
+    assert "0 bags done; the same command with --resume goes on" in output
+    assert (tmp_path / "out/.drive.unfinished").exists()
+    assert run([*map(str, line), "--resume"]) == 0
+    assert_whole(tmp_path / "out", 1, 60)
 
 
 @pytest.mark.parametrize(
