@@ -96,11 +96,11 @@ def label_bags(
         from pvd_ros.bags import LabelOptions
         from pvd_ros.fleet import LabelSettings, RaySettings, find_bags, label_in_processes, label_with_ray, plan_fleet
         from pvd_ros.fleet.classes import write_class_table
+        from pvd_ros.fleet.ray_cluster import check_installed
         from pvd_ros.fleet.report import FleetReport
         from pvd_ros.fleet.task import sha256_of
     if ray is not None:
-        with optional_packages("fleet", "--ray"):
-            import ray as _  # noqa: F401 - to see whether it is installed
+        check_installed()
     elif gpus_per_task:
         raise UserError("--gpus-per-task is for --ray, which shares GPUs among tasks; processes choose with --device")
 

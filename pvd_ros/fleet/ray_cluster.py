@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
-from collections.abc import Generator, Sequence
+import secrets
+import time
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from pvd_core.borders.errors import UserError
-from pvd_ros.fleet.task import BagTask, Event, failure, label_task
+from pvd_ros.fleet.task import BagResult, BagTask, Event, failure, label_task
 
+LOCAL = "local"
 MOST_RETRIES = 3
 _POLL_S = 1.0
 
@@ -32,23 +37,35 @@ class RaySettings:
             raise UserError(f"{self.gpus:g} GPUs a task: expected a share from 0 to 1, or a whole number")
 
 
+def check_installed() -> None:
+    """UserError where Ray is not installed. It is imported later, once its environment is set."""
+    if importlib.util.find_spec("ray") is None:
+        raise UserError("--ray needs the package ray, which is not installed: pip install 'pvd_ros[fleet]'")
+
+
 def label_with_ray(tasks: Sequence[BagTask], settings: RaySettings) -> Generator[Event, None, None]:
     """Yields what happens while Ray labels the bags; each task ends with a "done". The files must be at the same paths
     on all machines, and this program installed on them. Closing the generator ends the tasks; they keep what they have
     written. UserError where the cluster cannot be reached or has no room for a task."""
     # Read when ray is imported.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    if settings.address == LOCAL and "RAY_AUTH_MODE" not in os.environ:
+        # Only this command may use it. Left alone, Ray would write a token into the home folder.
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     import ray
 
     started = _connect(ray, settings)
     try:
         _check_room(ray, settings)
-        remote = ray.remote(max_retries=MOST_RETRIES, num_cpus=settings.cpus, num_gpus=settings.gpus)(label_task)
-        task_of = {remote.remote(task): task for task in tasks}
+        board = ray.remote(num_cpus=0, max_restarts=-1)(Board).remote()
+        label = ray.remote(max_retries=MOST_RETRIES, num_cpus=settings.cpus, num_gpus=settings.gpus)(label_for_ray)
+        task_of = {label.remote(task, board): task for task in tasks}
         waiting = list(task_of)
+        news = _News(ray, board, tasks)
         try:
             while waiting:
                 done, waiting = ray.wait(waiting, timeout=_POLL_S)
+                yield from news.since_last()
                 for each in done:
                     yield _ended(ray, task_of[each], each)
         finally:
@@ -59,20 +76,68 @@ def label_with_ray(tasks: Sequence[BagTask], settings: RaySettings) -> Generator
             ray.shutdown()
 
 
+class Board:
+    """Lives in the cluster; workers write on it how far they are."""
+
+    def __init__(self) -> None:
+        self._clouds: dict[str, int] = {}
+
+    def write(self, name: str, clouds: int) -> None:
+        """So many clouds of a bag are done."""
+        self._clouds[name] = clouds
+
+    def read(self) -> dict[str, int]:
+        """{name of a bag: clouds} of those that were begun."""
+        return self._clouds
+
+
+def label_for_ray(task: BagTask, board: Any) -> BagResult:
+    """What a worker does: `label_task`, and a word on the board now and then."""
+    board.write.remote(task.name, 0)
+    last = time.monotonic()
+
+    def after_cloud(done: int, _total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _POLL_S:
+            last = time.monotonic()
+            board.write.remote(task.name, done)
+
+    return label_task(task, after_cloud)
+
+
+class _News:
+    """What is new on the board, as events."""
+
+    def __init__(self, ray: Any, board: Any, tasks: Sequence[BagTask]) -> None:
+        self._ray, self._board = ray, board
+        self._tasks = {task.name: task for task in tasks}
+        self._known: dict[str, int] = {}
+
+    def since_last(self) -> Iterator[Event]:
+        """The news since the last call; none while the board cannot be reached."""
+        with suppress(self._ray.exceptions.RayError):
+            for name, clouds in self._ray.get(self._board.read.remote(), timeout=_POLL_S).items():
+                if name not in self._known:
+                    yield Event(self._tasks[name], "started")
+                if clouds > self._known.get(name, 0):
+                    yield Event(self._tasks[name], "clouds", clouds)
+                self._known[name] = clouds
+
+
 def _connect(ray: Any, settings: RaySettings) -> bool:
     """Whether it was this that connected."""
     if ray.is_initialized():
         return False
     # Nothing is uploaded or downloaded: a runtime environment with files is not asked for.
     arguments: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
-    if settings.address == "local":
+    if settings.address == LOCAL:
         arguments |= {"include_dashboard": False, "num_cpus": settings.local_cpus}
     try:
         ray.init(address=settings.address, **arguments)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise UserError(
-            f"no Ray at {settings.address!r}: {error}; start one (`ray start --head --include-dashboard=false`), or "
-            "let this machine do with --ray local"
+            f"no Ray at {settings.address!r}: {error}; start one (`ray start --head --include-dashboard=false`), set "
+            "RAY_AUTH_MODE=token if it asks for a token, or let this machine do with --ray local"
         ) from error
     return True
 

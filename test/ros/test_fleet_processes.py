@@ -101,7 +101,7 @@ def ray_workers_at_work():
     """Processes of ours that label for Ray."""
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            is_worker = path.read_bytes().startswith(b"ray::label_task")
+            is_worker = path.read_bytes().startswith(b"ray::label_for_ray")
         except OSError:
             continue
         if is_worker and os.getpid() in ancestors(int(path.parent.name)):
