@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import secrets
+import sys
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
@@ -49,7 +50,7 @@ def label_with_ray(tasks: Sequence[BagTask], settings: RaySettings) -> Generator
     written. UserError where the cluster cannot be reached or has no room for a task."""
     # Read when ray is imported.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    if settings.address == LOCAL and "RAY_AUTH_MODE" not in os.environ:
+    if settings.address == LOCAL and not {"ray", "RAY_AUTH_MODE"} & {*sys.modules, *os.environ}:
         # Only this command may use it. Left alone, Ray would write a token into the home folder.
         os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     import ray
@@ -61,11 +62,11 @@ def label_with_ray(tasks: Sequence[BagTask], settings: RaySettings) -> Generator
         label = ray.remote(max_retries=MOST_RETRIES, num_cpus=settings.cpus, num_gpus=settings.gpus)(label_for_ray)
         task_of = {label.remote(task, board): task for task in tasks}
         waiting = list(task_of)
-        news = _News(ray, board, tasks)
+        news = _News(ray, board)
         try:
             while waiting:
                 done, waiting = ray.wait(waiting, timeout=_POLL_S)
-                yield from news.since_last()
+                yield from news.of([task_of[each] for each in waiting])
                 for each in done:
                     yield _ended(ray, task_of[each], each)
         finally:
@@ -108,20 +109,21 @@ def label_for_ray(task: BagTask, board: Any) -> BagResult:
 class _News:
     """What is new on the board, as events."""
 
-    def __init__(self, ray: Any, board: Any, tasks: Sequence[BagTask]) -> None:
+    def __init__(self, ray: Any, board: Any) -> None:
         self._ray, self._board = ray, board
-        self._tasks = {task.name: task for task in tasks}
         self._known: dict[str, int] = {}
 
-    def since_last(self) -> Iterator[Event]:
-        """The news since the last call; none while the board cannot be reached."""
+    def of(self, tasks: Sequence[BagTask]) -> Iterator[Event]:
+        """The news of these tasks since the last call; none while the board cannot be reached."""
+        clouds_of: dict[str, int] = {}
         with suppress(self._ray.exceptions.RayError):
-            for name, clouds in self._ray.get(self._board.read.remote(), timeout=_POLL_S).items():
-                if name not in self._known:
-                    yield Event(self._tasks[name], "started")
-                if clouds > self._known.get(name, 0):
-                    yield Event(self._tasks[name], "clouds", clouds)
-                self._known[name] = clouds
+            clouds_of = self._ray.get(self._board.read.remote(), timeout=_POLL_S)
+        for task in (task for task in tasks if task.name in clouds_of):
+            if task.name not in self._known:
+                yield Event(task, "started")
+            if clouds_of[task.name] > self._known.get(task.name, 0):
+                yield Event(task, "clouds", clouds_of[task.name])
+            self._known[task.name] = clouds_of[task.name]
 
 
 def _connect(ray: Any, settings: RaySettings) -> bool:
