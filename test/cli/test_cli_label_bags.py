@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 
 import pytest
 from bags import clouds_of, file_of, write_drive
@@ -10,6 +11,8 @@ from forked_commands import start_pvd
 from ros_clouds import rosbags_cloud
 
 from pvd_cli.main import run
+from pvd_core.borders.errors import UserError
+from pvd_core.borders.files import held_alone
 
 BAD = rosbags_cloud(fields=[("x", 0, 7, 1)], data=bytes(32))
 
@@ -64,15 +67,30 @@ def test_a_full_disk_fails_the_bag_and_resume_goes_on_with_what_was_written(tmp_
     assert_whole(tmp_path / "out", 1, 24)
 
 
-def test_ctrl_c_keeps_what_was_labelled_and_resume_goes_on(tmp_path, weights):
+def wait_until_free(bag):
+    """Until no process writes the bag: those of a killed command end by themselves."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            with held_alone(bag, "writing the bag"):
+                return
+        except UserError:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
+def test_a_stopped_or_killed_command_keeps_what_was_labelled_and_resume_goes_on(tmp_path, weights, number):
     write_drive(tmp_path / "in/drive", clouds_of(60, 4000))
     line = ["label-bags", tmp_path / "in", "--out", tmp_path / "out", "--weights", weights]
     command = start_pvd(*line)
     command.wait_until(lambda: any((tmp_path / "out/.drive.unfinished").rglob("*.mcap")))
-    command.send_signal(signal.SIGINT)
+    command.send_signal(number)
     code, output = command.wait()
-    assert code == 130, output
-    assert "0 bags done; the same command with --resume goes on" in output
+    if number == signal.SIGINT:
+        assert code == 130, output
+        assert "0 bags done; the same command with --resume goes on" in output
+    wait_until_free(tmp_path / "out/drive")
     assert (tmp_path / "out/.drive.unfinished").exists()
     assert run([*map(str, line), "--resume"]) == 0
     assert_whole(tmp_path / "out", 1, 60)
