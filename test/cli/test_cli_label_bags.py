@@ -67,16 +67,20 @@ def test_a_full_disk_fails_the_bag_and_resume_goes_on_with_what_was_written(tmp_
     assert_whole(tmp_path / "out", 1, 24)
 
 
+def is_free(bag):
+    try:
+        with held_alone(bag, "writing the bag"):
+            return True
+    except UserError:
+        return False
+
+
 def wait_until_free(bag):
     """Until no process writes the bag: those of a killed command end by themselves."""
     deadline = time.monotonic() + 60
-    while True:
-        try:
-            with held_alone(bag, "writing the bag"):
-                return
-        except UserError:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+    while not is_free(bag):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
