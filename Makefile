@@ -7,6 +7,7 @@
 #   RUNS=20 THREADS=1,2 BACKENDS=reference,native,spconv MODELS=cylinder3d-0.5x   of `make bench-cpu`: samples a row,
 #                            numbers of threads, sparse engines, networks
 
+# Tests of Ray and Parquet are skipped until `.venv/bin/pip install -c constraints.txt ray pyarrow` (extra `fleet`).
 # A sourced ROS 2 brings pytest plugins of its own for another pytest, hence PYTEST_DISABLE_PLUGIN_AUTOLOAD.
 PYTHON ?= python3
 VENV := .venv

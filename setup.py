@@ -27,6 +27,7 @@ EXTRAS = {
     "train": ["lightning>=2.4", "torchmetrics>=1.4", "tensorboard>=2.14"],
     "sim": [RAY_CASTER],  # comes with the package where it has wheels
     "view": ["open3d>=0.18"],  # the window of `pvd view`
+    "fleet": ["ray>=2.9", "pyarrow>=14"],  # `pvd label-bags` on many machines, its table of classes as Parquet
     "gpu": [
         TRITON,
         f'spconv-cu120; python_version < "3.12" and {HAS_SPCONV}',

@@ -17,7 +17,9 @@ from pvd_cli.commands.demo import demo
 from pvd_cli.commands.distill import distill
 from pvd_cli.commands.doctor import doctor
 from pvd_cli.commands.evaluate import evaluate
+from pvd_cli.commands.export import export
 from pvd_cli.commands.label_bag import label_bag
+from pvd_cli.commands.label_bags import label_bags
 from pvd_cli.commands.play_bag import play_bag
 from pvd_cli.commands.predict import predict
 from pvd_cli.commands.simulate import simulate
@@ -51,6 +53,8 @@ COMMANDS = (
     evaluate,
     predict,
     label_bag,
+    label_bags,
+    export,
     play_bag,
     convert,
     bench,

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from pvd_cli import options
+from pvd_cli.bag_options import End, IntensityField, LabelledTopic, OnlyLabelled, Salvage, Start, Storage
 from pvd_cli.cloud_options import (
     BAG_OPTIONS,
     USUAL_HEIGHT,
@@ -25,7 +26,7 @@ def label_bag(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Bag to write, a folder.")],
     weights: options.Weights = None,
     topic: Annotated[str | None, typer.Option(help="PointCloud2 topic; the bag's only one if left out.")] = None,
-    labelled_topic: Annotated[str, typer.Option(help="Topic of the labelled clouds; TOPIC/labelled if left out.")] = "",
+    labelled_topic: LabelledTopic = "",
     device: options.Device = "auto",
     precision: options.Precision = "fp32",
     threads: options.Threads = 0,
@@ -34,12 +35,12 @@ def label_bag(
     mounting_roll: MountingRoll = 0.0,
     mounting_pitch: MountingPitch = 0.0,
     mounting_yaw: MountingYaw = 0.0,
-    intensity_field: Annotated[str, typer.Option(help="Field that holds intensity, where it has another name.")] = "",
-    only_labelled: Annotated[bool, typer.Option("--only-labelled", help="Leave the other topics out.")] = False,
-    storage: Annotated[str, typer.Option(help="mcap or sqlite3.")] = "mcap",
-    start: Annotated[float | None, typer.Option(min=0, help="Only from this second of the bag on.")] = None,
-    end: Annotated[float | None, typer.Option(min=0, help="Only before this second of the bag.")] = None,
-    salvage: Annotated[bool, typer.Option("--salvage", help="Label what is whole of a damaged or cut bag.")] = False,
+    intensity_field: IntensityField = "",
+    only_labelled: OnlyLabelled = False,
+    storage: Storage = "mcap",
+    start: Start = None,
+    end: End = None,
+    salvage: Salvage = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue what a killed run left of OUT.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew; replace OUT once all is done.")] = False,
 ) -> None:

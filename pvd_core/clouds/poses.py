@@ -17,7 +17,8 @@ _NUM_VALUES = 12
 # Rotations are written with 6 digits or more.
 _ROTATION_TOLERANCE = 1e-3
 _WHY_TR = "it takes poses of the camera, which poses.txt holds, to the LiDAR"
-_IDENTITY = "'Tr: 1 0 0 0 0 1 0 0 0 0 1 0'"
+_IDENTITY_TR = "Tr: 1 0 0 0 0 1 0 0 0 0 1 0"
+_IDENTITY = f"'{_IDENTITY_TR}'"
 
 
 @dataclass(frozen=True)
@@ -61,13 +62,27 @@ def frame_poses(folder: str | Path, frames: Sequence[str]) -> FramePoses:
 def sensor_poses(poses_path: str | Path, calibration_path: str | Path) -> np.ndarray:
     """float64 (N, 4, 4): the LiDAR's pose at each line of `poses_path`, with `Tr` of `calibration_path`. UserError for
     files that are missing or malformed, with the line."""
-    poses_path = Path(poses_path)
-    lines = _lines(poses_path, "poses")
-    if not lines:
-        raise UserError(f"{poses_path} is empty: expected a line of {_NUM_VALUES} numbers for each scan")
-    camera_poses = _matrices([(text, f"{poses_path} line {number}") for number, text in lines])
+    camera_poses = lidar_poses(poses_path)
     camera_from_lidar = read_lidar_to_camera(calibration_path)
     return np.linalg.inv(camera_from_lidar) @ camera_poses @ camera_from_lidar
+
+
+def lidar_poses(path: str | Path) -> np.ndarray:
+    """float64 (N, 4, 4): the matrix of each line of a file of poses, as it stands there: the LiDAR's where no camera
+    has part in it. UserError for a file that is missing or malformed, with the line."""
+    path = Path(path)
+    lines = _lines(path, "poses")
+    if not lines:
+        raise UserError(f"{path} is empty: expected a line of {_NUM_VALUES} numbers for each scan")
+    return _matrices([(text, f"{path} line {number}") for number, text in lines])
+
+
+def write_lidar_poses(folder: str | Path, poses: np.ndarray) -> None:
+    """Writes the LiDAR's poses, float64 (N, 4, 4), into the folder of a sequence: poses.txt, and calib.txt, in which Tr
+    changes nothing, for there is no camera. OSError where that fails."""
+    lines = (" ".join(f"{value:.9g}" for value in pose[:3].ravel()) for pose in poses)
+    Path(folder, "poses.txt").write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
+    Path(folder, "calib.txt").write_text(f"{_IDENTITY_TR}\n", encoding="ascii")
 
 
 def read_lidar_to_camera(path: str | Path) -> np.ndarray:

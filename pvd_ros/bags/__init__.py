@@ -1,6 +1,6 @@
 """Bags (MCAP, sqlite3, ROS 1), without ROS installed: read clouds, write scans, label a whole bag."""
 
-from pvd_ros.bags.channel import BagError, Channel, Message
+from pvd_ros.bags.channel import BagError, Channel, Message, NoCloudsError
 from pvd_ros.bags.label import label_bag
 from pvd_ros.bags.label_options import LabelOptions
 from pvd_ros.bags.label_report import LabelReport
@@ -15,6 +15,7 @@ __all__ = [
     "LabelOptions",
     "LabelReport",
     "Message",
+    "NoCloudsError",
     "label_bag",
     "open_bag",
     "read_clouds",

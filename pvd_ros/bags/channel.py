@@ -18,6 +18,10 @@ class BagError(UserError):
     """The bag is missing, damaged, or does not hold what was asked for."""
 
 
+class NoCloudsError(BagError):
+    """The bag is sound, and there is no cloud in it to work on."""
+
+
 @dataclass(frozen=True)
 class Channel:
     """Messages of one type on a topic, as a bag describes them.

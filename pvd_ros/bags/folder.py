@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,15 +39,15 @@ def files_of(path: Path) -> BagFiles:
         raise BagError(f"{path} is a scan, not a bag; expected {_EXPECTED} (scans: `pvd predict`)")
     if path.name == METADATA:
         return _files_of_folder(path.parent)
-    if _kind(path) is None:
+    if kind_of(path) is None:
         raise BagError(f"{path} is no bag; expected {_EXPECTED}")
     return BagFiles([path], None, [])
 
 
 def _files_of_folder(folder: Path) -> BagFiles:
-    present = sorted((each for each in folder.iterdir() if each.is_file() and _kind(each)), key=_in_order)
+    present = sorted((each for each in folder.iterdir() if each.is_file() and kind_of(each)), key=_in_order)
     if not (folder / METADATA).is_file():
-        kinds = {_kind(each) for each in present}
+        kinds = {kind_of(each) for each in present}
         if not present:
             raise BagError(f"{folder} is no bag: it has neither {METADATA} nor .mcap or .db3 files")
         if len(kinds) > 1 or (kinds == {".bag"} and len(present) > 1):
@@ -91,10 +92,23 @@ def check_count(path: Path, files: BagFiles, found: int) -> tuple[list[str], lis
     return ([text], []) if found < files.declared else ([], [f"{text}: all of them are read"])
 
 
-def _kind(path: Path) -> str | None:
-    """One of KINDS, also of a file compressed as a whole."""
+def is_split_bag(folder: Path, files: Sequence[Path]) -> bool:
+    """Whether `files`, those with messages in a folder without metadata, are one bag as recorders name them: FOLDER_0,
+    FOLDER_1, ... of one kind."""
+    named = re.compile(re.escape(folder.resolve().name) + r"_\d+")
+    return bool(files) and len(set(map(kind_of, files))) == 1 and all(named.fullmatch(bare_name(f)) for f in files)
+
+
+def kind_of(path: Path) -> str | None:
+    """One of KINDS by the name of a file, also of one compressed as a whole; else None."""
     name = path.name.lower().removesuffix(PACKED)
     return next((kind for kind in KINDS if name.endswith(kind)), None)
+
+
+def bare_name(path: Path) -> str:
+    """The name of a file of a bag without its suffix, which is one of KINDS, perhaps with PACKED."""
+    kind = kind_of(path)
+    return path.name[: path.name.lower().rindex(kind)] if kind else path.name
 
 
 def _in_order(path: Path) -> tuple[int, str]:

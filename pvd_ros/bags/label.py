@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from pvd_core.borders.errors import UserError
 from pvd_core.clouds.stream import CloudStream
+from pvd_ros.bags import labelled_cloud
 from pvd_ros.bags.bag import Bag
-from pvd_ros.bags.channel import BagError, Message
+from pvd_ros.bags.channel import BagError, Message, NoCloudsError
 from pvd_ros.bags.label_options import LabelOptions
 from pvd_ros.bags.label_report import LabelReport, Rejection
+from pvd_ros.bags.labelled_cloud import confidence_of, labels_of
 from pvd_ros.bags.reader import cloud_topic, open_bag
 from pvd_ros.bags.resume import RECORD, EarlierLabels, check_settings, earlier_labels, settings_of
 from pvd_ros.bags.types import cloud_from_bytes, cloud_to_bytes, rosbags_cloud_types
@@ -84,6 +84,7 @@ def label_bag(
                     f"not one of the {report.clouds} clouds on {topic} of {bag.path} was labelled, and nothing is "
                     f"written: {'; '.join(report.rejected_lines())}"
                 )
+            writer.add_metadata(labelled_cloud.RECORD, labelled_cloud.record_of(segmenter.taxonomy, stream))
         report.damage, report.remarks = bag.damage, [*bag.remarks, *report.remarks]
         report.num_spoilt = stream.num_spoilt
     report.latency_ms = window.percentiles()
@@ -105,7 +106,8 @@ def _label_message(
         report.resumed += 1
         if not labeller.stream.is_decided:
             labeller.take_scale_of(cloud_from_bytes(message.raw))
-        report.count_labels(_labels_of(cloud_from_bytes(raw)))
+        earlier_cloud = cloud_from_bytes(raw)
+        report.count_labels(labels_of(earlier_cloud), confidence_of(earlier_cloud))
     else:
         cloud = None
         try:
@@ -118,16 +120,9 @@ def _label_message(
         window.record(labelled.timings_ms)
         found = [labelled.note, *labeller.remarks_on(labelled)]
         report.remarks += [f"cloud {report.clouds}: {sentence}" for sentence in found if sentence]
-        report.count_labels(labelled.segmentation.labels)
+        report.count_labels(labelled.segmentation.labels, labelled.segmentation.confidence)
         raw = cloud_to_bytes(labelled.message)
     writer.write_cloud_bytes(report.labelled_topic, raw, message.log_time_ns, sequence=report.clouds)
-
-
-def _labels_of(cloud: Any) -> np.ndarray:
-    """Class ids, (N,), of a labelled cloud as this program encodes it: without padding, little endian."""
-    (field,) = (field for field in cloud.fields if field.name == "label")
-    rows = np.asarray(cloud.data).reshape(-1, cloud.point_step)
-    return np.ascontiguousarray(rows[:, field.offset : field.offset + 4]).view("<u4")[:, 0]
 
 
 def _span(bag: Bag, options: LabelOptions) -> tuple[int | None, int | None]:
@@ -143,10 +138,10 @@ def _check(bag: Bag, report: LabelReport, total: int, options: LabelOptions) -> 
     if report.labelled_topic in {channel.topic for channel in bag.channels}:
         raise BagError(f"{bag.path} already has a topic {report.labelled_topic}; choose another with --labelled-topic")
     if not bag.count(report.topic):
-        raise BagError(f"topic {report.topic} of {bag.path} holds no clouds: there is nothing to label")
+        raise NoCloudsError(f"topic {report.topic} of {bag.path} holds no clouds: there is nothing to label")
     if not total:
         seconds = (bag.end_ns - bag.start_ns) / 1e9
-        raise BagError(f"no cloud of {bag.path} lies between --start and --end; it is {seconds:.1f} s long")
+        raise NoCloudsError(f"no cloud of {bag.path} lies between --start and --end; it is {seconds:.1f} s long")
     source = bag.path.resolve()
     if report.bag.resolve() in (source, *source.parents):
         raise UserError(f"{report.bag} is the bag to label, or holds it; choose another place for the new one")
@@ -164,7 +159,8 @@ def _complete_already(report: LabelReport, total: int, settings: dict[str, str])
     with open_bag(report.bag) as bag:
         check_settings(bag, settings)
         for message in bag.messages(report.labelled_topic):
-            report.count_labels(_labels_of(cloud_from_bytes(message.raw)))
+            cloud = cloud_from_bytes(message.raw)
+            report.count_labels(labels_of(cloud), confidence_of(cloud))
     report.clouds, report.resumed, report.was_complete = total, report.labelled, True
     report.rejected.update({"rejected in an earlier run": total - report.labelled} if total > report.labelled else {})
     return report

@@ -11,6 +11,7 @@ import numpy as np
 
 from pvd_core.borders.wording import counted
 from pvd_core.taxonomy import Taxonomy
+from pvd_ros.bags.class_counts import ClassCounts
 from pvd_ros.report.latency import latency_table
 
 _MOST_LINES = 20
@@ -30,7 +31,7 @@ class Rejection(NamedTuple):
 class LabelReport:
     """The outcome: clouds = labelled + the sum of rejected, which is {reason: clouds}.
 
-    bag: the bag that was written. points: those of the labelled clouds. points_of_class: the same by class id of
+    bag: the bag that was written. points: those of the labelled clouds. classes: what was found of each class of
     `taxonomy`. resumed: labelled clouds taken from an earlier run. was_complete: that run had ended, nothing done.
     rejections: which clouds were rejected. num_spoilt: clouds, of those looked at, whose labels are worthless. damage:
     what could not be read of the old bag; remarks: what else is to be known of it. latency_ms: {stage: {"p50", "p90",
@@ -46,7 +47,7 @@ class LabelReport:
     resumed: int = 0
     was_complete: bool = False
     points: int = 0
-    points_of_class: np.ndarray = field(init=False)
+    classes: ClassCounts = field(init=False)
     rejected: Counter[str] = field(default_factory=Counter)
     rejections: list[Rejection] = field(default_factory=list)
     damage: list[str] = field(default_factory=list)
@@ -55,18 +56,23 @@ class LabelReport:
     latency_ms: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.points_of_class = np.zeros(self.taxonomy.num_classes, np.int64)
+        self.classes = ClassCounts(self.taxonomy.num_classes)
 
     @property
     def is_whole(self) -> bool:
         """Whether every cloud of the bag was labelled."""
         return not self.rejected and not self.damage
 
-    def count_labels(self, labels: np.ndarray) -> None:
-        """Counts a labelled cloud. `labels`: class ids, (N,)."""
+    @property
+    def points_of_class(self) -> np.ndarray:
+        """Points of the labelled clouds by class id of `taxonomy`, int64 (C,)."""
+        return self.classes.points
+
+    def count_labels(self, labels: np.ndarray, confidence: np.ndarray) -> None:
+        """Counts a labelled cloud: class ids (N,), and the confidence of each, float32 (N,)."""
         self.labelled += 1
         self.points += len(labels)
-        self.points_of_class += np.bincount(labels, minlength=self.taxonomy.num_classes)
+        self.classes.add(labels, confidence)
 
     def reject(self, rejection: Rejection) -> None:
         """Counts a cloud that was not labelled."""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.wording import counted
 from pvd_ros.bags.bag import Bag
-from pvd_ros.bags.channel import CDR, BagError, BagFile, Channel
+from pvd_ros.bags.channel import CDR, BagError, BagFile, Channel, NoCloudsError
 from pvd_ros.bags.compression import decompress_file
 from pvd_ros.bags.folder import PACKED, check_count, files_of
 from pvd_ros.bags.mcap_file import McapFile
@@ -59,18 +59,18 @@ def open_bag(path: Path | str, salvage: bool = False) -> Iterator[Bag]:
 
 def cloud_topic(bag: Bag, topic: str | None) -> str:
     """`topic`, or for None the only PointCloud2 topic of the bag. BagError if the topic is missing or of another type,
-    or if the choice is not clear."""
+    or if the choice is not clear; NoCloudsError if the bag has no PointCloud2 topic at all."""
     has = ", ".join(sorted({channel.described() for channel in bag.channels})) or "no topics"
     if not bag.channels and bag.damage:
         raise BagError(f"{'; '.join(bag.damage)}. Nothing of it is whole: copy it again from where it was recorded")
     chosen = [channel for channel in bag.channels if channel.topic == topic]
     clouds = sorted({channel.topic for channel in bag.channels if _holds_clouds(channel)})
     if topic is not None and not chosen:
-        raise BagError(f"no topic {topic} in {bag.path}; it has: {has}")
+        raise (BagError if clouds else NoCloudsError)(f"no topic {topic} in {bag.path}; it has: {has}")
     if topic is not None and not all(map(_holds_clouds, chosen)):
         raise BagError(f"{topic} in {bag.path} is not of type {CLOUD_TYPE} alone; the bag has: {has}")
     if topic is None and not clouds:
-        raise BagError(f"no topic of type {CLOUD_TYPE} in {bag.path}; it has: {has}")
+        raise NoCloudsError(f"no topic of type {CLOUD_TYPE} in {bag.path}; it has: {has}")
     if topic is None and len(clouds) > 1:
         raise BagError(
             f"{len(clouds)} topics of type {CLOUD_TYPE} in {bag.path}: {', '.join(clouds)}; choose one with --topic"

@@ -86,9 +86,8 @@ class BagWriter:
         check_free(self.path, overwrite)
         self._storage, self._leftovers, self._overwrites = storage, leftovers, overwrite
         self._keeps_interrupted, self._has_failed_midway = keeps_interrupted, False
-        self._unfinished, self._set_aside, self._replaced = (
-            self.path.with_name(f".{self.path.name}.{state}") for state in ("unfinished", "earlier", "replaced")
-        )
+        self._unfinished, self._set_aside = leftovers_of(self.path)
+        self._replaced = self.path.with_name(f".{self.path.name}.replaced")
         # `ros2 bag reindex` takes files by these names only.
         self._name = f"{self.path.name}_0{STORAGES[storage][0]}"
         self._numbers: dict[tuple[str, str, str], int] = {}
@@ -215,6 +214,12 @@ class BagWriter:
             is_kept = self._keeps_interrupted and self._has_failed_midway
             rest = "the part written is kept; free space and go on with --resume" if is_kept else _REMOVED
             raise BagError(f"cannot write bag {self.path}: {error}; {rest}") from error
+
+
+def leftovers_of(path: Path) -> tuple[Path, Path]:
+    """The folders beside the bag `path` in which a killed process leaves what it has written, and in which that is kept
+    while the bag is written anew."""
+    return path.with_name(f".{path.name}.unfinished"), path.with_name(f".{path.name}.earlier")
 
 
 def check_free(path: Path, overwrite: bool) -> None:

@@ -45,6 +45,8 @@ ROOMS = {
         "middleware": "",
         "labeller": "codec",
         "bags": "labeller codec report",
+        "fleet": "bags",
+        "export": "bags codec",
         "node": "labeller codec report middleware",
         "play": "bags codec middleware",
         "record": "bags codec middleware",

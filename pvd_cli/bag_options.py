@@ -1,0 +1,13 @@
+"""Options of the commands that label bags."""
+
+from typing import Annotated
+
+import typer
+
+LabelledTopic = Annotated[str, typer.Option(help="Topic of the labelled clouds; TOPIC/labelled if left out.")]
+IntensityField = Annotated[str, typer.Option(help="Field that holds intensity, where it has another name.")]
+OnlyLabelled = Annotated[bool, typer.Option("--only-labelled", help="Leave the other topics out.")]
+Storage = Annotated[str, typer.Option(help="mcap or sqlite3.")]
+Start = Annotated[float | None, typer.Option(min=0, help="Only from this second of the bag on.")]
+End = Annotated[float | None, typer.Option(min=0, help="Only before this second of the bag.")]
+Salvage = Annotated[bool, typer.Option("--salvage", help="Label what is whole of a damaged or cut bag.")]
