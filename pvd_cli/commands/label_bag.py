@@ -35,6 +35,9 @@ def label_bag(
     mounting_pitch: MountingPitch = 0.0,
     mounting_yaw: MountingYaw = 0.0,
     intensity_field: Annotated[str, typer.Option(help="Field that holds intensity, where it has another name.")] = "",
+    entropy: Annotated[
+        bool, typer.Option("--entropy", help="Also a field `entropy`: 0 (certain) to 1 (any class as probable).")
+    ] = False,
     only_labelled: Annotated[bool, typer.Option("--only-labelled", help="Leave the other topics out.")] = False,
     storage: Annotated[str, typer.Option(help="mcap or sqlite3.")] = "mcap",
     start: Annotated[float | None, typer.Option(min=0, help="Only from this second of the bag on.")] = None,
@@ -77,6 +80,7 @@ def label_bag(
         mounting=Mounting(mounting_height, mounting_roll, mounting_pitch, mounting_yaw),
         wording=BAG_OPTIONS,
         intensity_field=intensity_field,
+        entropy=entropy,
         labelled_topic=labelled_topic,
         copy_other_topics=not only_labelled,
         storage=storage,
