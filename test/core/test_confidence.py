@@ -30,7 +30,7 @@ def model(request):
     batch = Segmenter(model).batch_of(random_cloud()[1:50])
     with torch.no_grad():
         # As different as those of a trained network.
-        spread = model(batch).scores_of_points(batch.point_to_voxel_P).std()
+        spread = model(batch).scores_of_points(batch.point_to_voxel_P).std(dim=0).mean()
         model.label_layer.weight.mul_(3 / spread)
     return model
 
@@ -92,7 +92,7 @@ def test_clouds_without_intensity_and_empty_ones_have_entropies_too(model, progr
     result = segmenter.segment(bare, with_entropy=True)
     expected = probabilities_of(model, bare, TEMPERATURE).max(axis=1)
     np.testing.assert_allclose(result.confidence[is_measured(bare)], expected, atol=1e-4)
-    assert result.entropy[is_measured(bare)].all()
+    assert result.entropy[is_measured(bare)].max() > 0.1
     empty = segmenter.segment_bytes(b"", ArrayLayout(0), with_entropy=True)
     assert empty.entropy.shape == (0,)
 

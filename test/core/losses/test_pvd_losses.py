@@ -10,7 +10,7 @@ from distillation_pairs import GRID, make_pair
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pvd_core.borders.errors import UserError
-from pvd_core.losses.affinity import affinity_loss, affinity_matrix
+from pvd_core.losses.affinity import AFFINITY_NORMS, affinity_loss, affinity_matrix
 from pvd_core.losses.baselines.kd import KD, KDConfig
 from pvd_core.losses.distillation import needs_points
 from pvd_core.losses.output_distillation import output_distillation
@@ -92,13 +92,18 @@ def brute_force_affinity(student, teacher, rows, norm):
 
     total = 0.0
     for row in rows:
-        squares = sum((cosine(student, i, j) - cosine(teacher, i, j)) ** 2 for i in row for j in row)
-        count = max(sum(i >= 0 for i in row), 1) if norm == "valid" else len(row)
+        of_rows = [sum((cosine(student, i, j) - cosine(teacher, i, j)) ** 2 for j in row) for i in row]
+        num_real = max(sum(i >= 0 for i in row), 1)
+        if norm == "rows":
+            total += sum(map(math.sqrt, of_rows)) / num_real
+            continue
+        squares = sum(of_rows)
+        count = num_real if norm == "valid" else len(row)
         total += squares / count**2
     return total / len(rows)
 
 
-@pytest.mark.parametrize("norm", ["padded", "valid"])
+@pytest.mark.parametrize("norm", AFFINITY_NORMS)
 def test_affinity_loss_is_the_mean_squared_difference_of_cosine_matrices(norm):
     random = np.random.default_rng(1)
     student, teacher = random.normal(size=(40, 6)), random.normal(size=(40, 9))
@@ -106,6 +111,31 @@ def test_affinity_loss_is_the_mean_squared_difference_of_cosine_matrices(norm):
     rows = random.integers(-1, 40, (3, 12))
     loss = affinity_loss(*(torch.from_numpy(array) for array in (student, teacher, rows)), norm=norm)
     assert loss.item() == pytest.approx(brute_force_affinity(student, teacher, rows, norm), rel=1e-6)
+
+
+@pytest.mark.parametrize("norm", AFFINITY_NORMS)
+def test_the_gradient_of_affinity_loss_equals_finite_differences(norm):
+    random = np.random.default_rng(2)
+    student, teacher = random.normal(size=(20, 4)), random.normal(size=(20, 5))
+    rows = random.integers(-1, 20, (2, 7))
+    values = torch.from_numpy(student).requires_grad_()
+    affinity_loss(values, torch.from_numpy(teacher), torch.from_numpy(rows), norm).backward()
+    for position in np.ndindex(*student.shape):
+        ahead, behind = student.copy(), student.copy()
+        ahead[position] += 1e-5
+        behind[position] -= 1e-5
+        losses = [brute_force_affinity(each, teacher, rows, norm) for each in (ahead, behind)]
+        assert values.grad[position].item() == pytest.approx((losses[0] - losses[1]) / 2e-5, rel=1e-4, abs=1e-8)
+
+
+def test_rows_whose_affinities_agree_have_a_norm_of_0_and_no_gradient():
+    student = torch.randn(8, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    values = student.clone().requires_grad_()
+    rows_KN = torch.cat((torch.arange(8), torch.full((4,), -1)))[None]
+    loss = affinity_loss(values, 3 * student, rows_KN, "rows")
+    loss.backward()
+    assert loss.item() == 0
+    assert not values.grad.any()
 
 
 def test_affinity_loss_stays_exact_where_student_and_teacher_nearly_agree():
@@ -117,10 +147,12 @@ def test_affinity_loss_stays_exact_where_student_and_teacher_nearly_agree():
     assert affinity_loss(teacher, teacher, rows).item() == 0
 
 
-def test_padding_changes_nothing():
+def test_padding_changes_nothing_but_the_divisor_of_padded():
     student, teacher = torch.randn(20, 4, dtype=torch.float64), torch.randn(20, 4, dtype=torch.float64)
     rows = torch.arange(10).view(1, 10)
     padded = torch.cat((rows, torch.full((1, 7), -1)), dim=1)
+    of_rows = affinity_loss(student, teacher, rows, "rows").item()
+    assert affinity_loss(student, teacher, padded, "rows").item() == pytest.approx(of_rows, abs=1e-12)
     valid = affinity_loss(student, teacher, rows, "valid").item()
     assert affinity_loss(student, teacher, padded, "valid").item() == pytest.approx(valid, abs=1e-12)
     # Divided by N^2, only the divisor changes: the padded pairs add nothing.
@@ -338,7 +370,14 @@ def test_one_point_and_a_scan_without_points_give_finite_terms():
 
 @pytest.mark.parametrize(
     ("setting", "value"),
-    [("sampler", "easy"), ("temperature", 0), ("voxel_affinity", -1), ("supervoxel_size", (4, 4)), ("num_points", 0)],
+    [
+        ("sampler", "easy"),
+        ("affinity_norm", "dense"),
+        ("temperature", 0),
+        ("voxel_affinity", -1),
+        ("supervoxel_size", (4, 4)),
+        ("num_points", 0),
+    ],
 )
 def test_settings_that_make_no_sense_are_refused_by_name(setting, value):
     with pytest.raises(UserError, match=setting):
@@ -350,12 +389,13 @@ def test_class_weights_and_rows_without_a_label_exclude_each_other():
         PVDConfig(class_weighted=True, includes_ignored=True)
 
 
-def test_a_row_of_zeros_has_no_affinity_and_no_gradient():
+@pytest.mark.parametrize("norm", AFFINITY_NORMS)
+def test_a_row_of_zeros_has_no_affinity_and_no_gradient(norm):
     student_VD, teacher_VD = torch.randn(6, 4, dtype=torch.float64), torch.randn(6, 5, dtype=torch.float64)
     student_VD[2] = 0
     student_VD.requires_grad_()
     rows_KN = torch.arange(6)[None]
-    affinity_loss(student_VD, teacher_VD, rows_KN).backward()
+    affinity_loss(student_VD, teacher_VD, rows_KN, norm).backward()
     assert not student_VD.grad[2].any()
     assert student_VD.grad[[0, 1, 3, 4, 5]].abs().sum(dim=1).min() > 0
     assert student_VD.grad.abs().max() < 10

@@ -55,6 +55,6 @@ def test_what_is_no_temperature_is_refused(saved, text, message):
 
 @pytest.mark.parametrize("temperature", [0, -1, float("nan"), float("inf"), 1e6])
 def test_an_impossible_temperature_is_not_written(tmp_path, temperature):
-    with pytest.raises(UserError, match="expected a number from 0.05 to 20"):
+    with pytest.raises(UserError, match=r"expected a number from 0.05 to 20"):
         save_weights(tmp_path / "w.safetensors", build_model(TINY), {"confidence": {"temperature": temperature}})
     assert not list(tmp_path.iterdir())
