@@ -1,6 +1,5 @@
 """The affinity loss against loops written from its definition: values, gradients, padding, memory."""
 
-
 import numpy as np
 import pytest
 import torch

@@ -3,6 +3,7 @@ calibrate` and `pvd evaluate` on weights."""
 
 import json
 from itertools import pairwise
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from pvd_core.weights import load_model, read_facts, save_weights
 from training.data.dataset import ScanFolder
 from training.judge.calibration import best_temperature, calibrate, calibration_error
 from training.judge.reliability import NUM_BINS, Reliability
+from training.run.config import load_config
+from training.run.loop import train
 
 
 def scores_and_truth(temperature=1.0, num_points=20_000, seed=0):
@@ -169,6 +172,15 @@ def test_shifted_classes_leave_the_temperature_out_and_statistics_without_intens
         out = tmp_path / f"{command}.safetensors"
         assert run([command, str(dataset), "--weights", str(calibrated), "--out", str(out), "--split", "00"]) == 0
         assert ("confidence" in read_facts(out)) == is_kept
+
+
+def test_weights_trained_from_calibrated_ones_have_no_temperature_of_their_own(dataset, calibrated, tmp_path):
+    model = read_facts(calibrated)["model"]
+    settings = [f"dataset={dataset}", f"model={json.dumps(model)}", f"initial_weights={calibrated}", "sequences=[00]"]
+    with mock.patch("training.run.loop.draw_curves"):
+        train(load_config(None, [*settings, "max_steps=1", "num_threads=1"]), tmp_path / "run")
+    assert "confidence" not in read_facts(tmp_path / "run")
+    assert Segmenter.from_weights(tmp_path / "run", device="cpu").temperature == 1
 
 
 def test_scans_that_the_weights_learned_from_are_named(dataset, weights, tmp_path, capsys):
