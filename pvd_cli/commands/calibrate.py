@@ -13,8 +13,8 @@ from pvd_core.borders.wording import counted
 
 def calibrate(
     dataset: Annotated[Path, typer.Argument(help="Folder that holds `sequences`.")],
-    weights: Annotated[Path, typer.Option(help="Weights to start from, or the folder of a training run.")],
     out: Annotated[Path, typer.Option(help="Weights to write (.safetensors).")],
+    weights: options.Weights = None,
     split: Annotated[str, typer.Option(help="valid, or sequences such as 08 or 11,12.")] = "valid",
     device: options.Device = "auto",
     threads: options.Threads = 0,
@@ -32,9 +32,11 @@ def calibrate(
     Examples:
       pvd calibrate kitti --weights runs/kitti --out calibrated.safetensors
       pvd calibrate data/simulated --weights runs/simulated --split 08,11,12,13 --out calibrated.safetensors
+      pvd calibrate mine --split 00 --out mine.safetensors
     """
     from pvd_cli.new_weights import check_new_weights, checked_scans
     from pvd_cli.progress import Steps
+    from pvd_core import default_weights
     from pvd_core.segmenter import Segmenter
     from pvd_core.weights import read_facts, save_weights, taxonomy_of
     from pvd_core.weights.confidence import CONFIDENCE_KEY
@@ -46,9 +48,10 @@ def calibrate(
 
     check_new_weights(out)
     options.use_threads(threads)
-    taxonomy = taxonomy_of(read_facts(weights))
+    file = weights or default_weights()
+    taxonomy = taxonomy_of(read_facts(file))
     folder = checked_scans(dataset, split, columns, max_scans, SCORE, taxonomy, changes_labels=False)
-    segmenter = Segmenter.from_weights(weights, device, programs="off")
+    segmenter = Segmenter.from_weights(file, device, programs="off")
     if seen := seen_sequences(segmenter.facts, folder):
         print(
             f"warning: {', '.join(seen)} are among what these weights learned from, where they are right more often "
