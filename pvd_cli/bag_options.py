@@ -6,6 +6,9 @@ import typer
 
 LabelledTopic = Annotated[str, typer.Option(help="Topic of the labelled clouds; TOPIC/labelled if left out.")]
 IntensityField = Annotated[str, typer.Option(help="Field that holds intensity, where it has another name.")]
+Entropy = Annotated[
+    bool, typer.Option("--entropy", help="Also a field `entropy`: 0 (certain) to 1 (any class as probable).")
+]
 OnlyLabelled = Annotated[bool, typer.Option("--only-labelled", help="Leave the other topics out.")]
 Storage = Annotated[str, typer.Option(help="mcap or sqlite3.")]
 Start = Annotated[float | None, typer.Option(min=0, help="Only from this second of the bag on.")]

@@ -10,6 +10,7 @@ import typer
 from pvd_cli.commands.ablate import ablate
 from pvd_cli.commands.balance import balance
 from pvd_cli.commands.bench import bench
+from pvd_cli.commands.calibrate import calibrate
 from pvd_cli.commands.compare import compare
 from pvd_cli.commands.convert import convert
 from pvd_cli.commands.dataset import dataset
@@ -50,6 +51,7 @@ COMMANDS = (
     ablate,
     balance,
     without_intensity,
+    calibrate,
     evaluate,
     predict,
     label_bag,

@@ -25,11 +25,17 @@ def check_new_weights(out: Path) -> None:
 
 
 def checked_scans(
-    dataset: Path, split: str, columns: str, max_scans: int, use: str, taxonomy: Taxonomy
+    dataset: Path,
+    split: str,
+    columns: str,
+    max_scans: int,
+    use: str,
+    taxonomy: Taxonomy,
+    changes_labels: bool = True,
 ) -> "ScanFolder":
     """The scans that a command by its options takes: all checked, and said what is doubtful about them, also where they
-    are not for training. `use`: as `check_scans` takes it; `taxonomy`: of the labels. UserError where they
-    cannot be used."""
+    are not for training. `use`: as `check_scans` takes it; `taxonomy`: of the labels. `changes_labels`: whether what is
+    learned changes labels, so that the scans cannot be scored on. UserError where they cannot be used."""
     from training.data.dataset import SPLITS, ScanFolder
 
     choice = scans_in(split)
@@ -38,7 +44,7 @@ def checked_scans(
     folder = ScanFolder(dataset, choice, columns, taxonomy)
     if remark := folder.remark():
         print(f"note: {remark}", file=sys.stderr)
-    if held_out := set(folder.sequences) & {*SPLITS["valid"], *SPLITS["test"]}:
+    if changes_labels and (held_out := set(folder.sequences) & {*SPLITS["valid"], *SPLITS["test"]}):
         names = ", ".join(sorted(held_out))
         print(f"note: {names} are not for training: what is chosen on them cannot be scored on them", file=sys.stderr)
     return folder

@@ -55,6 +55,14 @@ def print_iou(metrics: Mapping[str, Any], taxonomy: Taxonomy, title: str) -> Non
     _print(title, table)
 
 
+def print_calibration(calibration: Mapping[str, Any]) -> None:
+    """Prints a line on confidences. `calibration`: that of what `evaluate` returns."""
+    ece, said, right = (100 * calibration[name] for name in ("ece", "mean_confidence", "right"))
+    fitted_on = ", ".join(calibration["fitted_on"])
+    note = f" (the temperature was fitted on {fitted_on}, which is among these)" if fitted_on else ""
+    print(f"expected calibration error {ece:.1f} %: confidences are {said:.1f} % and {right:.1f} % are right{note}")
+
+
 def print_iou_by_distance(bands: Iterable[Mapping[str, Any]], title: str) -> None:
     """Prints the mean IoU of each distance band. `bands`: "by_distance" of what `evaluate` returns."""
     table = Table()

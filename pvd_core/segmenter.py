@@ -31,7 +31,7 @@ from pvd_core.runtime.precision import PRECISIONS, computing_in, resolve_precisi
 from pvd_core.sparse.backends import reference
 from pvd_core.sparse.backends.choose import backend_for
 from pvd_core.voxels import VoxelBatch
-from pvd_core.weights import load_model, past_scans_of, taxonomy_of
+from pvd_core.weights import load_model, past_scans_of, taxonomy_of, temperature_of
 
 # How clouds are labelled. `off`: step by step, each cloud at its own size. `eager` and `graphs`: by programs of fixed
 # shapes, which run as ordinary code or as CUDA graphs. `auto`: graphs on a GPU whose backend allows them, else off.
@@ -51,6 +51,9 @@ class Segmentation:
     labels: np.ndarray  # uint8 (N,): class ids from 1 on; 0 for points that are not measured
     confidence: np.ndarray  # float32 (N,): probability of the label, 0..1; 0 where the label is 0
     timings_ms: dict[str, float]  # stage -> milliseconds: voxelise, network, to_points, total; or program, total
+    entropy: np.ndarray | None = None
+    """float32 (N,), where it was asked for: entropy of the probabilities, 0 (certain) to 1 (all classes equally
+    probable); 0 where the label is 0."""
 
 
 class Segmenter:
@@ -82,6 +85,8 @@ class Segmenter:
         self.taxonomy = taxonomy_of(self.facts)
         # It labels what it is given: whoever has scans and poses puts these behind each.
         self.past_scans = past_scans_of(self.facts)
+        # Of confidences; labels are the same with any.
+        self.temperature = temperature_of(self.facts)
         if model.config.num_classes != self.taxonomy.num_classes:
             raise ValueError(f"the network has {model.config.num_classes} classes, not those of {self.taxonomy.title}")
         self.device = torch.device(device)
@@ -148,14 +153,16 @@ class Segmenter:
         """The network's output in this Segmenter's precision. The point refinement runs if labels depend on it."""
         return self._run(self.model, batch)
 
-    def segment(self, points: np.ndarray) -> Segmentation:
+    def segment(self, points: np.ndarray, with_entropy: bool = False) -> Segmentation:
         """Labels `points`, float32 (N, 4): x, y, z in metres in the LiDAR's frame (x forward, z up), intensity in 0..1.
         Intensities that are not finite count as 0. A cloud whose intensities are all the same is labelled as one
-        without any, where the weights know how. ValueError for another shape."""
+        without any, where the weights know how. `with_entropy`: also the entropy. ValueError for another shape."""
         points = np.ascontiguousarray(points, dtype=np.float32)
         if points.ndim != 2 or points.shape[1] != 4:
             raise ValueError(f"points have shape {points.shape}; expected (N, 4): x, y, z, intensity")
-        return self._by_program(points, ArrayLayout(len(points)), 1.0) or self._segment(points)
+        layout = ArrayLayout(len(points))
+        segmentation = self._by_program(points, layout, 1.0, with_entropy=with_entropy)
+        return segmentation or self._segment(points, with_entropy)
 
     def segment_bytes(
         self,
@@ -163,16 +170,17 @@ class Segmenter:
         layout: CloudLayout,
         intensity_scale: float = 1.0,
         meanwhile: Callable[[], object] | None = None,
+        with_entropy: bool = False,
     ) -> Segmentation:
         """Labels the cloud in the bytes `data` of a message; `layout` says where x, y, z and intensity lie in it.
         Programs decode the bytes on the device. `meanwhile()` is called while the device runs a program: twice if a
-        program has to be tried twice, not at all if no program serves."""
+        program has to be tried twice, not at all if no program serves. `with_entropy`: also the entropy."""
         if layout.height * layout.width == 0:
-            return self.segment(np.zeros((0, 4), np.float32))
+            return self.segment(np.zeros((0, 4), np.float32), with_entropy)
         if layout.point_step > _MOST_BYTES_A_POINT:
-            return self.segment(points_of_bytes(data, layout, intensity_scale))
-        segmentation = self._by_program(data, layout, intensity_scale, meanwhile)
-        return segmentation or self._segment(points_of_bytes(data, layout, intensity_scale))
+            return self.segment(points_of_bytes(data, layout, intensity_scale), with_entropy)
+        segmentation = self._by_program(data, layout, intensity_scale, meanwhile, with_entropy)
+        return segmentation or self._segment(points_of_bytes(data, layout, intensity_scale), with_entropy)
 
     def _by_program(
         self,
@@ -180,22 +188,24 @@ class Segmenter:
         layout: CloudLayout,
         intensity_scale: float,
         meanwhile: Callable[[], object] | None = None,
+        with_entropy: bool = False,
     ) -> Segmentation | None:
         """None if programs are off or decline the cloud."""
         if self._runner is None:
             return None
         start = time.perf_counter()
         if self._bare_runner is not None and is_bare_message(data, layout):
-            answer = self._bare_runner.label(data, layout, 0.0, meanwhile)
+            answer = self._bare_runner.label(data, layout, 0.0, meanwhile, with_entropy)
         else:
-            answer = self._runner.label(data, layout, intensity_scale, meanwhile)
+            answer = self._runner.label(data, layout, intensity_scale, meanwhile, with_entropy)
         total_ms = (time.perf_counter() - start) * 1e3
         if answer is None:
             return None
-        return Segmentation(answer.labels, answer.confidence, {"program": total_ms, "total": total_ms})
+        timings_ms = {"program": total_ms, "total": total_ms}
+        return Segmentation(answer.labels, answer.confidence, timings_ms, answer.entropy)
 
     @torch.inference_mode()
-    def _segment(self, points: np.ndarray) -> Segmentation:
+    def _segment(self, points: np.ndarray, with_entropy: bool) -> Segmentation:
         clock = _StageClock(self.device)
         measured_N = is_measured(points)
         measured = measured_points(points, measured_N)
@@ -209,11 +219,15 @@ class Segmenter:
         clock.end("network")
         labels = np.zeros(len(points), np.uint8)
         confidence = np.zeros(len(points), np.float32)
+        entropy = np.zeros(len(points), np.float32) if with_entropy else None
         if output is not None:
-            labels_P, confidence_P = output.labels_of_points(batch.point_to_voxel_P)
+            labels_P, confidence_P = output.labels_of_points(batch.point_to_voxel_P, self.temperature)
             labels[measured_N], confidence[measured_N] = labels_P.cpu().numpy(), confidence_P.cpu().numpy()
+            if entropy is not None:
+                entropy_P = output.entropy_of_points(batch.point_to_voxel_P, self.temperature)
+                entropy[measured_N] = entropy_P.cpu().numpy()
         clock.end("to_points")
-        return Segmentation(labels, confidence, clock.timings_ms())
+        return Segmentation(labels, confidence, clock.timings_ms(), entropy)
 
     def _run(self, model: Network, batch: VoxelBatch) -> SegmentationOutput:
         with computing_in(self.precision, self.device.type):
@@ -243,7 +257,8 @@ class Segmenter:
             )
         is_captured = programs == "graphs"
         bounded = cast(Cylinder3D, model)
-        return DeviceRunner(frozen(bounded, PRECISIONS[self.precision]), self.device, self.precision, is_captured)
+        copy = frozen(bounded, PRECISIONS[self.precision])
+        return DeviceRunner(copy, self.device, self.precision, is_captured, temperature=self.temperature)
 
     def _label_examples(self, sizes: Sequence[int]) -> None:
         for size in sizes:

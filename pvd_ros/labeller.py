@@ -35,23 +35,30 @@ class CloudLabeller:
     """Labels PointCloud2 messages of rclpy or rosbags, whichever `types` are of.
 
     stream, which brings clouds to the network's frame, and intensity_field, as `decode` takes it, may be changed
-    between clouds.
+    between clouds. So may with_entropy, whether labelled clouds have the field `entropy`.
     """
 
     def __init__(
-        self, segmenter: Segmenter, types: CloudTypes, stream: CloudStream | None = None, intensity_field: str = ""
+        self,
+        segmenter: Segmenter,
+        types: CloudTypes,
+        stream: CloudStream | None = None,
+        intensity_field: str = "",
+        with_entropy: bool = False,
     ) -> None:
         self.segmenter = segmenter
         self.types = types
         self.stream = stream or CloudStream()
         self.intensity_field = intensity_field
+        self.with_entropy = with_entropy
 
     def label(self, message: Any) -> LabelledCloud:
         """The labelled cloud of `message`, a PointCloud2; MalformedCloudError if the message contradicts itself."""
         start = time.perf_counter()
         cloud, segmentation, note = self._segmented(message)
         segmented = time.perf_counter()
-        output = encode(message, cloud, segmentation, self.types, self.segmenter.taxonomy)
+        taxonomy = self.segmenter.taxonomy
+        output = encode(message, cloud, segmentation, self.types, taxonomy, segmentation.entropy)
         end = time.perf_counter()
         stages = {name: ms for name, ms in segmentation.timings_ms.items() if name != "total"}
         timings_ms = {
@@ -82,9 +89,9 @@ class CloudLabeller:
         decoded = functools.cache(lambda: decode_data(message.data, layout, scale))
         # Programs decode on the device, but know no mounting.
         if self.segmenter.runs_programs and mounting.is_usual:
-            segmentation = self.segmenter.segment_bytes(message.data, layout, scale, meanwhile=decoded)
+            segmentation = self.segmenter.segment_bytes(message.data, layout, scale, decoded, self.with_entropy)
         else:
-            segmentation = self.segmenter.segment(mounting.apply(decoded().points))
+            segmentation = self.segmenter.segment(mounting.apply(decoded().points), self.with_entropy)
         return decoded(), segmentation, note
 
     def _decide(self, stream: CloudStream, message: Any, layout: CloudLayout) -> str:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import statistics
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import torch
@@ -14,6 +15,7 @@ from training.data.batches import TrainingBatch
 from training.distil.distillation import DistillationObjective
 from training.run.config import TrainConfig, with_precision
 from training.run.distributed import check_single_process, launched_fabric
+from training.run.gradient_shares import gradient_shares
 from training.run.progress import NoProgress
 from training.run.run_folder import RunFolder
 from training.run.session import Session, build_session, check_data, open_data
@@ -23,13 +25,15 @@ _NUM_WARMUP_STEPS = 2
 
 @dataclasses.dataclass(frozen=True)
 class StepCost:
-    """Medians in milliseconds."""
+    """Medians; times are milliseconds."""
 
     plain_ms: float
     """From a batch to updated weights, with the supervised loss alone."""
     teacher_ms: float
     distilling_ms: float
     """From a batch to updated weights, with the teacher's forward pass."""
+    shares: dict[str, float]
+    """{term of the method: median share of the supervised gradient}, see `training.run.gradient_shares`."""
 
     @property
     def ratio(self) -> float:
@@ -50,7 +54,7 @@ def step_cost(config: TrainConfig, num_steps: int) -> StepCost:
         session = build_session(config, data, RunFolder("not written"), NoProgress(), fabric)
         distilling = cast(DistillationObjective, session.objective.module)
         plain = session.fabric.setup_module(cast(nn.Module, distilling.supervised))
-        clock, samples = SpanClock(session.fabric.device), []
+        clock, samples, shares = SpanClock(session.fabric.device), [], []
         for number in range(_NUM_WARMUP_STEPS + num_steps):
             batch = session.stream.batch(number)
             clock.start("plain")
@@ -64,12 +68,20 @@ def step_cost(config: TrainConfig, num_steps: int) -> StepCost:
             _step(session, session.objective, batch)
             clock.stop()
             samples.append(clock.own_times_ms())
-    return StepCost(
-        *(
-            statistics.median(sample[name] for sample in samples[_NUM_WARMUP_STEPS:])
-            for name in ("plain", "teacher", "distilling")
-        )
+            with gradient_shares(distilling, session.state.model) as of_batch:
+                session.objective(batch)
+            shares.append(of_batch)
+    plain_ms, teacher_ms, distilling_ms = (
+        statistics.median(sample[name] for sample in samples[_NUM_WARMUP_STEPS:])
+        for name in ("plain", "teacher", "distilling")
     )
+    return StepCost(plain_ms, teacher_ms, distilling_ms, _medians(shares[_NUM_WARMUP_STEPS:]))
+
+
+def _medians(samples: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Of each name, over the samples that have it."""
+    names = dict.fromkeys(name for sample in samples for name in sample)
+    return {name: statistics.median(sample[name] for sample in samples if name in sample) for name in names}
 
 
 def _step(session: Session, objective: nn.Module, batch: TrainingBatch) -> None:

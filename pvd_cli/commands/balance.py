@@ -35,6 +35,7 @@ def balance(
     from pvd_cli.progress import Steps
     from pvd_core.segmenter import Segmenter
     from pvd_core.weights import read_facts, save_weights, taxonomy_of
+    from pvd_core.weights.confidence import CONFIDENCE_KEY
 
     with optional_packages("train", "balancing"):
         from training.data.checking.check import SCORE
@@ -50,7 +51,9 @@ def balance(
         result = balance_classes(segmenter, folder, max_scans, steps.show)
     shifts = {name: float(shift) for name, shift in zip(taxonomy.names, result.shift_C, strict=True) if shift}
     facts = {"dataset": Path(dataset).resolve().name, "sequences": list(folder.sequences), "shifts": shifts}
-    save_weights(out, segmenter.model, {**segmenter.facts, "ancestors": seen_data(segmenter.facts), "balance": facts})
+    # A temperature fits the scores that it was found for.
+    known = {name: value for name, value in segmenter.facts.items() if name != CONFIDENCE_KEY}
+    save_weights(out, segmenter.model, {**known, "ancestors": seen_data(segmenter.facts), "balance": facts})
     for name, shift in shifts.items():
         print(f"{name:>14} {shift:+.2f}")
     print(

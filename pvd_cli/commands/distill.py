@@ -38,7 +38,7 @@ def distill(
     ] = None,
     resume: Annotated[Path | None, typer.Option(help="Continue the run in this folder.")] = None,
     time: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Measure what N steps cost, with and without the teacher.")
+        int | None, typer.Option(min=1, metavar="N", help="Measure what N steps cost, and how strong each term is.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="All steps, from a new teacher on, on a small simulated drive.")
@@ -108,6 +108,8 @@ def _print_step_cost(settings: "TrainConfig", num_steps: int) -> None:
         f"on the labels alone {cost.plain_ms:.0f} ms a step, the teacher's forward pass {cost.teacher_ms:.0f} ms, with "
         f"{settings.distillation.method} {cost.distilling_ms:.0f} ms a step: {cost.ratio:.2f} times the sum of the two"
     )
+    named = ", ".join(f"{name} {share:.3g}" for name, share in cost.shares.items())
+    print(f"gradient of each term over that of the labels, at the features that enter the classifier: {named}")
 
 
 def _dry_run(method: str, overrides: list[str]) -> None:

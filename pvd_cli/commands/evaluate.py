@@ -53,7 +53,8 @@ def evaluate(
 ) -> None:
     """Score weights on labelled scans.
 
-    Prints the IoU of each class by the official SemanticKITTI protocol, on the labels that the node would publish. The
+    Prints the IoU of each class by the official SemanticKITTI protocol, on the labels that the node would publish, and
+    the expected calibration error of their confidences (15 bins of equal width; the JSON has each of them). The
     classes are those of the weights; --taxonomy makes sure that they are these. Weights that were trained with past
     scans behind each need the poses.txt and calib.txt of the sequences; a scan's own points alone count.
 
@@ -66,7 +67,7 @@ def evaluate(
       pvd evaluate kitti --votes 4 --by-distance --confusions --json result.json
     """
     from pvd_cli.progress import Steps
-    from pvd_cli.tables import print_confusions, print_iou, print_iou_by_distance
+    from pvd_cli.tables import print_calibration, print_confusions, print_iou, print_iou_by_distance
     from pvd_core import default_weights
     from pvd_core.borders.files import check_output, written_atomically
     from pvd_core.clouds.mounting import Mounting
@@ -113,6 +114,8 @@ def evaluate(
         result["benchmark"] = title
     sequences = ", ".join(result["sequences"])
     print_iou(result, classes, f"{title}, sequences {sequences}, {counted(result['num_scans'], 'scan')}")
+    if calibration := result["calibration"]:
+        print_calibration(calibration)
     for remark in result["remarks"]:
         print(f"note: {remark}", file=sys.stderr)
     print(result["trained_on"])

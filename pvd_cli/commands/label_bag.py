@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pvd_cli import options
-from pvd_cli.bag_options import End, IntensityField, LabelledTopic, OnlyLabelled, Salvage, Start, Storage
+from pvd_cli.bag_options import End, Entropy, IntensityField, LabelledTopic, OnlyLabelled, Salvage, Start, Storage
 from pvd_cli.cloud_options import (
     BAG_OPTIONS,
     USUAL_HEIGHT,
@@ -36,6 +36,7 @@ def label_bag(
     mounting_pitch: MountingPitch = 0.0,
     mounting_yaw: MountingYaw = 0.0,
     intensity_field: IntensityField = "",
+    entropy: Entropy = False,
     only_labelled: OnlyLabelled = False,
     storage: Storage = "mcap",
     start: Start = None,
@@ -78,6 +79,7 @@ def label_bag(
         mounting=Mounting(mounting_height, mounting_roll, mounting_pitch, mounting_yaw),
         wording=BAG_OPTIONS,
         intensity_field=intensity_field,
+        entropy=entropy,
         labelled_topic=labelled_topic,
         copy_other_topics=not only_labelled,
         storage=storage,

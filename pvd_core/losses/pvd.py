@@ -68,7 +68,8 @@ class PVDConfig:
     num_voxels: int = 512
     """N_v, the number of voxels kept in each supervoxel."""
     affinity_norm: str = "padded"
-    """Whether affinities are averaged over all N^2 pairs (padded) or over those without padding (valid)."""
+    """padded: differences of affinities are squared and averaged over all N^2 pairs; valid: over the pairs of real
+    rows, without padding; rows: the mean over real rows of the norm of a row of differences."""
     point_tap: str = "features"
     """Whose affinities are compared. features: last hidden activation of the point refinement; logits: class scores."""
     voxel_tap: str = "features"

@@ -3,6 +3,7 @@
 V voxels, P points, C class scores, E and D feature channels.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -25,18 +26,37 @@ class SegmentationOutput:
             return self.point_logits_PC
         return self.voxel_logits_VC.index_select(0, point_to_voxel_P)
 
-    def labels_of_points(self, point_to_voxel_P: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(uint8 class ids from 1 on (P,); float32 (P,), the probability of each among the classes from 1 on)."""
+    def labels_of_points(
+        self, point_to_voxel_P: torch.Tensor, temperature: float = 1.0
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(uint8 class ids from 1 on (P,); float32 (P,), the probability of each among the classes from 1 on, by the
+        softmax of the scores divided by `temperature`, which changes no label)."""
         if self.point_logits_PC is not None:
-            return _labels(self.point_logits_PC)
-        labels_V, confidence_V = _labels(self.voxel_logits_VC)
+            return _labels(self.point_logits_PC, temperature)
+        labels_V, confidence_V = _labels(self.voxel_logits_VC, temperature)
         return labels_V.index_select(0, point_to_voxel_P), confidence_V.index_select(0, point_to_voxel_P)
 
+    def entropy_of_points(self, point_to_voxel_P: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+        """float32 (P,): entropy of each point's probabilities among the classes from 1 on, by the same softmax; 0 where
+        one class is certain, 1 where all are equally probable."""
+        if self.point_logits_PC is not None:
+            return _entropy(self.point_logits_PC, temperature)
+        return _entropy(self.voxel_logits_VC, temperature).index_select(0, point_to_voxel_P)
 
-def _labels(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+
+def _labels(logits: torch.Tensor, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
     logits = logits.float()
     if cells.is_usable_for(logits) and 2 <= logits.shape[1] <= cells.MOST_CLASSES and not logits.requires_grad:
-        return cells.labels(logits)
+        return cells.labels(logits, temperature)
     # Without channel 0, "unlabeled": every measured point gets a class.
     confidence, labels = torch.softmax(logits[:, 1:], dim=1).max(dim=1)
+    if temperature != 1:
+        # Labels are not taken from these: scores that nearly agree may become equal when divided.
+        confidence = torch.softmax(logits[:, 1:] / temperature, dim=1).gather(1, labels[:, None])[:, 0]
     return (labels + 1).to(torch.uint8), confidence
+
+
+def _entropy(logits: torch.Tensor, temperature: float) -> torch.Tensor:
+    probabilities = torch.softmax(logits[:, 1:].float() / temperature, dim=1)
+    most = math.log(max(probabilities.shape[1], 2))
+    return (torch.special.entr(probabilities).sum(dim=1) / most).clamp(0, 1)

@@ -143,14 +143,14 @@ def maximum(features_PC: torch.Tensor, point_to_voxel_P: torch.Tensor, num_voxel
     return result_VC
 
 
-def labels(scores_NC: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """(uint8 (N,), the best class from 1 on; float32 (N,), its probability among these). `scores_NC` float32 with 2 to
-    256 channels."""
+def labels(scores_NC: torch.Tensor, temperature: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
+    """(uint8 (N,), the best class from 1 on; float32 (N,), its probability among these, the softmax of scores divided
+    by `temperature`). `scores_NC` float32 with 2 to 256 channels."""
     scores_NC = scores_NC.contiguous()
     num_rows, channels = scores_NC.shape
     labels_N, confidence_N = torch.empty(num_rows, dtype=torch.uint8), torch.empty(num_rows, dtype=torch.float32)
     load().pvd_labels(
-        *(scores_NC.data_ptr(), num_rows, channels),
+        *(scores_NC.data_ptr(), num_rows, channels, 1 / temperature),
         *(labels_N.data_ptr(), confidence_N.data_ptr(), torch.get_num_threads()),
     )
     return labels_N, confidence_N

@@ -204,9 +204,9 @@ void pvd_weight_gradient(const pvd::WeightGradient *call) { pvd::current->weight
 
 void pvd_chain(const pvd::Chain *call) { pvd::current->chain(*call); }
 
-void pvd_labels(const float *scores, int64_t num_rows, int32_t channels, uint8_t *labels, float *confidence,
-                int32_t threads) {
-    pvd::current->labels(scores, num_rows, channels, labels, confidence, threads);
+void pvd_labels(const float *scores, int64_t num_rows, int32_t channels, float sharpness, uint8_t *labels,
+                float *confidence, int32_t threads) {
+    pvd::current->labels(scores, num_rows, channels, sharpness, labels, confidence, threads);
 }
 
 // Fills the columns of `coords` int64 (V, 4); `occupied` is zero before.

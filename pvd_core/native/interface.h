@@ -68,9 +68,10 @@ struct Level {
     void (*convolve)(const Convolution &);
     void (*weight_gradient)(const WeightGradient &);
     void (*chain)(const Chain &);
-    // Of class scores (N, channels): the best class from 1 on, and its probability among the classes from 1 on.
-    void (*labels)(const float *scores, int64_t num_rows, int32_t channels, uint8_t *labels, float *confidence,
-                   int32_t threads);
+    // Of class scores (N, channels): the best class from 1 on, and its probability among the classes from 1 on, where
+    // scores are multiplied by `sharpness`.
+    void (*labels)(const float *scores, int64_t num_rows, int32_t channels, float sharpness, uint8_t *labels,
+                   float *confidence, int32_t threads);
 };
 
 }  // namespace pvd

@@ -579,27 +579,27 @@ PVD_TARGET static void chain_as(const Chain &call) {
 
 // ----------------------------------------------------------------------------------------------------------- labels
 
-PVD_TARGET static void label_rows(const float *scores, int64_t num_rows, int64_t channels, uint8_t *labels,
-                                  float *confidence) {
+PVD_TARGET static void label_rows(const float *scores, int64_t num_rows, int64_t channels, float sharpness,
+                                  uint8_t *labels, float *confidence) {
     for (int64_t n = 0; n < num_rows; ++n, scores += channels) {
         int64_t best = 1;
         for (int64_t c = 2; c < channels; ++c) {
             if (scores[c] > scores[best]) best = c;
         }
         float values[256], sum = 0;
-        for (int64_t c = 1; c < channels; ++c) values[c] = exponential(scores[c] - scores[best]);
+        for (int64_t c = 1; c < channels; ++c) values[c] = exponential((scores[c] - scores[best]) * sharpness);
         for (int64_t c = 1; c < channels; ++c) sum += values[c];
         labels[n] = static_cast<uint8_t>(best);
         confidence[n] = 1.0f / sum;
     }
 }
 
-PVD_TARGET static void labels(const float *scores, int64_t num_rows, int32_t channels, uint8_t *labels,
-                              float *confidence, int32_t threads) {
+PVD_TARGET static void labels(const float *scores, int64_t num_rows, int32_t channels, float sharpness,
+                              uint8_t *labels, float *confidence, int32_t threads) {
     constexpr int64_t some = 4096;
     auto work = [&](int64_t task) {
         const int64_t start = task * some, count = num_rows - start < some ? num_rows - start : some;
-        label_rows(scores + start * channels, count, channels, labels + start, confidence + start);
+        label_rows(scores + start * channels, count, channels, sharpness, labels + start, confidence + start);
     };
     parallel((num_rows + some - 1) / some, threads, work);
 }

@@ -10,7 +10,7 @@ from pvd_core.native.build import LIBRARY, LOG, source_digest
 
 _REMEDY = "python -m pvd_core.native.build builds it"
 
-_int, _long, _pointer = ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p
+_int, _long, _float, _pointer = ctypes.c_int32, ctypes.c_int64, ctypes.c_float, ctypes.c_void_p
 # Result and arguments of each function of engine.cpp. Without them ctypes would cut pointers to 32 bits.
 _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "pvd_use_level": (ctypes.c_char_p, ctypes.c_char_p),
@@ -19,7 +19,7 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "pvd_convolve": (None, _pointer),
     "pvd_weight_gradient": (None, _pointer),
     "pvd_chain": (None, _pointer),
-    "pvd_labels": (None, _pointer, _long, _int, _pointer, _pointer, _int),
+    "pvd_labels": (None, _pointer, _long, _int, _float, _pointer, _pointer, _int),
     "pvd_columns": (None, _pointer, _pointer, _long),
     "pvd_look_up": (None, _pointer, _pointer, _long, _pointer, _int, _pointer, _int),
     "pvd_find": (None, _pointer, _pointer, _long, _pointer, _int),

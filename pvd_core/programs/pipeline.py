@@ -3,7 +3,7 @@ the device.
 
 P points that there is room for, L levels, B bytes. Input: num_points int32, intensity_scale float32, 8 unused bytes,
 then P points of `layout`. Output: number of sites of each level, int32, in 32 bytes, then P confidences, float32, then
-P labels, uint8.
+P entropies, float32, where they are wanted, then P labels, uint8.
 """
 
 from dataclasses import dataclass
@@ -41,17 +41,27 @@ class Answer:
     labels: np.ndarray  # uint8 (N,): class ids from 1 on; 0 for points that are no measurement
     confidence: np.ndarray  # float32 (N,): probability of the label, 0..1; 0 where the label is 0
     is_whole: bool  # whether every level had room for its sites
+    entropy: np.ndarray | None = None  # float32 (N,), 0..1, where it is wanted; 0 where the label is 0
 
 
 class FixedPipeline:
     """A function of the input bytes on the device that returns the output bytes there."""
 
-    def __init__(self, model: Cylinder3D, bucket: Bucket, layout: PointLayout, precision: str = "fp32") -> None:
+    def __init__(
+        self,
+        model: Cylinder3D,
+        bucket: Bucket,
+        layout: PointLayout,
+        precision: str = "fp32",
+        temperature: float = 1.0,
+        with_entropy: bool = False,
+    ) -> None:
         """`model` is in evaluation mode, `bucket` says for how many points and sites there is room, `precision` is one
-        of PRECISIONS."""
+        of PRECISIONS. `temperature`: as SegmentationOutput takes it."""
+        self._temperature, self._with_entropy = temperature, with_entropy
         self._model, self._bucket, self._layout, self._precision = model, bucket, layout, precision
         self.num_input_bytes = HEADER_BYTES + bucket.num_points * layout.point_step
-        self.num_output_bytes = _COUNTER_BYTES + 5 * bucket.num_points
+        self.num_output_bytes = _COUNTER_BYTES + (9 if with_entropy else 5) * bucket.num_points
 
     @torch.inference_mode()
     def __call__(self, input_B: torch.Tensor) -> torch.Tensor:
@@ -60,19 +70,23 @@ class FixedPipeline:
         batch, sites = _voxelised(points_P4, is_measured_P, self._model, self._bucket)
         with computing_in(self._precision, input_B.device.type, keeps_casts=False):
             output = self._model(batch, with_points=self._model.predicts_from_points, sites=sites)
-        labels_P, confidence_P = output.labels_of_points(batch.point_to_voxel_P)
+        labels_P, *values = output.labels_of_points(batch.point_to_voxel_P, self._temperature)
+        if self._with_entropy:
+            values.append(output.entropy_of_points(batch.point_to_voxel_P, self._temperature))
         counts_L = torch.stack(sites.num_sites_a_level()).int()
         counters = torch.nn.functional.pad(counts_L, (0, _COUNTER_BYTES // 4 - len(counts_L)))
-        confidence_P = torch.where(is_measured_P, confidence_P, 0.0)
-        return torch.cat((counters.view(torch.uint8), confidence_P.view(torch.uint8), labels_P * is_measured_P))
+        values = [torch.where(is_measured_P, values_P, 0.0) for values_P in values]
+        return torch.cat([each.view(torch.uint8) for each in (counters, *values)] + [labels_P * is_measured_P])
 
     def read(self, output_B: np.ndarray, num_points: int) -> Answer:
         """The Answer for the first `num_points` points from the output bytes, uint8; copies."""
         counts = output_B[:_COUNTER_BYTES].view(np.int32)[: len(self._bucket.num_rows)]
-        first_label = _COUNTER_BYTES + 4 * self._bucket.num_points
+        room = self._bucket.num_points
+        values = output_B[_COUNTER_BYTES:-room].view(np.float32).reshape(-1, room)[:, :num_points].copy()
         return Answer(
-            labels=output_B[first_label : first_label + num_points].copy(),
-            confidence=output_B[_COUNTER_BYTES:first_label].view(np.float32)[:num_points].copy(),
+            labels=output_B[-room:][:num_points].copy(),
+            confidence=values[0],
+            entropy=values[1] if self._with_entropy else None,
             is_whole=all(count < rows for count, rows in zip(counts, self._bucket.num_rows, strict=True)),
         )
 

@@ -31,14 +31,16 @@ class DeviceRunner:
         precision: str = "fp32",
         is_captured: bool = False,
         make_static: Callable[[FixedPipeline, int, torch.device, bool], StaticFunction[torch.Tensor]] = StaticFunction,
+        temperature: float = 1.0,
     ) -> None:
         """`model` is in evaluation mode on `device`, `precision` is one of PRECISIONS. `is_captured`: programs run as
-        CUDA graphs. `make_static` is StaticFunction or a replacement of it."""
+        CUDA graphs. `make_static` is StaticFunction or a replacement of it. `temperature`: as
+        SegmentationOutput takes it."""
         self.counters = Counter(programs=0, evicted=0, overflows=0, declined=0, out_of_memory=0)
         self.buckets = BucketChooser(model.grid.shape, STRIDES)
         self._model, self._device, self._precision = model, device, precision
-        self._is_captured, self._make_static = is_captured, make_static
-        self._programs: OrderedDict[tuple[Bucket, PointLayout], Program] = OrderedDict()
+        self._is_captured, self._make_static, self._temperature = is_captured, make_static, temperature
+        self._programs: OrderedDict[tuple[Bucket, PointLayout, bool], Program] = OrderedDict()
 
     def label(
         self,
@@ -46,6 +48,7 @@ class DeviceRunner:
         layout: CloudLayout,
         intensity_scale: float = 1.0,
         meanwhile: Callable[[], object] | None = None,
+        with_entropy: bool = False,
     ) -> Answer | None:
         """Answer for the bytes of a cloud. None if it was declined and must be labelled without a program: it has too
         many points, too many voxels for two buckets, or the memory does not suffice. `meanwhile()` is called while the
@@ -56,7 +59,8 @@ class DeviceRunner:
             bucket = self.buckets.choose(num_points)
             if bucket is None:
                 break
-            answer = self._attempt(bucket, point_layout, rows_HB, num_points, intensity_scale, meanwhile)
+            key = bucket, point_layout, with_entropy
+            answer = self._attempt(key, rows_HB, num_points, intensity_scale, meanwhile)
             if answer is None:
                 self._give_up(bucket)
             elif answer.is_whole:
@@ -70,12 +74,11 @@ class DeviceRunner:
     def prepare(self, num_points: int, layout: PointLayout) -> Program | None:
         """Builds the program that a cloud of `num_points` points will use; None if there is no bucket for it."""
         bucket = self.buckets.choose(num_points)
-        return None if bucket is None else self._program(bucket, layout)
+        return None if bucket is None else self._program((bucket, layout, False))
 
     def _attempt(
         self,
-        bucket: Bucket,
-        layout: PointLayout,
+        key: tuple[Bucket, PointLayout, bool],
         rows_HB: np.ndarray,
         num_points: int,
         intensity_scale: float,
@@ -83,7 +86,7 @@ class DeviceRunner:
     ) -> Answer | None:
         """Answer, or None where the memory does not suffice. Memory of a failed attempt is free when this returns."""
         try:
-            program = self._program(bucket, layout)
+            program = self._program(key)
             program.start(rows_HB, num_points, intensity_scale)
             if meanwhile is not None:
                 meanwhile()
@@ -93,13 +96,14 @@ class DeviceRunner:
                 raise
             return None
 
-    def _program(self, bucket: Bucket, layout: PointLayout) -> Program:
-        key = bucket, layout
+    def _program(self, key: tuple[Bucket, PointLayout, bool]) -> Program:
+        """The program for (bucket, layout, whether entropies are wanted)."""
         if key not in self._programs:
             while len(self._programs) >= _MOST_PROGRAMS:
                 self._programs.popitem(last=False)
                 self.counters["evicted"] += 1
-            pipeline = FixedPipeline(self._model, bucket, layout, self._precision)
+            bucket, layout, with_entropy = key
+            pipeline = FixedPipeline(self._model, bucket, layout, self._precision, self._temperature, with_entropy)
             static = self._make_static(pipeline, pipeline.num_input_bytes, self._device, self._is_captured)
             self._programs[key] = Program(pipeline, static)
             self.counters["programs"] += 1

@@ -1,5 +1,6 @@
 """Weights of networks: safetensors files with facts about the model, and the converter of official checkpoints."""
 
+from pvd_core.weights.confidence import temperature_of
 from pvd_core.weights.errors import WeightsError
 from pvd_core.weights.expected import ExpectedCloud, expected_cloud
 from pvd_core.weights.facts import past_scans_of, taxonomy_of
@@ -16,5 +17,6 @@ __all__ = [
     "read_facts",
     "save_weights",
     "taxonomy_of",
+    "temperature_of",
     "weights_file",
 ]

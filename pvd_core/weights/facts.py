@@ -10,6 +10,7 @@ from pvd_core.clouds.history import PastScans
 from pvd_core.models.build import check_model_settings, setting_names
 from pvd_core.taxonomy import SEMANTICKITTI, Taxonomy, taxonomy_named
 from pvd_core.voxels import grid_from_settings
+from pvd_core.weights.confidence import temperature_of
 from pvd_core.weights.expected import expected_cloud
 
 TAXONOMY_KEY = "taxonomy"
@@ -30,6 +31,7 @@ def checked_facts(text: str | None) -> dict[str, Any]:
         raise UserError(f"its network has scores for {model['num_classes']} classes, {class_count(taxonomy)}")
     expected_cloud(facts)
     past_scans_of(facts)
+    temperature_of(facts)
     return {**facts, TAXONOMY_KEY: taxonomy.name}
 
 

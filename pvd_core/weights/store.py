@@ -20,6 +20,7 @@ from pvd_core.borders.settings import plain
 from pvd_core.models.bare_statistics import statistics_of
 from pvd_core.models.build import build_model, build_shapes, model_facts
 from pvd_core.models.network import Network
+from pvd_core.weights.confidence import temperature_of
 from pvd_core.weights.errors import WeightsError
 from pvd_core.weights.expected import EXPECTED_CLOUD_KEY, expected_cloud
 from pvd_core.weights.facts import TAXONOMY_KEY, checked_facts, class_count, taxonomy_of
@@ -40,6 +41,7 @@ def save_weights(path: str | Path, model: Network, facts: Mapping[str, Any] | No
     taxonomy = taxonomy_of(facts)
     if model.config.num_classes != taxonomy.num_classes:
         raise ValueError(f"the network has scores for {model.config.num_classes} classes, {class_count(taxonomy)}")
+    temperature_of(facts)
     facts |= {TAXONOMY_KEY: taxonomy.name, EXPECTED_CLOUD_KEY: plain(expected_cloud(facts))}
     text = json.dumps({**facts, "classes": taxonomy.names, "model": model_facts(model)})
     tensors = model.state_dict() | _prefixed(model.bare_statistics or {})

@@ -19,7 +19,7 @@ class LabelOptions:
     other.
 
     intensity_scale, mounting, wording: as CloudStream takes them. intensity_field: as pvd_ros.codec.decode takes it.
-    labelled_topic: where the labelled clouds go;
+    entropy: whether labelled clouds have that field too. labelled_topic: where the labelled clouds go;
     "" is <topic>/labelled. copy_other_topics: whether the topics of the old bag are in the new one too.
     storage: a key of pvd_ros.bags.writer.STORAGES. start_s, end_s: only messages logged from then on and before then,
     in seconds from the first one. salvage: label what is whole of a damaged bag. resume: continue what a killed run
@@ -30,6 +30,7 @@ class LabelOptions:
     mounting: Mounting = field(default_factory=Mounting)
     wording: Wording = field(default_factory=Wording)
     intensity_field: str = ""
+    entropy: bool = False
     labelled_topic: str = ""
     copy_other_topics: bool = True
     storage: str = "mcap"

@@ -93,6 +93,8 @@ def check_settings(bag: Bag, settings: Mapping[str, str]) -> None:
 
 def _digest(segmenter: Segmenter) -> str:
     digest = hashlib.sha256()
+    if segmenter.temperature != 1:
+        digest.update(f"temperature {segmenter.temperature}".encode())
     model = segmenter.model
     for name, tensor in (*model.state_dict().items(), *(model.bare_statistics or {}).items()):
         digest.update(name.encode())

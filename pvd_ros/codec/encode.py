@@ -1,4 +1,5 @@
-"""Labelled points -> PointCloud2 with x, y, z, intensity, rgb, confidence, label; 28 bytes a point."""
+"""Labelled points -> PointCloud2 with x, y, z, intensity, rgb, confidence, label; 28 bytes a point. Where it is asked
+for also with entropy; then 32."""
 
 from __future__ import annotations
 
@@ -28,6 +29,7 @@ OUTPUT_FIELDS = (
     ("label", 24, UINT32),
 )
 POINT_STEP = 28
+ENTROPY_FIELD = ("entropy", 28, FLOAT32)
 
 
 @dataclass(frozen=True)
@@ -50,31 +52,45 @@ def rclpy_cloud_types() -> CloudTypes:
     return CloudTypes(PointCloud2, PointField, _zeroed_array)
 
 
-def encode(message: Any, cloud: DecodedCloud, segmentation: Segmentation, types: CloudTypes, taxonomy: Taxonomy) -> Any:
+def encode(
+    message: Any,
+    cloud: DecodedCloud,
+    segmentation: Segmentation,
+    types: CloudTypes,
+    taxonomy: Taxonomy,
+    entropy: np.ndarray | None = None,
+) -> Any:
     """A PointCloud2 of `types` with OUTPUT_FIELDS: the points of `message` in the same order, under the same header and
     with the same height and width.
 
     cloud: `message` decoded. Of `segmentation` the labels (N,) and the confidence (N,) are used.
-    The intensity is as received, not as scaled for the network; the colours are those of `taxonomy`.
+    The intensity is as received, not as scaled for the network; the colours are those of `taxonomy`. `entropy`: float32
+    (N,), written as one more field, ENTROPY_FIELD; None leaves it out.
     """
-    data = types.new_data(POINT_STEP * cloud.layout.num_points)
-    _write_points(np.frombuffer(data, "<f4").reshape(-1, POINT_STEP // 4), cloud, segmentation, taxonomy)
-    fields = [types.field(name=name, offset=offset, datatype=kind, count=1) for name, offset, kind in OUTPUT_FIELDS]
+    point_step = POINT_STEP if entropy is None else POINT_STEP + 4
+    data = types.new_data(point_step * cloud.layout.num_points)
+    packed = np.frombuffer(data, "<f4").reshape(-1, point_step // 4)
+    _write_points(packed, cloud, segmentation, taxonomy)
+    if entropy is not None:
+        packed[:, 7] = entropy
+    described = OUTPUT_FIELDS if entropy is None else (*OUTPUT_FIELDS, ENTROPY_FIELD)
+    fields = [types.field(name=name, offset=offset, datatype=kind, count=1) for name, offset, kind in described]
     return types.cloud(
         header=message.header,
         height=message.height,
         width=message.width,
         fields=fields,
         is_bigendian=False,
-        point_step=POINT_STEP,
-        row_step=POINT_STEP * message.width,
+        point_step=point_step,
+        row_step=point_step * message.width,
         data=data,
         is_dense=bool(np.isfinite(cloud.points[:, :3]).all()),
     )
 
 
 def _write_points(packed: np.ndarray, cloud: DecodedCloud, segmentation: Segmentation, taxonomy: Taxonomy) -> None:
-    """Fills `packed`, float32 (N, 7), a view of the bytes of the message: copying 3 MB takes longer than packing."""
+    """Fills the first columns of `packed`, float32 (N, 7 or 8), a view of the bytes of the message: copying 3 MB takes
+    longer than packing."""
     as_integers = packed.view("<u4")
     packed[:, :3] = cloud.points[:, :3]
     packed[:, 3] = cloud.intensity

@@ -49,6 +49,20 @@ def test_labels_equal_the_segmenters_and_all_else_is_unchanged(tmp_path, segment
             np.testing.assert_array_equal(slow_column(output.message, name), points[:, column])
 
 
+def test_entropies_are_written_where_they_are_asked_for(tmp_path, segmenter):
+    points = points_of(1)
+    points[3, :3] = 0
+    bag_in = write_drive(tmp_path / "in", [xyzi_cloud(points)])
+    label_bag(bag_in, tmp_path / "out", segmenter, options=LabelOptions(entropy=True))
+    (output,) = read_clouds(tmp_path / "out", "/lidar/labelled")
+    expected = segmenter.segment(points, with_entropy=True)
+    assert expected.entropy[3] == 0
+    assert expected.entropy.max() > 0.5
+    for name in ("labels", "confidence", "entropy"):
+        column = slow_column(output.message, name.rstrip("s"))
+        np.testing.assert_array_equal(column, getattr(expected, name))
+
+
 def test_the_same_bag_weights_and_options_give_the_same_bytes(tmp_path, segmenter):
     bag_in = write_drive(tmp_path / "in", [xyzi_cloud(points_of(1))])
     label_bag(bag_in, tmp_path / "a" / "out", segmenter)

@@ -68,9 +68,9 @@ class Counting:
     def __init__(self, segmenter):
         self._segmenter, self.num_clouds = segmenter, 0
 
-    def segment(self, points):
+    def segment(self, *given):
         self.num_clouds += 1
-        return self._segmenter.segment(points)
+        return self._segmenter.segment(*given)
 
     def __getattr__(self, name):
         return getattr(self._segmenter, name)

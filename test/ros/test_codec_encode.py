@@ -37,6 +37,19 @@ def test_header_shape_order_and_values_come_back():
     np.testing.assert_array_equal(slow_column(output, "confidence"), segmentation.confidence)
 
 
+def test_entropy_is_one_more_field_where_it_is_given_and_changes_no_other():
+    points = np.random.default_rng(1).normal(size=(12, 4)).astype(np.float32)
+    message, segmentation, without = labelled(points, height=3)
+    entropy = np.random.default_rng(2).random(12, np.float32)
+    given = message, decode(message), segmentation, rosbags_cloud_types(), SEMANTICKITTI, entropy
+    output = encode(*given)
+    assert (output.point_step, output.row_step, len(output.data)) == (32, 128, 384)
+    assert [(field.name, field.offset) for field in output.fields][:-1] == [(f.name, f.offset) for f in without.fields]
+    np.testing.assert_array_equal(slow_column(output, "entropy"), entropy)
+    for field in without.fields:
+        np.testing.assert_array_equal(slow_column(output, field.name), slow_column(without, field.name))
+
+
 def test_rgb_holds_the_class_colour_as_rviz_and_pcl_read_it():
     _, segmentation, output = labelled(np.ones((40, 4), np.float32))
     for row, label in enumerate(segmentation.labels):

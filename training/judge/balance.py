@@ -3,10 +3,10 @@
 Class weights in the loss make a network learn rare classes, but also predict them too often. One number for each class,
 added to the bias of the layer that gives the class scores, corrects that.
 
-N points, P points of one scan, C classes; class 0 (unlabelled) is never predicted and never counts.
+N points, C classes; class 0 (unlabelled) is never predicted and never counts.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,12 +16,10 @@ from pvd_core.borders.errors import UserError
 from pvd_core.segmenter import Segmenter
 from pvd_core.taxonomy import Taxonomy
 from training.data.dataset import ScanFolder
-from training.data.fused_scans import FusedScans
-from training.data.prefetch import prefetched
 from training.judge.classes import check_same_classes
 from training.judge.metrics import ConfusionMatrix
+from training.judge.sampled_scores import sampled_scores
 
-_POINTS_A_SCAN = 15_000
 _STEPS = (1.0, 0.5, 0.25)
 _MOST_ROUNDS = 4
 # Smaller gains of the mean IoU are noise, and small shifts suit other scans best.
@@ -52,7 +50,7 @@ def balance_classes(
     where no point is labelled; ValueError where the folder's labels have another taxonomy than the Segmenter.
     """
     check_same_classes(segmenter, folder)
-    scores_NC, truth_N = _sampled_scores(segmenter, folder, folder.evenly_spaced(max_scans), progress)
+    scores_NC, truth_N = sampled_scores(segmenter, folder, folder.evenly_spaced(max_scans), progress)
     if not truth_N.any():
         raise UserError(f"no labelled point in {folder.describe()}: balancing compares labels with the truth")
     balance = best_shift(scores_NC, truth_N, folder.taxonomy)
@@ -111,22 +109,3 @@ def _miou(labels_N: np.ndarray, truth_N: np.ndarray, taxonomy: Taxonomy) -> floa
     matrix = ConfusionMatrix(taxonomy)
     matrix.update(labels_N, truth_N)
     return matrix.miou(present_only=True)
-
-
-def _sampled_scores(
-    segmenter: Segmenter, folder: ScanFolder, indices: Sequence[int], progress: Callable[[int, int], object] | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """(class scores float16 (N, C), class ids uint8 (N,)) of points drawn from each scan, the same ones every time."""
-    scores, truths = [np.zeros((0, folder.taxonomy.num_classes), np.float16)], [np.zeros(0, np.uint8)]
-    scans = prefetched(FusedScans(folder, segmenter.past_scans).example, indices, num_workers=1)
-    for num_done, scan in enumerate(scans, start=1):
-        points, truth_P = scan.points, scan.labels[scan.is_current]  # of the first points
-        drawn = np.random.default_rng(num_done).permutation(len(truth_P))[:_POINTS_A_SCAN]
-        if len(drawn):
-            batch = segmenter.batch_of(points)
-            scores_PC = segmenter.run_network(batch).scores_of_points(batch.point_to_voxel_P)
-            scores.append(scores_PC.float().cpu().numpy()[drawn].astype(np.float16))
-            truths.append(truth_P[drawn])
-        if progress is not None:
-            progress(num_done, len(indices))
-    return np.concatenate(scores), np.concatenate(truths)

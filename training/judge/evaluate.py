@@ -16,7 +16,8 @@ from training.data.fused_scans import FusedScans
 from training.data.prefetch import prefetched
 from training.judge.classes import check_same_classes, taxonomy_in
 from training.judge.metrics import ConfusionMatrix
-from training.judge.seen import described, seen_data, seen_sequences
+from training.judge.reliability import Reliability
+from training.judge.seen import calibrated_on, described, seen_data, seen_sequences
 from training.judge.votes import labels_by_vote
 
 DISTANCE_BANDS_M = ((0, 10), (10, 20), (20, 30), (30, 40), (40, 50), (50, np.inf))
@@ -45,6 +46,9 @@ def evaluate(
     - "taxonomy": name of the classes, those of the weights, as which the truth is read too
     - "miou" over all of them, "miou_present" over those in the truth, "iou" {class: value}, "accuracy"; all 0..1
     - "num_points" (labelled), "num_points_by_class", "labels_by_truth" {true class: {predicted class: points}}
+    - "calibration": how far confidences are the shares of labels that are right, see Reliability.as_dict; and
+      "fitted_on", those of the sequences that the temperature of the weights was fitted on. None with votes, which give
+      no confidences
     - "num_scans", "sequences", "votes", "seconds", "weights", "dataset"
     - "remarks": sentences on what of the scans is not as networks expect it
     - "trained_on": a sentence on what the weights, and weights that they come from, were trained on, as far as the
@@ -66,7 +70,8 @@ def evaluate(
     # The clouds of a training are not scaled either, so that networks are scored on what they know.
     stream = stream or CloudStream(intensity_scale=1.0)
     remarks = list(scans.remarks)
-    bands = score_bands(segmenter, scans, indices, progress, votes, _noting(stream, folder, remarks))
+    reliability = Reliability() if votes == 1 else None
+    bands = score_bands(segmenter, scans, indices, progress, votes, _noting(stream, folder, remarks), reliability)
     whole = ConfusionMatrix.summed(bands)
     if not whole.num_points:
         raise UserError(f"no labelled point in {folder.describe()}: there is nothing to score against")
@@ -83,6 +88,7 @@ def evaluate(
         "num_points": whole.num_points,
         "num_points_by_class": whole.points_by_name(),
         "labels_by_truth": whole.counts_by_name(),
+        "calibration": reliability and {**reliability.as_dict(), "fitted_on": calibrated_on(segmenter.facts, folder)},
         "num_scans": len(indices),
         **past_scans_facts(segmenter.past_scans),
         "votes": votes,
@@ -127,17 +133,25 @@ def score_bands(
     progress: Callable[[int, int], object] | None = None,
     votes: int = 1,
     prepared: _Prepare = lambda index, points, num_current: points,
+    reliability: Reliability | None = None,
 ) -> list[ConfusionMatrix]:
     """As `score`, one ConfusionMatrix for each of DISTANCE_BANDS_M. `votes`: 1 to 8, of test-time augmentation.
     `prepared(index, points, num_current)` brings the points of a scan, of which the first `num_current` are its own, to
-    the network's frame. ValueError where the folder's labels have another taxonomy than the Segmenter."""
+    the network's frame. `reliability` counts confidences, which votes do not give. ValueError where the folder's labels
+    have another taxonomy than the Segmenter."""
     check_same_classes(segmenter, scans.folder)
     bands = [ConfusionMatrix(segmenter.taxonomy) for _ in DISTANCE_BANDS_M]
     labelled = zip(indices, prefetched(scans.labelled_points, indices, num_workers=1), strict=True)
     for num_done, (index, (points, truth)) in enumerate(labelled, start=1):
         points = prepared(index, points, len(truth))
-        labels = segmenter.segment(points).labels if votes == 1 else labels_by_vote(segmenter, points, votes)
-        labels, own = labels[: len(truth)], points[: len(truth)]
+        own = points[: len(truth)]
+        if votes == 1:
+            result = segmenter.segment(points)
+            labels = result.labels[: len(truth)]
+            if reliability is not None:
+                reliability.update(result.confidence[: len(truth)], labels, truth)
+        else:
+            labels = labels_by_vote(segmenter, points, votes)[: len(truth)]
         distance_m = np.hypot(own[:, 0], own[:, 1])
         for scores, (near, far) in zip(bands, DISTANCE_BANDS_M, strict=True):
             inside = (distance_m >= near) & (distance_m < far)

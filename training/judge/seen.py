@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from pvd_core.weights.confidence import CONFIDENCE_KEY
 from training.data.dataset import ScanFolder
 
 
@@ -29,11 +30,22 @@ def seen_by_ancestors(ancestors: Iterable[dict[str, Any]]) -> list[dict[str, Any
 
 def seen_sequences(facts: dict[str, Any], folder: ScanFolder) -> list[str]:
     """Those sequences of `folder` that weights with these facts have seen."""
+    return _among(folder, seen_data(facts))
+
+
+def calibrated_on(facts: dict[str, Any], folder: ScanFolder) -> list[str]:
+    """Those sequences of `folder` on which `pvd calibrate` fitted the temperature of weights with these facts. It
+    changes no label, so they are not seen in the sense above; only confidences are better there than elsewhere."""
+    calibration = facts.get(CONFIDENCE_KEY)
+    fitted_on = calibration.get("fitted_on") if isinstance(calibration, dict) else None
+    return _among(folder, [fitted_on] if isinstance(fitted_on, dict) else [])
+
+
+def _among(folder: ScanFolder, seen: Iterable[dict[str, Any]]) -> list[str]:
     # Sequences of other data sets have the same numbers, so the name of the data set has to match too.
     name = folder.root.resolve().name
-    of_this_data = [data for data in seen_data(facts) if data.get("dataset") == name]
-    seen = {sequence for data in of_this_data for sequence in _sequences(data)}
-    return [sequence for sequence in folder.sequences if sequence in seen]
+    found = {sequence for data in seen if data.get("dataset") == name for sequence in _sequences(data)}
+    return [sequence for sequence in folder.sequences if sequence in found]
 
 
 def described(seen: Iterable[dict[str, Any]]) -> str:

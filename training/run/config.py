@@ -138,6 +138,9 @@ class TrainConfig:
     ema_decay: float = 0.0
     """The weights that are validated and saved are an exponential moving average with this decay; 0: as trained."""
     checkpoint_every_steps: int = 100
+    log_gradients_every_steps: int = 0
+    """Every so many steps the log gets, for each term of a distillation, the norm of its gradient as a share of that of
+    the supervised terms, at the features that enter the classifier; 0: never."""
     device: str = "auto"
     precision: str = "fp32"
     """fp32, bf16, or auto: bf16 where the device has it in hardware, else fp32; the run's config records the choice.
@@ -184,7 +187,7 @@ class TrainConfig:
             "max_voxels",
         )
         _positive("", self, (*positive, "checkpoint_every_steps"))
-        _at_least("", self, ("num_threads", "num_workers", "seed"), 0)
+        _at_least("", self, ("num_threads", "num_workers", "seed", "log_gradients_every_steps"), 0)
         if self.max_steps is None and (self.epochs is None or self.data == "simulated"):
             reason = "epochs and max_steps are null" if self.epochs is None else "data is simulated, which has no end"
             raise UserError(f"{reason}: give max_steps")
@@ -280,6 +283,8 @@ def settings_without_effect(config: TrainConfig) -> list[str]:
     unused += _data_settings_without_effect(config)
     if config.scans.stride != PastScans.stride and not config.scans.past:
         unused.append("scans.stride has no effect: scans.past is 0")
+    if config.log_gradients_every_steps and config.distillation is None and config.multi_to_single is None:
+        unused.append("log_gradients_every_steps has no effect: there is no distillation")
     if config.multi_to_single is not None:
         unused += config.multi_to_single.loss.settings_without_effect()
     of_others = ("betas",) if config.optimizer.name == "sgd" else ("momentum",)

@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from training.run.logs import SHARE
+from training.run.objective import SUPERVISED_TERMS
 from training.run.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -12,7 +14,6 @@ if TYPE_CHECKING:
 
 # Keys in a line of losses.jsonl that are not terms of the loss.
 _OTHERS = ("step", "loss", "epoch", "learning_rate", "gradient_norm", "data_wait_ms", "step_ms")
-_SUPERVISED = ("cross_entropy", "lovasz", "point_cross_entropy")
 # Each drawn point is the mean over this share of the run.
 _SMOOTHING_SHARE = 1 / 60
 
@@ -26,11 +27,11 @@ def draw_curves(run: RunFolder) -> Path | None:
     except ImportError:
         return None
     losses, validations = _read_lines(run.losses), _read_lines(run.validations)
-    terms = [name for name in losses[0] if name not in _OTHERS] if losses else []
-    titles = {"training losses": [name for name in terms if name in _SUPERVISED]}
-    if set(terms) - set(_SUPERVISED):
+    terms = [name for name in losses[0] if name not in _OTHERS and not name.startswith(SHARE)] if losses else []
+    titles = {"training losses": [name for name in terms if name in SUPERVISED_TERMS]}
+    if set(terms) - set(SUPERVISED_TERMS):
         # They are ten or more times smaller: in one plot with the others they would lie on the axis.
-        titles["terms of the distillation"] = [name for name in terms if name not in _SUPERVISED]
+        titles["terms of the distillation"] = [name for name in terms if name not in SUPERVISED_TERMS]
     figure = Figure(figsize=(5 * len(titles) + 5, 4), layout="constrained")
     FigureCanvasAgg(figure)
     *loss_axes, score_axes = figure.subplots(1, len(titles) + 1)

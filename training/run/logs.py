@@ -8,6 +8,9 @@ from training.run.run_folder import JsonLines, RunFolder
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
+SHARE = "gradient_share_"
+"""Begins the names of shares of terms in the supervised gradient, before that of the term."""
+
 
 class Logs:
     """Losses and validations, written into the folder of a run."""

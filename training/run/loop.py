@@ -21,7 +21,8 @@ from training.judge.evaluate import metrics_of, score
 from training.run.config import TrainConfig, config_as_dict, settings_without_effect, with_precision
 from training.run.curves import draw_curves
 from training.run.distributed import agreed_reason, launched_fabric, on_first_rank
-from training.run.logs import Logs, NoLogs
+from training.run.gradient_shares import gradient_shares
+from training.run.logs import SHARE, Logs, NoLogs
 from training.run.optimization import learning_rate
 from training.run.progress import NoProgress
 from training.run.run_folder import RunFolder, source_commit
@@ -133,6 +134,7 @@ def _step(session: Session, batches: Iterator[TrainingBatch]) -> dict[str, float
     for group in state.optimizer.param_groups:
         group["lr"] = rate
     losses: dict[str, float] = {}
+    shares: dict[str, float] = {}
     wait_s = 0.0
     for i in range(config.accumulate):
         start = time.perf_counter()
@@ -140,7 +142,11 @@ def _step(session: Session, batches: Iterator[TrainingBatch]) -> dict[str, float
         wait_s += time.perf_counter() - start
         # Ranks exchange gradients once a step, with the last batch.
         with session.fabric.no_backward_sync(objective, enabled=i + 1 < config.accumulate):
-            terms = objective(batch)
+            if i == 0 and _logs_gradients(config, state.step + 1):
+                with gradient_shares(objective.module, state.model) as shares:
+                    terms = objective(batch)
+            else:
+                terms = objective(batch)
             values = {name: term.item() for name, term in terms.items()}
             _check_finite(session, values, state.step * config.accumulate + i)
             session.fabric.backward(sum(terms.values()) / config.accumulate)
@@ -163,8 +169,14 @@ def _step(session: Session, batches: Iterator[TrainingBatch]) -> dict[str, float
         "epoch": round(epoch, 4),
         "learning_rate": rate,
         "gradient_norm": norm,
+        **{f"{SHARE}{name}": share for name, share in shares.items()},
         "data_wait_ms": round(wait_s * 1e3, 1),
     }
+
+
+def _logs_gradients(config: TrainConfig, step: int) -> bool:
+    is_taught = config.distillation is not None or config.multi_to_single is not None
+    return is_taught and config.log_gradients_every_steps > 0 and step % config.log_gradients_every_steps == 0
 
 
 def _check_finite(session: Session, values: dict[str, float], batch_number: int) -> None:

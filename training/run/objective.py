@@ -14,6 +14,9 @@ from pvd_core.sparse import Sites
 from training.data.batches import TrainingBatch
 from training.run.config import LossConfig
 
+SUPERVISED_TERMS = ("cross_entropy", "lovasz", "point_cross_entropy")
+"""Names of the terms that learn from labels; all others are of a distillation."""
+
 
 class SegmentationObjective(nn.Module):
     """A network with its losses: TrainingBatch -> {term: scalar loss}, each already times its factor.

@@ -20,6 +20,7 @@ _FREE_ON_RESUME = (
     "distillation.cache",
     "distillation.teacher",
     "initial_weights",
+    "log_gradients_every_steps",
     "max_minutes",
     "multi_to_single.instances",
     "num_threads",

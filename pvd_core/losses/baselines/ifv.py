@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from pvd_core.losses.affinity import check_affinity_norm
 from pvd_core.losses.distillation import Channels, DistillationMethod, DistillationPair
 from pvd_core.runtime.precision import widened
 from pvd_core.runtime.ranks import sum_over_ranks
@@ -16,8 +17,14 @@ from pvd_core.runtime.ranks import sum_over_ranks
 @dataclass(frozen=True)
 class IFVConfig:
     weight: float = 0.2
+    affinity_norm: str = "valid"
+    """See AFFINITY_NORMS. Each voxel has one similarity, so that valid is the mean square and rows the mean of absolute
+    differences, over voxels that count; padded divides the sum of squares by the number of all voxels."""
 
     teacher_fields = ("voxel_features_VE",)
+
+    def __post_init__(self) -> None:
+        check_affinity_norm("ifv", self.affinity_norm)
 
 
 class IFV(DistillationMethod):
@@ -40,8 +47,10 @@ class IFV(DistillationMethod):
         group_V = group_V[counted_V]
         student_V = _similarity_to_mean(widened(pair.student.voxel_features_VE[counted_V]), group_V, num_G)
         teacher_V = _similarity_to_mean(widened(pair.teacher.voxel_features_VE[counted_V]), group_V, num_G)
-        num_counted = sum_over_ranks(counted_V.sum()).clamp(min=1)
-        return {"ifv": self.config.weight * sum_over_ranks((student_V - teacher_V).square().sum()) / num_counted}
+        norm, difference_V = self.config.affinity_norm, student_V - teacher_V
+        num_rows = sum_over_ranks((torch.ones_like(counted_V) if norm == "padded" else counted_V).sum()).clamp(min=1)
+        total = difference_V.abs().sum() if norm == "rows" else difference_V.square().sum()
+        return {"ifv": self.config.weight * sum_over_ranks(total) / num_rows}
 
 
 def _similarity_to_mean(features_VD: torch.Tensor, group_V: torch.Tensor, num_G: torch.Tensor) -> torch.Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from pvd_core.borders.errors import UserError
+from pvd_core.losses.affinity import AFFINITY_NORMS, check_affinity_norm, matrix_distance
 from pvd_core.losses.distillation import Channels, DistillationMethod, DistillationPair
 from pvd_core.losses.zero import zero_of
 from pvd_core.models.norm import Norm
@@ -29,6 +30,9 @@ class KAConfig:
     """Number of training steps in which only the auto-encoder learns; the other terms start afterwards."""
     num_affinity_voxels: int = 2048
     """Number of voxels, drawn at random from the batch, whose similarities are compared."""
+    affinity_norm: str = "root"
+    """root: Frobenius norm over the number of rows, the root of valid; or one of AFFINITY_NORMS. Where the batch has
+    fewer voxels, the rest of `num_affinity_voxels` is padding."""
 
     teacher_fields = ("voxel_features_VE",)
 
@@ -36,6 +40,7 @@ class KAConfig:
         for name in ("code_channels", "num_affinity_voxels"):
             if not getattr(self, name) > 0:
                 raise UserError(f"ka: {name} is {getattr(self, name)}: expected more than 0")
+        check_affinity_norm("ka", self.affinity_norm, ("root", *AFFINITY_NORMS))
         if not self.autoencoder_steps >= 0:
             raise UserError(f"ka: autoencoder_steps is {self.autoencoder_steps}: expected at least 0")
 
@@ -43,7 +48,7 @@ class KAConfig:
 class KA(DistillationMethod):
     """Auto-encoder: mean |F_T - D(E(F_T))|^2 + sparsity * mean |E(F_T)|. Adaptation: mean absolute difference of
     A(F_S) / |A(F_S)| and E(F_T) / |E(F_T)|, where A is the learnt adapter. Affinity: Frobenius norm of the difference
-    of the two matrices of cosine similarities, divided by the number of voxels.
+    of the two matrices of cosine similarities, divided by the number of voxels (or another `affinity_norm`).
 
     The auto-encoder keeps learning beside the student; the student's terms treat its code as a constant.
     """
@@ -79,10 +84,16 @@ class KA(DistillationMethod):
         rows_N = self._drawn_rows(len(code_VH), pair.generator).to(code_VH.device)
         student_NN = student_VH[rows_N] @ student_VH[rows_N].T
         teacher_NN = code_VH[rows_N] @ code_VH[rows_N].T
-        # The small number keeps the gradient of the root finite if both agree.
-        distance = ((student_NN - teacher_NN).square().sum() + 1e-12).sqrt() / len(rows_N)
+        distance = self._distance(student_NN - teacher_NN)
         terms["ka_affinity"] = is_ready * self.config.affinity * distance
         return terms
+
+    def _distance(self, difference_NN: torch.Tensor) -> torch.Tensor:
+        config = self.config
+        if config.affinity_norm == "root":
+            # The small number keeps the gradient of the root finite if both agree.
+            return (difference_NN.square().sum() + 1e-12).sqrt() / len(difference_NN)
+        return matrix_distance(difference_NN, config.affinity_norm, config.num_affinity_voxels)
 
     def _drawn_rows(self, num_voxels: int, generator: torch.Generator | None) -> torch.Tensor:
         return torch.randperm(num_voxels, generator=generator)[: self.config.num_affinity_voxels]

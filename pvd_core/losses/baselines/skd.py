@@ -3,12 +3,14 @@
 V voxels, N nodes (regions of a scan), D channels.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
 
+from pvd_core.losses.affinity import check_affinity_norm, matrix_distance
 from pvd_core.losses.distillation import Channels, DistillationMethod, DistillationPair
-from pvd_core.losses.supervoxels import SupervoxelPartition
+from pvd_core.losses.supervoxels import SupervoxelPartition, supervoxel_grid
 from pvd_core.losses.zero import zero_of
 from pvd_core.runtime.precision import widened
 from pvd_core.runtime.ranks import sum_over_ranks
@@ -22,6 +24,8 @@ class SKDConfig:
     """Coefficient of the term on similarities."""
     node_size: tuple[int, int, int] = (120, 60, 8)
     """Number of cells along (rho, phi, z), see `supervoxel_grid`, whose voxels' features are max-pooled into a node."""
+    affinity_norm: str = "valid"
+    """See AFFINITY_NORMS. Rows are the nodes with voxels; padded counts those without any too."""
 
     @property
     def teacher_fields(self) -> tuple[str, ...]:
@@ -30,11 +34,13 @@ class SKDConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "node_size", tuple(self.node_size))
+        check_affinity_norm("skd", self.affinity_norm)
 
 
 class SKD(DistillationMethod):
-    """Cross-entropy with the teacher's probabilities as targets, mean over labelled voxels; and the mean squared
-    difference of the matrices of cosine similarities between nodes, mean over scans. The holistic term (a
+    """Cross-entropy with the teacher's probabilities as targets, mean over labelled voxels; and what the
+    difference of the matrices of cosine similarities between nodes counts for by `affinity_norm` (as published the mean
+    square), mean over scans. The holistic term (a
     discriminator) is left out, as in the PVD paper's table."""
 
     config: SKDConfig
@@ -56,6 +62,7 @@ class SKD(DistillationMethod):
 
     def _pair_wise(self, pair: DistillationPair) -> torch.Tensor:
         node_V = self.partition.numbers(pair.voxels)
+        num_padded = math.prod(self.partition.shape(supervoxel_grid(pair.voxels.grid)))
         total = zero_of(pair.student.voxel_features_VE)
         for voxels in pair.voxels_of_scans():
             if voxels.start == voxels.stop:
@@ -63,7 +70,7 @@ class SKD(DistillationMethod):
             nodes, node_number_V = torch.unique(node_V[voxels], return_inverse=True)
             student_NN = _gram(pair.student.voxel_features_VE[voxels], node_number_V, len(nodes))
             teacher_NN = _gram(pair.teacher.voxel_features_VE[voxels], node_number_V, len(nodes))
-            total = total + (student_NN - teacher_NN).square().mean()
+            total = total + matrix_distance(student_NN - teacher_NN, self.config.affinity_norm, num_padded)
         return sum_over_ranks(total) / pair.num_scans
 
 

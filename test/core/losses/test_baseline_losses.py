@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 import torch
 from distillation_pairs import make_pair
+from torch import nn
 
 from pvd_core.borders.errors import UserError
+from pvd_core.losses.affinity import AFFINITY_NORMS
 from pvd_core.losses.baselines.cd import CDConfig
+from pvd_core.losses.baselines.ifv import IFVConfig
 from pvd_core.losses.baselines.ka import KAConfig
 from pvd_core.losses.baselines.kd import KD, KDConfig
 from pvd_core.losses.baselines.skd import SKDConfig
@@ -121,6 +124,66 @@ def test_skd_is_soft_cross_entropy_and_the_difference_of_pooled_gram_matrices():
     assert terms["skd_pair"].item() == pytest.approx(0.2 * np.mean(pairs), rel=1e-4)
 
 
+@pytest.mark.parametrize("norm", AFFINITY_NORMS)
+def test_similarities_of_every_baseline_count_by_the_norms_of_pvd(norm):
+    pair = make_pair()
+
+    def term_and_gradient(name, term, **settings):
+        method = build(name, **settings_of(name), affinity_norm=norm, **settings).eval()
+        loss = method(pair)[term]
+        (gradient,) = torch.autograd.grad(loss, pair.student.voxel_features_VE)
+        return loss.item(), gradient
+
+    def by_loops(difference, num_padded):
+        """Of a matrix without padding."""
+        of_rows = [sum(value**2 for value in row) for row in difference.tolist()]
+        if norm == "rows":
+            return sum(map(math.sqrt, of_rows)) / len(of_rows)
+        return sum(of_rows) / (num_padded if norm == "padded" else len(of_rows)) ** 2
+
+    unit = nn.functional.normalize
+
+    # SKD: nodes with voxels are rows, padded with those without.
+    partition = SupervoxelPartition(SIZE)
+    nodes, total = partition.numbers(pair.voxels), 0.0
+    for scan in map(torch.from_numpy, scans_of(pair)):
+        numbers = nodes[scan].unique()
+        grams = []
+        for side in (pair.student, pair.teacher):
+            pooled = torch.stack([side.voxel_features_VE[nodes == node].amax(dim=0) for node in numbers]).detach()
+            grams.append(unit(pooled) @ unit(pooled).T)
+        total += by_loops(grams[0] - grams[1], math.prod(partition.shape(pair.voxels.grid))) / 2
+    loss, gradient = term_and_gradient("skd", "skd_pair")
+    assert loss == pytest.approx(0.2 * total, rel=1e-4)
+    assert gradient.isfinite().all()
+
+    # KA: the batch has fewer voxels than are drawn, the rest is padding.
+    method = build("ka", autoencoder_steps=0).eval()
+    code, adapted = method.encoder(pair.teacher.voxel_features_VE), method.adapter(pair.student.voxel_features_VE)
+    expected = by_loops(unit(adapted) @ unit(adapted).T - unit(code) @ unit(code).T, 500)
+    loss, gradient = term_and_gradient("ka", "ka_affinity", num_affinity_voxels=500)
+    assert loss == pytest.approx(0.15 * expected, rel=1e-4)
+    assert gradient.isfinite().all()
+
+    # IFV: one similarity a voxel.
+    labels, differences = pair.voxel_labels_V, []
+    for scan in map(torch.from_numpy, scans_of(pair)):
+        for class_id in range(1, 20):
+            inside = scan & (labels == class_id)
+            if inside.sum() >= 2:
+                of_sides = []
+                for side in (pair.student, pair.teacher):
+                    features = side.voxel_features_VE[inside].detach()
+                    of_sides.append(nn.functional.cosine_similarity(features, features.mean(dim=0)[None]))
+                differences.append(of_sides[0] - of_sides[1])
+    all_of_them = torch.cat(differences)
+    num_rows = len(labels) if norm == "padded" else len(all_of_them)
+    expected = (all_of_them.abs() if norm == "rows" else all_of_them.square()).sum() / num_rows
+    loss, gradient = term_and_gradient("ifv", "ifv")
+    assert loss == pytest.approx(0.2 * expected.item(), rel=1e-4)
+    assert gradient.isfinite().all()
+
+
 def test_ka_compares_adapted_features_with_the_teachers_code():
     pair = make_pair()
     student, teacher = arrays(pair)
@@ -165,10 +228,15 @@ def settings_of(name):
     return {**small, "autoencoder_steps": 0} if name == "ka" else small
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if name != "skd"])
-def test_gradients_of_the_student_equal_finite_differences(name):
+NORMS_OF = {"pvd": AFFINITY_NORMS, "ifv": AFFINITY_NORMS, "ka": ("root", *AFFINITY_NORMS)}
+
+
+@pytest.mark.parametrize(
+    ("name", "norm"), [(name, norm) for name in METHODS if name != "skd" for norm in NORMS_OF.get(name, ("",))]
+)
+def test_gradients_of_the_student_equal_finite_differences(name, norm):
     pair = make_pair(num_points=(16, 11))
-    method = build(name, **settings_of(name)).eval()
+    method = build(name, **settings_of(name), **({"affinity_norm": norm} if norm else {})).eval()
 
     def loss(tensors):
         student = type(pair.student)(*tensors)
@@ -253,7 +321,14 @@ def test_coefficients_are_those_of_the_papers_network_or_the_defaults():
 
 @pytest.mark.parametrize(
     ("config", "setting", "value"),
-    [(KDConfig, "temperature", 0), (CDConfig, "temperature", -1), (KAConfig, "code_channels", 0)],
+    [
+        (SKDConfig, "affinity_norm", "dense"),
+        (IFVConfig, "affinity_norm", 3),
+        (KAConfig, "affinity_norm", ""),
+        (KDConfig, "temperature", 0),
+        (CDConfig, "temperature", -1),
+        (KAConfig, "code_channels", 0),
+    ],
 )
 def test_settings_that_make_no_sense_are_refused_by_name(config, setting, value):
     with pytest.raises(UserError, match=setting):

@@ -6,11 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from affinity_by_loops import brute_force_affinity
 from distillation_pairs import GRID, make_pair
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from pvd_core.borders.errors import UserError
-from pvd_core.losses.affinity import affinity_loss, affinity_matrix
 from pvd_core.losses.baselines.kd import KD, KDConfig
 from pvd_core.losses.distillation import needs_points
 from pvd_core.losses.output_distillation import output_distillation
@@ -81,50 +80,6 @@ def test_no_counted_row_gives_zero_and_a_gradient_of_zeros():
     loss.backward()
     assert loss.item() == 0
     assert not student.grad.any()
-
-
-def brute_force_affinity(student, teacher, rows, norm):
-    def cosine(features, i, j):
-        if i < 0 or j < 0:
-            return 0.0
-        a, b = features[i], features[j]
-        return float(a @ b / (max(np.linalg.norm(a), 1e-8) * max(np.linalg.norm(b), 1e-8)))
-
-    total = 0.0
-    for row in rows:
-        squares = sum((cosine(student, i, j) - cosine(teacher, i, j)) ** 2 for i in row for j in row)
-        count = max(sum(i >= 0 for i in row), 1) if norm == "valid" else len(row)
-        total += squares / count**2
-    return total / len(rows)
-
-
-@pytest.mark.parametrize("norm", ["padded", "valid"])
-def test_affinity_loss_is_the_mean_squared_difference_of_cosine_matrices(norm):
-    random = np.random.default_rng(1)
-    student, teacher = random.normal(size=(40, 6)), random.normal(size=(40, 9))
-    student[3] = 0
-    rows = random.integers(-1, 40, (3, 12))
-    loss = affinity_loss(*(torch.from_numpy(array) for array in (student, teacher, rows)), norm=norm)
-    assert loss.item() == pytest.approx(brute_force_affinity(student, teacher, rows, norm), rel=1e-6)
-
-
-def test_affinity_loss_stays_exact_where_student_and_teacher_nearly_agree():
-    teacher = torch.randn(600, 16, generator=torch.Generator().manual_seed(0))
-    student = teacher + 1e-4 * torch.randn(600, 16, generator=torch.Generator().manual_seed(1))
-    rows = torch.arange(600)[None]
-    direct = (affinity_matrix(student, rows[0]) - affinity_matrix(teacher, rows[0])).square().mean()
-    assert affinity_loss(student, teacher, rows).item() == pytest.approx(direct.item(), rel=1e-5)
-    assert affinity_loss(teacher, teacher, rows).item() == 0
-
-
-def test_padding_changes_nothing():
-    student, teacher = torch.randn(20, 4, dtype=torch.float64), torch.randn(20, 4, dtype=torch.float64)
-    rows = torch.arange(10).view(1, 10)
-    padded = torch.cat((rows, torch.full((1, 7), -1)), dim=1)
-    valid = affinity_loss(student, teacher, rows, "valid").item()
-    assert affinity_loss(student, teacher, padded, "valid").item() == pytest.approx(valid, abs=1e-12)
-    # Divided by N^2, only the divisor changes: the padded pairs add nothing.
-    assert affinity_loss(student, teacher, padded).item() * 17**2 == pytest.approx(valid * 10**2, rel=1e-6)
 
 
 def test_gradients_of_every_term_equal_finite_differences():
@@ -268,46 +223,6 @@ def test_pvd_of_a_model_against_itself_is_zero():
         assert term.item() == pytest.approx(0, abs=1e-7)
 
 
-class LargestTensor(TorchDispatchMode):
-    """Notes the bytes of the largest result of any operation within its block."""
-
-    num_bytes = 0
-
-    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
-        result = function(*arguments, **(keywords or {}))
-        for each in result if isinstance(result, (tuple, list)) else [result]:
-            if isinstance(each, torch.Tensor):
-                self.num_bytes = max(self.num_bytes, each.numel() * each.element_size())
-        return result
-
-
-@pytest.mark.parametrize("num_rows", [64, 512, 2048])
-def test_memory_of_an_affinity_term_is_what_its_formula_says(num_rows):
-    num_drawn, of_student, of_teacher = 3, 16, 24
-    student_VD = torch.randn(3000, of_student, requires_grad=True)
-    teacher_VD = torch.randn(3000, of_teacher)
-    rows_KN = torch.randint(-1, 3000, (num_drawn, num_rows))
-    given = {tensor.untyped_storage().data_ptr() for tensor in (student_VD, teacher_VD, rows_KN)}
-    kept = {}
-
-    def keep(tensor):
-        storage = tensor.untyped_storage()
-        kept[storage.data_ptr()] = storage  # alive, so that no other one gets its address
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), LargestTensor() as largest:
-        loss = affinity_loss(student_VD, teacher_VD, rows_KN)
-        num_bytes = sum(storage.nbytes() for pointer, storage in kept.items() if pointer not in given)
-        for_each_row = num_rows * (2 * of_student + of_teacher + 4)
-        bound = 8 * num_drawn * (for_each_row + of_student**2 + of_student * of_teacher)
-        assert 0.8 * bound < num_bytes <= bound
-        largest.num_bytes = 0
-        affinity_loss(student_VD, teacher_VD, rows_KN)
-        (gradient,) = torch.autograd.grad(loss, student_VD)
-    # But for the gradient itself, which is as large as the features.
-    assert largest.num_bytes <= max(8 * num_drawn * max(num_rows, of_teacher) * of_teacher, 8 * gradient.numel())
-
-
 def test_dense_norm_divides_by_every_cell_of_the_grid():
     pair = make_pair()
     rows = PVD(PVDConfig(supervoxel_size=SIZE))(pair)["voxel_output"].item()
@@ -338,7 +253,14 @@ def test_one_point_and_a_scan_without_points_give_finite_terms():
 
 @pytest.mark.parametrize(
     ("setting", "value"),
-    [("sampler", "easy"), ("temperature", 0), ("voxel_affinity", -1), ("supervoxel_size", (4, 4)), ("num_points", 0)],
+    [
+        ("sampler", "easy"),
+        ("affinity_norm", "dense"),
+        ("temperature", 0),
+        ("voxel_affinity", -1),
+        ("supervoxel_size", (4, 4)),
+        ("num_points", 0),
+    ],
 )
 def test_settings_that_make_no_sense_are_refused_by_name(setting, value):
     with pytest.raises(UserError, match=setting):
@@ -348,14 +270,3 @@ def test_settings_that_make_no_sense_are_refused_by_name(setting, value):
 def test_class_weights_and_rows_without_a_label_exclude_each_other():
     with pytest.raises(UserError, match="class_weighted"):
         PVDConfig(class_weighted=True, includes_ignored=True)
-
-
-def test_a_row_of_zeros_has_no_affinity_and_no_gradient():
-    student_VD, teacher_VD = torch.randn(6, 4, dtype=torch.float64), torch.randn(6, 5, dtype=torch.float64)
-    student_VD[2] = 0
-    student_VD.requires_grad_()
-    rows_KN = torch.arange(6)[None]
-    affinity_loss(student_VD, teacher_VD, rows_KN).backward()
-    assert not student_VD.grad[2].any()
-    assert student_VD.grad[[0, 1, 3, 4, 5]].abs().sum(dim=1).min() > 0
-    assert student_VD.grad.abs().max() < 10

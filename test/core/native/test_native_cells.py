@@ -4,6 +4,7 @@ import pytest
 import torch
 from random_coords import random_coords
 
+from pvd_core.models.output import SegmentationOutput
 from pvd_core.native import calls, cells, library
 from pvd_core.sparse import Sites
 from pvd_core.sparse.cell_table import CellTable
@@ -109,3 +110,21 @@ def test_labels_of_equal_endless_and_undefined_scores_are_classes():
     assert labels.tolist() == [1, 7, 1]
     assert confidence[0] == pytest.approx(1 / 19)
     assert confidence[1:].isnan().all() or confidence[1] == 1
+
+
+@pytest.mark.parametrize("temperature", [0.05, 0.7, 1.37, 20.0])
+def test_a_temperature_divides_the_scores_of_confidences_and_changes_no_label(temperature, monkeypatch):
+    scores = torch.randn(5000, 20) * 5
+    scores[0, 3:5] = scores[1, 5:7] = 30
+    scores[1, 6] += 1e-5
+    scores[1, 6], scores[1, 5] = scores[1, 5].item(), scores[1, 6].item()
+    labels, confidence = cells.labels(scores, temperature)
+    assert torch.equal(labels, cells.labels(scores)[0])
+    probabilities = torch.softmax(scores[:, 1:].double() / temperature, dim=1)
+    expected = probabilities.gather(1, labels.long()[:, None] - 1)[:, 0]
+    torch.testing.assert_close(confidence.double(), expected, rtol=0, atol=1e-6)
+    monkeypatch.setattr(library, "status", lambda: (False, ""))
+    output = SegmentationOutput(scores, scores[:, :1])
+    by_torch = output.labels_of_points(torch.arange(5000), temperature)
+    assert torch.equal(by_torch[0], output.labels_of_points(torch.arange(5000))[0])
+    torch.testing.assert_close(by_torch[1].double(), expected, rtol=0, atol=1e-5)

@@ -51,6 +51,19 @@ def test_a_graph_gives_the_same_bits_each_time_whatever_ran_in_between():
     assert np.array_equal(first.confidence, again.confidence)
 
 
+@pytest.mark.parametrize("programs", ["eager", "graphs"])
+def test_confidences_and_entropies_have_the_temperature_of_the_weights(programs):
+    pytest.importorskip("triton")
+    facts, cloud = {"confidence": {"temperature": 1.7}}, spinning_scan(3000)
+    plain = Segmenter(small_model(), facts, device="cuda", backend="reference").segment(cloud, with_entropy=True)
+    fast = Segmenter(small_model(), facts, device="cuda", backend="triton", programs=programs)
+    result, without = fast.segment(cloud, with_entropy=True), fast.segment(cloud)
+    assert np.abs(result.confidence - plain.confidence).max() < 1e-4
+    assert np.abs(result.entropy - plain.entropy).max() < 1e-4
+    assert np.array_equal(result.confidence, without.confidence)
+    assert without.entropy is None
+
+
 def test_a_message_decoded_on_the_gpu_is_labelled_as_its_points_are():
     pytest.importorskip("triton")
     plain = Segmenter(small_model(), device="cuda", backend="reference")

@@ -162,10 +162,11 @@ def test_on_triton_it_gives_the_same_labels_without_an_operation_that_waits_for_
     torch.manual_seed(0)
     model = build_model({**SETTINGS, "grid": {"shape": (12, 9, 4)}, "refinement": refinement}).eval()
     cloud = random_cloud(40)
-    expected = Segmenter(model).segment(cloud)
+    expected = Segmenter(model, {"confidence": {"temperature": 1.5}}).segment(cloud, with_entropy=True)
     model.backend = triton_backend()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    pipeline = FixedPipeline(frozen(model).to(device), Bucket(48, (48, 64, 16, 16, 16)), XYZI)
+    bucket = Bucket(48, (48, 64, 16, 16, 16))
+    pipeline = FixedPipeline(frozen(model).to(device), bucket, XYZI, temperature=1.5, with_entropy=True)
     input_B = input_of(pipeline, cloud).to(device)
     pipeline(input_B)  # constants of the grid are copied to the device once
 
@@ -177,6 +178,7 @@ def test_on_triton_it_gives_the_same_labels_without_an_operation_that_waits_for_
     answer = pipeline.read(output_B.cpu().numpy(), len(cloud))
     assert answer.is_whole
     assert np.abs(answer.confidence - expected.confidence).max() < 1e-5
+    assert np.abs(answer.entropy - expected.entropy).max() < 1e-5
     assert np.array_equal(answer.labels, expected.labels)
     assert {"index_fill_", "cumsum", "scatter_reduce_"} <= operations.names
     assert not operations.names & set(WAITING)

@@ -197,6 +197,7 @@ def test_two_processes_distil_to_the_losses_of_one(method, settings, teacher_pat
         f"distillation.teacher={teacher_path}",
         f"distillation.method={method}",
         "max_steps=4",
+        "log_gradients_every_steps=2",
         f"distillation.settings={json.dumps(SMALL.get(method, {}))}",
     ]
     code, _, errors = finished(train_on_two(tmp_path / "two", settings + distillation, project_root))
@@ -204,6 +205,7 @@ def test_two_processes_distil_to_the_losses_of_one(method, settings, teacher_pat
     finish(start(tmp_path / "one", settings + distillation, project_root))
     assert_same_losses(tmp_path / "two", tmp_path / "one", num_steps=4)
     assert set(losses(tmp_path / "one")[1]) > {"cross_entropy", "lovasz", "point_cross_entropy"}
+    assert any(name.startswith("gradient_share_") for name in losses(tmp_path / "one")[2])
 
 
 @pytest.mark.slow
