@@ -48,7 +48,9 @@ def label_bag(
     options = options or LabelOptions()
     usual_95th = expected_cloud(segmenter.facts).intensity_95th
     stream = CloudStream(options.intensity_scale, options.mounting, options.wording, usual_95th)
-    labeller = CloudLabeller(segmenter, rosbags_cloud_types(), stream, options.intensity_field, options.entropy)
+    labeller = CloudLabeller(
+        segmenter, rosbags_cloud_types(), stream, options.intensity_field, with_entropy=options.entropy
+    )
     with open_bag(bag_in, options.salvage) as bag:
         topic = cloud_topic(bag, topic)
         labelled_topic = options.labelled_topic or f"{topic.rstrip('/')}/labelled"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # its module imports torch
 
 FLOAT32, UINT32 = 7, 6
 # (name, byte offset, PointField datatype). RViz and PCL read `rgb` as 0x00RRGGBB inside a float32, `label` as uint32.
-OUTPUT_FIELDS = (
+OUTPUT_FIELDS: tuple[tuple[str, int, int], ...] = (
     ("x", 0, FLOAT32),
     ("y", 4, FLOAT32),
     ("z", 8, FLOAT32),
@@ -29,7 +29,6 @@ OUTPUT_FIELDS = (
     ("label", 24, UINT32),
 )
 POINT_STEP = 28
-ENTROPY_FIELD = ("entropy", 28, FLOAT32)
 
 
 @dataclass(frozen=True)
@@ -65,16 +64,17 @@ def encode(
 
     cloud: `message` decoded. Of `segmentation` the labels (N,) and the confidence (N,) are used.
     The intensity is as received, not as scaled for the network; the colours are those of `taxonomy`. `entropy`: float32
-    (N,), written as one more field, ENTROPY_FIELD; None leaves it out.
+    (N,), written as one more field, the last one; None leaves it out.
     """
-    point_step = POINT_STEP if entropy is None else POINT_STEP + 4
+    layout, point_step = OUTPUT_FIELDS, POINT_STEP
+    if entropy is not None:
+        layout, point_step = (*layout, ("entropy", point_step, FLOAT32)), point_step + 4
     data = types.new_data(point_step * cloud.layout.num_points)
     packed = np.frombuffer(data, "<f4").reshape(-1, point_step // 4)
     _write_points(packed, cloud, segmentation, taxonomy)
     if entropy is not None:
-        packed[:, 7] = entropy
-    described = OUTPUT_FIELDS if entropy is None else (*OUTPUT_FIELDS, ENTROPY_FIELD)
-    fields = [types.field(name=name, offset=offset, datatype=kind, count=1) for name, offset, kind in described]
+        packed[:, -1] = entropy
+    fields = [types.field(name=name, offset=offset, datatype=kind, count=1) for name, offset, kind in layout]
     return types.cloud(
         header=message.header,
         height=message.height,
