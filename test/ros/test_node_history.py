@@ -16,10 +16,11 @@ from pvd_ros.bags import LabelOptions, PoseOptions, label_bag, read_clouds
 from pvd_ros.poses import NoPoseError, OdometryPoses, PoseLimits, WaitingPoses
 
 pytest.importorskip("rclpy", reason="needs rclpy: pip install 'pvd_ros[ros]' or source a ROS 2")
-nav_msgs = pytest.importorskip("nav_msgs.msg", reason="needs nav_msgs: pip install 'pvd_ros[ros]'")
+pytest.importorskip("nav_msgs.msg", reason="needs nav_msgs: pip install 'pvd_ros[ros]'")
 
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.srv import ChangeState
+from nav_msgs.msg import Odometry
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import PointCloud2
 
@@ -33,7 +34,7 @@ class Vehicle:
     def __init__(self, peer):
         self._peer = peer
         self._clouds = peer.node.create_publisher(PointCloud2, "/lidar", 10)
-        self._odometry = peer.node.create_publisher(nav_msgs.Odometry, "/odom", 100)
+        self._odometry = peer.node.create_publisher(Odometry, "/odom", 100)
         self.labelled = peer.hear(PointCloud2, "/segmenter/points")
         self._diagnostics = peer.hear(DiagnosticArray, "/diagnostics")
 
@@ -41,7 +42,7 @@ class Vehicle:
         self._peer.spin_until(lambda: self._clouds.get_subscription_count() and self._odometry.get_subscription_count())
 
     def move(self, message):
-        self._odometry.publish(deserialize_message(cdr(message), nav_msgs.Odometry))
+        self._odometry.publish(deserialize_message(cdr(message), Odometry))
 
     def scan(self, cloud):
         """Publishes a cloud and waits until it is labelled."""
