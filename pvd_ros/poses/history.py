@@ -130,6 +130,12 @@ def training_remark(wanted: PastScans, past: PastScans) -> str:
     )
 
 
+def history_in(counters: dict[str, int]) -> dict[str, int]:
+    """Those of a CloudHistory among others; empty where there are none."""
+    starts = ("fused", "without_pose", "history_dropped", "poses_")
+    return {name: count for name, count in counters.items() if name.startswith(starts)}
+
+
 def summary(counters: dict[str, int]) -> str:
     """The counters of a history as a sentence."""
     parts = [f"{counted(counters['fused'], 'cloud')} with past ones behind"]

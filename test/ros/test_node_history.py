@@ -209,10 +209,14 @@ def test_a_pose_that_comes_while_a_cloud_waits_is_taken():
     np.testing.assert_allclose(found[0], pose_at(1), atol=1e-12)
 
 
-def test_waiting_ends_and_only_a_late_pose_is_waited_for():
+def test_waiting_ends_and_poses_that_never_come_are_waited_for_once():
     source = OdometryPoses("/odom", PoseLimits())
+    poses = WaitingPoses(source, wait_s=0.01)
+    with pytest.raises(NoPoseError):
+        poses.pose(START_NS, "velodyne")
+    poses._wait_s = 10**6
     with pytest.raises(NoPoseError) as caught:
-        WaitingPoses(source, wait_s=10**6).pose(START_NS, "velodyne")
+        poses.pose(START_NS, "velodyne")
     assert caught.value.reason == "never"
     source.add(odometry(START_NS, pose_at(0)))
     with pytest.raises(NoPoseError) as caught:
