@@ -7,7 +7,21 @@ from typing import Annotated
 import typer
 
 from pvd_cli import options
-from pvd_cli.bag_options import End, IntensityField, LabelledTopic, OnlyLabelled, Salvage, Start, Storage
+from pvd_cli.bag_options import (
+    End,
+    FixedFrame,
+    History,
+    HistoryStride,
+    IntensityField,
+    LabelledTopic,
+    MaxSpeed,
+    MaxTurnRate,
+    Odometry,
+    OnlyLabelled,
+    Salvage,
+    Start,
+    Storage,
+)
 from pvd_cli.cloud_options import (
     BAG_OPTIONS,
     USUAL_HEIGHT,
@@ -43,17 +57,15 @@ def label_bag(
     salvage: Salvage = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue what a killed run left of OUT.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew; replace OUT once all is done.")] = False,
-    odometry: Annotated[str, typer.Option(help="Poses: topic with nav_msgs/Odometry.")] = "",
-    fixed_frame: Annotated[str, typer.Option(help="Poses: frame of /tf that stands still, such as odom.")] = "",
+    odometry: Odometry = "",
+    fixed_frame: FixedFrame = "",
     poses: Annotated[
         Path | None, typer.Option(help="Poses: poses.txt of KITTI, a line a cloud, calib.txt beside it.")
     ] = None,
-    history: Annotated[
-        int | None, typer.Option(help="Past clouds put behind each by poses; as the weights want if left out.")
-    ] = None,
-    history_stride: Annotated[int | None, typer.Option(help="Every n-th of the clouds before is taken.")] = None,
-    max_speed: Annotated[float, typer.Option(help="m/s; faster poses have jumped.")] = 60.0,
-    max_turn_rate: Annotated[float, typer.Option(help="Degrees a second; the same of turns.")] = 180.0,
+    history: History = None,
+    history_stride: HistoryStride = None,
+    max_speed: MaxSpeed = 60.0,
+    max_turn_rate: MaxTurnRate = 180.0,
 ) -> None:
     """Label every cloud of a bag; ROS need not be installed.
 

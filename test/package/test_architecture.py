@@ -46,7 +46,7 @@ ROOMS = {
         "poses": "codec",
         "labeller": "codec poses",
         "bags": "labeller codec poses report",
-        "fleet": "bags",
+        "fleet": "bags poses",
         "export": "bags codec poses",
         "node": "labeller codec poses report middleware",
         "play": "bags codec middleware",
