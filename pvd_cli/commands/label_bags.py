@@ -122,6 +122,10 @@ def label_bags(
         from pvd_ros.poses import PoseLimits
     if ray is not None:
         check_installed()
+        if device.startswith("cuda") and not gpus_per_task:
+            raise UserError(
+                f"--device {device} with --ray needs --gpus-per-task: a task sees no GPU that it does not ask for"
+            )
     elif gpus_per_task:
         raise UserError("--gpus-per-task is for --ray, which shares GPUs among tasks; processes choose with --device")
 

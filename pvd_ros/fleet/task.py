@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pvd_core.borders.errors import UserError
-from pvd_ros.bags import LabelOptions, LabelReport, NoCloudsError, label_bag
+from pvd_ros.bags import BagError, LabelOptions, LabelReport, NoCloudsError, label_bag
 from pvd_ros.fleet.growing import Growing
 from pvd_ros.fleet.records import read_record, write_record
 from pvd_ros.poses import summary
@@ -117,8 +117,10 @@ def label_task(task: BagTask, progress: Callable[[int, int], object] | None = No
         return result
     except NoCloudsError as error:
         return BagResult(task.name, str(task.source), SKIPPED, str(error))
-    except UserError as error:
+    except BagError as error:
         return failure(task, growing.explained(str(error)))
+    except UserError as error:
+        return failure(task, str(error))
     except Exception as error:
         # One bag must not end the labelling of all others.
         traceback.print_exc(file=sys.stderr)

@@ -1,19 +1,25 @@
 """`pvd label-bags`: how it ends, what it prints and writes, and how it goes on."""
 
+import importlib.util
 import json
 import signal
 import time
+from pathlib import Path
 
 import pytest
 from bags import clouds_of, file_of, write_drive
-from fleets import assert_whole, write_fleet
+from fleets import assert_whole, settings_with, write_fleet
 from forked_commands import start_pvd
 from ros_clouds import rosbags_cloud
 
+from pvd_cli.fleet_view import FleetProgress
 from pvd_cli.main import run
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.files import held_alone
+from pvd_ros.fleet import BagResult, BagTask, Event
+from pvd_ros.fleet.task import failure
 
+needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="extra fleet is not installed")
 BAD = rosbags_cloud(fields=[("x", 0, 7, 1)], data=bytes(32))
 
 
@@ -46,6 +52,17 @@ def test_bags_are_labelled_counted_and_kept_when_the_command_is_repeated(tmp_pat
     assert "results go there" in printed.err
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*.mcap")} == times
     assert table.read_bytes() == classes
+
+
+def test_progress_counts_bags_done_at_work_and_failed_and_clouds(weights):
+    tasks = [BagTask(name, Path(name), Path("out"), Path("record"), settings_with(weights)) for name in "abc"]
+    progress = FleetProgress(3)
+    for task, number in zip(tasks, (5, 7, 0), strict=True):
+        progress.show(Event(task, "started"))
+        progress.show(Event(task, "clouds", number))
+    progress.show(Event(tasks[1], "done", 8, BagResult("b", "b", "labelled", labelled=8)))
+    progress.show(Event(tasks[2], "done", 0, failure(tasks[2], "cut")))
+    assert progress.line().startswith("labelling: 2 of 3 bags done, 1 at work, 1 failed; 13 clouds, ")
 
 
 def test_where_no_bag_could_be_labelled_the_exit_code_is_2(tmp_path, weights, capsys):
@@ -105,6 +122,7 @@ def test_a_stopped_or_killed_command_keeps_what_was_labelled_and_resume_goes_on(
     [
         (["--weights", "missing.safetensors"], "weights missing.safetensors: does not exist"),
         (["--gpus-per-task", "0.5"], "--gpus-per-task is for --ray"),
+        pytest.param(["--ray", "local", "--device", "cuda"], "needs --gpus-per-task", marks=needs_ray),
         (["--by-file"], "--by-file needs --intensity-scale NUMBER"),
         (["--resume", "--overwrite"], "choose one of them"),
     ],
