@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 
 import numpy as np
@@ -33,8 +32,7 @@ class CloudHistory:
     def __init__(self, past: PastScans, source: PoseSource) -> None:
         self.past = past
         self._source = source
-        # Its own limits know nothing of the time between clouds.
-        self._scans = ScanHistory(past, max_jump_m=math.inf, max_turn_deg=math.inf)
+        self._scans = ScanHistory(past)
         self._last: tuple[int, str] | None = None
         self._fused = 0
         self._without_pose: Counter[str] = Counter()
