@@ -51,7 +51,7 @@ def label_bags(
     weights: options.Weights = None,
     topic: Annotated[str | None, typer.Option(help="PointCloud2 topic; each bag's only one if left out.")] = None,
     labelled_topic: LabelledTopic = "",
-    processes: Annotated[int, typer.Option(min=1, max=256, help="Bags labelled side by side, by this machine or --ray local.")] = 1,
+    processes: Annotated[int, typer.Option(min=1, max=256, help="Bags side by side, here or by --ray local.")] = 1,
     ray: Annotated[
         str | None,
         typer.Option(metavar="auto|local|ADDRESS", help="Label on a Ray cluster; local: by a Ray of this machine."),
