@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from pvd_cli.bag_options import FixedFrame, Odometry
 from pvd_cli.cloud_options import IntensityScale
 from pvd_cli.errors import interruptible, optional_packages
 from pvd_core.borders.errors import UserError
@@ -24,6 +25,8 @@ def export(
         str | None,
         typer.Option(metavar="FILE|kiss-icp", help="Poses as KITTI writes them, a line a cloud; or by the clouds."),
     ] = None,
+    odometry: Odometry = "",
+    fixed_frame: FixedFrame = "",
     topic: Annotated[
         str | None, typer.Option(help="Topic of the labelled clouds; what the bag says if left out.")
     ] = None,
@@ -38,8 +41,9 @@ def export(
     they were labelled.
 
     Poses are those of the sensor, so Tr in calib.txt changes nothing. FILE holds a pose for each labelled cloud or for
-    each cloud of the bag's topic; if a calib.txt is beside it, its poses are the camera's. Without --poses each scan
-    is put 200 m from the others, to be labelled by itself: such poses are made up.
+    each cloud of the bag's topic; if a calib.txt is beside it, its poses are the camera's. Clouds without
+    a pose by --odometry or --fixed-frame are left out, and said. Without any of these each scan is put 200 m from the
+    others, to be labelled by itself: such poses are made up.
 
     A sequence that is there is never replaced: the labels in it may be corrected ones.
 
@@ -47,6 +51,7 @@ def export(
     Examples:
       pvd export labelled/drive --out corrections --scans 50 --every 10
       pvd export labelled/drive --out corrections --sequence 01 --below-confidence 0.5 --scans 20
+      pvd export labelled/drive --out corrections --odometry /odom
       pvd export labelled/drive --out corrections --poses poses.txt
       pvd train corrections --config config/train_simulated.yaml --out runs/corrected
     """
@@ -55,18 +60,20 @@ def export(
     from training.simulate.folder import SIMULATION_FILE
 
     with optional_packages("ros", "reading bags"):
+        from pvd_ros.bags import PoseOptions
         from pvd_ros.export import ScanChoice, export_bag
         from pvd_ros.export.folder import described
 
     if (out / SIMULATION_FILE).exists():
         raise UserError(f"{out} is a simulated data set, whose scans may be in other units; name a folder of its own")
     choice = ScanChoice(every, below_confidence, scans)
+    sources = PoseOptions(odometry, fixed_frame, poses or "")
     with interruptible(lambda: f"nothing is written to {out}"), Steps("exporting", "scans") as steps:
-        report = export_bag(bag, out, sequence, choice, poses, topic, taxonomy, intensity_scale, steps.show)
+        report = export_bag(bag, out, sequence, choice, sources, topic, taxonomy, intensity_scale, steps.show)
     for remark in report.remarks:
         print(f"note: {remark}", file=sys.stderr)
     print(described(report))
     if classes := classes_found_text(report.points_of_class, report.taxonomy):
         print(classes)
     if not report.has_poses:
-        print("poses are made up, each scan by itself: see `pvd export --help` for --poses")
+        print("poses are made up, each scan by itself: --odometry, --fixed-frame or --poses gives true ones")

@@ -9,7 +9,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pvd_cli import options
-from pvd_cli.bag_options import End, Entropy, IntensityField, LabelledTopic, OnlyLabelled, Salvage, Start, Storage
+from pvd_cli.bag_options import (
+    End,
+    Entropy,
+    FixedFrame,
+    History,
+    HistoryStride,
+    IntensityField,
+    LabelledTopic,
+    MaxSpeed,
+    MaxTurnRate,
+    Odometry,
+    OnlyLabelled,
+    Salvage,
+    Start,
+    Storage,
+)
 from pvd_cli.cloud_options import (
     BAG_OPTIONS,
     USUAL_HEIGHT,
@@ -63,6 +78,12 @@ def label_bags(
     salvage: Salvage = False,
     resume: Annotated[bool, typer.Option("--resume", help="Keep bags that are complete, continue the rest.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Label all anew; each bag once it is done.")] = False,
+    odometry: Odometry = "",
+    fixed_frame: FixedFrame = "",
+    history: History = None,
+    history_stride: HistoryStride = None,
+    max_speed: MaxSpeed = 60.0,
+    max_turn_rate: MaxTurnRate = 180.0,
 ) -> None:
     """Label many bags, by several processes or the machines of a Ray cluster.
 
@@ -94,12 +115,13 @@ def label_bags(
     from pvd_core.weights import weights_file
 
     with optional_packages("ros", "reading bags"):
-        from pvd_ros.bags import LabelOptions
+        from pvd_ros.bags import LabelOptions, PoseOptions
         from pvd_ros.fleet import LabelSettings, RaySettings, find_bags, label_in_processes, label_with_ray, plan_fleet
         from pvd_ros.fleet.classes import write_class_table
         from pvd_ros.fleet.ray_cluster import check_installed
         from pvd_ros.fleet.report import FleetReport
         from pvd_ros.fleet.task import sha256_of
+        from pvd_ros.poses import PoseLimits
     if ray is not None:
         check_installed()
         if device.startswith("cuda") and not gpus_per_task:
@@ -123,11 +145,15 @@ def label_bags(
         salvage=salvage,
         resume=resume,
         overwrite=overwrite,
+        poses=PoseOptions(
+            odometry, fixed_frame, "", history, history_stride, limits=PoseLimits(max_speed, max_turn_rate)
+        ),
     )
     file = weights_file(weights or default_weights()).resolve()
     # Loaded here too, so that weights that do not fit are refused once, and before anything starts.
-    if remark := single_remark(Segmenter.from_weights(file, device="cpu").past_scans):
-        print(f"note: {remark}", file=sys.stderr)
+    remark = single_remark(Segmenter.from_weights(file, device="cpu").past_scans)
+    if remark and (history == 0 or not label_options.poses.has_source):
+        print(f"note: {remark}; --odometry or --fixed-frame gives what they expect", file=sys.stderr)
     check_output_folder(out)
     threads = threads or (1 if ray else max(1, _num_cores() // processes))
     settings = LabelSettings(file, sha256_of(file), label_options, topic, device, precision, threads)

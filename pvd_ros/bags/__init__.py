@@ -4,6 +4,7 @@ from pvd_ros.bags.channel import BagError, Channel, Message, NoCloudsError
 from pvd_ros.bags.label import label_bag
 from pvd_ros.bags.label_options import LabelOptions
 from pvd_ros.bags.label_report import LabelReport
+from pvd_ros.bags.pose_options import PoseOptions
 from pvd_ros.bags.reader import BagCloud, open_bag, read_clouds, topics_of
 from pvd_ros.bags.writer import BagWriter, write_scans
 
@@ -16,6 +17,7 @@ __all__ = [
     "LabelReport",
     "Message",
     "NoCloudsError",
+    "PoseOptions",
     "label_bag",
     "open_bag",
     "read_clouds",

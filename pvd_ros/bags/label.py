@@ -14,12 +14,15 @@ from pvd_ros.bags.channel import BagError, Message, NoCloudsError
 from pvd_ros.bags.label_options import LabelOptions
 from pvd_ros.bags.label_report import LabelReport, Rejection
 from pvd_ros.bags.labelled_cloud import confidence_of, labels_of
+from pvd_ros.bags.poses import CloudPoses, poses_of
 from pvd_ros.bags.reader import cloud_topic, open_bag
 from pvd_ros.bags.resume import RECORD, EarlierLabels, check_settings, earlier_labels, settings_of
 from pvd_ros.bags.types import cloud_from_bytes, cloud_to_bytes, rosbags_cloud_types
 from pvd_ros.bags.writer import BagWriter, check_free
 from pvd_ros.codec import MalformedCloudError, stamp_of
 from pvd_ros.labeller import CloudLabeller
+from pvd_ros.poses import CloudHistory
+from pvd_ros.poses.history import past_behind, training_remark
 from pvd_ros.report.latency import LatencyWindow
 
 if TYPE_CHECKING:  # its module imports torch
@@ -48,9 +51,6 @@ def label_bag(
     options = options or LabelOptions()
     usual_95th = expected_cloud(segmenter.facts).intensity_95th
     stream = CloudStream(options.intensity_scale, options.mounting, options.wording, usual_95th)
-    labeller = CloudLabeller(
-        segmenter, rosbags_cloud_types(), stream, options.intensity_field, with_entropy=options.entropy
-    )
     with open_bag(bag_in, options.salvage) as bag:
         topic = cloud_topic(bag, topic)
         labelled_topic = options.labelled_topic or f"{topic.rstrip('/')}/labelled"
@@ -58,6 +58,12 @@ def label_bag(
         span = _span(bag, options)
         total = bag.count(topic, *span)
         _check(bag, report, total, options)
+        poses = poses_of(bag, topic, options.poses, span[0])
+        history = _history(poses, segmenter, options, report)
+        labeller = CloudLabeller(
+            segmenter, rosbags_cloud_types(), stream, options.intensity_field, history, options.entropy
+        )
+        first = bag.count(topic, None, span[0]) + 1 if span[0] is not None else 1
         settings = settings_of(bag, topic, segmenter, options)
         if options.resume and report.bag.exists():
             return _complete_already(report, total, settings)
@@ -78,6 +84,8 @@ def label_bag(
                 if options.copy_other_topics:
                     writer.write(message.channel, message.raw, message.log_time_ns, message.sequence)
                 if message.channel.topic == topic:
+                    if poses is not None:
+                        poses.go_to(first + report.clouds, message.log_time_ns)
                     _label_message(message, labeller, earlier, writer, report, window)
                     if progress:
                         progress(report.clouds, total)
@@ -89,6 +97,9 @@ def label_bag(
             writer.add_metadata(labelled_cloud.RECORD, labelled_cloud.record_of(segmenter.taxonomy, stream))
         report.damage, report.remarks = bag.damage, [*bag.remarks, *report.remarks]
         report.num_spoilt = stream.num_spoilt
+        if history is not None:
+            report.remarks += history.new_remarks()
+            report.history = history.counters
     report.latency_ms = window.percentiles()
     return report
 
@@ -106,8 +117,8 @@ def _label_message(
     raw: bytes | memoryview | None = earlier.take(report.clouds)
     if raw is not None:
         report.resumed += 1
-        if not labeller.stream.is_decided:
-            labeller.take_scale_of(cloud_from_bytes(message.raw))
+        if labeller.history is not None or not labeller.stream.is_decided:
+            labeller.pass_over(cloud_from_bytes(message.raw))
         earlier_cloud = cloud_from_bytes(raw)
         report.count_labels(labels_of(earlier_cloud), confidence_of(earlier_cloud))
     else:
@@ -125,6 +136,21 @@ def _label_message(
         report.count_labels(labelled.segmentation.labels, labelled.segmentation.confidence)
         raw = cloud_to_bytes(labelled.message)
     writer.write_cloud_bytes(report.labelled_topic, raw, message.log_time_ns, sequence=report.clouds)
+
+
+def _history(
+    poses: CloudPoses | None, segmenter: Segmenter, options: LabelOptions, report: LabelReport
+) -> CloudHistory | None:
+    """The history of past clouds; None where each is labelled alone. What is to be said of that goes to the report."""
+    wanted = segmenter.past_scans
+    past = past_behind(wanted, options.poses.history, options.poses.history_stride)
+    if poses is None:
+        return None
+    if not past.past:
+        report.remarks.append("poses are not needed: no past clouds are put behind each; --history N puts N there")
+        return None
+    report.remarks += filter(None, [training_remark(wanted, past)])
+    return CloudHistory(past, poses)
 
 
 def _span(bag: Bag, options: LabelOptions) -> tuple[int | None, int | None]:

@@ -1,5 +1,5 @@
-"""Labelled points -> PointCloud2 with x, y, z, intensity, rgb, confidence, label; 28 bytes a point. Where it is asked
-for also with entropy; then 32."""
+"""Labelled points -> PointCloud2 with x, y, z, intensity, rgb, confidence, label (28 bytes a point); then moving, where
+classes tell it, and entropy, where it is asked for, 4 bytes each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pvd_ros.codec.decode import DecodedCloud
 if TYPE_CHECKING:  # its module imports torch
     from pvd_core.segmenter import Segmentation
 
-FLOAT32, UINT32 = 7, 6
+FLOAT32, UINT32, UINT8 = 7, 6, 2
 # (name, byte offset, PointField datatype). RViz and PCL read `rgb` as 0x00RRGGBB inside a float32, `label` as uint32.
 OUTPUT_FIELDS: tuple[tuple[str, int, int], ...] = (
     ("x", 0, FLOAT32),
@@ -29,6 +29,9 @@ OUTPUT_FIELDS: tuple[tuple[str, int, int], ...] = (
     ("label", 24, UINT32),
 )
 POINT_STEP = 28
+# Where the classes tell moving objects: 1 for these, else 0; three bytes of padding behind it.
+MOVING_FIELD = ("moving", 28, UINT8)
+MOVING_POINT_STEP = 32
 
 
 @dataclass(frozen=True)
@@ -59,14 +62,16 @@ def encode(
     taxonomy: Taxonomy,
     entropy: np.ndarray | None = None,
 ) -> Any:
-    """A PointCloud2 of `types` with OUTPUT_FIELDS: the points of `message` in the same order, under the same header and
-    with the same height and width.
+    """A PointCloud2 of `types` with OUTPUT_FIELDS, and MOVING_FIELD where `taxonomy` tells moving objects: the points
+    of `message` in the same order, under the same header and with the same height and width.
 
     cloud: `message` decoded. Of `segmentation` the labels (N,) and the confidence (N,) are used.
     The intensity is as received, not as scaled for the network; the colours are those of `taxonomy`. `entropy`: float32
     (N,), written as one more field, the last one; None leaves it out.
     """
     layout, point_step = OUTPUT_FIELDS, POINT_STEP
+    if taxonomy.moving:
+        layout, point_step = (*layout, MOVING_FIELD), MOVING_POINT_STEP
     if entropy is not None:
         layout, point_step = (*layout, ("entropy", point_step, FLOAT32)), point_step + 4
     data = types.new_data(point_step * cloud.layout.num_points)
@@ -89,7 +94,8 @@ def encode(
 
 
 def _write_points(packed: np.ndarray, cloud: DecodedCloud, segmentation: Segmentation, taxonomy: Taxonomy) -> None:
-    """Fills the first columns of `packed`, float32 (N, 7 or 8), a view of the bytes of the message: copying 3 MB takes
+    """Fills the first columns of `packed`, float32 (N, 7), or more with `moving`, a view of the bytes of the message:
+    copying 3 MB takes
     longer than packing."""
     as_integers = packed.view("<u4")
     packed[:, :3] = cloud.points[:, :3]
@@ -97,6 +103,8 @@ def _write_points(packed: np.ndarray, cloud: DecodedCloud, segmentation: Segment
     as_integers[:, 4] = _packed_colours(taxonomy).take(segmentation.labels)
     packed[:, 5] = segmentation.confidence
     as_integers[:, 6] = segmentation.labels
+    if taxonomy.moving:
+        as_integers[:, 7] = _is_moving(taxonomy).take(segmentation.labels)
 
 
 @functools.cache
@@ -104,6 +112,12 @@ def _packed_colours(taxonomy: Taxonomy) -> np.ndarray:
     """uint32 (C,): 0x00RRGGBB of each class."""
     red, green, blue = taxonomy.colours.astype(np.uint32).T
     return (red << 16) | (green << 8) | blue
+
+
+@functools.cache
+def _is_moving(taxonomy: Taxonomy) -> np.ndarray:
+    """uint32 (C,): 1 for classes of moving objects, else 0. Its first byte is the field."""
+    return np.isin(np.arange(taxonomy.num_classes), taxonomy.moving).astype(np.uint32)
 
 
 def _zeroed_array(num_bytes: int) -> array:

@@ -32,9 +32,9 @@ class ScanChoice:
             if self.most is None:
                 raise UserError("--below-confidence needs --scans N, how many of the most unsure scans are wanted")
 
-    def chosen(self, bag: LabelledBag) -> list[int]:
-        """The numbers of the chosen scans of `bag`, ascending."""
-        numbers = list(range(0, bag.num_scans, self.every))
+    def chosen(self, bag: LabelledBag, is_usable: np.ndarray | None = None) -> list[int]:
+        """The numbers of the chosen scans of `bag`, ascending. is_usable: bool (N,), which scans count; None: all."""
+        numbers = [n for n in range(bag.num_scans) if is_usable is None or is_usable[n]][:: self.every]
         if self.below_confidence is not None:
             shares = _unsure_shares(bag.scans(), self.below_confidence)
             numbers.sort(key=lambda number: -shares[number])  # stable: of equal ones the first

@@ -20,9 +20,9 @@ from pvd_core.clouds.intensity import AUTO
 from pvd_core.clouds.measured import is_measured
 from pvd_core.clouds.poses import write_lidar_poses
 from pvd_core.taxonomy import Taxonomy
-from pvd_ros.bags import open_bag
+from pvd_ros.bags import PoseOptions, open_bag
 from pvd_ros.export.choice import ScanChoice, unsure_share
-from pvd_ros.export.poses import apart, in_network_frame, sensor_poses_of
+from pvd_ros.export.poses import apart, in_network_frame, is_known, sensor_poses_of
 from pvd_ros.export.source import LabelledBag, LabelledScan
 
 FACTS = "export.json"
@@ -48,7 +48,7 @@ def export_bag(
     out: Path | str,
     sequence: str = "00",
     choice: ScanChoice | None = None,
-    poses: str | None = None,
+    poses: PoseOptions | None = None,
     topic: str | None = None,
     taxonomy: str | None = None,
     intensity_scale: float | str = AUTO,
@@ -57,17 +57,17 @@ def export_bag(
     """Writes the chosen labelled clouds of `bag` to OUT/sequences/SEQUENCE, whole or not at all.
 
     Scans get the numbers 000000 on. Their points are in the network's frame and intensity, as labels were made; points
-    that are no measurement are 0, 0, 0, 0 with label 0, so that number and order stay those of the cloud. poses: a
-    file, KISS_ICP, or None for made-up ones. topic, taxonomy: None for what the bag says. progress(done, total) is
-    called after each scan. UserError where the sequence is there already: labels that people corrected are never
-    replaced.
+    that are no measurement are 0, 0, 0, 0 with label 0, so that number and order stay those of the cloud. poses: where
+    they come from, `file` may be KISS_ICP; without a source they are made up. topic, taxonomy: None for what the bag
+    says. progress(done, total) is called after each scan. UserError where the sequence is there already: labels that
+    people corrected are never replaced.
     """
     target = Path(out) / "sequences" / sequence
     _check_target(target, sequence)
     with open_bag(bag) as opened:
         source = LabelledBag(opened, topic, taxonomy, intensity_scale)
-        numbers = (choice or ScanChoice()).chosen(source)
-        known = sensor_poses_of(source, poses)
+        known = sensor_poses_of(source, poses or PoseOptions())
+        numbers = (choice or ScanChoice()).chosen(source, None if known is None else is_known(known))
         with _whole_folder(target) as folder:
             report = _Written(folder, source, numbers, known)
             for scan in source.scans():

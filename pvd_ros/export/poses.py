@@ -1,7 +1,8 @@
-"""Where the sensor was at each labelled cloud of a bag: from a file, by registering the clouds, or not known.
+"""Where the sensor was at each labelled cloud of a bag: by its odometry or TF, from a file, by registering the clouds,
+or not known.
 
 Every source is a function that returns the sensor's pose at each labelled cloud, float64 (N, 4, 4), in metres, in a
-frame that stands still. One that reads odometry or /tf of the bag belongs here too, chosen in `sensor_poses_of`.
+frame that stands still; NaN where it is not known. It is chosen in `sensor_poses_of`.
 """
 
 from __future__ import annotations
@@ -16,18 +17,29 @@ from pvd_core.borders.errors import UserError
 from pvd_core.borders.wording import counted
 from pvd_core.clouds.mounting import NETWORK_HEIGHT_M, Mounting
 from pvd_core.clouds.poses import lidar_poses, sensor_poses
+from pvd_ros.bags.pose_options import PoseOptions
+from pvd_ros.bags.poses import poses_of
 from pvd_ros.export.source import LabelledBag
+from pvd_ros.poses import NoPoseError
 
 KISS_ICP = "kiss-icp"
 APART_M = 200.0
 """Scans whose poses are not known are put so far apart that tools show each by itself, and nobody fuses them."""
 
 
-def sensor_poses_of(bag: LabelledBag, choice: str | None) -> np.ndarray | None:
-    """The poses by `choice`, KISS_ICP or the path of a file as KITTI writes poses; None for None."""
-    if choice is None:
+def sensor_poses_of(bag: LabelledBag, choice: PoseOptions) -> np.ndarray | None:
+    """The poses by `choice`, whose `file` may be KISS_ICP; None where it names no source. UserError where not one pose
+    is known."""
+    if choice.odometry or choice.fixed_frame:
+        return _by_messages(bag, choice)
+    if not choice.file:
         return None
-    return _registered(bag) if choice == KISS_ICP else _of_file(bag, Path(choice))
+    return _registered(bag) if choice.file == KISS_ICP else _of_file(bag, Path(choice.file))
+
+
+def is_known(poses: np.ndarray) -> np.ndarray:
+    """bool (N,): which of these poses are known."""
+    return np.isfinite(poses).all(axis=(1, 2))
 
 
 def in_network_frame(poses: np.ndarray, mounting: Mounting) -> np.ndarray:
@@ -45,6 +57,26 @@ def apart(num_scans: int) -> np.ndarray:
     poses = np.tile(np.eye(4), (num_scans, 1, 1))
     poses[:, :2, 3] = APART_M * np.array([divmod(number, side) for number in range(num_scans)])
     return poses
+
+
+def _by_messages(bag: LabelledBag, choice: PoseOptions) -> np.ndarray:
+    """By the odometry or TF in the bag."""
+    source = poses_of(bag.bag, bag.topic, choice)
+    assert source is not None, "the choice names a source"
+    poses, reasons = [], []
+    for scan in bag.scans():
+        source.go_to(scan.number + 1, scan.log_time_ns)
+        try:
+            poses.append(source.pose(scan.stamp_ns, scan.frame))
+        except NoPoseError as error:
+            poses.append(np.full((4, 4), np.nan))
+            reasons.append(str(error))
+    if len(reasons) == len(poses):
+        raise UserError(f"not one of the labelled clouds of {bag.bag.path} has a pose: {reasons[0]}")
+    bag.remarks += source.remarks
+    if reasons:
+        bag.remarks.append(f"{counted(len(reasons), 'cloud')} without a pose, left out, the first one: {reasons[0]}")
+    return np.array(poses)
 
 
 def _of_file(bag: LabelledBag, path: Path) -> np.ndarray:

@@ -26,7 +26,7 @@ class LabelledScan(NamedTuple):
     """A labelled cloud of N points.
 
     number: among the labelled clouds, from 0 on. points: float32 (N, 4) as received: x, y, z in metres in the sensor's
-    frame, intensity. labels: class ids, uint32 (N,). confidence: float32 (N,). stamp_ns: of its header.
+    frame, intensity. labels: class ids, uint32 (N,). confidence: float32 (N,). stamp_ns, frame: of its header.
     """
 
     number: int
@@ -34,6 +34,7 @@ class LabelledScan(NamedTuple):
     labels: np.ndarray
     confidence: np.ndarray
     stamp_ns: int
+    frame: str
     log_time_ns: int
 
 
@@ -69,7 +70,8 @@ class LabelledBag:
             except (MalformedCloudError, BagError) as error:
                 raise BagError(f"cloud {number + 1} on {self.topic} of {self.bag.path}: {error}") from error
             self._check_labels(labels, number)
-            yield LabelledScan(number, points, labels, confidence, stamp_of(cloud), message.log_time_ns)
+            frame = cloud.header.frame_id
+            yield LabelledScan(number, points, labels, confidence, stamp_of(cloud), frame, message.log_time_ns)
 
     @property
     def source_numbers(self) -> list[int] | None:

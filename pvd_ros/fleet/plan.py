@@ -58,6 +58,10 @@ def _check_apart(options: LabelOptions) -> None:
         )
     if options.start_s is not None or options.end_s is not None:
         raise UserError("--by-file excludes --start and --end, which count from the first message of the whole bag")
+    if options.poses.has_source:
+        raise UserError(
+            "--by-file excludes --odometry and --fixed-frame: past clouds of a file may lie in the one before"
+        )
 
 
 def _parts_of(bag: FoundBag, salvage: bool) -> list[FoundBag]:

@@ -17,6 +17,7 @@ from pvd_core.borders.errors import UserError
 from pvd_ros.bags import BagError, LabelOptions, LabelReport, NoCloudsError, label_bag
 from pvd_ros.fleet.growing import Growing
 from pvd_ros.fleet.records import read_record, write_record
+from pvd_ros.poses import summary
 
 if TYPE_CHECKING:  # its module imports torch
     from pvd_core.segmenter import Segmenter
@@ -170,7 +171,7 @@ def _result_of(task: BagTask, report: LabelReport, seconds: float) -> BagResult:
         kept=report.was_complete,
         rejected=dict(sorted(report.rejected.items())),
         damage=report.damage,
-        lines=[*report.rejected_lines(), *report.remarks],
+        lines=[*report.rejected_lines(), *report.remarks, *([summary(report.history)] if report.history else [])],
         num_spoilt=report.num_spoilt,
         topic=report.topic,
         labelled_topic=report.labelled_topic,

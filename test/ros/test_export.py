@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from bags import START_NS, STEP_NS, clouds_of, points_of, write_drive
+from pose_messages import drive_clouds, odometry_rows, transforms, truth_at, write_bag
 from ros_clouds import rosbags_cloud, slow_column, xyzi_cloud
 from ros_weights import tiny_weights
 
@@ -14,7 +15,8 @@ from pvd_core.clouds.mounting import Mounting
 from pvd_core.clouds.poses import frame_poses, sensor_poses
 from pvd_core.segmenter import Segmenter
 from pvd_core.taxonomy import SEMANTICKITTI
-from pvd_ros.bags import BagError, LabelOptions, label_bag, read_clouds
+from pvd_ros.bags import BagError, LabelOptions, PoseOptions, label_bag, read_clouds
+from pvd_ros.codec import stamp_of
 from pvd_ros.export import KISS_ICP, ScanChoice, export_bag
 
 BAD = rosbags_cloud(fields=[("x", 0, 7, 1)], data=bytes(32))
@@ -108,7 +110,7 @@ def relative_to_first(poses):
 def test_poses_of_a_file_become_relative_to_the_first_scan(tmp_path, labelled):
     poses = drive_poses(NUM_CLOUDS)
     file = write_poses(tmp_path / "poses.txt", poses)
-    report = export_bag(labelled, tmp_path / "out", choice=ScanChoice(every=2), poses=str(file))
+    report = export_bag(labelled, tmp_path / "out", choice=ScanChoice(every=2), poses=PoseOptions(file=str(file)))
     assert report.has_poses
     written = sensor_poses(report.folder / "poses.txt", report.folder / "calib.txt")
     np.testing.assert_allclose(written, relative_to_first(poses[::2]), atol=1e-6)
@@ -119,7 +121,7 @@ def test_poses_beside_a_calib_txt_are_those_of_the_camera(tmp_path, labelled):
     tr = "0 -1 0 0 0 0 -1 -0.08 1 0 0 -0.27"
     (tmp_path / "calib.txt").write_text(f"Tr: {tr}\n")
     file = write_poses(tmp_path / "poses.txt", drive_poses(NUM_CLOUDS))
-    report = export_bag(labelled, tmp_path / "out", poses=str(file))
+    report = export_bag(labelled, tmp_path / "out", poses=PoseOptions(file=str(file)))
     expected = sensor_poses(file, tmp_path / "calib.txt")
     written = sensor_poses(report.folder / "poses.txt", report.folder / "calib.txt")
     np.testing.assert_allclose(written, relative_to_first(expected), atol=1e-6)
@@ -130,12 +132,14 @@ def test_poses_of_all_clouds_fit_where_some_clouds_were_not_labelled(tmp_path, s
     clouds.insert(1, BAD)
     label_bag(write_drive(tmp_path / "drive", clouds), tmp_path / "labelled", segmenter)
     poses = drive_poses(5)
-    report = export_bag(tmp_path / "labelled", tmp_path / "out", poses=str(write_poses(tmp_path / "p.txt", poses)))
+    report = export_bag(
+        tmp_path / "labelled", tmp_path / "out", poses=PoseOptions(file=str(write_poses(tmp_path / "p.txt", poses)))
+    )
     written = sensor_poses(report.folder / "poses.txt", report.folder / "calib.txt")
     np.testing.assert_allclose(written, relative_to_first(poses[[0, 2, 3, 4]]), atol=1e-6)
     other = write_poses(tmp_path / "other.txt", drive_poses(9))
     with pytest.raises(UserError, match=r"has 9 poses, .* has 4 labelled clouds of 5 clouds: expected a line for each"):
-        export_bag(tmp_path / "labelled", tmp_path / "again", poses=str(other))
+        export_bag(tmp_path / "labelled", tmp_path / "again", poses=PoseOptions(file=str(other)))
 
 
 def test_points_and_poses_of_another_mounting_and_scale_come_to_the_networks_frame(tmp_path, segmenter):
@@ -145,7 +149,9 @@ def test_points_and_poses_of_another_mounting_and_scale_come_to_the_networks_fra
     options = LabelOptions(intensity_scale=1 / 255, mounting=mounting)
     label_bag(bag, tmp_path / "labelled", segmenter, options=options)
     poses = drive_poses(2)
-    report = export_bag(tmp_path / "labelled", tmp_path / "out", poses=str(write_poses(tmp_path / "p.txt", poses)))
+    report = export_bag(
+        tmp_path / "labelled", tmp_path / "out", poses=PoseOptions(file=str(write_poses(tmp_path / "p.txt", poses)))
+    )
 
     measured = [is_measured(points) for points in raw]
     scans = [scan_of(report.folder, number)[0][measured[number]] for number in range(2)]
@@ -229,7 +235,36 @@ def test_kiss_icp_finds_how_the_sensor_moved(tmp_path, segmenter):
         seen[:, 0] -= 0.3 * number
         clouds.append(xyzi_cloud(seen, START_NS + number * STEP_NS))
     label_bag(write_drive(tmp_path / "drive", clouds), tmp_path / "labelled", segmenter)
-    report = export_bag(tmp_path / "labelled", tmp_path / "out", poses=KISS_ICP)
+    report = export_bag(tmp_path / "labelled", tmp_path / "out", poses=PoseOptions(file=KISS_ICP))
     written = sensor_poses(report.folder / "poses.txt", report.folder / "calib.txt")
     np.testing.assert_allclose(written[:, 0, 3], 0.3 * np.arange(6), atol=0.1)
     np.testing.assert_allclose(written[:, 1:3, 3], 0, atol=0.1)
+
+
+@pytest.mark.parametrize("source", [{"odometry": "/odom"}, {"fixed_frame": "odom"}])
+def test_poses_by_odometry_or_tf_of_the_bag_put_scans_where_they_were(tmp_path, segmenter, source):
+    clouds = drive_clouds(5)
+    messages = odometry_rows(0.32)  # ends before the last cloud
+    if "fixed_frame" in source:
+        messages = [
+            (
+                "/tf",
+                time_ns,
+                transforms((stamp_of(each), truth_at((stamp_of(each) - START_NS) / 1e9), "odom", "velodyne")),
+            )
+            for _, time_ns, each in messages
+        ]
+    label_bag(write_bag(tmp_path / "drive", clouds, messages), tmp_path / "labelled", segmenter)
+    report = export_bag(tmp_path / "labelled", tmp_path / "out", poses=PoseOptions(**source))
+    assert (report.scans, report.found) == (4, 5)
+    assert any("1 cloud without a pose, left out" in remark for remark in report.remarks)
+    written = sensor_poses(report.folder / "poses.txt", report.folder / "calib.txt")
+    truth = np.array([truth_at(0.1 * number) for number in range(4)])
+    np.testing.assert_allclose(written, relative_to_first(truth), atol=1e-3)
+
+
+def test_where_no_cloud_has_a_pose_the_reason_is_given(tmp_path, segmenter):
+    late = [row for row in odometry_rows(30) if row[1] > START_NS + 20 * 10**9]
+    label_bag(write_bag(tmp_path / "drive", drive_clouds(2), late), tmp_path / "labelled", segmenter)
+    with pytest.raises(UserError, match=r"not one of the labelled clouds of .* has a pose: "):
+        export_bag(tmp_path / "labelled", tmp_path / "out", poses=PoseOptions(odometry="/odom"))

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from bags import START_NS, STEP_NS, clouds_of, file_of, points_of, rows_of, write_drive
 from fleets import settings_with
+from pose_messages import drive_clouds, odometry_rows, write_bag
 from ros_clouds import rosbags_cloud, xyzi_cloud
 from ros_weights import tiny_weights
 
 from pvd_core.borders.errors import UserError
 from pvd_core.segmenter import Segmenter
 from pvd_core.taxonomy import SEMANTICKITTI
-from pvd_ros.bags import BagWriter, Channel
+from pvd_ros.bags import BagWriter, Channel, PoseOptions
 from pvd_ros.fleet import find_bags, plan_fleet
 from pvd_ros.fleet.classes import write_class_table
 from pvd_ros.fleet.task import label_task
@@ -131,9 +132,13 @@ def test_files_of_a_split_bag_are_labelled_apart_only_where_that_gives_the_same_
     (tmp_path / "in/drive").mkdir(parents=True)
     for number, part in enumerate(parts):
         file_of(part).rename(tmp_path / f"in/drive/drive_{number}.mcap")
-    for options, reason in (({}, "needs --intensity-scale NUMBER"), ({"start_s": 1.0}, "excludes --start and --end")):
+    for options, reason in (
+        ({"intensity_scale": "auto"}, "needs --intensity-scale NUMBER"),
+        ({"start_s": 1.0}, "excludes --start and --end"),
+        ({"poses": PoseOptions(odometry="/odom")}, "excludes --odometry and --fixed-frame"),
+    ):
         with pytest.raises(UserError, match=reason):
-            plan(by_file=True, **{"intensity_scale": 1.0 if options else "auto", **options})
+            plan(by_file=True, **{"intensity_scale": 1.0, **options})
 
     apart = plan(by_file=True, intensity_scale=1.0)
     assert [task.name for task in apart.tasks] == ["drive/drive_0", "drive/drive_1"]
@@ -144,6 +149,15 @@ def test_files_of_a_split_bag_are_labelled_apart_only_where_that_gives_the_same_
     rows = [row for number in range(2) for row in rows_of(tmp_path / f"out/drive/drive_{number}", "/lidar/labelled")]
     # Both files begin at the same time, so that the whole bag mixes their clouds.
     assert sorted(rows) == sorted(rows_of(tmp_path / "whole/drive", "/lidar/labelled"))
+
+
+def test_past_clouds_are_put_behind_each_by_the_odometry_of_each_bag(tmp_path, plan):
+    write_bag(tmp_path / "in/with", drive_clouds(3), odometry_rows(1))
+    write_bag(tmp_path / "in/without", drive_clouds(3))
+    results = results_of(plan(poses=PoseOptions(odometry="/odom", history=1)))
+    assert any("2 clouds with past ones behind" in line for line in results["with"].lines)
+    assert results["without"].status == "failed"
+    assert "no topic /odom" in results["without"].reason
 
 
 def test_a_missing_file_of_a_split_bag_is_not_forgotten_by_file(tmp_path, plan):
