@@ -6,6 +6,8 @@ from moving_drive import drive_scan, pose_at, write_drive
 
 from pvd_cli.demo.movers import iou_of, print_movers, scores_of
 from pvd_cli.demo.odometry import ODOMETRY, write_bag_with_odometry
+from pvd_core import default_weights, multiscan_weights
+from pvd_core.segmenter import Segmenter
 from pvd_core.taxonomy import SEMANTICKITTI, SEMANTICKITTI_MULTISCAN
 from pvd_ros.bags import open_bag
 from pvd_ros.bags.types import cloud_from_bytes, typestore
@@ -27,6 +29,11 @@ def test_the_bag_of_a_drive_has_its_clouds_and_its_poses_with_a_little_noise(tmp
         np.testing.assert_array_equal(decode(cloud).points, drive_scan(frame)[0])
         error = np.linalg.inv(pose_at(frame)) @ source.pose(stamp_of(cloud), cloud.header.frame_id)
         assert 0 < np.abs(error - np.eye(4)).max() < 0.06
+
+
+def test_weights_for_several_scans_are_shipped_ones():
+    segmenter = Segmenter.from_weights(multiscan_weights(), device="cpu")
+    assert segmenter.past_scans.past or multiscan_weights() == default_weights()
 
 
 def matrices(taxonomy, seed=0):
