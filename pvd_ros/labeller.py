@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +19,15 @@ if TYPE_CHECKING:  # its module imports torch
 
 @dataclass(frozen=True)
 class LabelledCloud:
-    """`message` is the labelled PointCloud2, ready to publish; `cloud` is the input, decoded.
+    """`message` is the labelled PointCloud2, ready to publish, or what else the labeller's encoder makes; `header` is
+    the input's, and `cloud` the input, decoded.
 
     timings_ms: milliseconds of decode, the stages of the segmentation, encode, and total. note: a sentence if this
     cloud decided how intensity is scaled from here on, else "".
     """
 
     message: Any
+    header: Any
     cloud: DecodedCloud
     segmentation: Segmentation
     timings_ms: dict[str, float]
@@ -35,23 +38,29 @@ class CloudLabeller:
     """Labels PointCloud2 messages of rclpy or rosbags, whichever `types` are of.
 
     stream, which brings clouds to the network's frame, and intensity_field, as `decode` takes it, may be changed
-    between clouds.
+    between clouds. encoder: makes the result of a cloud, with the arguments of `encode`.
     """
 
     def __init__(
-        self, segmenter: Segmenter, types: CloudTypes, stream: CloudStream | None = None, intensity_field: str = ""
+        self,
+        segmenter: Segmenter,
+        types: CloudTypes,
+        stream: CloudStream | None = None,
+        intensity_field: str = "",
+        encoder: Callable[..., Any] = encode,
     ) -> None:
         self.segmenter = segmenter
         self.types = types
         self.stream = stream or CloudStream()
         self.intensity_field = intensity_field
+        self._encoder = encoder
 
     def label(self, message: Any) -> LabelledCloud:
         """The labelled cloud of `message`, a PointCloud2; MalformedCloudError if the message contradicts itself."""
         start = time.perf_counter()
         cloud, segmentation, note = self._segmented(message)
         segmented = time.perf_counter()
-        output = encode(message, cloud, segmentation, self.types, self.segmenter.taxonomy)
+        output = self._encoder(message, cloud, segmentation, self.types, self.segmenter.taxonomy)
         end = time.perf_counter()
         stages = {name: ms for name, ms in segmentation.timings_ms.items() if name != "total"}
         timings_ms = {
@@ -60,7 +69,7 @@ class CloudLabeller:
             "encode": 1e3 * (end - segmented),
             "total": 1e3 * (end - start),
         }
-        return LabelledCloud(output, cloud, segmentation, timings_ms, note)
+        return LabelledCloud(output, message.header, cloud, segmentation, timings_ms, note)
 
     def take_scale_of(self, message: Any) -> None:
         """Lets an automatic intensity scale be decided by a cloud that need not be labelled (again)."""

@@ -1,7 +1,7 @@
 """The ROS 2 node: PointCloud2 in, labelled PointCloud2 out, with its latency and health. Needs rclpy.
 
-It publishes ~/points, ~/latency, ~/latency_window, ~/legend (latched) and /diagnostics; see `status_messages` and
-`legend`. It is a lifecycle node: configure loads the network and warms it up, activate subscribes to the clouds.
+It publishes labelled clouds, ~/latency, ~/latency_window, ~/legend (latched) and /diagnostics; see `outputs`,
+`status_messages` and `legend`. It is a lifecycle node: configure loads the network and warms it up, activate subscribes to the clouds.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -32,6 +32,7 @@ from pvd_ros.middleware.ros_session import check_topic_name, qos_profile
 from pvd_ros.middleware.transport import remedy_for_losses
 from pvd_ros.node.input_watch import InputWatch
 from pvd_ros.node.legend import legend_markers
+from pvd_ros.node.outputs import Outputs, check_removed
 from pvd_ros.node.parameters import check_thresholds, declare_parameters
 from pvd_ros.report.counters import CloudCounters
 from pvd_ros.report.health import judge
@@ -57,7 +58,12 @@ class SegmenterNode(LifecycleNode):
     """
 
     def __init__(self, context: Any = None) -> None:
-        super().__init__("segmenter", context=context, automatically_declare_parameters_from_overrides=True)
+        try:
+            super().__init__("segmenter", context=context, automatically_declare_parameters_from_overrides=True)
+        except ValueError as error:
+            raise UserError(
+                "a parameter has no value; ROS reads [] as none: an empty list of names is written ['']"
+            ) from error
         declare_parameters(self)
         self.add_on_set_parameters_callback(self._checked)
         self.start_error: Exception | None = None
@@ -70,7 +76,8 @@ class SegmenterNode(LifecycleNode):
         self._worker: LabellingWorker | None = None
         self._subscription: Any = None
         self._timer: Any = None
-        self._outputs: list[Any] = []
+        self._outputs: Outputs | None = None
+        self._status: list[Any] = []
         self._legend_frame: str | None = None
         self._counts_before: dict[str, int] = {}
         self._said: list[str] = []
@@ -136,16 +143,15 @@ class SegmenterNode(LifecycleNode):
             check_report_path(self._value("report_path"))
         # Publishers come first: subscribers find them while the network loads and miss no cloud.
         reliable = self._value("output_reliability") == "reliable"
-        self._points = self.create_publisher(
-            PointCloud2, "~/points", qos_profile(reliable, self._value("output_depth"))
-        )
+        self._outputs = Outputs(self, qos_profile(reliable, self._value("output_depth")))
         self._latency = self.create_publisher(DiagnosticArray, "~/latency", 10)
         self._latency_window = self.create_publisher(Float64MultiArray, "~/latency_window", 10)
         self._legend = self.create_publisher(MarkerArray, "~/legend", qos_profile(True, 1, latched=True))
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self._outputs = [self._points, self._latency, self._latency_window, self._legend, self._diagnostics]
+        self._status = [self._latency, self._latency_window, self._legend, self._diagnostics]
         try:
             self._segmenter = self._load_segmenter()
+            self._check_classes({})
         except UserError:
             self._clean_up()
             raise
@@ -169,28 +175,30 @@ class SegmenterNode(LifecycleNode):
 
     def _activate(self) -> None:
         assert self._segmenter is not None, "rclpy activates configured nodes only"
+        assert self._outputs is not None, "rclpy activates configured nodes only"
+        outputs = self._outputs
         self._topic = self.resolve_topic_name(self._value("points_in"))
         self._stream_settings = None
-        self._labeller = CloudLabeller(self._segmenter, rclpy_cloud_types(), self._stream())
+        self._labeller = CloudLabeller(self._segmenter, rclpy_cloud_types(), self._stream(), encoder=outputs.encode)
         self._worker = LabellingWorker(
             self._labeller,
             self.counters,
             self.window,
-            publish=lambda labelled: self._points.publish(labelled.message),
+            publish=lambda labelled: outputs.publish(labelled.message),
             after_publish=self._after_publish,
-            is_wanted=self._is_wanted,
+            is_wanted=lambda: bool(outputs.wanted()),
             now_ns=lambda: self.get_clock().now().nanoseconds,
             log=self._log,
             said=self._said,
         )
         wants_reliable = self._value("input_reliability") == "reliable"
-        self._input = InputWatch(self, self._topic, self._points.topic_name, wants_reliable, self._remedy)
+        self._input = InputWatch(self, self._topic, outputs.topic_name, wants_reliable, self._remedy)
         qos = qos_profile(wants_reliable, self._value("input_depth"))
         self._subscription = subscribe_with_events(self, PointCloud2, self._topic, self._on_cloud, qos, self._on_lost)
         # Health does not wait for a /clock that may never come.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = self.create_timer(REPORT_PERIOD_S, self._report, clock=steady)
-        self.get_logger().info(f"labelling {self._topic} onto {self._points.topic_name}")
+        self.get_logger().info(f"labelling {self._topic} onto {outputs.topic_name}")
 
     def _on_cloud(self, message: PointCloud2, number: int | None) -> None:
         """Returns quickly: while it runs, the middleware drops clouds that this node does not count."""
@@ -228,11 +236,8 @@ class SegmenterNode(LifecycleNode):
         self._lost.report(count)
         self.counters.lost = self._lost.total
 
-    def _is_wanted(self) -> bool:
-        return self._value("always_label") or self._points.get_subscription_count() > 0
-
     def _after_publish(self, labelled: LabelledCloud, timings_ms: dict[str, float]) -> None:
-        header = labelled.message.header
+        header = labelled.header
         self._latency.publish(latency_message(header, self.get_fully_qualified_name(), timings_ms))
         if header.frame_id != self._legend_frame:
             self._legend.publish(legend_markers(header.frame_id, self._labeller.segmenter.taxonomy))
@@ -271,11 +276,18 @@ class SegmenterNode(LifecycleNode):
 
     def _checked(self, changes: list[Any]) -> SetParametersResult:
         """Whether parameters may be set while the node runs, beyond their own ranges."""
+        values = {change.name: change.value for change in changes}
         try:
-            check_thresholds(self, {change.name: change.value for change in changes})
+            check_thresholds(self, values)
+            self._check_classes(values)
         except UserError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
+
+    def _check_classes(self, changes: Mapping[str, Any]) -> None:
+        if self._segmenter is not None:  # else they are checked when it is loaded
+            for name in ("static_without", "obstacles_without"):
+                check_removed(self._segmenter.taxonomy, name, changes.get(name, self._value(name)))
 
     def _stop_working(self) -> None:
         """Unsubscribes and finishes the clouds received so far. Does nothing if the node is not active."""
@@ -288,9 +300,11 @@ class SegmenterNode(LifecycleNode):
             self._worker = None
 
     def _clean_up(self) -> None:
-        for publisher in self._outputs:
+        for publisher in self._status:
             self.destroy_publisher(publisher)
-        self._outputs = []
+        if self._outputs:
+            self._outputs.destroy()
+        self._status, self._outputs = [], None
         self._segmenter = None
         self._legend_frame = None
 
