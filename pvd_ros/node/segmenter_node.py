@@ -1,7 +1,8 @@
 """The ROS 2 node: PointCloud2 in, labelled PointCloud2 out, with its latency and health. Needs rclpy.
 
 It publishes labelled clouds, ~/latency, ~/latency_window, ~/legend (latched) and /diagnostics; see `outputs`,
-`status_messages` and `legend`. It is a lifecycle node: configure loads the network and warms it up, activate subscribes to the clouds.
+`status_messages` and `legend`. It is a lifecycle node: configure loads the network and warms it up, activate subscribes
+to the clouds.
 """
 
 from __future__ import annotations
