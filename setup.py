@@ -21,6 +21,7 @@ EXTRAS = {
         "ros-jazzy-sensor-msgs",
         "ros-jazzy-std-msgs",
         "ros-jazzy-geometry-msgs",
+        "ros-jazzy-nav-msgs",
         "ros-jazzy-diagnostic-msgs",
         "ros-jazzy-visualization-msgs",
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import time
 from collections.abc import Callable
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pvd_core.clouds.stream import CloudStream
-from pvd_ros.codec import CloudLayout, CloudTypes, DecodedCloud, decode_data, encode, read_layout
+from pvd_ros.codec import CloudLayout, CloudTypes, DecodedCloud, decode_data, encode, read_layout, stamp_of
+from pvd_ros.poses import CloudHistory
 
 if TYPE_CHECKING:  # its module imports torch
     from pvd_core.segmenter import Segmentation, Segmenter
@@ -38,7 +40,8 @@ class CloudLabeller:
     """Labels PointCloud2 messages of rclpy or rosbags, whichever `types` are of.
 
     stream, which brings clouds to the network's frame, and intensity_field, as `decode` takes it, may be changed
-    between clouds. encoder: makes the result of a cloud, with the arguments of `encode`.
+    between clouds. history: puts past clouds behind each before it is segmented; None labels each alone. encoder: makes
+    the result of a cloud, with the arguments of `encode`.
     """
 
     def __init__(
@@ -47,12 +50,14 @@ class CloudLabeller:
         types: CloudTypes,
         stream: CloudStream | None = None,
         intensity_field: str = "",
+        history: CloudHistory | None = None,
         encoder: Callable[..., Any] = encode,
     ) -> None:
         self.segmenter = segmenter
         self.types = types
         self.stream = stream or CloudStream()
         self.intensity_field = intensity_field
+        self.history = history
         self._encoder = encoder
 
     def label(self, message: Any) -> LabelledCloud:
@@ -71,16 +76,22 @@ class CloudLabeller:
         }
         return LabelledCloud(output, message.header, cloud, segmentation, timings_ms, note)
 
-    def take_scale_of(self, message: Any) -> None:
-        """Lets an automatic intensity scale be decided by a cloud that need not be labelled (again)."""
-        self._decide(self.stream, message, read_layout(message, self.intensity_field))
+    def pass_over(self, message: Any) -> None:
+        """Takes what later clouds need from one that need not be labelled (again): the automatic intensity scale may be
+        decided by it, and it is a past cloud."""
+        layout = read_layout(message, self.intensity_field)
+        self._decide(self.stream, message, layout)
+        if self.history is not None:
+            self._fused(self.history, decode_data(message.data, layout), message)
 
     def remarks_on(self, labelled: LabelledCloud) -> list[str]:
         """Sentences on what is said for the first time of the clouds that come here. Looks only now and then, for that
         takes some milliseconds; to be asked after each cloud."""
-        stream = self.stream
-        cloud = labelled.cloud
-        return stream.look_at(_raw_points(cloud), cloud.layout.other_fields) if stream.is_look_due() else []
+        stream, cloud = self.stream, labelled.cloud
+        found = self.history.new_remarks() if self.history is not None else []
+        if stream.is_look_due():
+            found += stream.look_at(_raw_points(cloud), cloud.layout.other_fields)
+        return found
 
     def _segmented(self, message: Any) -> tuple[DecodedCloud, Segmentation, str]:
         layout, stream = read_layout(message, self.intensity_field), self.stream
@@ -89,12 +100,36 @@ class CloudLabeller:
         # The labelled cloud carries x, y, z and intensity, so the host has to decode in any case. With programs it does
         # so while the device works.
         decoded = functools.cache(lambda: decode_data(message.data, layout, scale))
+        if self.history is not None:
+            segmentation = self._segmented_with_past(self.history, decoded(), message, stream)
         # Programs decode on the device, but know no mounting.
-        if self.segmenter.runs_programs and mounting.is_usual:
+        elif self.segmenter.runs_programs and mounting.is_usual:
             segmentation = self.segmenter.segment_bytes(message.data, layout, scale, meanwhile=decoded)
         else:
             segmentation = self.segmenter.segment(mounting.apply(decoded().points))
         return decoded(), segmentation, note
+
+    def _segmented_with_past(
+        self, history: CloudHistory, cloud: DecodedCloud, message: Any, stream: CloudStream
+    ) -> Segmentation:
+        """The segmentation of the cloud's own points, with past clouds behind them; "history" is a stage of it."""
+        start = time.perf_counter()
+        points = stream.prepared(self._fused(history, cloud, message))
+        spent_ms = 1e3 * (time.perf_counter() - start)
+        whole = self.segmenter.segment(points)
+        # Each array has a row for each point.
+        own = {
+            name: value[: cloud.layout.num_points]
+            for name, value in vars(whole).items()
+            if isinstance(value, np.ndarray)
+        }
+        timings_ms = {"history": spent_ms, **whole.timings_ms, "total": spent_ms + whole.timings_ms["total"]}
+        return dataclasses.replace(whole, **own, timings_ms=timings_ms)
+
+    @staticmethod
+    def _fused(history: CloudHistory, cloud: DecodedCloud, message: Any) -> np.ndarray:
+        # As received, because the scale of intensities may still change.
+        return history.fuse(_raw_points(cloud), stamp_of(message), message.header.frame_id)
 
     def _decide(self, stream: CloudStream, message: Any, layout: CloudLayout) -> str:
         """Lets an automatic intensity scale be decided by the cloud; a sentence if it was, else ""."""

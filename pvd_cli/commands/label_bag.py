@@ -42,6 +42,17 @@ def label_bag(
     salvage: Annotated[bool, typer.Option("--salvage", help="Label what is whole of a damaged or cut bag.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue what a killed run left of OUT.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew; replace OUT once all is done.")] = False,
+    odometry: Annotated[str, typer.Option(help="Poses: topic with nav_msgs/Odometry.")] = "",
+    fixed_frame: Annotated[str, typer.Option(help="Poses: frame of /tf that stands still, such as odom.")] = "",
+    poses: Annotated[
+        Path | None, typer.Option(help="Poses: poses.txt of KITTI, a line a cloud, calib.txt beside it.")
+    ] = None,
+    history: Annotated[
+        int | None, typer.Option(help="Past clouds put behind each by poses; as the weights want if left out.")
+    ] = None,
+    history_stride: Annotated[int | None, typer.Option(help="Every n-th of the clouds before is taken.")] = None,
+    max_speed: Annotated[float, typer.Option(help="m/s; faster poses have jumped.")] = 60.0,
+    max_turn_rate: Annotated[float, typer.Option(help="Degrees a second; the same of turns.")] = 180.0,
 ) -> None:
     """Label every cloud of a bag; ROS need not be installed.
 
@@ -52,12 +63,16 @@ def label_bag(
 
     --start and --end count from the first message and hold for all topics.
 
+    Weights that were trained with past scans behind each need poses: --odometry, --fixed-frame or --poses. Clouds
+    without a pose are labelled alone; they are counted, with the reason, and so are jumps, which drop the history.
+
     \b
     Examples:
       pvd label-bag drive drive_labelled --topic /velodyne_points
       pvd label-bag drive drive_minute --start 60 --end 120
       pvd label-bag drive drive_labelled --resume
       pvd label-bag drive.mcap out --weights runs/first/best.safetensors --topic /points
+      pvd label-bag drive out --weights runs/many --odometry /odom
       pvd label-bag truck.mcap out --mounting-height 3.2 --mounting-pitch 5
     """
     from pvd_cli.classes_found import classes_found_text
@@ -68,8 +83,9 @@ def label_bag(
     from pvd_core.segmenter import Segmenter
 
     with optional_packages("ros", "reading bags"):
-        from pvd_ros.bags import LabelOptions
+        from pvd_ros.bags import LabelOptions, PoseOptions
         from pvd_ros.bags import label_bag as label_whole_bag
+        from pvd_ros.poses import PoseLimits
 
     options.use_threads(threads)
     label_options = LabelOptions(
@@ -85,10 +101,18 @@ def label_bag(
         salvage=salvage,
         resume=resume,
         overwrite=overwrite,
+        poses=PoseOptions(
+            odometry=odometry,
+            fixed_frame=fixed_frame,
+            file=str(poses or ""),
+            history=history,
+            history_stride=history_stride,
+            limits=PoseLimits(max_speed, max_turn_rate),
+        ),
     )
     segmenter = Segmenter.from_weights(weights or default_weights(), device=device, precision=precision)
-    if remark := single_remark(segmenter.past_scans):
-        print(f"note: {remark}", file=sys.stderr)
+    if (remark := single_remark(segmenter.past_scans)) and (history == 0 or not label_options.poses.has_source):
+        print(f"note: {remark}; --odometry, --fixed-frame or --poses gives what they expect", file=sys.stderr)
     with (
         interruptible(lambda: f"{out} is not complete and not there; the same command with --resume continues"),
         Steps("labelling", "clouds") as steps,

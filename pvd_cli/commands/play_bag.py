@@ -17,19 +17,24 @@ def play_bag(
     keep_stamps: Annotated[bool, typer.Option("--keep-stamps", help="Leave stamps as recorded; else now.")] = False,
     reliable: Annotated[bool, typer.Option("--reliable", help="Reliable delivery; else best effort.")] = False,
     salvage: Annotated[bool, typer.Option("--salvage", help="Play what is whole of a damaged or cut bag.")] = False,
+    also: Annotated[
+        list[str] | None, typer.Option(help="Play this topic too, such as odometry; may be repeated.")
+    ] = None,
     wait_for: Annotated[int, typer.Option(min=0, help="Start when this many subscribers are there.")] = 0,
 ) -> None:
     """Play the clouds of a bag into ROS 2.
 
     At the pace of the recording. Needs rclpy: a sourced ROS 2, or its wheels.
 
-    Header stamps become the time of publishing, so that latencies can be measured against them. The exit code is 3 if
+    Header stamps become the time of publishing, so that latencies can be measured against them; with --also they keep
+    their distances, so that poses fit the clouds. The exit code is 3 if
     clouds could not be read.
 
     \b
     Examples:
       pvd play-bag drive --topic /velodyne_points
       pvd play-bag drive.mcap --topic /points --rate 0.5 --loop
+      pvd play-bag drive --also /odom
     """
     from pvd_cli.progress import Steps
 
@@ -44,6 +49,7 @@ def play_bag(
             rate,
             loop,
             publish_as=publish_as,
+            also=also or (),
             restamp=not keep_stamps,
             reliable=reliable,
             salvage=salvage,

@@ -14,12 +14,15 @@ from pvd_ros.bags.bag import Bag
 from pvd_ros.bags.channel import BagError, Message
 from pvd_ros.bags.label_options import LabelOptions
 from pvd_ros.bags.label_report import LabelReport, Rejection
+from pvd_ros.bags.poses import CloudPoses, poses_of
 from pvd_ros.bags.reader import cloud_topic, open_bag
 from pvd_ros.bags.resume import RECORD, EarlierLabels, check_settings, earlier_labels, settings_of
 from pvd_ros.bags.types import cloud_from_bytes, cloud_to_bytes, rosbags_cloud_types
 from pvd_ros.bags.writer import BagWriter, check_free
 from pvd_ros.codec import MalformedCloudError, stamp_of
 from pvd_ros.labeller import CloudLabeller
+from pvd_ros.poses import CloudHistory
+from pvd_ros.poses.history import past_behind, training_remark
 from pvd_ros.report.latency import LatencyWindow
 
 if TYPE_CHECKING:  # its module imports torch
@@ -48,7 +51,6 @@ def label_bag(
     options = options or LabelOptions()
     usual_95th = expected_cloud(segmenter.facts).intensity_95th
     stream = CloudStream(options.intensity_scale, options.mounting, options.wording, usual_95th)
-    labeller = CloudLabeller(segmenter, rosbags_cloud_types(), stream, options.intensity_field)
     with open_bag(bag_in, options.salvage) as bag:
         topic = cloud_topic(bag, topic)
         labelled_topic = options.labelled_topic or f"{topic.rstrip('/')}/labelled"
@@ -56,6 +58,10 @@ def label_bag(
         span = _span(bag, options)
         total = bag.count(topic, *span)
         _check(bag, report, total, options)
+        poses = poses_of(bag, topic, options.poses, span[0])
+        history = _history(poses, segmenter, options, report)
+        labeller = CloudLabeller(segmenter, rosbags_cloud_types(), stream, options.intensity_field, history)
+        first = bag.count(topic, None, span[0]) + 1 if span[0] is not None else 1
         settings = settings_of(bag, topic, segmenter, options)
         if options.resume and report.bag.exists():
             return _complete_already(report, total, settings)
@@ -76,6 +82,8 @@ def label_bag(
                 if options.copy_other_topics:
                     writer.write(message.channel, message.raw, message.log_time_ns, message.sequence)
                 if message.channel.topic == topic:
+                    if poses is not None:
+                        poses.go_to(first + report.clouds, message.log_time_ns)
                     _label_message(message, labeller, earlier, writer, report, window)
                     if progress:
                         progress(report.clouds, total)
@@ -86,6 +94,9 @@ def label_bag(
                 )
         report.damage, report.remarks = bag.damage, [*bag.remarks, *report.remarks]
         report.num_spoilt = stream.num_spoilt
+        if history is not None:
+            report.remarks += history.new_remarks()
+            report.history = history.counters
     report.latency_ms = window.percentiles()
     return report
 
@@ -103,8 +114,8 @@ def _label_message(
     raw: bytes | memoryview | None = earlier.take(report.clouds)
     if raw is not None:
         report.resumed += 1
-        if not labeller.stream.is_decided:
-            labeller.take_scale_of(cloud_from_bytes(message.raw))
+        if labeller.history is not None or not labeller.stream.is_decided:
+            labeller.pass_over(cloud_from_bytes(message.raw))
         report.count_labels(_labels_of(cloud_from_bytes(raw)))
     else:
         cloud = None
@@ -121,6 +132,21 @@ def _label_message(
         report.count_labels(labelled.segmentation.labels)
         raw = cloud_to_bytes(labelled.message)
     writer.write_cloud_bytes(report.labelled_topic, raw, message.log_time_ns, sequence=report.clouds)
+
+
+def _history(
+    poses: CloudPoses | None, segmenter: Segmenter, options: LabelOptions, report: LabelReport
+) -> CloudHistory | None:
+    """The history of past clouds; None where each is labelled alone. What is to be said of that goes to the report."""
+    wanted = segmenter.past_scans
+    past = past_behind(wanted, options.poses.history, options.poses.history_stride)
+    if poses is None:
+        return None
+    if not past.past:
+        report.remarks.append("poses are not needed: no past clouds are put behind each; --history N puts N there")
+        return None
+    report.remarks += filter(None, [training_remark(wanted, past)])
+    return CloudHistory(past, poses)
 
 
 def _labels_of(cloud: Any) -> np.ndarray:

@@ -8,6 +8,7 @@ from pvd_core.borders.errors import UserError
 from pvd_core.clouds.intensity import AUTO, check_intensity_scale
 from pvd_core.clouds.judge import Wording
 from pvd_core.clouds.mounting import Mounting
+from pvd_ros.bags.pose_options import PoseOptions
 from pvd_ros.bags.topic_names import check_bag_topic
 
 _MOST_SECONDS = 1e9
@@ -38,6 +39,7 @@ class LabelOptions:
     salvage: bool = False
     resume: bool = False
     overwrite: bool = False
+    poses: PoseOptions = field(default_factory=PoseOptions)
 
     def __post_init__(self) -> None:
         check_intensity_scale(self.intensity_scale)
@@ -48,5 +50,9 @@ class LabelOptions:
                 raise UserError(f"the {name} is {seconds} s, expected 0 to {_MOST_SECONDS:.0e}")
         if self.end_s is not None and self.end_s <= (self.start_s or 0):
             raise UserError(f"the end, {self.end_s:g} s, must lie after the start, {self.start_s or 0:g} s")
+        if self.poses.file and self.salvage:
+            raise UserError(
+                "--poses has a line for each cloud, and --salvage may leave clouds out: give one of the two"
+            )
         if self.resume and self.overwrite:
             raise UserError("--resume continues a bag and --overwrite replaces it; choose one of them")

@@ -11,6 +11,7 @@ import numpy as np
 
 from pvd_core.borders.wording import counted
 from pvd_core.taxonomy import Taxonomy
+from pvd_ros.poses import summary
 from pvd_ros.report.latency import latency_table
 
 _MOST_LINES = 20
@@ -33,8 +34,8 @@ class LabelReport:
     bag: the bag that was written. points: those of the labelled clouds. points_of_class: the same by class id of
     `taxonomy`. resumed: labelled clouds taken from an earlier run. was_complete: that run had ended, nothing done.
     rejections: which clouds were rejected. num_spoilt: clouds, of those looked at, whose labels are worthless. damage:
-    what could not be read of the old bag; remarks: what else is to be known of it. latency_ms: {stage: {"p50", "p90",
-    "p99"}} in milliseconds.
+    what could not be read of the old bag; remarks: what else is to be known of it. history: counters of a
+    CloudHistory; empty where each cloud was labelled alone. latency_ms: {stage: {"p50", "p90", "p99"}} in milliseconds.
     """
 
     bag: Path
@@ -52,6 +53,7 @@ class LabelReport:
     damage: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     num_spoilt: int = 0
+    history: dict[str, int] = field(default_factory=dict)
     latency_ms: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -93,6 +95,7 @@ class LabelReport:
         lines += self.rejected_lines()
         lines += [f"not read: {damage}" for damage in self.damage]
         lines += [f"note: {remark}" for remark in self.remarks]
+        lines += [f"history: {summary(self.history)}"] if self.history else []
         if self.latency_ms:
             lines.append(latency_table(self.latency_ms))
         lines.append(f"complete already, left as it is: {self.bag}" if self.was_complete else f"written: {self.bag}")

@@ -33,6 +33,7 @@ def settings_of(bag: Bag, topic: str, segmenter: Segmenter, options: LabelOption
         "weights": _digest(segmenter),
         "precision": segmenter.precision,
         **{name: str(value) for name, value in chosen.items()},
+        "content of the poses": options.poses.digest,
     }
 
 

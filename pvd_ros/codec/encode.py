@@ -1,4 +1,4 @@
-"""Labelled points -> PointCloud2 with x, y, z, intensity, rgb, confidence, label; 28 bytes a point."""
+"""Labelled points -> PointCloud2 with x, y, z, intensity, rgb, confidence, label (28 bytes a point), moving (32)."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from pvd_ros.codec.decode import DecodedCloud
 if TYPE_CHECKING:  # its module imports torch
     from pvd_core.segmenter import Segmentation
 
-FLOAT32, UINT32 = 7, 6
+FLOAT32, UINT32, UINT8 = 7, 6, 2
 # (name, byte offset, PointField datatype). RViz and PCL read `rgb` as 0x00RRGGBB inside a float32, `label` as uint32.
-OUTPUT_FIELDS = (
+OUTPUT_FIELDS: tuple[tuple[str, int, int], ...] = (
     ("x", 0, FLOAT32),
     ("y", 4, FLOAT32),
     ("z", 8, FLOAT32),
@@ -28,6 +28,9 @@ OUTPUT_FIELDS = (
     ("label", 24, UINT32),
 )
 POINT_STEP = 28
+# Where the classes tell moving objects: 1 for these, else 0; three bytes of padding behind it.
+MOVING_FIELD = ("moving", 28, UINT8)
+MOVING_POINT_STEP = 32
 
 
 @dataclass(frozen=True)
@@ -51,36 +54,42 @@ def rclpy_cloud_types() -> CloudTypes:
 
 
 def encode(message: Any, cloud: DecodedCloud, segmentation: Segmentation, types: CloudTypes, taxonomy: Taxonomy) -> Any:
-    """A PointCloud2 of `types` with OUTPUT_FIELDS: the points of `message` in the same order, under the same header and
-    with the same height and width.
+    """A PointCloud2 of `types` with OUTPUT_FIELDS, and MOVING_FIELD where `taxonomy` tells moving objects: the points
+    of `message` in the same order, under the same header and with the same height and width.
 
     cloud: `message` decoded. Of `segmentation` the labels (N,) and the confidence (N,) are used.
     The intensity is as received, not as scaled for the network; the colours are those of `taxonomy`.
     """
-    data = types.new_data(POINT_STEP * cloud.layout.num_points)
-    _write_points(np.frombuffer(data, "<f4").reshape(-1, POINT_STEP // 4), cloud, segmentation, taxonomy)
-    fields = [types.field(name=name, offset=offset, datatype=kind, count=1) for name, offset, kind in OUTPUT_FIELDS]
+    layout, point_step = OUTPUT_FIELDS, POINT_STEP
+    if taxonomy.moving:
+        layout, point_step = (*OUTPUT_FIELDS, MOVING_FIELD), MOVING_POINT_STEP
+    data = types.new_data(point_step * cloud.layout.num_points)
+    _write_points(np.frombuffer(data, "<f4").reshape(-1, point_step // 4), cloud, segmentation, taxonomy)
+    fields = [types.field(name=name, offset=offset, datatype=kind, count=1) for name, offset, kind in layout]
     return types.cloud(
         header=message.header,
         height=message.height,
         width=message.width,
         fields=fields,
         is_bigendian=False,
-        point_step=POINT_STEP,
-        row_step=POINT_STEP * message.width,
+        point_step=point_step,
+        row_step=point_step * message.width,
         data=data,
         is_dense=bool(np.isfinite(cloud.points[:, :3]).all()),
     )
 
 
 def _write_points(packed: np.ndarray, cloud: DecodedCloud, segmentation: Segmentation, taxonomy: Taxonomy) -> None:
-    """Fills `packed`, float32 (N, 7), a view of the bytes of the message: copying 3 MB takes longer than packing."""
+    """Fills `packed`, float32 (N, 7), or (N, 8) with `moving`, a view of the bytes of the message: copying 3 MB takes
+    longer than packing."""
     as_integers = packed.view("<u4")
     packed[:, :3] = cloud.points[:, :3]
     packed[:, 3] = cloud.intensity
     as_integers[:, 4] = _packed_colours(taxonomy).take(segmentation.labels)
     packed[:, 5] = segmentation.confidence
     as_integers[:, 6] = segmentation.labels
+    if taxonomy.moving:
+        as_integers[:, 7] = _is_moving(taxonomy).take(segmentation.labels)
 
 
 @functools.cache
@@ -88,6 +97,12 @@ def _packed_colours(taxonomy: Taxonomy) -> np.ndarray:
     """uint32 (C,): 0x00RRGGBB of each class."""
     red, green, blue = taxonomy.colours.astype(np.uint32).T
     return (red << 16) | (green << 8) | blue
+
+
+@functools.cache
+def _is_moving(taxonomy: Taxonomy) -> np.ndarray:
+    """uint32 (C,): 1 for classes of moving objects, else 0. Its first byte is the field."""
+    return np.isin(np.arange(taxonomy.num_classes), taxonomy.moving).astype(np.uint32)
 
 
 def _zeroed_array(num_bytes: int) -> array:

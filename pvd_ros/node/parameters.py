@@ -123,6 +123,13 @@ SPECS = (
     Spec("latency_error_ms", 1000.0, "diagnostics report an error above this", False, (0.0, 1e6)),
     Spec("latency_window", 500, "clouds over which percentiles are taken", limits=(1, 100_000)),
     Spec("report_path", "", "JSON file written at shutdown with counters and percentiles; empty: none"),
+    Spec("history", -1, "past clouds put behind each by poses; -1: as the weights want", limits=(-1, 20)),
+    Spec("history_stride", 0, "every n-th of the clouds before is taken; 0: as the weights want", limits=(0, 100)),
+    Spec("odometry", "", "topic of the nav_msgs/Odometry that poses come from; empty: none"),
+    Spec("fixed_frame", "", "frame of /tf that stands still, for poses from there, such as odom; empty: none"),
+    Spec("pose_wait_ms", 100.0, "how long a cloud waits for its pose before it is labelled alone", limits=(0.0, 1e4)),
+    Spec("max_speed", 60.0, "metres a second; poses that would need more have jumped", limits=(0.1, 1e6)),
+    Spec("max_turn_rate", 180.0, "degrees a second; the same of turns", limits=(1.0, 1e6)),
 )
 
 # rclpy declares these itself, and users may set them.

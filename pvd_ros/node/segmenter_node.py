@@ -31,6 +31,7 @@ from pvd_ros.codec import rclpy_cloud_types, stamp_of
 from pvd_ros.labeller import CloudLabeller, LabelledCloud
 from pvd_ros.middleware.ros_session import check_topic_name, qos_profile
 from pvd_ros.middleware.transport import remedy_for_losses
+from pvd_ros.node.history import NodeHistory
 from pvd_ros.node.input_watch import InputWatch
 from pvd_ros.node.legend import legend_markers
 from pvd_ros.node.outputs import Outputs, check_removed
@@ -73,6 +74,7 @@ class SegmenterNode(LifecycleNode):
         self._gaps, self._lost = StampGaps(), LostClouds()
         self._remedy = remedy_for_losses(get_rmw_implementation_identifier())
         self._loss_lines = LossLines(self._remedy)
+        self._history = NodeHistory(self)
         self._segmenter: Segmenter | None = None
         self._worker: LabellingWorker | None = None
         self._subscription: Any = None
@@ -93,7 +95,7 @@ class SegmenterNode(LifecycleNode):
     def finish(self) -> None:
         """Stops labelling, logs counts and latencies, and writes the report that `report_path` asks for."""
         self._stop_working()
-        counts = self.counters.as_numbers()
+        counts = self.counters.as_numbers() | self._history.counters
         self._say_losses(counts, math.inf)
         self.get_logger().info("clouds: " + ", ".join(f"{name} {count}" for name, count in counts.items()))
         self.get_logger().info("latency:\n" + latency_table(self.window.percentiles()))
@@ -140,6 +142,7 @@ class SegmenterNode(LifecycleNode):
 
     def _configure(self) -> None:
         check_topic_name("parameter points_in", self._value("points_in"))
+        self._history.check()
         if self._value("report_path"):
             check_report_path(self._value("report_path"))
         # Publishers come first: subscribers find them while the network loads and miss no cloud.
@@ -161,7 +164,6 @@ class SegmenterNode(LifecycleNode):
         # Torch takes seconds to import; mistakes in parameters show before that.
         import torch
 
-        from pvd_core.clouds.history import single_remark
         from pvd_core.segmenter import Segmenter
 
         if self._value("num_threads"):
@@ -169,8 +171,6 @@ class SegmenterNode(LifecycleNode):
         weights = self._value("weights") or str(default_weights())
         segmenter = Segmenter.from_weights(weights, self._value("device"), self._value("precision"))
         segmenter.warm_up()
-        if remark := single_remark(segmenter.past_scans):
-            self.get_logger().warning(remark)
         self.get_logger().info(f"network ready: {weights} on {segmenter.device}")
         return segmenter
 
@@ -180,7 +180,10 @@ class SegmenterNode(LifecycleNode):
         outputs = self._outputs
         self._topic = self.resolve_topic_name(self._value("points_in"))
         self._stream_settings = None
-        self._labeller = CloudLabeller(self._segmenter, rclpy_cloud_types(), self._stream(), encoder=outputs.encode)
+        history = self._history.start(self._segmenter.past_scans)
+        self._labeller = CloudLabeller(
+            self._segmenter, rclpy_cloud_types(), self._stream(), history=history, encoder=outputs.encode
+        )
         self._worker = LabellingWorker(
             self._labeller,
             self.counters,
@@ -249,7 +252,7 @@ class SegmenterNode(LifecycleNode):
         assert self._segmenter is not None, "the timer runs only while the node is active"
         assert self._worker is not None, "the timer runs only while the node is active"
         percentiles = self.window.percentiles()
-        counts: dict[str, Any] = self.counters.as_numbers()
+        counts: dict[str, Any] = self.counters.as_numbers() | self._history.counters
         problems, remarks = self._input.look(counts["received"], time.monotonic())
         self._say_losses(counts, time.monotonic())
         health = judge(
@@ -259,7 +262,7 @@ class SegmenterNode(LifecycleNode):
             self._value("latency_warn_ms"),
             self._value("latency_error_ms"),
             problems,
-            self._worker.remarks + remarks,
+            self._worker.remarks + remarks + self._history.remarks,
         )
         self._counts_before = dict(counts)
         now = self.get_clock().now().to_msg()
@@ -299,6 +302,7 @@ class SegmenterNode(LifecycleNode):
         if self._worker:
             self._worker.stop()
             self._worker = None
+            self._history.stop()
 
     def _clean_up(self) -> None:
         for publisher in self._status:

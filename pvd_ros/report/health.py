@@ -45,6 +45,8 @@ def judge(
         ("rejected", "malformed cloud", "rejected"),
         ("lost", "cloud", "lost before they reached the node; see its log for the remedy"),
         ("gaps", "cloud", "missing between stamps"),
+        ("without_pose", "cloud", "without a pose: labelled alone"),
+        ("history_dropped", "time", "the history of clouds was dropped"),
         ("foreign_stamps", "stamp", "of another clock: stamp_to_publish not measured"),
     ):
         if since.get(name):

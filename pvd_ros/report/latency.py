@@ -12,6 +12,7 @@ PERCENTILES = (50, 90, 99)
 STAGES = {
     "queue": "arrival in the process to start of work (waiting for the cloud before it)",
     "decode": "PointCloud2 to points",
+    "history": "waiting for the pose of the cloud, and putting past clouds behind it; only with a history",
     "voxelise": "points to voxels and features",
     "network": "voxels to logits",
     "to_points": "voxel logits to a label and confidence for every point",

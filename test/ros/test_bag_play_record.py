@@ -5,6 +5,8 @@ import time
 
 import numpy as np
 import pytest
+from pose_messages import START_NS, STEP_NS, drive_clouds, odometry_rows
+from pose_messages import write_bag as write_odometry_bag
 from ros_clouds import xyzi_cloud
 from ros_processes import ROOT
 
@@ -57,6 +59,28 @@ def test_restamped_clouds_leave_with_the_present_time_and_the_report_maps_the_st
     assert [original for original, _ in played["stamps"]] == [STAMP_NS + index for index in range(5)]
     assert [stamp_of(cloud.message) for cloud in clouds] == [published for _, published in played["stamps"]]
     assert all(before < stamp_of(cloud.message) <= cloud.log_time_ns for cloud in clouds)
+
+
+def test_odometry_is_played_beside_the_clouds_with_stamps_that_still_fit(ros, peer):
+    pytest.importorskip("nav_msgs.msg", reason="needs nav_msgs: pip install 'pvd_ros[ros]'")
+    from nav_msgs.msg import Odometry
+
+    rows = odometry_rows(0.4, rate_hz=20)
+    bag = write_odometry_bag(ros.folder / "in", drive_clouds(3), rows)
+    heard = peer.hear(Odometry, "/odom")
+    played, _, clouds = play_and_record(ros, bag, 3, "--reliable", "--rate", "0.5", "--also", "/odom")
+    last_s = (stamp_of(rows[-1][2]) - START_NS) / 1e9
+    assert played["others"] == len(rows)
+    first_ns, last_ns = (stamp_of(clouds[place].message) for place in (0, -1))
+    assert last_ns - first_ns == 2 * 2 * STEP_NS
+    peer.spin_until(lambda: heard and stamp_of(heard[-1]) - first_ns == round(2 * last_s * 1e9))
+
+
+def test_other_topics_that_are_not_there_are_named(ros):
+    player = ros.fork("pvd_ros.play", write_bag(ros.folder), "--also", "/odom")
+    assert player.wait() == 2
+    assert "no topic /odom in" in player.text()
+    assert "it has: /lidar" in player.text()
 
 
 def test_a_loop_goes_on_until_it_is_stopped(ros):

@@ -1,0 +1,46 @@
+"""Poses that one thread feeds and another one waits for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Condition
+
+import numpy as np
+
+from pvd_ros.poses.source import LATE, NoPoseError, PoseSource
+
+
+class WaitingPoses:
+    """A PoseSource around another one: a pose that is late is waited for, at most `wait_s` seconds."""
+
+    def __init__(self, source: PoseSource, wait_s: float) -> None:
+        self._source, self._wait_s = source, wait_s
+        self._condition = Condition()
+        self.counters, self.remarks = source.counters, source.remarks
+
+    @contextmanager
+    def feeding(self) -> Iterator[None]:
+        """While the source takes a message."""
+        with self._condition:
+            yield
+            self._condition.notify_all()
+
+    def pose(self, stamp_ns: int, frame: str) -> np.ndarray:
+        """As PoseSource has it."""
+        deadline = time.monotonic() + self._wait_s
+        with self._condition:
+            while True:
+                try:
+                    return self._source.pose(stamp_ns, frame)
+                except NoPoseError as error:
+                    left_s = deadline - time.monotonic()
+                    if error.reason != LATE or left_s <= 0:
+                        raise
+                self._condition.wait(left_s)
+
+    def jumped_between(self, start_ns: int, end_ns: int, frame: str) -> bool:
+        """As PoseSource has it."""
+        with self._condition:
+            return self._source.jumped_between(start_ns, end_ns, frame)
