@@ -2,12 +2,10 @@
 
 import dataclasses
 import json
-import os
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
-from pvd_cli.demo.domain import free_domain
+from pvd_cli.demo.domain import ros_environment
 from pvd_cli.demo.drive import Drive
 from pvd_cli.demo.processes import Child
 from pvd_cli.demo.run import LabelledDrive
@@ -31,7 +29,7 @@ def label_live(
     logs, reports = out / "logs", {name: out / "logs" / f"{name}.json" for name in ("player", "node", "recorder")}
     logs.mkdir()
     labelled_bag = out / "labelled"
-    with _ros_environment() as environment:
+    with ros_environment() as environment:
 
         def child(name, module, *arguments):
             return Child(name, module, arguments, environment, logs / f"{name}.log")
@@ -61,29 +59,6 @@ def label_live(
             recorder.finish(_FINISH_S)
     taxonomy = taxonomy_of(read_facts(weights))
     return _labelled_drive(labelled_bag, taxonomy, *(json.loads(path.read_text()) for path in reports.values()))
-
-
-@contextmanager
-def _ros_environment():
-    """Variables for this process and its children: a domain of their own, this machine only, large clouds."""
-    from pvd_ros.middleware.transport import fastdds_environment
-
-    with free_domain() as domain:
-        variables = {
-            **fastdds_environment(),
-            "ROS_DOMAIN_ID": str(domain),
-            "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
-        }
-        before = {name: os.environ.get(name) for name in variables}
-        os.environ.update(variables)
-        try:
-            yield variables
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    del os.environ[name]
-                else:
-                    os.environ[name] = value
 
 
 class _NodeWatch:
