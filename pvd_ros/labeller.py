@@ -7,7 +7,7 @@ import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -36,12 +36,24 @@ class LabelledCloud:
     note: str = ""
 
 
+class Cropper(Protocol):
+    """What says which points of a cloud are not to be labelled."""
+
+    @property
+    def crops(self) -> bool:
+        """Whether there may be any."""
+
+    def is_cropped(self, points: np.ndarray, frame: str) -> np.ndarray | None:
+        """bool (N,) for `points`, float32 (N, 4) as received in the frame `frame`; None for none."""
+
+
 class CloudLabeller:
     """Labels PointCloud2 messages of rclpy or rosbags, whichever `types` are of.
 
     stream, which brings clouds to the network's frame, and intensity_field, as `decode` takes it, may be changed
     between clouds. history: puts past clouds behind each before it is segmented; None labels each alone. encoder: makes
-    the result of a cloud, with the arguments of `encode`.
+    the result of a cloud, with the arguments of `encode`. cropper: says which points are not to be labelled; these get
+    label 0.
     """
 
     def __init__(
@@ -52,6 +64,7 @@ class CloudLabeller:
         intensity_field: str = "",
         history: CloudHistory | None = None,
         encoder: Callable[..., Any] = encode,
+        cropper: Cropper | None = None,
     ) -> None:
         self.segmenter = segmenter
         self.types = types
@@ -59,6 +72,7 @@ class CloudLabeller:
         self.intensity_field = intensity_field
         self.history = history
         self._encoder = encoder
+        self._cropper = cropper
 
     def label(self, message: Any) -> LabelledCloud:
         """The labelled cloud of `message`, a PointCloud2; MalformedCloudError if the message contradicts itself."""
@@ -102,11 +116,12 @@ class CloudLabeller:
         decoded = functools.cache(lambda: decode_data(message.data, layout, scale))
         if self.history is not None:
             segmentation = self._segmented_with_past(self.history, decoded(), message, stream)
-        # Programs decode on the device, but know no mounting.
-        elif self.segmenter.runs_programs and mounting.is_usual:
+        # Programs decode on the device, but know no mounting and no crop.
+        elif self.segmenter.runs_programs and mounting.is_usual and not (self._cropper and self._cropper.crops):
             segmentation = self.segmenter.segment_bytes(message.data, layout, scale, meanwhile=decoded)
         else:
-            segmentation = self.segmenter.segment(mounting.apply(decoded().points))
+            points = self._without_cropped(decoded().points, message.header.frame_id)
+            segmentation = self.segmenter.segment(mounting.apply(points))
         return decoded(), segmentation, note
 
     def _segmented_with_past(
@@ -126,10 +141,19 @@ class CloudLabeller:
         timings_ms = {"history": spent_ms, **whole.timings_ms, "total": spent_ms + whole.timings_ms["total"]}
         return dataclasses.replace(whole, **own, timings_ms=timings_ms)
 
-    @staticmethod
-    def _fused(history: CloudHistory, cloud: DecodedCloud, message: Any) -> np.ndarray:
+    def _fused(self, history: CloudHistory, cloud: DecodedCloud, message: Any) -> np.ndarray:
+        frame = message.header.frame_id
         # As received, because the scale of intensities may still change.
-        return history.fuse(_raw_points(cloud), stamp_of(message), message.header.frame_id)
+        return history.fuse(self._without_cropped(_raw_points(cloud), frame), stamp_of(message), frame)
+
+    def _without_cropped(self, points: np.ndarray, frame: str) -> np.ndarray:
+        """`points`, of which the cropped ones are no measurements any more; themselves where there are none."""
+        cropped = self._cropper.is_cropped(points, frame) if self._cropper else None
+        if cropped is None or not cropped.any():
+            return points
+        points = points.copy()
+        points[cropped, :3] = np.nan
+        return points
 
     def _decide(self, stream: CloudStream, message: Any, layout: CloudLayout) -> str:
         """Lets an automatic intensity scale be decided by the cloud; a sentence if it was, else ""."""

@@ -116,6 +116,14 @@ SPECS = (
     Spec("mounting_roll", 0.0, "degrees that the sensor leans to its right, as roll in a URDF", False, _DEGREES),
     Spec("mounting_pitch", 0.0, "degrees that the sensor looks down, as pitch in a URDF", False, _DEGREES),
     Spec("mounting_yaw", 0.0, "degrees that its x axis points left of forward, as yaw in a URDF", False, _DEGREES),
+    Spec("base_frame", "", "level frame on the ground, x forward; /tf_static then tells the mounting; empty: none"),
+    Spec("min_range", 0.0, "metres; nearer points get label 0; 0: no limit", False, (0.0, 1e4)),
+    Spec("max_range", 0.0, "metres; points farther away get label 0; 0: no limit", False, (0.0, 1e4)),
+    Spec("ego_box", [0.0] * 6, "lowest x, y, z and highest of a box whose points get label 0; all 0: none", False),
+    Spec("ego_frame", "", "frame of ego_box, by /tf_static; empty: that of the clouds"),
+    Spec(
+        "max_rate", 0.0, "clouds a second that are labelled at most; the others are skipped; 0: all", False, (0.0, 1e4)
+    ),
     Spec("always_label", False, "label although nobody subscribes to an output", False),
     Spec(
         "latency_warn_ms", 150.0, "diagnostics warn when the 90th percentile of total exceeds this", False, (0.0, 1e6)

@@ -25,7 +25,6 @@ from visualization_msgs.msg import MarkerArray
 from pvd_core import default_weights
 from pvd_core.borders.errors import UserError
 from pvd_core.clouds.judge import MOUNTING_SETTINGS, parameters
-from pvd_core.clouds.mounting import Mounting
 from pvd_core.clouds.stream import CloudStream
 from pvd_ros.codec import rclpy_cloud_types, stamp_of
 from pvd_ros.labeller import CloudLabeller, LabelledCloud
@@ -36,6 +35,8 @@ from pvd_ros.node.input_watch import InputWatch
 from pvd_ros.node.legend import legend_markers
 from pvd_ros.node.outputs import Outputs, check_removed
 from pvd_ros.node.parameters import check_thresholds, declare_parameters
+from pvd_ros.node.rate_limit import RateLimit
+from pvd_ros.node.vehicle import Vehicle
 from pvd_ros.report.counters import CloudCounters
 from pvd_ros.report.health import judge
 from pvd_ros.report.latency import LatencyWindow, latency_table
@@ -75,6 +76,7 @@ class SegmenterNode(LifecycleNode):
         self._remedy = remedy_for_losses(get_rmw_implementation_identifier())
         self._loss_lines = LossLines(self._remedy)
         self._history = NodeHistory(self)
+        self._vehicle = Vehicle(self)
         self._segmenter: Segmenter | None = None
         self._worker: LabellingWorker | None = None
         self._subscription: Any = None
@@ -143,6 +145,7 @@ class SegmenterNode(LifecycleNode):
     def _configure(self) -> None:
         check_topic_name("parameter points_in", self._value("points_in"))
         self._history.check()
+        self._vehicle.check({})
         if self._value("report_path"):
             check_report_path(self._value("report_path"))
         # Publishers come first: subscribers find them while the network loads and miss no cloud.
@@ -177,12 +180,16 @@ class SegmenterNode(LifecycleNode):
     def _activate(self) -> None:
         assert self._segmenter is not None, "rclpy activates configured nodes only"
         assert self._outputs is not None, "rclpy activates configured nodes only"
-        outputs = self._outputs
+        outputs, rate = self._outputs, RateLimit()
         self._topic = self.resolve_topic_name(self._value("points_in"))
         self._stream_settings = None
         history = self._history.start(self._segmenter.past_scans)
         self._labeller = CloudLabeller(
-            self._segmenter, rclpy_cloud_types(), self._stream(), history=history, encoder=outputs.encode
+            self._segmenter,
+            rclpy_cloud_types(),
+            history=history,
+            encoder=outputs.encode,
+            cropper=self._vehicle,
         )
         self._worker = LabellingWorker(
             self._labeller,
@@ -191,11 +198,13 @@ class SegmenterNode(LifecycleNode):
             publish=lambda labelled: outputs.publish(labelled.message),
             after_publish=self._after_publish,
             is_wanted=lambda: bool(outputs.wanted()),
+            is_due=lambda: rate.is_due(time.monotonic(), self._value("max_rate")),
             now_ns=lambda: self.get_clock().now().nanoseconds,
             log=self._log,
             said=self._said,
         )
         wants_reliable = self._value("input_reliability") == "reliable"
+        self._vehicle.start()
         self._input = InputWatch(self, self._topic, outputs.topic_name, wants_reliable, self._remedy)
         qos = qos_profile(wants_reliable, self._value("input_depth"))
         self._subscription = subscribe_with_events(self, PointCloud2, self._topic, self._on_cloud, qos, self._on_lost)
@@ -211,7 +220,7 @@ class SegmenterNode(LifecycleNode):
         self._lost.receive(number)
         self.counters.lost = self._lost.total
         self.counters.gaps += self._gaps.missing_before(stamp_of(message))
-        self._labeller.stream = self._stream()
+        self._labeller.stream = self._stream(message.header.frame_id)
         self._labeller.intensity_field = self._value("intensity_field")
         self.counters.dropped += self._worker.offer(message)
 
@@ -224,9 +233,9 @@ class SegmenterNode(LifecycleNode):
         else:
             self.get_logger().error(text)
 
-    def _stream(self) -> CloudStream:
-        """The stream by the present parameters: the same one until they change."""
-        settings = [self._value(name) for name in ("intensity_scale", *MOUNTING_SETTINGS)]
+    def _stream(self, frame: str) -> CloudStream:
+        """The stream of clouds in `frame` by the present parameters and transforms: the same one until they change."""
+        settings = [self._value("intensity_scale"), self._vehicle.mounting(frame)]
         if settings == self._stream_settings:
             return self._labeller.stream
         self._stream_settings = settings
@@ -234,7 +243,7 @@ class SegmenterNode(LifecycleNode):
         from pvd_core.weights.expected import expected_cloud  # its package imports torch
 
         usual_95th = expected_cloud(self._segmenter.facts).intensity_95th
-        return CloudStream(settings[0], Mounting(*settings[1:]), _WORDING, usual_95th)
+        return CloudStream(settings[0], settings[1], _WORDING, usual_95th)
 
     def _on_lost(self, count: int) -> None:
         self._lost.report(count)
@@ -262,7 +271,7 @@ class SegmenterNode(LifecycleNode):
             self._value("latency_warn_ms"),
             self._value("latency_error_ms"),
             problems,
-            self._worker.remarks + remarks + self._history.remarks,
+            self._worker.remarks + remarks + self._history.remarks + self._vehicle.remarks,
         )
         self._counts_before = dict(counts)
         now = self.get_clock().now().to_msg()
@@ -283,6 +292,7 @@ class SegmenterNode(LifecycleNode):
         values = {change.name: change.value for change in changes}
         try:
             check_thresholds(self, values)
+            self._vehicle.check(values)
             self._check_classes(values)
         except UserError as error:
             return SetParametersResult(successful=False, reason=str(error))
@@ -302,6 +312,7 @@ class SegmenterNode(LifecycleNode):
         if self._worker:
             self._worker.stop()
             self._worker = None
+            self._vehicle.stop()
             self._history.stop()
 
     def _clean_up(self) -> None:
