@@ -3,6 +3,7 @@
 ~/points     every point with class, colour and confidence; on request with all fields of the input
 ~/labels     class and confidence alone, in the order of the points
 ~/static     the input's own points without those of moving kinds; ~/obstacles without those of the ground
+~/classes    once a second: how often each class was found
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sensor_msgs.msg import PointCloud2
+from std_msgs.msg import Float64MultiArray
 
 from pvd_core.borders.errors import UserError
 from pvd_core.taxonomy import Taxonomy
 from pvd_ros.codec import CloudTypes, DecodedCloud, chosen_points, encode, label_cloud, with_fields_of_input
 from pvd_ros.node.parameters import OUTPUTS
+from pvd_ros.report.class_window import ClassWindow
+from pvd_ros.report.status_messages import classes_message
 
 if TYPE_CHECKING:  # its module imports torch
     from pvd_core.segmenter import Segmentation
@@ -27,6 +31,8 @@ class Outputs:
 
     def __init__(self, node: Any, qos: Any) -> None:
         self._node = node
+        self._classes = node.create_publisher(Float64MultiArray, "~/classes", 10)
+        self._found = ClassWindow()
         self._publishers = {name: node.create_publisher(PointCloud2, f"~/{name}", qos) for name in OUTPUTS}
 
     @property
@@ -43,10 +49,18 @@ class Outputs:
             if name in self._value("outputs") and (name in always or publisher.get_subscription_count() > 0)
         ]
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anybody wants clouds to be labelled."""
+        return bool(self.wanted()) or self._classes.get_subscription_count() > 0
+
     def encode(
         self, message: Any, cloud: DecodedCloud, segmentation: Segmentation, types: CloudTypes, taxonomy: Taxonomy
     ) -> dict[str, Any]:
-        """{output: PointCloud2} of those that are wanted; the arguments are those of `codec.encode`."""
+        """{output: PointCloud2} of those that are wanted; the arguments are those of `codec.encode`. Counts classes if
+        somebody wants to know."""
+        if self._classes.get_subscription_count() > 0:
+            self._found.record(segmentation.labels, segmentation.confidence, taxonomy.num_classes)
         made: dict[str, Any] = {}
         for name in self.wanted():
             if name == "points":
@@ -66,9 +80,15 @@ class Outputs:
         for name, message in made.items():
             self._publishers[name].publish(message)
 
+    def publish_classes(self, taxonomy: Taxonomy) -> None:
+        """To be called once a second."""
+        table = self._found.close_second()
+        if table is not None:
+            self._classes.publish(classes_message(taxonomy.names, table))
+
     def destroy(self) -> None:
         """Takes the publishers away from the node."""
-        for publisher in self._publishers.values():
+        for publisher in (*self._publishers.values(), self._classes):
             self._node.destroy_publisher(publisher)
 
     def _value(self, name: str) -> Any:

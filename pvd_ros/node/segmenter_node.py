@@ -44,6 +44,7 @@ from pvd_ros.report.loss_lines import LossLines
 from pvd_ros.report.missing import LostClouds, StampGaps
 from pvd_ros.report.run_report import check_report_path, write_report
 from pvd_ros.report.status_messages import diagnostics_message, latency_message, latency_window_message
+from pvd_ros.report.summary_line import SummaryLine
 
 if TYPE_CHECKING:  # its module imports torch
     from pvd_core.segmenter import Segmenter
@@ -74,7 +75,7 @@ class SegmenterNode(LifecycleNode):
         self.window = LatencyWindow(self._value("latency_window"))
         self._gaps, self._lost = StampGaps(), LostClouds()
         self._remedy = remedy_for_losses(get_rmw_implementation_identifier())
-        self._loss_lines = LossLines(self._remedy)
+        self._loss_lines, self._summary = LossLines(self._remedy), SummaryLine()
         self._history = NodeHistory(self)
         self._vehicle = Vehicle(self)
         self._segmenter: Segmenter | None = None
@@ -197,7 +198,7 @@ class SegmenterNode(LifecycleNode):
             self.window,
             publish=lambda labelled: outputs.publish(labelled.message),
             after_publish=self._after_publish,
-            is_wanted=lambda: bool(outputs.wanted()),
+            is_wanted=lambda: outputs.is_wanted,
             is_due=lambda: rate.is_due(time.monotonic(), self._value("max_rate")),
             now_ns=lambda: self.get_clock().now().nanoseconds,
             log=self._log,
@@ -282,6 +283,10 @@ class SegmenterNode(LifecycleNode):
         self._diagnostics.publish(diagnostics_message(now, name, hardware, health, counts, percentiles))
         if percentiles:
             self._latency_window.publish(latency_window_message(percentiles))
+        if self._outputs:
+            self._outputs.publish_classes(self._segmenter.taxonomy)
+        if line := self._summary.line(counts, percentiles, time.monotonic()):
+            self.get_logger().info(line)
 
     def _say_losses(self, counts: dict[str, int], now_s: float) -> None:
         for line in self._loss_lines.lines(counts, now_s, self._lost.is_exact):
