@@ -76,7 +76,12 @@ SPECS = (
         "fp32",
         "number format of the network: fp32, bf16, auto (what the device has); on GPUs tf32, fp16",
     ),
-    Spec("num_threads", 0, "CPU threads of the network; 0 leaves the choice to torch", limits=(0, 256)),
+    Spec(
+        "num_threads",
+        0,
+        "CPU threads of the network; 0: as many as label fastest, measured at configure",
+        limits=(0, 256),
+    ),
     Spec("autostart", True, "configure and activate at start; false waits for a lifecycle manager"),
     Spec(
         "input_reliability",

@@ -166,15 +166,14 @@ class SegmenterNode(LifecycleNode):
 
     def _load_segmenter(self) -> Segmenter:
         # Torch takes seconds to import; mistakes in parameters show before that.
-        import torch
-
         from pvd_core.segmenter import Segmenter
+        from pvd_ros.node.threads import choose_threads, own_threads
 
-        if self._value("num_threads"):
-            torch.set_num_threads(self._value("num_threads"))
+        most = own_threads()
         weights = self._value("weights") or str(default_weights())
         segmenter = Segmenter.from_weights(weights, self._value("device"), self._value("precision"))
         segmenter.warm_up()
+        self.get_logger().info(choose_threads(segmenter, self._value("num_threads"), most))
         self.get_logger().info(f"network ready: {weights} on {segmenter.device}")
         return segmenter
 
