@@ -5,6 +5,7 @@
 #   SECONDS=12               how long a drive the demo simulates; a BAG is played whole
 #   SCANS=3 ODOMETRY=topic   the demo fuses each cloud with those before it, by odometry; a BAG's topic of it
 #   SCAN=file                the scan that `make bench` times
+#   MINUTES=10 HOURS=1 POINTS=60000 PARAMETERS='NAME:=VALUE ...'   of `make overload` and `make soak`
 #   RUNS=20 THREADS=1,2 BACKENDS=reference,native,spconv MODELS=cylinder3d-0.5x   of `make bench-cpu`: samples a row,
 #                            numbers of threads, sparse engines, networks
 
@@ -20,7 +21,7 @@ THREADS ?= 1,$(shell getconf _NPROCESSORS_ONLN)
 BACKENDS ?= reference,native
 MODELS ?= cylinder3d-0.25x,cylinder3d-0.5x,cylinder3d-1x
 
-.PHONY: help setup demo test test-slow bench bench-scan bench-cpu gpu lint clean
+.PHONY: help setup demo test test-slow bench bench-scan bench-cpu gpu overload soak lint clean
 
 help:
 	@echo "make demo        simulate a drive (or BAG=... TOPIC=...), label it with the ROS 2 node, show what came out"
@@ -28,6 +29,7 @@ help:
 	@echo "make bench       time the network on this machine (SCAN=file)"
 	@echo "make bench-cpu   measure all that benchmarks/cpu holds (SCAN=file RUNS= THREADS= BACKENDS= MODELS=)"
 	@echo "make gpu         measure what needs a GPU (PART=1 or 2, SCAN=file BUDGET=300 s a part; DEVICE=cpu rehearses it)"
+	@echo "make overload    five times as many clouds as the node can label (MINUTES=10); make soak: its own pace (HOURS=1)"
 	@echo "make lint        check style, format and types     make setup       only set up .venv, with all of it"
 	@echo "make clean       remove .venv and what the targets wrote"
 	@echo "settings: PYTHON= TORCH_INDEX= BAG= TOPIC= RATE= SECONDS= SCANS= ODOMETRY= WEIGHTS= OUT= SCAN="
@@ -84,6 +86,19 @@ gpu: $(if $(filter file,$(origin PYTHON)),setup)
 		$(GPU_PYTHON) -m scripts.gpu $(if $(filter file,$(origin SCAN)),,"$(SCAN)") --part $$part --device $(DEVICE) \
 			--budget $(BUDGET) $(if $(OUT),--out "$(OUT)") || failed=1; \
 	done; test -z "$$failed"
+
+MINUTES ?= 10
+HOURS ?= 1
+POINTS ?= 60000
+ENDURANCE = $(BIN)/python -m scripts.endurance --points $(POINTS)
+node_files = $(if $(SAVE),--json benchmarks/node/$(1).json --markdown benchmarks/node/$(1).md)
+
+# SAVE=1 replaces the figures in benchmarks/node.
+overload: setup
+	@$(ENDURANCE) --minutes $(MINUTES) --times 5 $(call node_files,overload) $(PARAMETERS)
+
+soak: setup
+	@$(ENDURANCE) --hours $(HOURS) --times 1 $(call node_files,soak) $(PARAMETERS)
 
 lint: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

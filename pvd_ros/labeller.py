@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -20,17 +21,30 @@ if TYPE_CHECKING:  # its module imports torch
 
 @dataclass(frozen=True)
 class LabelledCloud:
-    """`message` is the labelled PointCloud2, ready to publish; `cloud` is the input, decoded.
+    """`message` is the labelled PointCloud2, ready to publish, or what else the labeller's encoder makes; `header` is
+    the input's, and `cloud` the input, decoded.
 
     timings_ms: milliseconds of decode, the stages of the segmentation, encode, and total. note: a sentence if this
     cloud decided how intensity is scaled from here on, else "".
     """
 
     message: Any
+    header: Any
     cloud: DecodedCloud
     segmentation: Segmentation
     timings_ms: dict[str, float]
     note: str = ""
+
+
+class Cropper(Protocol):
+    """What says which points of a cloud are not to be labelled."""
+
+    @property
+    def crops(self) -> bool:
+        """Whether there may be any."""
+
+    def is_cropped(self, points: np.ndarray, frame: str) -> np.ndarray | None:
+        """bool (N,) for `points`, float32 (N, 4) as received in the frame `frame`; None for none."""
 
 
 class CloudLabeller:
@@ -38,7 +52,8 @@ class CloudLabeller:
 
     stream, which brings clouds to the network's frame, and intensity_field, as `decode` takes it, may be changed
     between clouds. So may with_entropy, whether labelled clouds have the field `entropy`. history: puts past clouds
-    behind each before it is segmented; None labels each alone.
+    behind each before it is segmented; None labels each alone. encoder: makes the result of a cloud, with the arguments
+    of `encode`. cropper: says which points are not to be labelled; these get label 0.
     """
 
     def __init__(
@@ -49,6 +64,8 @@ class CloudLabeller:
         intensity_field: str = "",
         history: CloudHistory | None = None,
         with_entropy: bool = False,
+        encoder: Callable[..., Any] = encode,
+        cropper: Cropper | None = None,
     ) -> None:
         self.segmenter = segmenter
         self.types = types
@@ -56,6 +73,8 @@ class CloudLabeller:
         self.intensity_field = intensity_field
         self.history = history
         self.with_entropy = with_entropy
+        self._encoder = encoder
+        self._cropper = cropper
 
     def label(self, message: Any) -> LabelledCloud:
         """The labelled cloud of `message`, a PointCloud2; MalformedCloudError if the message contradicts itself."""
@@ -63,7 +82,7 @@ class CloudLabeller:
         cloud, segmentation, note = self._segmented(message)
         segmented = time.perf_counter()
         taxonomy = self.segmenter.taxonomy
-        output = encode(message, cloud, segmentation, self.types, taxonomy, segmentation.entropy)
+        output = self._encoder(message, cloud, segmentation, self.types, taxonomy, segmentation.entropy)
         end = time.perf_counter()
         stages = {name: ms for name, ms in segmentation.timings_ms.items() if name != "total"}
         timings_ms = {
@@ -72,7 +91,7 @@ class CloudLabeller:
             "encode": 1e3 * (end - segmented),
             "total": 1e3 * (end - start),
         }
-        return LabelledCloud(output, cloud, segmentation, timings_ms, note)
+        return LabelledCloud(output, message.header, cloud, segmentation, timings_ms, note)
 
     def pass_over(self, message: Any) -> None:
         """Takes what later clouds need from one that need not be labelled (again): the automatic intensity scale may be
@@ -100,11 +119,12 @@ class CloudLabeller:
         decoded = functools.cache(lambda: decode_data(message.data, layout, scale))
         if self.history is not None:
             segmentation = self._segmented_with_past(self.history, decoded(), message, stream)
-        # Programs decode on the device, but know no mounting.
-        elif self.segmenter.runs_programs and mounting.is_usual:
+        # Programs decode on the device, but know no mounting and no crop.
+        elif self.segmenter.runs_programs and mounting.is_usual and not (self._cropper and self._cropper.crops):
             segmentation = self.segmenter.segment_bytes(message.data, layout, scale, decoded, self.with_entropy)
         else:
-            segmentation = self.segmenter.segment(mounting.apply(decoded().points), self.with_entropy)
+            points = self._without_cropped(decoded().points, message.header.frame_id)
+            segmentation = self.segmenter.segment(mounting.apply(points), self.with_entropy)
         return decoded(), segmentation, note
 
     def _segmented_with_past(
@@ -124,10 +144,19 @@ class CloudLabeller:
         timings_ms = {"history": spent_ms, **whole.timings_ms, "total": spent_ms + whole.timings_ms["total"]}
         return dataclasses.replace(whole, **own, timings_ms=timings_ms)
 
-    @staticmethod
-    def _fused(history: CloudHistory, cloud: DecodedCloud, message: Any) -> np.ndarray:
+    def _fused(self, history: CloudHistory, cloud: DecodedCloud, message: Any) -> np.ndarray:
+        frame = message.header.frame_id
         # As received, because the scale of intensities may still change.
-        return history.fuse(_raw_points(cloud), stamp_of(message), message.header.frame_id)
+        return history.fuse(self._without_cropped(_raw_points(cloud), frame), stamp_of(message), frame)
+
+    def _without_cropped(self, points: np.ndarray, frame: str) -> np.ndarray:
+        """`points`, of which the cropped ones are no measurements any more; themselves where there are none."""
+        cropped = self._cropper.is_cropped(points, frame) if self._cropper else None
+        if cropped is None or not cropped.any():
+            return points
+        points = points.copy()
+        points[cropped, :3] = np.nan
+        return points
 
     def _decide(self, stream: CloudStream, message: Any, layout: CloudLayout) -> str:
         """Lets an automatic intensity scale be decided by the cloud; a sentence if it was, else ""."""

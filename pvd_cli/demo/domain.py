@@ -1,5 +1,6 @@
-"""A ROS domain that no other demo on this machine uses meanwhile, whoever runs it."""
+"""A ROS domain that no other demo on this machine uses meanwhile, whoever runs it, and the variables for it."""
 
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -8,6 +9,29 @@ from pvd_core.borders.errors import UserError
 
 # Linux hands out ports up to 60999; those of these domains lie above, and people seldom choose them by hand.
 _DOMAINS = range(215, 233)
+
+
+@contextmanager
+def ros_environment() -> Iterator[dict[str, str]]:
+    """Variables for this process and its children: a domain of their own, this machine only, large clouds."""
+    from pvd_ros.middleware.transport import fastdds_environment
+
+    with free_domain() as domain:
+        variables = {
+            **fastdds_environment(),
+            "ROS_DOMAIN_ID": str(domain),
+            "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        }
+        before = {name: os.environ.get(name) for name in variables}
+        os.environ.update(variables)
+        try:
+            yield variables
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
 
 
 @contextmanager

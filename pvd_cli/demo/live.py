@@ -2,12 +2,10 @@
 
 import dataclasses
 import json
-import os
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
-from pvd_cli.demo.domain import free_domain
+from pvd_cli.demo.domain import ros_environment
 from pvd_cli.demo.drive import Drive
 from pvd_cli.demo.processes import Child
 from pvd_cli.demo.run import LabelledDrive
@@ -33,7 +31,7 @@ def label_live(
     logs, reports = out / "logs", {name: out / "logs" / f"{name}.json" for name in ("player", "node", "recorder")}
     logs.mkdir()
     labelled_bag = out / "labelled"
-    with _ros_environment() as environment:
+    with ros_environment() as environment:
 
         def child(name, module, *arguments):
             return Child(name, module, arguments, environment, logs / f"{name}.log")
@@ -72,29 +70,6 @@ def _history_parameters(drive: Drive, num_past: int, rate: float) -> dict[str, o
     # Played slowly, odometry comes later behind its cloud.
     wait_ms = min(100.0 * max(1.0, 1 / rate), 10_000.0)
     return {"odometry": drive.odometry, "history": num_past, "pose_wait_ms": wait_ms}
-
-
-@contextmanager
-def _ros_environment():
-    """Variables for this process and its children: a domain of their own, this machine only, large clouds."""
-    from pvd_ros.middleware.transport import fastdds_environment
-
-    with free_domain() as domain:
-        variables = {
-            **fastdds_environment(),
-            "ROS_DOMAIN_ID": str(domain),
-            "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
-        }
-        before = {name: os.environ.get(name) for name in variables}
-        os.environ.update(variables)
-        try:
-            yield variables
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    del os.environ[name]
-                else:
-                    os.environ[name] = value
 
 
 class _NodeWatch:

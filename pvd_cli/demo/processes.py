@@ -67,6 +67,11 @@ class Child:
         if self._log_file is not None:
             self._log_file.close()
 
+    def resident_mb(self) -> float:
+        """Memory that the process holds now; Linux only."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
     @property
     def has_ended(self) -> bool:
         return self._process.poll() is not None

@@ -53,7 +53,7 @@ class NodeHistory:
             check_topic_name("parameter odometry", topic)
             _odometry_type()
         if frame:
-            _transforms_type()
+            transforms_type("fixed_frame")
 
     def start(self, wanted: PastScans) -> CloudHistory | None:
         """Subscribes to the poses that a history needs; None where clouds are labelled alone. `wanted`: the past scans
@@ -106,7 +106,7 @@ class NodeHistory:
 
     def _hear_frames(self, poses: WaitingPoses, frames: FrameTree, with_moving: bool) -> None:
         try:
-            message_type = _transforms_type()
+            message_type = transforms_type("fixed_frame")
         except UserError:
             self._node.get_logger().info(
                 "tf2_msgs is not installed, so /tf_static is not heard: the odometry must be of the clouds' own frame"
@@ -158,13 +158,14 @@ def _odometry_type() -> Any:
     return Odometry
 
 
-def _transforms_type() -> Any:
-    """The class tf2_msgs.msg.TFMessage; UserError where it is not installed."""
+def transforms_type(parameter: str) -> Any:
+    """The class tf2_msgs.msg.TFMessage; UserError, which names the parameter that needs it, where it is missing."""
     try:
         from tf2_msgs.msg import TFMessage
     except ImportError as error:
-        remedy = "there is no wheel of it, so without a ROS installation take odometry instead"
-        raise _missing("fixed_frame", "tf2-msgs", error, remedy) from error
+        other = "odometry" if parameter == "fixed_frame" else "numbers (mounting_height, ego_box without ego_frame)"
+        remedy = f"there is no wheel of it, so without a ROS installation take {other} instead"
+        raise _missing(parameter, "tf2-msgs", error, remedy) from error
     return TFMessage
 
 

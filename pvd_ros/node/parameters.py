@@ -19,10 +19,10 @@ from pvd_core.clouds.mounting import NETWORK_HEIGHT_M
 @dataclass(frozen=True)
 class Spec:
     """One parameter. `limits`: smallest and largest number allowed. `choices`: the strings allowed; empty for any. With
-    both it takes either kind."""
+    both it takes either kind. Of a list both are said of each item."""
 
     name: str
-    default: str | int | float | bool
+    default: str | int | float | bool | list[str] | list[float]
     description: str
     read_only: bool = True
     limits: tuple[float, float] | None = None
@@ -40,6 +40,8 @@ class Spec:
 
     def complaint(self, value: object) -> str:
         """Why `value` cannot be taken, where ROS does not check that itself; "" if it can."""
+        if isinstance(self.default, list):
+            return self._complaint_about_list(value)
         if not self.choices or value in self.choices:
             return ""
         if self.limits and isinstance(value, int | float) and not isinstance(value, bool):
@@ -49,8 +51,20 @@ class Spec:
         number = f", or a number in {self.range_text}" if self.limits else ""
         return f"parameter {self.name} is {value!r}, expected one of: {', '.join(self.choices)}{number}"
 
+    def _complaint_about_list(self, value: object) -> str:
+        assert isinstance(value, Sequence), "ROS checks the type"
+        for item in value:
+            if item and self.choices and item not in self.choices:
+                return f"parameter {self.name} has {item!r}, expected some of: {', '.join(self.choices)}"
+            if self.limits and not self.limits[0] <= item <= self.limits[1]:
+                return f"parameter {self.name} has {item:g}, expected numbers in {self.range_text}"
+        return ""
+
 
 RELIABILITIES = ("best_effort", "reliable")
+OUTPUTS = ("points", "labels", "static", "obstacles")
+MOVERS = ["car", "bicycle", "motorcycle", "truck", "other-vehicle", "person", "bicyclist", "motorcyclist"]
+GROUND = ["road", "parking", "sidewalk", "other-ground", "terrain"]
 _DEGREES = (-360.0, 360.0)
 
 SPECS = (
@@ -62,7 +76,12 @@ SPECS = (
         "fp32",
         "number format of the network: fp32, bf16, auto (what the device has); on GPUs tf32, fp16",
     ),
-    Spec("num_threads", 0, "CPU threads of the network; 0 leaves the choice to torch", limits=(0, 256)),
+    Spec(
+        "num_threads",
+        0,
+        "CPU threads of the network; 0: as many as label fastest, measured at configure",
+        limits=(0, 256),
+    ),
     Spec("autostart", True, "configure and activate at start; false waits for a lifecycle manager"),
     Spec(
         "input_reliability",
@@ -78,6 +97,12 @@ SPECS = (
         choices=RELIABILITIES,
     ),
     Spec("output_depth", 5, "labelled clouds kept for a slow reliable subscriber", limits=(1, 100)),
+    Spec("outputs", list(OUTPUTS), "those that are published, if somebody listens", False, choices=OUTPUTS),
+    Spec("entropy", False, "~/points has the field entropy: 0 (certain) to 1 (any class as probable)", False),
+    Spec("keep_fields", False, "~/points has all fields of the input, and those of the labels behind them", False),
+    Spec("static_without", MOVERS, "classes that ~/static leaves out; a class stands for its moving kind too", False),
+    Spec("obstacles_without", GROUND, "classes that ~/obstacles leaves out", False),
+    Spec("min_confidence", 0.0, "points below it are never left out of ~/static and ~/obstacles", False, (0.0, 1.0)),
     Spec("intensity_field", "", "field to take as intensity; empty: intensity, reflectivity or the like", False),
     Spec(
         "intensity_scale",
@@ -97,7 +122,15 @@ SPECS = (
     Spec("mounting_roll", 0.0, "degrees that the sensor leans to its right, as roll in a URDF", False, _DEGREES),
     Spec("mounting_pitch", 0.0, "degrees that the sensor looks down, as pitch in a URDF", False, _DEGREES),
     Spec("mounting_yaw", 0.0, "degrees that its x axis points left of forward, as yaw in a URDF", False, _DEGREES),
-    Spec("always_label", False, "label although nobody subscribes to ~/points", False),
+    Spec("base_frame", "", "level frame on the ground, x forward; /tf_static then tells the mounting; empty: none"),
+    Spec("min_range", 0.0, "metres; nearer points get label 0; 0: no limit", False, (0.0, 1e4)),
+    Spec("max_range", 0.0, "metres; points farther away get label 0; 0: no limit", False, (0.0, 1e4)),
+    Spec("ego_box", [0.0] * 6, "lowest x, y, z and highest of a box whose points get label 0; all 0: none", False),
+    Spec("ego_frame", "", "frame of ego_box, by /tf_static; empty: that of the clouds"),
+    Spec(
+        "max_rate", 0.0, "clouds a second that are labelled at most; the others are skipped; 0: all", False, (0.0, 1e4)
+    ),
+    Spec("always_label", False, "label although nobody subscribes to an output", False),
     Spec(
         "latency_warn_ms", 150.0, "diagnostics warn when the 90th percentile of total exceeds this", False, (0.0, 1e6)
     ),
@@ -158,18 +191,24 @@ def _declare(node: Any, spec: Spec) -> None:
     from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 
     try:
-        value = node.declare_parameter(spec.name, spec.default, _descriptor(spec)).value
+        default = list(spec.default) if isinstance(spec.default, list) else spec.default
+        value = node.declare_parameter(spec.name, default, _descriptor(spec)).value
     except InvalidParameterTypeException as error:
         found = getattr(error, "args", ("",))[0]
-        expected = type(spec.default).__name__
-        example = f" (write {float(spec.default)}, not {spec.default:g})" if expected == "float" else ""
-        raise UserError(f"parameter {spec.name} must be a {expected}{example}: {found}") from error
+        raise UserError(f"parameter {spec.name} must be a {_kind_of(spec.default)}: {found}") from error
     except InvalidParameterValueException as error:
         assert spec.limits is not None, "only a range makes a number invalid"
         low, high = spec.limits
         raise UserError(f"parameter {spec.name} must lie in {low:g}..{high:g}: {error.args[0]}") from error
     if complaint := spec.complaint(value):
         raise UserError(complaint)
+
+
+def _kind_of(default: object) -> str:
+    """The type of a default for people; whole numbers are no floats in ROS."""
+    if isinstance(default, list):
+        return "list of strings" if isinstance(default[0], str) else f"list of floats (write {default}, with points)"
+    return f"float (write {default}, not {default:g})" if isinstance(default, float) else type(default).__name__
 
 
 def _checked(changed: Sequence[Any]) -> Any:
@@ -191,7 +230,10 @@ def _descriptor(spec: Spec) -> Any:
         descriptor.additional_constraints = f"{', '.join(spec.choices)}, or a number in {spec.range_text}"
         return descriptor
     if spec.choices:
-        descriptor.additional_constraints = f"one of: {', '.join(spec.choices)}"
+        amount = "some" if isinstance(spec.default, list) else "one"
+        descriptor.additional_constraints = f"{amount} of: {', '.join(spec.choices)}"
+    if isinstance(spec.default, list):  # ROS checks ranges of single numbers only
+        return descriptor
     if spec.limits and isinstance(spec.default, float):
         descriptor.floating_point_range = [FloatingPointRange(from_value=spec.limits[0], to_value=spec.limits[1])]
     elif spec.limits:

@@ -1,7 +1,8 @@
 """The ROS 2 node: PointCloud2 in, labelled PointCloud2 out, with its latency and health. Needs rclpy.
 
-It publishes ~/points, ~/latency, ~/latency_window, ~/legend (latched) and /diagnostics; see `status_messages` and
-`legend`. It is a lifecycle node: configure loads the network and warms it up, activate subscribes to the clouds.
+It publishes labelled clouds, ~/latency, ~/latency_window, ~/legend (latched) and /diagnostics; see `outputs`,
+`status_messages` and `legend`. It is a lifecycle node: configure loads the network and warms it up, activate subscribes
+to the clouds.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -24,7 +25,6 @@ from visualization_msgs.msg import MarkerArray
 from pvd_core import default_weights
 from pvd_core.borders.errors import UserError
 from pvd_core.clouds.judge import MOUNTING_SETTINGS, parameters
-from pvd_core.clouds.mounting import Mounting
 from pvd_core.clouds.stream import CloudStream
 from pvd_ros.codec import rclpy_cloud_types, stamp_of
 from pvd_ros.labeller import CloudLabeller, LabelledCloud
@@ -33,7 +33,10 @@ from pvd_ros.middleware.transport import remedy_for_losses
 from pvd_ros.node.history import NodeHistory
 from pvd_ros.node.input_watch import InputWatch
 from pvd_ros.node.legend import legend_markers
+from pvd_ros.node.outputs import Outputs, check_removed
 from pvd_ros.node.parameters import check_thresholds, declare_parameters
+from pvd_ros.node.rate_limit import RateLimit
+from pvd_ros.node.vehicle import Vehicle
 from pvd_ros.report.counters import CloudCounters
 from pvd_ros.report.health import judge
 from pvd_ros.report.latency import LatencyWindow, latency_table
@@ -41,6 +44,7 @@ from pvd_ros.report.loss_lines import LossLines
 from pvd_ros.report.missing import LostClouds, StampGaps
 from pvd_ros.report.run_report import check_report_path, write_report
 from pvd_ros.report.status_messages import diagnostics_message, latency_message, latency_window_message
+from pvd_ros.report.summary_line import SummaryLine
 
 if TYPE_CHECKING:  # its module imports torch
     from pvd_core.segmenter import Segmenter
@@ -58,7 +62,12 @@ class SegmenterNode(LifecycleNode):
     """
 
     def __init__(self, context: Any = None) -> None:
-        super().__init__("segmenter", context=context, automatically_declare_parameters_from_overrides=True)
+        try:
+            super().__init__("segmenter", context=context, automatically_declare_parameters_from_overrides=True)
+        except ValueError as error:
+            raise UserError(
+                "a parameter has no value; ROS reads [] as none: an empty list of names is written ['']"
+            ) from error
         declare_parameters(self)
         self.add_on_set_parameters_callback(self._checked)
         self.start_error: Exception | None = None
@@ -66,13 +75,15 @@ class SegmenterNode(LifecycleNode):
         self.window = LatencyWindow(self._value("latency_window"))
         self._gaps, self._lost = StampGaps(), LostClouds()
         self._remedy = remedy_for_losses(get_rmw_implementation_identifier())
-        self._loss_lines = LossLines(self._remedy)
+        self._loss_lines, self._summary = LossLines(self._remedy), SummaryLine()
         self._history = NodeHistory(self)
+        self._vehicle = Vehicle(self)
         self._segmenter: Segmenter | None = None
         self._worker: LabellingWorker | None = None
         self._subscription: Any = None
         self._timer: Any = None
-        self._outputs: list[Any] = []
+        self._outputs: Outputs | None = None
+        self._status: list[Any] = []
         self._legend_frame: str | None = None
         self._counts_before: dict[str, int] = {}
         self._said: list[str] = []
@@ -135,63 +146,72 @@ class SegmenterNode(LifecycleNode):
     def _configure(self) -> None:
         check_topic_name("parameter points_in", self._value("points_in"))
         self._history.check()
+        self._vehicle.check({})
         if self._value("report_path"):
             check_report_path(self._value("report_path"))
         # Publishers come first: subscribers find them while the network loads and miss no cloud.
         reliable = self._value("output_reliability") == "reliable"
-        self._points = self.create_publisher(
-            PointCloud2, "~/points", qos_profile(reliable, self._value("output_depth"))
-        )
+        self._outputs = Outputs(self, qos_profile(reliable, self._value("output_depth")))
         self._latency = self.create_publisher(DiagnosticArray, "~/latency", 10)
         self._latency_window = self.create_publisher(Float64MultiArray, "~/latency_window", 10)
         self._legend = self.create_publisher(MarkerArray, "~/legend", qos_profile(True, 1, latched=True))
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self._outputs = [self._points, self._latency, self._latency_window, self._legend, self._diagnostics]
+        self._status = [self._latency, self._latency_window, self._legend, self._diagnostics]
         try:
             self._segmenter = self._load_segmenter()
+            self._check_classes({})
         except UserError:
             self._clean_up()
             raise
 
     def _load_segmenter(self) -> Segmenter:
         # Torch takes seconds to import; mistakes in parameters show before that.
-        import torch
-
         from pvd_core.segmenter import Segmenter
+        from pvd_ros.node.threads import choose_threads, own_threads
 
-        if self._value("num_threads"):
-            torch.set_num_threads(self._value("num_threads"))
+        most = own_threads()
         weights = self._value("weights") or str(default_weights())
         segmenter = Segmenter.from_weights(weights, self._value("device"), self._value("precision"))
         segmenter.warm_up()
+        self.get_logger().info(choose_threads(segmenter, self._value("num_threads"), most))
         self.get_logger().info(f"network ready: {weights} on {segmenter.device}")
         return segmenter
 
     def _activate(self) -> None:
         assert self._segmenter is not None, "rclpy activates configured nodes only"
+        assert self._outputs is not None, "rclpy activates configured nodes only"
+        outputs, rate = self._outputs, RateLimit()
         self._topic = self.resolve_topic_name(self._value("points_in"))
         self._stream_settings = None
         history = self._history.start(self._segmenter.past_scans)
-        self._labeller = CloudLabeller(self._segmenter, rclpy_cloud_types(), self._stream(), history=history)
+        self._labeller = CloudLabeller(
+            self._segmenter,
+            rclpy_cloud_types(),
+            history=history,
+            encoder=outputs.encode,
+            cropper=self._vehicle,
+        )
         self._worker = LabellingWorker(
             self._labeller,
             self.counters,
             self.window,
-            publish=lambda labelled: self._points.publish(labelled.message),
+            publish=lambda labelled: outputs.publish(labelled.message),
             after_publish=self._after_publish,
-            is_wanted=self._is_wanted,
+            is_wanted=lambda: outputs.is_wanted,
+            is_due=lambda: rate.is_due(time.monotonic(), self._value("max_rate")),
             now_ns=lambda: self.get_clock().now().nanoseconds,
             log=self._log,
             said=self._said,
         )
         wants_reliable = self._value("input_reliability") == "reliable"
-        self._input = InputWatch(self, self._topic, self._points.topic_name, wants_reliable, self._remedy)
+        self._vehicle.start()
+        self._input = InputWatch(self, self._topic, outputs.topic_name, wants_reliable, self._remedy)
         qos = qos_profile(wants_reliable, self._value("input_depth"))
         self._subscription = subscribe_with_events(self, PointCloud2, self._topic, self._on_cloud, qos, self._on_lost)
         # Health does not wait for a /clock that may never come.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = self.create_timer(REPORT_PERIOD_S, self._report, clock=steady)
-        self.get_logger().info(f"labelling {self._topic} onto {self._points.topic_name}")
+        self.get_logger().info(f"labelling {self._topic} onto {outputs.topic_name}")
 
     def _on_cloud(self, message: PointCloud2, number: int | None) -> None:
         """Returns quickly: while it runs, the middleware drops clouds that this node does not count."""
@@ -200,8 +220,9 @@ class SegmenterNode(LifecycleNode):
         self._lost.receive(number)
         self.counters.lost = self._lost.total
         self.counters.gaps += self._gaps.missing_before(stamp_of(message))
-        self._labeller.stream = self._stream()
+        self._labeller.stream = self._stream(message.header.frame_id)
         self._labeller.intensity_field = self._value("intensity_field")
+        self._labeller.with_entropy = self._value("entropy")
         self.counters.dropped += self._worker.offer(message)
 
     def _log(self, level: str, text: str) -> None:
@@ -213,9 +234,9 @@ class SegmenterNode(LifecycleNode):
         else:
             self.get_logger().error(text)
 
-    def _stream(self) -> CloudStream:
-        """The stream by the present parameters: the same one until they change."""
-        settings = [self._value(name) for name in ("intensity_scale", *MOUNTING_SETTINGS)]
+    def _stream(self, frame: str) -> CloudStream:
+        """The stream of clouds in `frame` by the present parameters and transforms: the same one until they change."""
+        settings = [self._value("intensity_scale"), self._vehicle.mounting(frame)]
         if settings == self._stream_settings:
             return self._labeller.stream
         self._stream_settings = settings
@@ -223,17 +244,14 @@ class SegmenterNode(LifecycleNode):
         from pvd_core.weights.expected import expected_cloud  # its package imports torch
 
         usual_95th = expected_cloud(self._segmenter.facts).intensity_95th
-        return CloudStream(settings[0], Mounting(*settings[1:]), _WORDING, usual_95th)
+        return CloudStream(settings[0], settings[1], _WORDING, usual_95th)
 
     def _on_lost(self, count: int) -> None:
         self._lost.report(count)
         self.counters.lost = self._lost.total
 
-    def _is_wanted(self) -> bool:
-        return self._value("always_label") or self._points.get_subscription_count() > 0
-
     def _after_publish(self, labelled: LabelledCloud, timings_ms: dict[str, float]) -> None:
-        header = labelled.message.header
+        header = labelled.header
         self._latency.publish(latency_message(header, self.get_fully_qualified_name(), timings_ms))
         if header.frame_id != self._legend_frame:
             self._legend.publish(legend_markers(header.frame_id, self._labeller.segmenter.taxonomy))
@@ -254,7 +272,7 @@ class SegmenterNode(LifecycleNode):
             self._value("latency_warn_ms"),
             self._value("latency_error_ms"),
             problems,
-            self._worker.remarks + remarks + self._history.remarks,
+            self._worker.remarks + remarks + self._history.remarks + self._vehicle.remarks,
         )
         self._counts_before = dict(counts)
         now = self.get_clock().now().to_msg()
@@ -265,6 +283,10 @@ class SegmenterNode(LifecycleNode):
         self._diagnostics.publish(diagnostics_message(now, name, hardware, health, counts, percentiles))
         if percentiles:
             self._latency_window.publish(latency_window_message(percentiles))
+        if self._outputs:
+            self._outputs.publish_classes(self._segmenter.taxonomy)
+        if line := self._summary.line(counts, percentiles, time.monotonic()):
+            self.get_logger().info(line)
 
     def _say_losses(self, counts: dict[str, int], now_s: float) -> None:
         for line in self._loss_lines.lines(counts, now_s, self._lost.is_exact):
@@ -272,11 +294,19 @@ class SegmenterNode(LifecycleNode):
 
     def _checked(self, changes: list[Any]) -> SetParametersResult:
         """Whether parameters may be set while the node runs, beyond their own ranges."""
+        values = {change.name: change.value for change in changes}
         try:
-            check_thresholds(self, {change.name: change.value for change in changes})
+            check_thresholds(self, values)
+            self._vehicle.check(values)
+            self._check_classes(values)
         except UserError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
+
+    def _check_classes(self, changes: Mapping[str, Any]) -> None:
+        if self._segmenter is not None:  # else they are checked when it is loaded
+            for name in ("static_without", "obstacles_without"):
+                check_removed(self._segmenter.taxonomy, name, changes.get(name, self._value(name)))
 
     def _stop_working(self) -> None:
         """Unsubscribes and finishes the clouds received so far. Does nothing if the node is not active."""
@@ -287,12 +317,15 @@ class SegmenterNode(LifecycleNode):
         if self._worker:
             self._worker.stop()
             self._worker = None
+            self._vehicle.stop()
             self._history.stop()
 
     def _clean_up(self) -> None:
-        for publisher in self._outputs:
+        for publisher in self._status:
             self.destroy_publisher(publisher)
-        self._outputs = []
+        if self._outputs:
+            self._outputs.destroy()
+        self._status, self._outputs = [], None
         self._segmenter = None
         self._legend_frame = None
 

@@ -25,7 +25,8 @@ class LabellingWorker:
     logged and counted, and the thread goes on.
 
     publish(LabelledCloud) sends the result; after_publish(LabelledCloud, timings_ms) sends what goes with it.
-    is_wanted() says whether a cloud is to be labelled. now_ns() is the time by the clock of header stamps.
+    is_wanted() says whether a cloud is to be labelled, is_due() whether it may be by now. now_ns() is the time by the
+    clock of header stamps.
     log(level, text) writes to the node's log. All are called in the worker's thread. `said` collects what is said of
     clouds.
     """
@@ -41,11 +42,12 @@ class LabellingWorker:
         is_wanted: Callable[[], bool],
         now_ns: Callable[[], int],
         log: Callable[[str, str], None],
+        is_due: Callable[[], bool] = lambda: True,
         said: list[str] | None = None,
     ) -> None:
         self._labeller, self._counters, self._window = labeller, counters, window
         self._publish, self._after_publish = publish, after_publish
-        self._is_wanted, self._now_ns, self._log = is_wanted, now_ns, log
+        self._is_wanted, self._is_due, self._now_ns, self._log = is_wanted, is_due, now_ns, log
         self._spare_memory = SpareMemory()
         self._said = [] if said is None else said
         self._mailbox: LatestMailbox[tuple[Any, float]] = LatestMailbox()
@@ -82,6 +84,10 @@ class LabellingWorker:
     def _work(self, message: Any, arrival: float) -> None:
         if not self._is_wanted():
             self._counters.skipped += 1
+            return
+        if not self._is_due():
+            self._counters.skipped += 1
+            self._counters.rate_limited += 1
             return
         start = time.perf_counter()
         labelled = self._labeller.label(message)

@@ -14,7 +14,8 @@ class CloudCounters:
     received: clouds that reached the node.
     labelled: clouds that were labelled and published.
     dropped: clouds replaced by a newer one while the worker was busy.
-    skipped: clouds not labelled because nobody subscribes to the output.
+    skipped: clouds not labelled because nobody subscribes to an output, or because they came too early.
+    rate_limited: those of them that came earlier than the rate limit allows.
     rejected: {reason: clouds}; the reasons are codec.REASONS and `internal_error`.
     lost: clouds that were sent and never reached the node, as far as the middleware lets it be known (LostClouds).
     gaps: clouds that are missing to judge by the spacing of the stamps, wherever they were lost (StampGaps).
@@ -25,6 +26,7 @@ class CloudCounters:
     labelled: int = 0
     dropped: int = 0
     skipped: int = 0
+    rate_limited: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     lost: int = 0
     gaps: int = 0
@@ -38,6 +40,7 @@ class CloudCounters:
             "labelled": self.labelled,
             "dropped": self.dropped,
             "skipped": self.skipped,
+            "rate_limited": self.rate_limited,
             "rejected": sum(self.rejected.values()),
             **reasons,
             "lost": self.lost,

@@ -58,4 +58,6 @@ def judge(
 def _usual(since: dict[str, int]) -> str:
     if since.get("labelled"):
         return "labelling"
+    if since.get("rate_limited"):
+        return "waiting: max_rate allows no cloud yet"
     return "nobody subscribes to the labelled clouds" if since.get("skipped") else "no clouds arrive"

@@ -3,14 +3,18 @@
 ~/latency         diagnostic_msgs/DiagnosticArray for each labelled cloud, under its header: ms of each stage.
 ~/latency_window  std_msgs/Float64MultiArray, once a second: rows are stages, columns p50, p90, p99 in ms; the labels of
                   the dimensions name them ("stage: queue, decode, ..." and "percentile: p50, p90, p99").
+~/classes         std_msgs/Float64MultiArray, once a second: rows are classes, columns points, share, mean_confidence.
 /diagnostics      diagnostic_msgs/DiagnosticArray, once a second: health, counters, percentiles.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from pvd_ros.report.class_window import COLUMNS
 from pvd_ros.report.health import Health
 from pvd_ros.report.latency import PERCENTILES
 
@@ -27,13 +31,23 @@ def latency_message(header: Any, node_name: str, timings_ms: Mapping[str, float]
 
 def latency_window_message(percentiles: Mapping[str, Mapping[str, float]]) -> Any:
     """A Float64MultiArray with what LatencyWindow.percentiles returns, for plotting."""
+    columns = [f"p{p}" for p in PERCENTILES]
+    data = [row[column] for row in percentiles.values() for column in columns]
+    return _table("stage", list(percentiles), "percentile", columns, data)
+
+
+def classes_message(names: Sequence[str], table: np.ndarray) -> Any:
+    """A Float64MultiArray with what ClassWindow.close_second returns, (C - 1, 3); `names`: those of the C classes."""
+    return _table("class", names[1:], "column", COLUMNS, table.ravel().tolist())
+
+
+def _table(row: str, rows: Sequence[str], column: str, columns: Sequence[str], data: list[float]) -> Any:
     from std_msgs.msg import Float64MultiArray, MultiArrayDimension
 
-    columns = [f"p{p}" for p in PERCENTILES]
-    message = Float64MultiArray(data=[row[column] for row in percentiles.values() for column in columns])
+    message = Float64MultiArray(data=data)
     message.layout.dim = [
-        MultiArrayDimension(label=f"stage: {', '.join(percentiles)}", size=len(percentiles), stride=len(message.data)),
-        MultiArrayDimension(label=f"percentile: {', '.join(columns)}", size=len(columns), stride=len(columns)),
+        MultiArrayDimension(label=f"{row}: {', '.join(rows)}", size=len(rows), stride=len(data)),
+        MultiArrayDimension(label=f"{column}: {', '.join(columns)}", size=len(columns), stride=len(columns)),
     ]
     return message
 

@@ -116,6 +116,8 @@ def test_readme_names_every_command():
 
 def shown(value):
     """A default as the table writes it."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(shown, value))}]"
     if isinstance(value, str):
         return value or '""'
     return str(value).lower() if isinstance(value, bool) else f"{value:g}"

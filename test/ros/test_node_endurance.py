@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import time
 
 import numpy as np
 import pytest
@@ -15,52 +14,31 @@ pytest.importorskip("rclpy", reason="needs rclpy: pip install 'pvd_ros[ros]' or 
 
 from pvd_ros.bags import BagWriter, read_clouds
 from pvd_ros.codec import MalformedCloudError, decode
+from scripts.endurance import __main__ as endurance
 
 pytestmark = pytest.mark.slow
 
 ENDURANCE_S = float(os.environ.get("PVD_ENDURANCE_S", "600"))
 NUM_MALFORMED, SPACING_NS = 10_000, 4_000_000
-# 100 clouds a second, where one takes the tiny network some 60 ms: more than five times too many.
-GAP_NS = 10_000_000
-OVERLOAD = 5
+
+
+def weights_of(folder):
+    return f"weights:={tiny_weights(folder)}"
 
 
 def start_node(ros, folder, *options):
-    given = [f"weights:={tiny_weights(folder)}", "device:=cpu", "points_in:=/lidar", "latency_window:=100000"]
+    given = [weights_of(folder), "device:=cpu", "points_in:=/lidar", "latency_window:=100000"]
     given += [f"report_path:={folder / 'node.json'}", *options]
     words = [word for option in given for word in ("-p", option)]
     return ros.start("pvd_ros.node", "--ros-args", *words, ready="labelling")
 
 
-def test_under_overload_latency_stays_below_two_processing_times_and_memory_flat(tmp_path):
-    generator = np.random.default_rng(0)
-    points = generator.uniform((-40, -40, -2, 0), (40, 40, 2, 1), (60_000, 4)).astype(np.float32)
-    with BagWriter(tmp_path / "in") as bag:
-        for index in range(100):
-            bag.write_cloud("/lidar", xyzi_cloud(points), index * GAP_NS)
-    with graph(tmp_path) as ros:
-        node = start_node(ros, tmp_path, "always_label:=true")
-        player = ros.start("pvd_ros.play", tmp_path / "in", "--loop", "--wait-for-subscribers", "1")
-        end, resident_mb = time.monotonic() + ENDURANCE_S, []
-
-        def is_over():
-            resident_mb.append(node.resident_mb())
-            time.sleep(0.2)
-            return time.monotonic() > end
-
-        wait_until(is_over, ENDURANCE_S + 10)
-        assert player.stop() == 0
-        assert node.stop() == 0
-    report = json.loads((tmp_path / "node.json").read_text())
-    counts, latency = report["clouds"], report["latency_ms"]
-    print(counts, latency, f"memory {resident_mb[len(resident_mb) // 5]:.0f} to {resident_mb[-1]:.0f} MB")
-    assert counts["received"] == counts["labelled"] + counts["dropped"] + counts["rejected"]
-    assert counts["received"] > OVERLOAD * counts["labelled"], "this machine is too fast for this test's overload"
-    # Waiting for the cloud before it and its own processing: never a third cloud's.
-    assert latency["queue"]["p99"] + latency["total"]["p99"] < 2 * latency["total"]["p99"] + 5
-    early = np.mean(resident_mb[len(resident_mb) // 5 : len(resident_mb) // 3])
-    late = np.mean(resident_mb[-len(resident_mb) // 5 :])
-    assert late < early + 20
+def test_under_overload_latency_stays_below_two_processing_times_and_memory_flat(tmp_path, capsys):
+    # More points than a tiny network needs, so that a cloud takes longer than the system's own delays.
+    code = endurance.main(["--minutes", str(ENDURANCE_S / 60), "--out", str(tmp_path), weights_of(tmp_path)])
+    printed = capsys.readouterr()
+    print(printed.out, printed.err)
+    assert code == 0, printed.err
 
 
 def test_ten_thousand_malformed_clouds_are_rejected_each_with_its_reason_and_the_node_stays_up(tmp_path):

@@ -124,10 +124,13 @@ class Bench:
 
     def work_through(self, *messages):
         for message in messages:
-            before = self.done()
-            self.worker.offer(message)
-            wait_until(lambda before=before: self.done() > before)
+            self.do(message)
         self.worker.stop()
+
+    def do(self, message):
+        before = self.done()
+        self.worker.offer(message)
+        wait_until(lambda: self.done() > before, pause_s=0.0005)
 
     def done(self):
         return self.counters.labelled + self.counters.skipped + sum(self.counters.rejected.values())

@@ -137,11 +137,11 @@ def graph(folder: Path):
         yield Graph(folder, domain, stack)
 
 
-def wait_until(condition, deadline_s: float = DEADLINE_S) -> None:
+def wait_until(condition, deadline_s: float = DEADLINE_S, pause_s: float = 0.02) -> None:
     end = time.monotonic() + deadline_s
     while not condition():
         assert time.monotonic() < end, f"not within {deadline_s} s"
-        time.sleep(0.02)
+        time.sleep(pause_s)
 
 
 def _wait_for_text(text, wanted: str, has_ended) -> None:
