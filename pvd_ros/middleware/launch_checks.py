@@ -4,6 +4,7 @@ environment has: `ros2 launch` runs in the system's Python, the programs in the 
 from __future__ import annotations
 
 import difflib
+import re
 import subprocess
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -37,14 +38,32 @@ def check_bag(bag: str, topic: str) -> None:
 
 def check_rviz() -> None:
     """UserError if RViz is not installed."""
+    check_ros_package("rviz2", "sudo apt install ros-$ROS_DISTRO-rviz2, or leave rviz:=true out")
+
+
+def check_ros_package(name: str, remedy: str) -> None:
+    """UserError if the ROS package `name` is not installed; `remedy` says what to do."""
     from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 
     try:
-        get_package_prefix("rviz2")
+        get_package_prefix(name)
     except (PackageNotFoundError, OSError) as error:
-        raise UserError(
-            "rviz:=true, but there is no rviz2: sudo apt install ros-$ROS_DISTRO-rviz2, or leave rviz:=true out"
-        ) from error
+        raise UserError(f"there is no {name}: {remedy}") from error
+
+
+def sensors_of(text: str) -> dict[str, str]:
+    """{namespace: topic} of "NAME=TOPIC,NAME=TOPIC,..."; UserError for none, a name twice, and what is none of these."""
+    sensors: dict[str, str] = {}
+    for item in filter(None, (word.strip() for word in text.split(","))):
+        name, equals, topic = (part.strip() for part in item.partition("="))
+        if not (equals and topic and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*", name)):
+            raise UserError(f"sensors has {item!r}, expected NAME=TOPIC, such as front=/front/points")
+        if name in sensors:
+            raise UserError(f"sensors has {name} twice: give each sensor a name of its own")
+        sensors[name] = topic
+    if not sensors:
+        raise UserError("sensors is missing: sensors:=front=/front/points,rear=/rear/points")
+    return sensors
 
 
 def _run_python(module: str, *arguments: str) -> None:

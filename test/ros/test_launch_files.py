@@ -1,6 +1,7 @@
 """Launch file, RViz and node configuration agree with the node. launch itself is no wheel: see the stand-ins below."""
 
 import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -26,12 +27,12 @@ from pvd_ros.middleware.transport import (
     remedy_for_losses,
     shipped_settings,
 )
-from pvd_ros.node.parameters import SPECS
+from pvd_ros.node.parameters import OUTPUTS, SPECS
 
 PARTS = "pvd_ros.middleware.launch_parts"
 
 
-SEGMENT, VIEW_BAG = "segment", "view_bag"
+SEGMENT, VIEW_BAG, SEVERAL, SLAM = "segment", "view_bag", "several", "slam"
 SETTINGS = {*PROFILE_VARIABLES, CYCLONE_VARIABLE}
 
 
@@ -244,6 +245,68 @@ def test_a_labelled_bag_is_shown_with_its_legend_on_the_topics_of_the_view(launc
 def test_a_view_without_a_bag_says_so(launch_file):
     with pytest.raises(UserError, match="bag is missing"):
         actions_of(launch_file(VIEW_BAG))
+
+
+def test_several_sensors_get_a_node_each_in_a_namespace_of_its_own(launch_file):
+    sensors = "front=/front/points, rear=/rear/points"
+    nodes = actions_of(launch_file(SEVERAL), sensors=sensors, device="cpu")["Node"]
+    assert [node["namespace"] for node in nodes] == ["front", "rear"]
+    assert [node["parameters"][1] for node in nodes] == [
+        {"points_in": "/front/points", "device": "cpu"},
+        {"points_in": "/rear/points", "device": "cpu"},
+    ]
+    assert {node["executable"] for node in nodes} == {"segmenter_node"}
+    assert all("--pdeathsig" in node["prefix"][0] for node in nodes)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({}, "sensors is missing: sensors:=front="),
+        ({"sensors": "front"}, "sensors has 'front', expected NAME=TOPIC"),
+        ({"sensors": "a b=/points"}, "sensors has 'a b=/points', expected NAME=TOPIC"),
+        ({"sensors": "front=/a,front=/b"}, "sensors has front twice"),
+        ({"sensors": "front=/a", "params_file": "/nowhere.yaml"}, "parameter file /nowhere.yaml: No such file"),
+        ({"sensors": "front=/a", "sensor": "b"}, "unknown launch argument sensor; did you mean sensors?"),
+    ],
+)
+def test_sensors_that_are_none_start_no_node(launch_file, given, words):
+    with pytest.raises(UserError, match=re.escape(words)):
+        actions_of(launch_file(SEVERAL), **given)
+
+
+def test_kiss_icp_gets_the_cloud_without_movers(launch_file, tmp_path, monkeypatch):
+    index = tmp_path / "share/ament_index/resource_index/packages"
+    index.mkdir(parents=True)
+    (index / "kiss_icp").touch()
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
+    segmenter, odometry = actions_of(launch_file(SLAM), topic="/lidar", base_frame="base_link")["Node"]
+    assert segmenter["parameters"][1] == {"points_in": "/lidar"}
+    assert (odometry["package"], odometry["executable"]) == ("kiss_icp", "kiss_icp_node")
+    assert odometry["remappings"] == [("pointcloud_topic", "/segmenter/static")]
+    assert odometry["parameters"] == [{"base_frame": "base_link"}]
+    (_, other) = actions_of(launch_file(SLAM), kiss_icp_topic="/segmenter/obstacles")["Node"]
+    assert other["remappings"] == [("pointcloud_topic", "/segmenter/obstacles")]
+
+
+def test_without_kiss_icp_nothing_starts(launch_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
+    with pytest.raises(UserError, match=r"there is no kiss_icp: build https://github\.com/PRBonn/kiss-icp"):
+        actions_of(launch_file(SLAM))
+
+
+def test_the_foxglove_layout_shows_topics_that_the_node_publishes(project_root):
+    layout = json.loads((project_root / "config/foxglove.json").read_text())
+    topics = layout["configById"]["3D!pvd"]["topics"]
+    assert topics["/segmenter/points"]["colorField"] == "rgb"
+    published = {f"/segmenter/{name}" for name in (*OUTPUTS, "legend", "latency_window", "classes")}
+    assert {*topics, *(path.split(".")[0] for path in _plotted(layout))} <= published
+    panels = {layout["layout"]["first"], *(layout["layout"]["second"][side] for side in ("first", "second"))}
+    assert panels == set(layout["configById"])
+
+
+def _plotted(layout):
+    return [path["value"] for path in layout["configById"]["Plot!latency"]["paths"]]
 
 
 def test_settings_that_the_user_chose_stay(launch_file, monkeypatch):

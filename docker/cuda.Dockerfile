@@ -1,0 +1,27 @@
+# The node for NVIDIA GPUs on ROS 2 Jazzy. From the root of the repository, on a machine with the NVIDIA container toolkit:
+#   docker build -f docker/cuda.Dockerfile -t pvd_ros:cuda .
+#   docker run --rm --gpus all --net=host --ipc=host pvd_ros:cuda topic:=/lidar/points
+# --ipc=host shares the memory over which Fast DDS sends large clouds; without it: --shm-size=512m.
+# The wheels of torch bring the CUDA libraries; the driver comes from the host.
+FROM ros:jazzy-ros-base
+
+RUN apt-get update && apt-get install -y --no-install-recommends \
+    g++ python3-dev python3-venv python3-colcon-common-extensions util-linux \
+    ros-jazzy-sensor-msgs ros-jazzy-diagnostic-msgs ros-jazzy-visualization-msgs ros-jazzy-nav-msgs ros-jazzy-tf2-msgs \
+    && rm -rf /var/lib/apt/lists/*
+
+# triton compiles its kernels when the node is configured, for which it needs g++ and Python's headers.
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cu126
+RUN python3 -m venv --system-site-packages /opt/venv \
+    && /opt/venv/bin/pip install --no-cache-dir torch --index-url "$TORCH_INDEX" \
+    && /opt/venv/bin/pip install --no-cache-dir "numpy<2" "triton>=3.3" safetensors typer rich rosbags mcap
+ENV PATH=/opt/venv/bin:$PATH NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
+
+COPY . /ws/src/pvd_ros
+WORKDIR /ws
+RUN . /opt/ros/jazzy/setup.sh && python -m colcon build --packages-select pvd_ros && rm -rf build log
+
+# A user of its own: the node needs no rights.
+RUN useradd --create-home segmenter
+USER segmenter
+ENTRYPOINT ["/bin/bash", "-c", "source /ws/install/setup.bash && exec ros2 launch pvd_ros segment.launch.py device:=cuda \"$@\"", "--"]
