@@ -64,7 +64,7 @@ def answer_of(pipeline, cloud, garbage=0):
 def wanted_rows(model, cloud):
     """Rows of each level that hold exactly the sites of a cloud."""
     pipeline = FixedPipeline(model, ROOMY, XYZI)
-    counts = pipeline(input_of(pipeline, cloud)).numpy()[:32].view(np.int32)[: len(STRIDES) + 1]
+    counts = pipeline(input_of(pipeline, cloud)).numpy()[:32].view(np.int32)[1 : len(STRIDES) + 2]
     assert 0 < counts[0] <= is_measured(cloud).sum()
     return tuple(int(count) + 1 for count in counts)
 
