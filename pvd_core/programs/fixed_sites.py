@@ -44,7 +44,7 @@ class FixedSites:
     def coords_V4(self) -> torch.Tensor:
         """As AnySites; there is one scan, 0, and padding rows are no site."""
         keys_V = self._cells.keys_V
-        scan_V = torch.where(self._grid.is_real(keys_V), 0, -1)
+        scan_V = self._grid.is_real(keys_V).long() - 1
         return torch.stack((scan_V, *self._grid.columns(keys_V)), dim=1)
 
     def rows(self, keys_N: torch.Tensor) -> torch.Tensor:
@@ -74,6 +74,8 @@ class FixedSites:
         if stride == _ONE:
             return self
         if (kernel, stride) not in self._coarse:
+            if len(self._num_rows) == 1:
+                raise ValueError("the network has a coarser level than its strides say: there is no room for its sites")
             shape = cast(Triple, tuple((size - 1) // step + 1 for size, step in zip(self.shape, stride, strict=True)))
             keys_of = block_keys if kernel == stride else coarse_keys
             keys_N = keys_of(self._grid, self._cells.keys_V, PaddedGrid(shape), stride)

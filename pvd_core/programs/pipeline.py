@@ -53,7 +53,12 @@ class FixedPipeline:
         with computing_in(self._precision, input_B.device.type, keeps_casts=False):
             output = self._model(batch, with_points=self._model.predicts_from_points, sites=sites)
         labels_P, confidence_P = output.labels_of_points(batch.point_to_voxel_P)
-        counts = torch.stack((placed.fits, *sites.num_sites_a_level())).int()
+        counts_L = sites.num_sites_a_level()
+        if len(counts_L) != len(self._bucket.num_rows):
+            raise ValueError(
+                f"the network visited {len(counts_L)} levels, but its strides are those of {len(self._bucket.num_rows)}"
+            )
+        counts = torch.stack((placed.fits, *counts_L)).int()
         counters = torch.nn.functional.pad(counts, (0, _COUNTER_BYTES // 4 - len(counts)))
         confidence_P = torch.where(is_measured_P, confidence_P, 0.0)
         return torch.cat((counters.view(torch.uint8), confidence_P.view(torch.uint8), labels_P * is_measured_P))

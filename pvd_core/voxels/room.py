@@ -1,7 +1,6 @@
 """For how many sites a program of fixed shapes needs room: sites per point of the largest cloud that it takes.
 
-Real clouds have some more points than sensors of their kind seen so far, so there is room for a third more. A cloud of
-twice as many sites is noticed and gets a larger program.
+There is room for a third more than was counted. A cloud that needs still more is noticed and gets a larger program.
 """
 
 import math
