@@ -20,7 +20,6 @@ from pvd_core.clouds.bare import is_bare
 from pvd_core.clouds.example import spinning_scan
 from pvd_core.clouds.measured import is_measured, measured_points
 from pvd_core.models.bare_statistics import with_statistics
-from pvd_core.models.cylinder3d import Cylinder3D
 from pvd_core.models.network import Network
 from pvd_core.models.output import SegmentationOutput
 from pvd_core.programs import DeviceRunner
@@ -241,14 +240,9 @@ class Segmenter:
     def _runner_for(self, model: Network, programs: str) -> DeviceRunner | None:
         waits = getattr(model.backend, "WAITS_FOR_DEVICE", True)
         if programs == "auto":
-            programs = "graphs" if self.device.type == "cuda" and not waits and model.has_programs else "off"
+            programs = "graphs" if self.device.type == "cuda" and not waits else "off"
         if programs == "off":
             return None
-        if not model.has_programs:
-            raise UserError(
-                f"programs {programs!r} need a network on a bounded grid, as Cylinder3D's is; these weights have "
-                "another: take 'off'"
-            )
         if programs == "graphs" and (self.device.type != "cuda" or waits):
             backend = cast(ModuleType, model.backend).__name__.rsplit(".", 1)[-1]
             raise UserError(
@@ -256,8 +250,7 @@ class Segmenter:
                 f"{backend!r}: take 'eager' or 'off'"
             )
         is_captured = programs == "graphs"
-        bounded = cast(Cylinder3D, model)
-        copy = frozen(bounded, PRECISIONS[self.precision])
+        copy = frozen(model, PRECISIONS[self.precision])
         return DeviceRunner(copy, self.device, self.precision, is_captured, temperature=self.temperature)
 
     def _label_examples(self, sizes: Sequence[int]) -> None:

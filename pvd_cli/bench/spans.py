@@ -22,6 +22,7 @@ MAPS = "kernel maps"
 _MAP_BUILDERS = (
     (Sites, "map"),
     (Sites, "coarse"),
+    (Sites, "cached"),
     (KernelMap, "cached"),
 )
 

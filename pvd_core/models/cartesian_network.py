@@ -6,9 +6,9 @@ from torch import nn
 
 from pvd_core.models.cartesian_config import CartesianConfig
 from pvd_core.models.network import Concatenation, Network
-from pvd_core.models.residual_unet import ResidualUNet
+from pvd_core.models.residual_unet import STRIDES, ResidualUNet
 from pvd_core.sparse import SparseTensor
-from pvd_core.sparse.interfaces import AnySites
+from pvd_core.sparse.interfaces import AnySites, Triple
 from pvd_core.voxels import PointsInVoxels, VoxelBatch, first_of_points
 
 
@@ -30,6 +30,10 @@ class CartesianNetwork(Network):
     @property
     def label_layer(self) -> nn.Linear:
         return self.classifier
+
+    @property
+    def strides(self) -> tuple[Triple, ...]:
+        return STRIDES
 
     @property
     def concatenations(self) -> tuple[Concatenation, ...]:

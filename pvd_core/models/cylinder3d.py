@@ -8,7 +8,7 @@ from typing import cast
 from torch import nn
 
 from pvd_core.borders.wording import shown
-from pvd_core.models.backbone import SparseUNet
+from pvd_core.models.backbone import STRIDES, SparseUNet
 from pvd_core.models.blocks import KERNEL_PLANS
 from pvd_core.models.channels import MOST_CLASSES, check_channels
 from pvd_core.models.network import Concatenation, Network
@@ -16,7 +16,7 @@ from pvd_core.models.output import SegmentationOutput
 from pvd_core.models.point_mlp import PointMLP, VoxelCompression
 from pvd_core.models.refinement import AddRefinement, MirrorRefinement
 from pvd_core.sparse import SparseTensor, SubmanifoldConvolution
-from pvd_core.sparse.interfaces import AnySites
+from pvd_core.sparse.interfaces import AnySites, Triple
 from pvd_core.taxonomy import SEMANTICKITTI
 from pvd_core.voxels import NUM_POINT_FEATURES, CylindricalGrid, PointsInVoxels, VoxelBatch, grid_from_settings
 
@@ -107,8 +107,8 @@ class Cylinder3D(Network):
         return cast(SubmanifoldConvolution, self.head["conv"])
 
     @property
-    def has_programs(self) -> bool:
-        return True
+    def strides(self) -> tuple[Triple, ...]:
+        return STRIDES
 
     @property
     def concatenations(self) -> tuple[Concatenation, ...]:

@@ -14,7 +14,7 @@ from torch import nn
 from pvd_core.models.output import SegmentationOutput
 from pvd_core.sparse import Sites, SubmanifoldConvolution
 from pvd_core.sparse.backends import reference
-from pvd_core.sparse.interfaces import AnySites, Backend
+from pvd_core.sparse.interfaces import AnySites, Backend, Triple
 from pvd_core.voxels import PointsInVoxels, VoxelBatch
 from pvd_core.voxels.voxeliser import Voxeliser
 
@@ -75,9 +75,9 @@ class Network(nn.Module, ABC):
         """The layer that computes the class scores behind the labels of points; its bias is (C,)."""
 
     @property
-    def has_programs(self) -> bool:
-        """Whether pvd_core/programs can run it, which need a grid of bounded size."""
-        return False
+    @abstractmethod
+    def strides(self) -> tuple[Triple, ...]:
+        """Strides of its steps down, finest first: programs of fixed shapes have room for as many levels and one."""
 
     @property
     @abstractmethod

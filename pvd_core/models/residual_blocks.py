@@ -11,7 +11,7 @@ from pvd_core.sparse.epilogue import Epilogue, can_fuse
 from pvd_core.sparse.interfaces import AnySites, Triple
 
 _NEIGHBOURS: Triple = (3, 3, 3)
-_HALVES: Triple = (2, 2, 2)  # kernel and stride of the steps between levels
+HALVES: Triple = (2, 2, 2)  # kernel and stride of the steps between levels
 _ITSELF: Triple = (1, 1, 1)
 
 
@@ -57,12 +57,12 @@ class ResidualBlock(nn.Module):
 
 def down_step(in_channels: int, out_channels: int) -> ConvNorm:
     """To the sites of half the resolution."""
-    return ConvNorm(StridedConvolution(in_channels, out_channels, _HALVES, kernel=_HALVES))
+    return ConvNorm(StridedConvolution(in_channels, out_channels, HALVES, kernel=HALVES))
 
 
 def up_step(in_channels: int, out_channels: int) -> ConvNorm:
     """Back from them."""
-    return ConvNorm(InverseConvolution(in_channels, out_channels, _HALVES, kernel=_HALVES))
+    return ConvNorm(InverseConvolution(in_channels, out_channels, HALVES, kernel=HALVES))
 
 
 def stem(in_channels: int, channels: int) -> nn.Sequential:

@@ -4,9 +4,12 @@ import torch
 from torch import nn
 
 from pvd_core.models.network import Concatenation
-from pvd_core.models.residual_blocks import ConvNorm, ResidualBlock, down_step, stem, up_step
-from pvd_core.models.unet_plan import StagePlan, UNetPlan
+from pvd_core.models.residual_blocks import HALVES, ConvNorm, ResidualBlock, down_step, stem, up_step
+from pvd_core.models.unet_plan import NUM_LEVELS, StagePlan, UNetPlan
 from pvd_core.sparse import SparseTensor
+from pvd_core.sparse.interfaces import Triple
+
+STRIDES: tuple[Triple, ...] = (HALVES,) * NUM_LEVELS
 
 NUM_INPUTS = 4
 """x, y, z in metres and intensity of the first point of each voxel."""

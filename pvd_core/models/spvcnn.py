@@ -19,8 +19,8 @@ from pvd_core.models.residual_unet import ResidualUNet
 from pvd_core.models.unet_plan import NUM_LEVELS
 from pvd_core.sparse import SparseTensor
 from pvd_core.sparse.interfaces import AnySites
-from pvd_core.sparse.interpolation import mean_of_rows, trilinear
-from pvd_core.voxels import PointsInVoxels, VoxelBatch
+from pvd_core.sparse.interpolation import Interpolation, mean_of_rows, trilinear
+from pvd_core.voxels import PointsInVoxels
 
 _DROPOUT = 0.3  # of the means that coarse levels take from the branch
 
@@ -55,11 +55,9 @@ class SPVCNN(CartesianNetwork):
         self, batch: PointsInVoxels, with_points: bool = True, sites: AnySites | None = None
     ) -> SegmentationOutput:
         up, (fine, *skips, coarse) = self.backbone.up, self.backbone.encode(self.input_of(batch, sites))
-        coords_V4 = cast(VoxelBatch, batch).coords_V4
-
-        branch_VD, coarse = self._exchange(0, 16, fine.features_VC, coarse, coords_V4)
+        branch_VD, coarse = self._exchange(0, 16, fine.features_VC, coarse, fine.sites)
         middle = up[1](up[0](coarse, skips[2]), skips[1])
-        branch_VD, middle = self._exchange(1, 4, branch_VD, middle, coords_V4)
+        branch_VD, middle = self._exchange(1, 4, branch_VD, middle, fine.sites)
         features_VD = up[3](up[2](middle, skips[0]), fine).features_VC
         branch_VD = features_VD + self._transformed(2, branch_VD)
 
@@ -71,14 +69,13 @@ class SPVCNN(CartesianNetwork):
         return SegmentationOutput(self.classifier(features_VD), features_VD, logits_PC, features_PD)
 
     def _exchange(
-        self, place: int, scale: int, branch_VD: torch.Tensor, tensor: SparseTensor, coords_V4: torch.Tensor
+        self, place: int, scale: int, branch_VD: torch.Tensor, tensor: SparseTensor, fine: AnySites
     ) -> tuple[torch.Tensor, SparseTensor]:
         """The branch, and a level whose cells are `scale` times as large, after each has taken in the other."""
-        fine_V4 = torch.cat((coords_V4[:, :1], torch.div(coords_V4[:, 1:], scale)), dim=1)
-        around = trilinear(tensor.sites, fine_V4)
+        # Kept with the sites, as their kernel maps are: student and teacher share them.
+        around = fine.cached(("around", scale), lambda: _around(fine.coords_V4, tensor.sites, scale))
         branch_VD = around.apply(tensor.features_VC) + self._transformed(place, branch_VD)
-        # The first of the eight sites around a voxel is the one that it lies in.
-        means_VD = mean_of_rows(branch_VD, around.rows_N8[:, 0], tensor.sites.num_sites)
+        means_VD = mean_of_rows(branch_VD, around.cells_N, tensor.sites.num_sites)
         return branch_VD, tensor.with_features(self.dropout(means_VD))
 
     def _transformed(self, place: int, branch_VD: torch.Tensor) -> torch.Tensor:
@@ -86,3 +83,8 @@ class SPVCNN(CartesianNetwork):
         if self.training or torch.is_grad_enabled():
             return layer(branch_VD)
         return run_layers(branch_VD, [Layer(*folded(layer.linear, after=layer.norm), relu=True)], self.backend)[0]
+
+
+def _around(fine_V4: torch.Tensor, coarse: AnySites, scale: int) -> Interpolation:
+    """Of cells that are `scale` times as large as those of `fine_V4`, int64, at each of these."""
+    return trilinear(coarse, torch.cat((fine_V4[:, :1], torch.div(fine_V4[:, 1:], scale)), dim=1))

@@ -4,20 +4,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pvd_core.voxels.voxeliser import Triple, Voxeliser
+
 # 4096, 6144, 8192, 12288, ... points: a cloud fills at least two thirds of its bucket, except the smallest one.
 _NUM_POINTS = tuple(size for power in range(12, 22) for size in (1 << power, (1 << power) + (1 << power - 1)))
-# (most points of the bucket, room for sites at each level, per point of the bucket). Counted on the grid
-# 480 x 360 x 32, sites per point at each level:
-#   64-beam scans, 123,000 points           at most 0.37, 0.35, 0.16, 0.10, 0.04
-#   32-beam scan, 35,000 points             0.46, 0.58, 0.31, 0.24, 0.11
-#   16-beam scan, 29,000 points             0.28, 0.27, 0.16, 0.14, 0.08
-#   64-beam scan thinned to 25,000 points   0.88, 1.21, 0.66, 0.45, 0.19
-#   64-beam scan thinned to 5,000 points    0.98, 2.65, 2.07, 1.82, 0.87
-_SITES_A_POINT = (
-    (20_000, (1.0, 2.2, 1.8, 1.8, 1.0)),
-    (50_000, (0.7, 1.0, 0.55, 0.4, 0.2)),
-    (math.inf, (0.5, 0.5, 0.25, 0.17, 0.08)),
-)
 _ROWS_STEP = 128
 
 
@@ -32,13 +22,16 @@ class Bucket:
 class BucketChooser:
     """Chooses the Bucket of a cloud by its number of points and by how earlier clouds of that size fitted."""
 
-    def __init__(self, grid_shape: Sequence[int], strides: Sequence[Sequence[int]]) -> None:
-        """`strides`: three numbers for each downsampling of the network."""
-        shapes = [tuple(grid_shape)]
+    def __init__(self, grid: Voxeliser, strides: Sequence[Triple]) -> None:
+        """`strides`: those of the network."""
+        shapes: list[tuple[int, ...]] = [grid.fixed_shape]
         for stride in strides:
             shapes.append(tuple((size - 1) // step + 1 for size, step in zip(shapes[-1], stride, strict=True)))
         num_cells = [math.prod(shape) for shape in shapes]
-        self.buckets = tuple(Bucket(num_points, _num_rows(num_points, num_cells)) for num_points in _NUM_POINTS)
+        self.buckets = tuple(
+            Bucket(num_points, _num_rows(num_points, grid.sites_a_point(num_points, strides), num_cells))
+            for num_points in _NUM_POINTS
+        )
         self._end = len(self.buckets)
         # Index of the smallest bucket for the points -> index of the bucket to begin with.
         self._start: dict[int, int] = {}
@@ -65,7 +58,6 @@ class BucketChooser:
         return next((place for place, b in enumerate(self.buckets) if b.num_points >= num_points), len(self.buckets))
 
 
-def _num_rows(num_points: int, num_cells: Sequence[int]) -> tuple[int, ...]:
-    shares = next(shares for most_points, shares in _SITES_A_POINT if num_points <= most_points)
+def _num_rows(num_points: int, shares: Sequence[float], num_cells: Sequence[int]) -> tuple[int, ...]:
     wanted = (min(math.ceil(share * num_points), cells) for share, cells in zip(shares, num_cells, strict=True))
     return tuple(-(-(sites + 1) // _ROWS_STEP) * _ROWS_STEP for sites in wanted)

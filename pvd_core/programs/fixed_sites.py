@@ -5,8 +5,8 @@ V - 1 sites.
 """
 
 import math
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, TypeVar, cast
 
 import torch
 
@@ -16,6 +16,7 @@ from pvd_core.sparse.cell_keys import lies_inside
 from pvd_core.sparse.interfaces import Backend, Triple
 from pvd_core.sparse.kernel_map import KernelMap
 
+_T = TypeVar("_T")
 _ONE = (1, 1, 1)
 
 
@@ -37,6 +38,14 @@ class FixedSites:
         self._neighbours: torch.Tensor | None = None
         self._maps: dict[tuple[Triple, Triple], KernelMap] = {}
         self._coarse: dict[tuple[Triple, Triple], FixedSites] = {}
+        self._cache: dict[Hashable, Any] = {}
+
+    @property
+    def coords_V4(self) -> torch.Tensor:
+        """As AnySites; there is one scan, 0, and padding rows are no site."""
+        keys_V = self._cells.keys_V
+        scan_V = self._grid.is_real(keys_V).long() - 1
+        return torch.stack((scan_V, *self._grid.columns(keys_V)), dim=1)
 
     def rows(self, keys_N: torch.Tensor) -> torch.Tensor:
         """The row of each key, int64 (N,); the last one for padding."""
@@ -65,6 +74,8 @@ class FixedSites:
         if stride == _ONE:
             return self
         if (kernel, stride) not in self._coarse:
+            if len(self._num_rows) == 1:
+                raise ValueError("the network has a coarser level than its strides say: there is no room for its sites")
             shape = cast(Triple, tuple((size - 1) // step + 1 for size, step in zip(self.shape, stride, strict=True)))
             keys_of = block_keys if kernel == stride else coarse_keys
             keys_N = keys_of(self._grid, self._cells.keys_V, PaddedGrid(shape), stride)
@@ -75,6 +86,12 @@ class FixedSites:
         """As Sites.find; there is one scan, 0."""
         keys_N = self._grid.keys(coords_N4.unbind(1)[1:], lies_inside(coords_N4, self.shape, batch_size=1))
         return self._cells.find(keys_N).long()
+
+    def cached(self, key: Hashable, build: Callable[[], _T]) -> _T:
+        """As AnySites.cached."""
+        if key not in self._cache:
+            self._cache[key] = build()
+        return self._cache[key]
 
     def _table(self, kernel: Triple) -> torch.Tensor:
         if self._neighbours is None:

@@ -4,14 +4,16 @@ N rows, C channels.
 """
 
 import copy
+from typing import TypeVar
 
 import torch
 from torch import nn
 
-from pvd_core.models import Cylinder3D
-from pvd_core.models.blocks import ConvActNorm, ConvNormSigmoid
+from pvd_core.models import Network
 from pvd_core.models.norm import Norm
 from pvd_core.sparse import SparseConvolution
+
+_Network = TypeVar("_Network", bound=Network)
 
 
 class FrozenNorm(nn.Module):
@@ -34,14 +36,15 @@ class FrozenNorm(nn.Module):
 
 
 @torch.no_grad()
-def frozen(model: Cylinder3D, dtype: torch.dtype | None = None) -> Cylinder3D:
-    """An independent copy of `model` in evaluation mode: later changes of `model` do not affect it. Norms after
-    convolutions are affine maps; weights of sparse convolutions have `dtype` if one is given."""
+def frozen(model: _Network, dtype: torch.dtype | None = None) -> _Network:
+    """An independent copy of `model` in evaluation mode: later changes of `model` do not affect it. Norms are affine
+    maps; weights of sparse convolutions have `dtype` if one is given."""
     # The backend is a Python module, which cannot be copied: the copy refers to the same one.
     result = copy.deepcopy(model, {id(model.backend): model.backend}).eval().requires_grad_(False)
     for module in result.modules():
-        if isinstance(module, ConvActNorm | ConvNormSigmoid):
-            module.norm = FrozenNorm(module.norm)  # type: ignore[assignment]  # it has all that the block calls
-        elif isinstance(module, SparseConvolution) and dtype is not None:
+        for name, norm in module.named_children():
+            if isinstance(norm, Norm):
+                setattr(module, name, FrozenNorm(norm))  # it has all that layers call
+        if isinstance(module, SparseConvolution) and dtype is not None:
             module.weight = nn.Parameter(module.weight.to(dtype), requires_grad=False)
     return result

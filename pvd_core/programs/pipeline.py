@@ -2,36 +2,26 @@
 the device.
 
 P points that there is room for, L levels, B bytes. Input: num_points int32, intensity_scale float32, 8 unused bytes,
-then P points of `layout`. Output: number of sites of each level, int32, in 32 bytes, then P confidences, float32, then
-P entropies, float32, where they are wanted, then P labels, uint8.
+then P points of `layout`. Output: whether the grid holds all points, and the number of sites of each level, int32, in
+32 bytes, then P confidences, float32, then P entropies, float32, where they are wanted, then P labels, uint8.
 """
 
+import operator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from pvd_core.clouds.measured import is_measured
-from pvd_core.models import Cylinder3D
+from pvd_core.models import Network
 from pvd_core.programs.buckets import Bucket
-from pvd_core.programs.cells import PaddedGrid
 from pvd_core.programs.decode import decode_points
-from pvd_core.programs.fixed_sites import FixedSites
+from pvd_core.programs.fixed_voxels import fixed_voxels
 from pvd_core.programs.layout import PointLayout
 from pvd_core.runtime.precision import computing_in
-from pvd_core.voxels import point_features
 
 HEADER_BYTES = 16
 _COUNTER_BYTES = 32
-
-
-@dataclass(frozen=True)
-class _FixedBatch:
-    """The fields of a VoxelBatch that a network reads."""
-
-    point_features_PF: torch.Tensor
-    point_to_voxel_P: torch.Tensor
-    num_voxels: int
 
 
 @dataclass(frozen=True)
@@ -40,7 +30,8 @@ class Answer:
 
     labels: np.ndarray  # uint8 (N,): class ids from 1 on; 0 for points that are no measurement
     confidence: np.ndarray  # float32 (N,): probability of the label, 0..1; 0 where the label is 0
-    is_whole: bool  # whether every level had room for its sites
+    lies_inside: bool  # whether all points lie in cells that can be numbered
+    is_whole: bool  # whether they do and every level had room for its sites
     entropy: np.ndarray | None = None  # float32 (N,), 0..1, where it is wanted; 0 where the label is 0
 
 
@@ -49,7 +40,7 @@ class FixedPipeline:
 
     def __init__(
         self,
-        model: Cylinder3D,
+        model: Network,
         bucket: Bucket,
         layout: PointLayout,
         precision: str = "fp32",
@@ -67,27 +58,34 @@ class FixedPipeline:
     def __call__(self, input_B: torch.Tensor) -> torch.Tensor:
         """Both uint8, of `num_input_bytes` and `num_output_bytes`."""
         points_P4, is_measured_P = self._decoded(input_B)
-        batch, sites = _voxelised(points_P4, is_measured_P, self._model, self._bucket)
+        placed = self._model.grid.place(points_P4, is_measured_P)
+        batch, sites = fixed_voxels(placed, is_measured_P, self._model, self._bucket.num_rows)
         with computing_in(self._precision, input_B.device.type, keeps_casts=False):
             output = self._model(batch, with_points=self._model.predicts_from_points, sites=sites)
         labels_P, *values = output.labels_of_points(batch.point_to_voxel_P, self._temperature)
         if self._with_entropy:
             values.append(output.entropy_of_points(batch.point_to_voxel_P, self._temperature))
-        counts_L = torch.stack(sites.num_sites_a_level()).int()
-        counters = torch.nn.functional.pad(counts_L, (0, _COUNTER_BYTES // 4 - len(counts_L)))
+        counts_L = sites.num_sites_a_level()
+        if len(counts_L) != len(self._bucket.num_rows):
+            raise ValueError(
+                f"the network visited {len(counts_L)} levels, but its strides are those of {len(self._bucket.num_rows)}"
+            )
+        counts = torch.stack((placed.fits, *counts_L)).int()
+        counters = torch.nn.functional.pad(counts, (0, _COUNTER_BYTES // 4 - len(counts)))
         values = [torch.where(is_measured_P, values_P, 0.0) for values_P in values]
         return torch.cat([each.view(torch.uint8) for each in (counters, *values)] + [labels_P * is_measured_P])
 
     def read(self, output_B: np.ndarray, num_points: int) -> Answer:
         """The Answer for the first `num_points` points from the output bytes, uint8; copies."""
-        counts = output_B[:_COUNTER_BYTES].view(np.int32)[: len(self._bucket.num_rows)]
+        lies_inside, *counts = output_B[:_COUNTER_BYTES].view(np.int32)[: 1 + len(self._bucket.num_rows)]
         room = self._bucket.num_points
         values = output_B[_COUNTER_BYTES:-room].view(np.float32).reshape(-1, room)[:, :num_points].copy()
         return Answer(
             labels=output_B[-room:][:num_points].copy(),
             confidence=values[0],
+            lies_inside=bool(lies_inside),
+            is_whole=bool(lies_inside) and all(map(operator.lt, counts, self._bucket.num_rows)),
             entropy=values[1] if self._with_entropy else None,
-            is_whole=all(count < rows for count, rows in zip(counts, self._bucket.num_rows, strict=True)),
         )
 
     def _decoded(self, input_B: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -105,19 +103,3 @@ def write_header(input_B: np.ndarray, num_points: int, intensity_scale: float) -
     """Writes the first bytes of a pipeline's input, a uint8 array."""
     input_B[:4].view(np.int32)[0] = num_points
     input_B[4:8].view(np.float32)[0] = intensity_scale
-
-
-def _voxelised(
-    points_P4: torch.Tensor, is_measured_P: torch.Tensor, model: Cylinder3D, bucket: Bucket
-) -> tuple[_FixedBatch, FixedSites]:
-    grid = model.grid
-    cylindrical_P3 = grid.cylindrical(points_P4)
-    indices_P3 = grid.indices(cylindrical_P3)
-    keys_P = PaddedGrid(grid.shape).keys(indices_P3.unbind(dim=1), is_measured_P)
-    sites = FixedSites(keys_P, grid.shape, bucket.num_rows, model.backend)
-    batch = _FixedBatch(
-        point_features_PF=point_features(points_P4, cylindrical_P3, grid.cell_centres(indices_P3)),
-        point_to_voxel_P=sites.rows(keys_P),
-        num_voxels=bucket.num_rows[0],
-    )
-    return batch, sites

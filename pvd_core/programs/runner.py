@@ -7,8 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from pvd_core.models import Cylinder3D
-from pvd_core.models.backbone import STRIDES
+from pvd_core.models import Network
 from pvd_core.programs.buckets import Bucket, BucketChooser
 from pvd_core.programs.layout import PointLayout
 from pvd_core.programs.message import CloudBytes, CloudLayout, rows_of
@@ -26,7 +25,7 @@ class DeviceRunner:
 
     def __init__(
         self,
-        model: Cylinder3D,
+        model: Network,
         device: torch.device,
         precision: str = "fp32",
         is_captured: bool = False,
@@ -37,7 +36,7 @@ class DeviceRunner:
         CUDA graphs. `make_static` is StaticFunction or a replacement of it. `temperature`: as
         SegmentationOutput takes it."""
         self.counters = Counter(programs=0, evicted=0, overflows=0, declined=0, out_of_memory=0)
-        self.buckets = BucketChooser(model.grid.shape, STRIDES)
+        self.buckets = BucketChooser(model.grid, model.strides)
         self._model, self._device, self._precision = model, device, precision
         self._is_captured, self._make_static, self._temperature = is_captured, make_static, temperature
         self._programs: OrderedDict[tuple[Bucket, PointLayout, bool], Program] = OrderedDict()
@@ -51,8 +50,9 @@ class DeviceRunner:
         with_entropy: bool = False,
     ) -> Answer | None:
         """Answer for the bytes of a cloud. None if it was declined and must be labelled without a program: it has too
-        many points, too many voxels for two buckets, or the memory does not suffice. `meanwhile()` is called while the
-        device works, once an attempt; there are at most two. ValueError where `data` is too short."""
+        many points, too many voxels for two buckets, points too far from each other for the grid of a program, or the
+        memory does not suffice. `meanwhile()` is called while the device works, once an attempt; there are at most two.
+        ValueError where `data` is too short."""
         point_layout = PointLayout.of(layout.point_step, layout.columns)
         rows_HB, num_points = rows_of(data, layout), layout.height * layout.width
         for _ in range(2):
@@ -65,6 +65,8 @@ class DeviceRunner:
                 self._give_up(bucket)
             elif answer.is_whole:
                 return answer
+            elif not answer.lies_inside:
+                break  # no bucket has another grid
             else:
                 self.counters["overflows"] += 1
                 self.buckets.overflowed(num_points, bucket)

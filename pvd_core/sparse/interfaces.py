@@ -3,9 +3,12 @@
 V sites, N cells, I input channels, O output channels, K kernel taps.
 """
 
-from typing import Any, Protocol
+from collections.abc import Callable, Hashable
+from typing import Any, Protocol, TypeVar
 
 import torch
+
+_T = TypeVar("_T")
 
 # One number for each axis of the grid: rho, phi, z; or x, y, z.
 Triple = tuple[int, int, int]
@@ -64,6 +67,11 @@ class AnySites(Protocol):
     @property
     def num_sites(self) -> int: ...
 
+    @property
+    def coords_V4(self) -> torch.Tensor:
+        """int64 (V, 4): scan and an index along each axis; scan -1 for rows that are no site."""
+        ...
+
     def map(self, kernel: Triple, stride: Triple = (1, 1, 1)) -> AnyMap:
         """The map of a convolution. With stride 1 its output sites are these sites; else they are those of `coarse`."""
         ...
@@ -74,4 +82,9 @@ class AnySites(Protocol):
 
     def find(self, coords_N4: torch.Tensor) -> torch.Tensor:
         """The row of the site in each cell (scan, then three indices), int64 (N,); -1 where there is none."""
+        ...
+
+    def cached(self, key: Hashable, build: Callable[[], _T]) -> _T:
+        """What `build()` returns, computed once for each `key` and kept with these sites. It must depend on coordinates
+        alone, and hold no reference to these sites."""
         ...

@@ -11,6 +11,8 @@ from torch.nn import functional
 from pvd_core.runtime.precision import widened
 from pvd_core.sparse.interfaces import AnySites
 
+_ROWS_LEFT_OUT = 1024
+
 
 @dataclass(frozen=True)
 class Interpolation:
@@ -18,6 +20,12 @@ class Interpolation:
 
     rows_N8: torch.Tensor  # int64, 0 where the weight is 0
     weights_N8: torch.Tensor  # float32
+
+    @property
+    def cells_N(self) -> torch.Tensor:
+        """The site in whose cell each point lies, int64 (N,), -1 where there is none."""
+        # The first of the eight: its weight is more than 0, as no point lies a whole cell above its floor.
+        return torch.where(self.weights_N8[:, 0] > 0, self.rows_N8[:, 0], -1)
 
     def apply(self, features_VC: torch.Tensor) -> torch.Tensor:
         """Weighted sums of the sites' features, (N, C) of their dtype, differentiable in the features."""
@@ -50,8 +58,10 @@ def trilinear(sites: AnySites, positions_N4: torch.Tensor) -> Interpolation:
 def mean_of_rows(features_NC: torch.Tensor, rows_N: torch.Tensor, num_rows: int) -> torch.Tensor:
     """The mean of the features of all points with the same row, (num_rows, C), 0 where there is none; points with row
     -1 are left out. Differentiable in the features; sums repeat to the bit."""
-    # Points that are left out come last, as those of one more row.
-    sorted_N, order_N = torch.where(rows_N >= 0, rows_N, num_rows).sort(stable=True)
-    first_R = torch.searchsorted(sorted_N, torch.arange(num_rows + 1, device=rows_N.device))
+    # Points that are left out come last, as those of more rows: of several, because a GPU adds a row's points one after
+    # the other.
+    places_N = torch.arange(len(rows_N), device=rows_N.device)
+    sorted_N, order_N = torch.where(rows_N >= 0, rows_N, num_rows + places_N % _ROWS_LEFT_OUT).sort(stable=True)
+    first_R = torch.searchsorted(sorted_N, torch.arange(num_rows + _ROWS_LEFT_OUT, device=rows_N.device))
     wide_NC = widened(features_NC)
-    return functional.embedding_bag(order_N, wide_NC, first_R, mode="mean")[:-1].to(features_NC.dtype)
+    return functional.embedding_bag(order_N, wide_NC, first_R, mode="mean")[:num_rows].to(features_NC.dtype)

@@ -5,8 +5,8 @@ V sites, N cells. Kernels of stride 1 are subsets of the 27 neighbours of a site
 
 import functools
 import itertools
-from collections.abc import Iterator, Sequence
-from typing import cast
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import Any, TypeVar, cast
 
 import torch
 
@@ -18,6 +18,7 @@ from pvd_core.sparse.kernel_map import KernelMap
 from pvd_core.sparse.site_index import SiteIndex, site_index
 from pvd_core.sparse.tap_rows import LENGTH
 
+_T = TypeVar("_T")
 _ONE = (1, 1, 1)
 _NEIGHBOURHOOD = (3, 3, 3)
 _NUM_TAPS = 27
@@ -41,6 +42,7 @@ class Sites:
         # By (kernel, stride). Coarse sites of stride 1 are not kept, as they would be a reference to these sites.
         self._maps: dict[tuple[Triple, Triple], AnyMap] = {}
         self._coarse: dict[tuple[Triple, Triple], Sites] = {}
+        self._cache: dict[Hashable, Any] = {}
 
     @property
     def num_sites(self) -> int:
@@ -70,6 +72,12 @@ class Sites:
             return self._cells.find(coords_N4)
         rows_N = self._cells.find(coords_N4)
         return torch.where(rows_N >= 0, self._order_V[rows_N], -1)
+
+    def cached(self, key: Hashable, build: Callable[[], _T]) -> _T:
+        """As AnySites.cached."""
+        if key not in self._cache:
+            self._cache[key] = build()
+        return self._cache[key]
 
     def _build(self, kernel: Triple, stride: Triple) -> None:
         build_map = getattr(self.backend, "build_map", None)

@@ -16,6 +16,8 @@ from pvd_core.borders.errors import UserError
 from pvd_core.borders.wording import shown
 from pvd_core.voxels.batch import VoxelBatch
 from pvd_core.voxels.occupied import occupied_cells, scan_of_points
+from pvd_core.voxels.placed import PlacedPoints
+from pvd_core.voxels.room import cubic_room
 from pvd_core.voxels.settings import check_names, is_number
 from pvd_core.voxels.voxeliser import Triple
 
@@ -23,6 +25,10 @@ _SMALLEST_M, _LARGEST_M = 0.01, 10.0
 
 # Numbers of cells must fit int64, those of the cells around the outermost ones too.
 _MOST_CELLS = 2**62
+
+# Along each axis in programs of fixed shapes: numbers of cells in a box of them fit too. Cubes of 1.25 cm or more reach
+# over all measured points, which lie within 10 km.
+_FIXED_CELLS = 1_600_000
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,25 @@ class CartesianGrid:
         """As Voxeliser."""
         cells_V3 = batch.coords_V4[:, 1:] + batch.lowest_B3.index_select(0, batch.coords_V4[:, 0])
         return (cells_V3.double() * self.voxel_size).float()
+
+    @property
+    def fixed_shape(self) -> Triple:
+        """As Voxeliser."""
+        return _FIXED_CELLS, _FIXED_CELLS, _FIXED_CELLS
+
+    def place(self, points_P4: torch.Tensor, is_measured_P: torch.Tensor) -> PlacedPoints:
+        """As Voxeliser."""
+        cells_P3 = self._cells(points_P4)
+        lowest_3 = torch.where(is_measured_P[:, None], cells_P3, torch.inf).amin(dim=0)
+        indices_P3 = (cells_P3 - lowest_3).clamp(min=0, max=_FIXED_CELLS)
+        fits = ((indices_P3 < _FIXED_CELLS) | ~is_measured_P[:, None]).all()
+        return PlacedPoints(points_P4, indices_P3.long().clamp(max=_FIXED_CELLS - 1), fits)
+
+    def sites_a_point(self, num_points: int, strides: Sequence[Triple]) -> tuple[float, ...]:
+        """As Voxeliser."""
+        # Of oblong cells the shortest side counts: there are more than of cubes of their volume.
+        strides_of_levels = (zip((1, 1, 1), *strides[:level], strict=True) for level in range(len(strides) + 1))
+        return cubic_room(num_points, [self.voxel_size * min(map(math.prod, axes)) for axes in strides_of_levels])
 
     def _cells(self, points_P4: torch.Tensor) -> torch.Tensor:
         """Whole numbers, float32 (P, 3): the multiple of the size that is nearest to each point along each axis; half

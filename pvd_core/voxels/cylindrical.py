@@ -16,7 +16,9 @@ from pvd_core.native import cells
 from pvd_core.voxels.batch import VoxelBatch
 from pvd_core.voxels.features import NUM_POINT_FEATURES, point_features
 from pvd_core.voxels.occupied import occupied_cells, scan_of_points
+from pvd_core.voxels.placed import PlacedPoints
 from pvd_core.voxels.rings import ring_borders, ring_centres, ring_growth, ring_numbers
+from pvd_core.voxels.room import cylindrical_room
 from pvd_core.voxels.settings import check_names, is_number
 from pvd_core.voxels.voxeliser import Triple
 
@@ -143,6 +145,22 @@ class CylindricalGrid:
         indices_P3 = self.indices(cylindrical_P3)
         features_P9 = point_features(points_P4, cylindrical_P3, self.cell_centres(indices_P3))
         return VoxelBatch(features_P9, *occupied_cells(scan_P, indices_P3, self.shape), num_points, *whole)
+
+    @property
+    def fixed_shape(self) -> Triple:
+        """As Voxeliser."""
+        return self.shape
+
+    def place(self, points_P4: torch.Tensor, is_measured_P: torch.Tensor) -> PlacedPoints:
+        """As Voxeliser."""
+        cylindrical_P3 = self.cylindrical(points_P4)
+        indices_P3 = self.indices(cylindrical_P3)
+        features_P9 = point_features(points_P4, cylindrical_P3, self.cell_centres(indices_P3))
+        return PlacedPoints(features_P9, indices_P3, torch.ones((), dtype=torch.bool, device=points_P4.device))
+
+    def sites_a_point(self, num_points: int, strides: Sequence[Triple]) -> tuple[float, ...]:
+        """As Voxeliser."""
+        return cylindrical_room(num_points, len(strides) + 1)
 
     @property
     def _rings(self) -> tuple[int, float, float, float]:

@@ -15,11 +15,11 @@ def max_of_points(features_PC: torch.Tensor, batch: PointsInVoxels) -> torch.Ten
 
 
 def first_of_points(features_PC: torch.Tensor, batch: PointsInVoxels) -> torch.Tensor:
-    """Features of the first point of each voxel, the one with the lowest number, (V, C). Every voxel has a point.
-    Differentiable."""
+    """Features of the first point of each voxel, the one with the lowest number, (V, C); those of any
+    point where a voxel has none, as in programs. Differentiable."""
     point_to_voxel_P = batch.point_to_voxel_P
     points_P = torch.arange(len(point_to_voxel_P), device=point_to_voxel_P.device)
-    none_V = points_P.new_full((batch.num_voxels,), len(points_P))
+    none_V = points_P.new_full((batch.num_voxels,), len(points_P) - 1)
     first_V = none_V.scatter_reduce_(0, point_to_voxel_P, points_P, "amin")
     return features_PC.index_select(0, first_V)
 

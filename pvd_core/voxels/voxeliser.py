@@ -7,6 +7,7 @@ import torch
 
 if TYPE_CHECKING:
     from pvd_core.voxels.batch import VoxelBatch
+    from pvd_core.voxels.placed import PlacedPoints
 
 # One number for each axis of a grid.
 Triple = tuple[int, int, int]
@@ -27,6 +28,21 @@ class Voxeliser(Protocol):
 
     def centres(self, batch: "VoxelBatch") -> torch.Tensor:
         """Centres of the voxels of a batch of this grid, float32 (V, 3): x, y, z in metres in the sensor's frame."""
+        ...
+
+    @property
+    def fixed_shape(self) -> Triple:
+        """Cells along each axis in which programs of fixed shapes number every scan."""
+        ...
+
+    def place(self, points_P4: torch.Tensor, is_measured_P: torch.Tensor) -> "PlacedPoints":
+        """One scan in cells of `fixed_shape`, without waiting for the device. Features and, but for where they begin,
+        cells are those that `voxelise` gives the measured points alone. The others must be finite too."""
+        ...
+
+    def sites_a_point(self, num_points: int, strides: Sequence[Triple]) -> tuple[float, ...]:
+        """For how many sites a program needs room at each level of a network with these strides between levels: per
+        point of the largest cloud that it takes, one of `num_points` points."""
         ...
 
     def settings(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from pvd_core import default_weights
-from pvd_core.models import Cylinder3D, build_model
+from pvd_core.models import Network, build_model
 from pvd_core.weights import load_model
 
 SHIPPED = "shipped"
@@ -41,7 +41,7 @@ _ON_GPU = Sizes(
     student="cylinder3d-0.5x",
     teacher="cylinder3d-1x",
     compared=SHIPPED,
-    networks={"cylinder3d-0.5x": "cylinder3d-0.5x", SHIPPED: SHIPPED, "cylinder3d-1x": "cylinder3d-1x"},
+    networks={name: name for name in ("cylinder3d-0.5x", SHIPPED, "cylinder3d-1x", "spvcnn-0.5x", "minkunet-0.5x")},
     precisions=("fp16", "fp32"),
     training_precisions=("bf16", "fp16"),
     training_backends=("triton", "reference"),
@@ -86,7 +86,7 @@ def environment_on(device: str) -> dict[str, str]:
     return dict(os.environ)
 
 
-def network(settings: str | dict[str, Any], device: str) -> Cylinder3D:
+def network(settings: str | dict[str, Any], device: str) -> Network:
     """A network of `Sizes`, in evaluation mode; all but the shipped one have random weights, the same in every step."""
     if settings == SHIPPED:
         return load_model(default_weights(), torch.device(device))[0].eval()

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from pvd_core.borders.errors import UserError
-from pvd_core.models import Cylinder3D
+from pvd_core.models import Network
 from pvd_core.runtime.precision import computing_in
 from pvd_core.sparse.backends import load_backend
 from pvd_core.taxonomy import SEMANTICKITTI
@@ -45,7 +45,7 @@ def folders_in(root: Path) -> tuple[ScanFolder, ScanFolder]:
 
 
 def batches_of(
-    folder: ScanFolder, model: Cylinder3D, device: str, batch_size: int, num_threads: int
+    folder: ScanFolder, model: Network, device: str, batch_size: int, num_threads: int
 ) -> Generator[TrainingBatch, None, None]:
     scans = FolderStream(folder, folder.evenly_spaced(), seed=0)
     stream = BatchStream(scans, batch_size, 0, _AUGMENTATION, MixingConfig(), model.grid, device)
@@ -54,8 +54,8 @@ def batches_of(
 
 def train_for(
     until: float,
-    model: Cylinder3D,
-    teacher: Cylinder3D | None,
+    model: Network,
+    teacher: Network | None,
     batches: Iterator[TrainingBatch],
     precision: str,
     backend: str,
@@ -99,7 +99,7 @@ def train_for(
     }
 
 
-def _objective(model: Cylinder3D, teacher: Cylinder3D | None, backend: str) -> torch.nn.Module:
+def _objective(model: Network, teacher: Network | None, backend: str) -> torch.nn.Module:
     for network in (model, teacher):
         if network is not None:
             network.backend = load_backend(backend)

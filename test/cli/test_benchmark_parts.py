@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from bench_plans import CPU, plan_of, scan_of, tiny_network
+from program_networks import program_network
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pvd_cli.bench import growth_rows, layer_rows, training_rows
@@ -33,8 +34,9 @@ def test_maps_are_those_that_the_network_builds(kernels):
     assert set(clock.own_times_ms()) == {*segmenter.model.voxel_stages, MAPS}
 
 
-def test_the_network_in_fixed_shapes_gives_the_logits_of_the_scan():
-    segmenter = Segmenter(tiny_network())
+@pytest.mark.parametrize("family", ["cylinder3d", "minkunet", "spvcnn"])
+def test_the_network_in_fixed_shapes_gives_the_logits_of_the_scan(family):
+    segmenter = Segmenter(program_network(family))
     scan = ScanInput(segmenter, scan_of(300))
     expected = segmenter.run_network(scan.batch).voxel_logits_VC
     network = FixedNetwork(segmenter, scan)
@@ -42,15 +44,27 @@ def test_the_network_in_fixed_shapes_gives_the_logits_of_the_scan():
         torch.testing.assert_close(run()[: scan.num_voxels], expected, atol=1e-4, rtol=1e-4)
 
 
-def test_rows_of_programs_have_all_parts():
+def test_programs_do_not_time_what_comes_before_the_voxels():
     segmenter = Segmenter(tiny_network())
+    network = FixedNetwork(segmenter, ScanInput(segmenter, scan_of(300)))
+    calls = []
+    network._model.point_mlp.in_norm.forward = calls.append
+    network._model.point_mlp.register_forward_hook(lambda *_: calls.append("asked"))
+    network.run()
+    assert calls == ["asked"]
+
+
+@pytest.mark.parametrize("family", ["cylinder3d", "minkunet", "spvcnn"])
+def test_rows_of_programs_have_all_parts(family):
+    segmenter = Segmenter(program_network(family))
     times_ms = ProgramParts(segmenter, ScanInput(segmenter, scan_of(300)), SpanClock(CPU)).times_ms()
     assert 0 <= times_ms["maps"] < times_ms["network"]
     assert times_ms["floor"] > 0
 
 
-def test_all_that_depends_on_coordinates_alone_counts_as_maps():
-    segmenter = Segmenter(tiny_network())
+@pytest.mark.parametrize("family", ["cylinder3d", "minkunet", "spvcnn"])
+def test_all_that_depends_on_coordinates_alone_counts_as_maps(family):
+    segmenter = Segmenter(program_network(family))
     batch = segmenter.model.grid.voxelise([torch.from_numpy(scan_of(300))])
     segmenter.run_network(batch)  # computes what depends on weights alone
     sites = Sites(batch.coords_V4, batch.shape, 1)

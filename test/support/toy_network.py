@@ -32,6 +32,7 @@ class ToyNetwork(Network):
     predicts_from_points = False
     has_point_outputs = False
     concatenations = ()
+    strides = ()
     voxel_stages = ("conv", "classifier")
 
     @property

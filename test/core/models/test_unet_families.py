@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from pvd_core.borders.errors import UserError
-from pvd_core.models import build_model
+from pvd_core.models import build_model, spvcnn
 from pvd_core.models.unet_plan import plan_from_settings, plan_settings, ratio_plan
 from pvd_core.native import library
 from pvd_core.sparse.backends import load_backend
@@ -288,3 +288,21 @@ def test_a_plan_survives_its_settings_and_a_ratio_has_the_published_channels():
 def test_impossible_settings_are_refused_by_name(settings, message):
     with pytest.raises(UserError, match=message):
         build_model({"architecture": "minkunet", **settings})
+
+
+def test_networks_on_the_same_sites_share_what_they_interpolate_with(monkeypatch):
+    calls = []
+    compute = spvcnn.trilinear
+    monkeypatch.setattr(spvcnn, "trilinear", lambda *arguments: calls.append(1) or compute(*arguments))
+    student, batch = tiny("spvcnn"), tiny("spvcnn").grid.voxelise(some_scans())
+    sites = student.sites_of(batch)
+
+    with torch.no_grad():
+        expected = student(batch).point_logits_PC  # on sites of its own
+        tiny("spvcnn")(batch, sites=sites)
+    assert len(calls) == 4
+    output = student(batch, sites=sites)
+    output.point_logits_PC.sum().backward()
+
+    assert len(calls) == 4
+    assert (output.point_logits_PC - expected).abs().max() < 1e-6  # with gradients norms are not folded into layers

@@ -66,6 +66,14 @@ def test_sites_are_found_as_plain_sites_find_them(num_sites, numbering):
     assert torch.equal(fixed.find(cells), Sites(coords, (5, 6, 4), 1).find(cells))
 
 
+def test_rows_know_their_cells_and_padding_is_in_no_scan(numbering):
+    coords = random_coords(90, (9, 7, 6), batch_size=1)
+    fixed = FixedSites(padded_keys(coords, (9, 7, 6)), (9, 7, 6), (100,), reference)
+    assert torch.equal(fixed.coords_V4[:90], coords)
+    assert (fixed.coords_V4[90:, 0] == -1).all()
+    assert (fixed.find(fixed.coords_V4[90:]) == -1).all()
+
+
 @pytest.mark.parametrize("num_rows", [1, 2, 50, 90, 91, 92])
 def test_both_ways_of_numbering_keep_the_same_cells_and_count_all(num_rows):
     shape = (9, 7, 6)

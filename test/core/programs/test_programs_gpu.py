@@ -14,20 +14,36 @@ from pvd_ros.bags.types import rosbags_cloud_types
 from pvd_ros.labeller import CloudLabeller
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-SETTINGS = {"width": 8, "num_point_features": 32, "point_mlp_widths": (32,), "grid": {"shape": (120, 90, 16)}}
+SETTINGS = {
+    "cylinder3d": {"width": 8, "num_point_features": 32, "point_mlp_widths": (32,), "grid": {"shape": (120, 90, 16)}},
+    "minkunet": {"architecture": "minkunet", "channel_ratio": 0.25, "grid": {"voxel_size": 0.4}},
+    "spvcnn": {"architecture": "spvcnn", "channel_ratio": 0.25, "grid": {"voxel_size": 0.4}},
+}
+families = pytest.mark.parametrize("family", SETTINGS)
 
 
-def small_model():
+def small_model(family="cylinder3d"):
     torch.manual_seed(0)
-    return build_model(SETTINGS).eval()
+    return build_model(SETTINGS[family]).eval()
 
 
-@pytest.mark.parametrize(("precision", "least_agreement"), [("fp32", 0.999), ("bf16", 0.9), ("fp16", 0.95)])
+@pytest.mark.parametrize(
+    ("family", "precision", "least_agreement"),
+    [
+        ("cylinder3d", "fp32", 0.999),
+        ("cylinder3d", "bf16", 0.9),
+        ("cylinder3d", "fp16", 0.95),
+        ("minkunet", "fp32", 0.999),
+        ("spvcnn", "fp32", 0.999),
+    ],
+)
 @pytest.mark.parametrize("programs", ["eager", "graphs"])
-def test_programs_give_the_labels_of_the_plain_path_on_the_reference_backend(programs, precision, least_agreement):
+def test_programs_give_the_labels_of_the_plain_path_on_the_reference_backend(
+    programs, family, precision, least_agreement
+):
     pytest.importorskip("triton")
-    plain = Segmenter(small_model(), device="cuda", backend="reference")
-    fast = Segmenter(small_model(), device="cuda", precision=precision, backend="triton", programs=programs)
+    plain = Segmenter(small_model(family), device="cuda", backend="reference")
+    fast = Segmenter(small_model(family), device="cuda", precision=precision, backend="triton", programs=programs)
 
     for size in (3000, 20_000, 3500, 0, 1):
         cloud = spinning_scan(size)
@@ -39,9 +55,10 @@ def test_programs_give_the_labels_of_the_plain_path_on_the_reference_backend(pro
     assert fast.counters["out_of_memory"] == 0
 
 
-def test_a_graph_gives_the_same_bits_each_time_whatever_ran_in_between():
+@families
+def test_a_graph_gives_the_same_bits_each_time_whatever_ran_in_between(family):
     pytest.importorskip("triton")
-    fast = Segmenter(small_model(), device="cuda", backend="triton", programs="graphs")
+    fast = Segmenter(small_model(family), device="cuda", backend="triton", programs="graphs")
     first = fast.segment(spinning_scan(3000))
     fast.segment(spinning_scan(3900))
     fast.segment(spinning_scan(20_000))
@@ -78,9 +95,10 @@ def test_a_message_decoded_on_the_gpu_is_labelled_as_its_points_are():
         assert slow_column(found.message, column) == slow_column(expected.message, column)
 
 
-def test_nothing_waits_for_the_device_before_the_answer_is_read():
+@families
+def test_nothing_waits_for_the_device_before_the_answer_is_read(family):
     pytest.importorskip("triton")
-    model = small_model().cuda()
+    model = small_model(family).cuda()
     from pvd_core.sparse.backends import triton
 
     model.backend = triton

@@ -6,6 +6,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
+from program_networks import NETWORKS, SETTINGS, program_network, random_cloud
 from waiting_operations import WAITING, Operations
 
 from pvd_core.clouds.measured import is_measured
@@ -19,24 +20,12 @@ from pvd_core.programs.pipeline import write_header
 from pvd_core.segmenter import Segmenter
 from pvd_ros.codec.layout import DATATYPES
 
-SETTINGS = {"width": 4, "num_point_features": 16, "point_mlp_widths": (16,), "grid": {"shape": (48, 36, 8)}}
 ROOMY = Bucket(3000, (2048, 2048, 1024, 1024, 1024))
 
 
-def random_cloud(num_points=2000, seed=0):
-    generator = np.random.default_rng(seed)
-    cloud = generator.uniform((-30, -30, -2, 0), (30, 30, 2, 1), (num_points, 4)).astype(np.float32)
-    cloud[::50, :3] = 0
-    cloud[7::90, 1] = np.nan
-    cloud[11::90, 3] = np.inf
-    cloud[13::90, 0] = 2e4
-    return cloud
-
-
-@pytest.fixture(scope="module", params=["R3", "none"])
+@pytest.fixture(scope="module", params=NETWORKS)
 def model(request):
-    torch.manual_seed(0)
-    return build_model({**SETTINGS, "refinement": request.param}).eval()
+    return program_network(request.param)
 
 
 def test_labels_on_a_progressive_grid_equal_those_of_the_plain_path():
@@ -64,7 +53,7 @@ def answer_of(pipeline, cloud, garbage=0):
 def wanted_rows(model, cloud):
     """Rows of each level that hold exactly the sites of a cloud."""
     pipeline = FixedPipeline(model, ROOMY, XYZI)
-    counts = pipeline(input_of(pipeline, cloud)).numpy()[:32].view(np.int32)[: len(STRIDES) + 1]
+    counts = pipeline(input_of(pipeline, cloud)).numpy()[:32].view(np.int32)[1 : len(STRIDES) + 2]
     assert 0 < counts[0] <= is_measured(cloud).sum()
     return tuple(int(count) + 1 for count in counts)
 
@@ -157,10 +146,17 @@ def test_layouts_that_leave_the_point_or_lack_a_coordinate_are_refused():
         PointLayout.of(16, {**columns, "intensity": (0, "S4")})
 
 
-@pytest.mark.parametrize("refinement", ["R3", pytest.param("none", marks=pytest.mark.slow)])
-def test_on_triton_it_gives_the_same_labels_without_an_operation_that_waits_for_the_device(refinement, monkeypatch):
-    torch.manual_seed(0)
-    model = build_model({**SETTINGS, "grid": {"shape": (12, 9, 4)}, "refinement": refinement}).eval()
+@pytest.mark.parametrize(
+    ("name", "grid"),
+    [
+        ("cylinder3d", {"shape": (12, 9, 4)}),
+        pytest.param("cylinder3d without refinement", {"shape": (12, 9, 4)}, marks=pytest.mark.slow),
+        pytest.param("minkunet", {"voxel_size": 8.0}, marks=pytest.mark.slow),
+        ("spvcnn", {"voxel_size": 8.0}),
+    ],
+)
+def test_on_triton_it_gives_the_same_labels_without_an_operation_that_waits_for_the_device(name, grid, monkeypatch):
+    model = program_network(name, grid=grid)
     cloud = random_cloud(40)
     expected = Segmenter(model, {"confidence": {"temperature": 1.5}}).segment(cloud, with_entropy=True)
     model.backend = triton_backend()
@@ -180,7 +176,7 @@ def test_on_triton_it_gives_the_same_labels_without_an_operation_that_waits_for_
     assert np.abs(answer.confidence - expected.confidence).max() < 1e-5
     assert np.abs(answer.entropy - expected.entropy).max() < 1e-5
     assert np.array_equal(answer.labels, expected.labels)
-    assert {"index_fill_", "cumsum", "scatter_reduce_"} <= operations.names
+    assert {"cumsum", "scatter_reduce_"} <= operations.names
     assert not operations.names & set(WAITING)
 
 
@@ -196,9 +192,7 @@ def triton_backend():
 @pytest.mark.parametrize(
     ("precision", "dtype"), [("fp32", None), pytest.param("bf16", torch.bfloat16, marks=pytest.mark.bf16)]
 )
-def test_a_frozen_network_gives_what_the_network_gives(precision, dtype):
-    torch.manual_seed(0)
-    model = build_model({**SETTINGS, "refinement": "R3"}).eval()
+def test_a_frozen_network_gives_what_the_network_gives(model, precision, dtype):
     cloud = random_cloud()
     pipelines = [FixedPipeline(network, ROOMY, XYZI, precision) for network in (model, frozen(model, dtype))]
 

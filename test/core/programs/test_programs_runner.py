@@ -15,6 +15,7 @@ from pvd_core.programs import BucketChooser, DeviceRunner
 from pvd_core.programs.message import ArrayLayout
 from pvd_core.programs.static_function import StaticFunction
 from pvd_core.segmenter import Segmenter
+from pvd_core.voxels import CylindricalGrid
 from pvd_ros.codec import decode, read_layout
 
 SETTINGS = {"width": 4, "num_point_features": 16, "point_mlp_widths": (16,)}
@@ -42,7 +43,7 @@ def runner_with(grid, **options):
 
 @pytest.fixture
 def chooser():
-    return BucketChooser((480, 360, 32), STRIDES)
+    return BucketChooser(CylindricalGrid(), STRIDES)
 
 
 def test_a_bucket_holds_its_clouds_and_is_at_most_half_again_as_large(chooser):
@@ -60,7 +61,7 @@ def test_real_scans_fit_the_bucket_of_their_size(chooser):
 
 def test_a_level_never_has_more_room_than_its_grid_has_cells():
     shapes = [(48, 36, 8), (24, 18, 4), (12, 9, 2), (6, 5, 2), (3, 3, 2)]
-    for bucket in BucketChooser(shapes[0], STRIDES).buckets:
+    for bucket in BucketChooser(CylindricalGrid(shape=shapes[0]), STRIDES).buckets:
         assert all(rows <= math.prod(shape) + 128 for rows, shape in zip(bucket.num_rows, shapes, strict=True))
 
 
@@ -89,7 +90,7 @@ def test_clouds_leave_a_bucket_for_which_there_is_no_memory(chooser):
 @pytest.fixture
 def tight_buckets(monkeypatch):
     """For clouds of all sizes the room that large ones need."""
-    monkeypatch.setattr("pvd_core.programs.buckets._SITES_A_POINT", ((math.inf, (0.55, 0.75, 0.45, 0.35, 0.2)),))
+    monkeypatch.setattr("pvd_core.voxels.room._CYLINDRICAL", ((math.inf, (0.55, 0.75, 0.45, 0.35, 0.2)),))
 
 
 def test_an_overflow_moves_the_cloud_one_bucket_up_once_and_is_counted(tight_buckets):

@@ -1,5 +1,7 @@
 """The Cartesian grid against NumPy written from the formulas."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -114,6 +116,14 @@ def test_first_of_points_takes_the_lowest_number_and_gives_it_the_gradient():
 def test_first_of_points_of_no_points_is_empty():
     batch = CartesianGrid().voxelise([scan_of(0)])
     assert first_of_points(batch.point_features_PF, batch).shape == (0, 4)
+
+
+def test_a_voxel_without_a_point_gets_the_features_of_some_point_and_changes_no_other():
+    points = torch.randn(6, 3)
+    batch = SimpleNamespace(point_to_voxel_P=torch.tensor([1, 1, 3, 0, 0, 3]), num_voxels=5)
+    first = first_of_points(points, batch)
+    assert torch.equal(first[[0, 1, 3]], points[[3, 0, 2]])
+    assert all(any(torch.equal(row, point) for point in points) for row in first[[2, 4]])
 
 
 def test_labels_of_voxels_are_those_of_their_majority():
