@@ -107,6 +107,10 @@ class Cylinder3D(Network):
         return cast(SubmanifoldConvolution, self.head["conv"])
 
     @property
+    def point_branch(self) -> tuple[str, ...]:
+        return ("point_mlp",)
+
+    @property
     def has_programs(self) -> bool:
         return True
 
