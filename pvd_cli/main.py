@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pvd_cli.commands.ablate import ablate
+from pvd_cli.commands.adapt import adapt
 from pvd_cli.commands.balance import balance
 from pvd_cli.commands.bench import bench
 from pvd_cli.commands.compare import compare
@@ -48,6 +49,7 @@ COMMANDS = (
     ablate,
     balance,
     without_intensity,
+    adapt,
     evaluate,
     predict,
     label_bag,

@@ -7,6 +7,7 @@ training, so do these, and the layers behind get values that they never saw.
 import copy
 import math
 from collections.abc import Iterable, Sequence
+from typing import cast
 
 import torch
 from torch import nn
@@ -35,7 +36,7 @@ def estimate_statistics(
     of all scans are fewer than two.
     """
     network = copy.deepcopy(model, {id(model.backend): model.backend}).eval().requires_grad_(False)
-    norms = {name: network.get_submodule(name) for name in names}
+    norms = {name: cast(Norm, network.get_submodule(name)) for name in names}
     sums = {name: _Sums() for name in names}
     for name, norm in norms.items():
         norm.train()
@@ -47,7 +48,10 @@ def estimate_statistics(
         for points_P4 in scans:
             network(network.grid.voxelise([points_P4]))
             num_points += len(points_P4)
-    return {key: tensor for name in names for key, tensor in sums[name].statistics(name, norms[name]).items()}, num_points
+    found: dict[str, torch.Tensor] = {}
+    for name, norm in norms.items():
+        found |= sums[name].statistics(name, norm)
+    return found, num_points
 
 
 class _Sums:
@@ -62,7 +66,7 @@ class _Sums:
         self._counts.append(len(rows_NC))
         self._of_scans.append([rows_NC.sum(0).tolist(), rows_NC.square().sum(0).tolist()])
 
-    def statistics(self, name: str, norm: nn.Module) -> dict[str, torch.Tensor]:
+    def statistics(self, name: str, norm: Norm) -> dict[str, torch.Tensor]:
         count = sum(self._counts)
         if count < 2:
             raise ValueError(f"{name} got {count} rows: a variance needs two")

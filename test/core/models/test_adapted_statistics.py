@@ -13,7 +13,7 @@ CYLINDER = {"width": 4, "num_point_features": 16, "point_mlp_widths": (16,), "gr
 
 def scan(seed, num_points):
     generator = np.random.default_rng(seed)
-    cloud = generator.uniform((-30, -30, -2, 0), (30, 30, 2, 1), (num_points, 4)) + (0, 0, seed, 0)
+    cloud = generator.uniform((-30, -30, seed - 2, 0), (30, 30, seed + 2, 1), (num_points, 4))
     return torch.from_numpy(cloud.astype(np.float32))
 
 
