@@ -53,6 +53,10 @@ class NotedClouds:
         """The points of the scan `path` as networks get them; both float32 (N, 4). `num_own`: how many are its own,
         with those of past scans after them; None for all."""
         self.look_at(path, points[:num_own])
+        return self.in_frame(points)
+
+    def in_frame(self, points: "np.ndarray") -> "np.ndarray":
+        """As `prepared`, of a scan that was looked at before."""
         return self._stream.prepared(points)
 
     def look_at(self, path: Path, points: "np.ndarray") -> None:

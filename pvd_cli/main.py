@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pvd_cli.commands.ablate import ablate
+from pvd_cli.commands.adapt import adapt
 from pvd_cli.commands.balance import balance
 from pvd_cli.commands.bench import bench
 from pvd_cli.commands.calibrate import calibrate
@@ -52,6 +53,7 @@ COMMANDS = (
     balance,
     without_intensity,
     calibrate,
+    adapt,
     evaluate,
     predict,
     label_bag,

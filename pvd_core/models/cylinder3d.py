@@ -111,6 +111,10 @@ class Cylinder3D(Network):
         return STRIDES
 
     @property
+    def point_branch(self) -> tuple[str, ...]:
+        return ("point_mlp",)
+
+    @property
     def concatenations(self) -> tuple[Concatenation, ...]:
         halves = (2 * self.config.width,) * 2
         names = "head.conv.weight", "refinement.from_voxel.weight", "refinement.linear.weight"

@@ -75,6 +75,11 @@ class Network(nn.Module, ABC):
         """The layer that computes the class scores behind the labels of points; its bias is (C,)."""
 
     @property
+    def point_branch(self) -> tuple[str, ...]:
+        """Names of the modules that see single points before they meet their neighbours; none where it has no such."""
+        return ()
+
+    @property
     @abstractmethod
     def strides(self) -> tuple[Triple, ...]:
         """Strides of its steps down, finest first: programs of fixed shapes have room for as many levels and one."""

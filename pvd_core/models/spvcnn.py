@@ -47,6 +47,10 @@ class SPVCNN(CartesianNetwork):
         return {**self.backbone.stages(), **branch, "logits": self.classifier}
 
     @property
+    def point_branch(self) -> tuple[str, ...]:
+        return ("branch",)
+
+    @property
     def voxel_stages(self) -> tuple[str, ...]:
         steps = [f"backbone.{way}.{number}" for way in ("down", "up") for number in range(NUM_LEVELS)]
         return "backbone.stem", *steps, "classifier"

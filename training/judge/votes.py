@@ -27,14 +27,14 @@ def labels_by_vote(segmenter: Segmenter, points: np.ndarray, num_votes: int) -> 
     labels = np.zeros(len(points), np.uint8)
     measured = measured_points(points, measured_N)
     if len(measured):
-        of_votes = (_log_probabilities(segmenter, _moved(measured, vote)) for vote in VOTES[:num_votes])
+        of_votes = (log_probabilities(segmenter, _moved(measured, vote)) for vote in VOTES[:num_votes])
         scores_PC = functools.reduce(torch.add, of_votes)
         labels[measured_N] = scores_PC.argmax(dim=1).cpu().numpy() + 1
     return labels
 
 
-def _log_probabilities(segmenter: Segmenter, points: np.ndarray) -> torch.Tensor:
-    """float32 (P, C - 1): of all classes but 0."""
+def log_probabilities(segmenter: Segmenter, points: np.ndarray) -> torch.Tensor:
+    """float32 (P, C - 1) for measured points float32 (P, 4): of all classes but 0."""
     batch = segmenter.batch_of(points)
     output = segmenter.run_network(batch)
     if output.point_logits_PC is not None:

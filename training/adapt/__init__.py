@@ -1,0 +1,1 @@
+"""Weights fitted to a user's own scans without labels, and what that changed."""
