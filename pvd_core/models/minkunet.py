@@ -13,7 +13,7 @@ from pvd_core.models.cartesian_network import CartesianNetwork
 from pvd_core.models.output import SegmentationOutput
 from pvd_core.models.residual_unet import ResidualUNet
 from pvd_core.sparse.interfaces import AnySites
-from pvd_core.sparse.interpolation import trilinear
+from pvd_core.sparse.interpolation import Interpolation, trilinear
 from pvd_core.voxels import PointsInVoxels, VoxelBatch
 
 
@@ -46,9 +46,13 @@ class MinkUNet(CartesianNetwork):
         voxel_logits_VC = self.classifier(features_VD)
         if not with_points:
             return SegmentationOutput(voxel_logits_VC, features_VD)
-        positions_P4 = _positions(cast(VoxelBatch, batch), self.config.grid.voxel_size)
-        features_PD = trilinear(tensor.sites, positions_P4).apply(features_VD)
+        # Kept with the sites, as their kernel maps are: student and teacher share them.
+        around = tensor.sites.cached("around points", lambda: self._around(cast(VoxelBatch, batch), tensor.sites))
+        features_PD = around.apply(features_VD)
         return SegmentationOutput(voxel_logits_VC, features_VD, self.classifier(features_PD), features_PD)
+
+    def _around(self, batch: VoxelBatch, sites: AnySites) -> Interpolation:
+        return trilinear(sites, _positions(batch, self.config.grid.voxel_size))
 
 
 def _positions(batch: VoxelBatch, voxel_size: float) -> torch.Tensor:

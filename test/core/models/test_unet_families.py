@@ -5,10 +5,11 @@ import torch
 from torch.nn import functional
 
 from pvd_core.borders.errors import UserError
-from pvd_core.models import build_model, spvcnn
+from pvd_core.models import build_model, minkunet, spvcnn
 from pvd_core.models.unet_plan import plan_from_settings, plan_settings, ratio_plan
 from pvd_core.native import library
 from pvd_core.sparse.backends import load_backend
+from pvd_core.sparse.interpolation import trilinear
 
 TINY_PLAN = {
     "stem": 4,
@@ -290,19 +291,20 @@ def test_impossible_settings_are_refused_by_name(settings, message):
         build_model({"architecture": "minkunet", **settings})
 
 
-def test_networks_on_the_same_sites_share_what_they_interpolate_with(monkeypatch):
+@pytest.mark.parametrize(("family", "num_places"), [("minkunet", 1), ("spvcnn", 2)])
+def test_networks_on_the_same_sites_share_what_they_interpolate_with(family, num_places, monkeypatch):
     calls = []
-    compute = spvcnn.trilinear
-    monkeypatch.setattr(spvcnn, "trilinear", lambda *arguments: calls.append(1) or compute(*arguments))
-    student, batch = tiny("spvcnn"), tiny("spvcnn").grid.voxelise(some_scans())
+    for module in (minkunet, spvcnn):
+        monkeypatch.setattr(module, "trilinear", lambda *arguments: calls.append(1) or trilinear(*arguments))
+    student, teacher = tiny(family), tiny(family)
+    batch = student.grid.voxelise(some_scans())
     sites = student.sites_of(batch)
 
     with torch.no_grad():
-        expected = student(batch).point_logits_PC  # on sites of its own
-        tiny("spvcnn")(batch, sites=sites)
-    assert len(calls) == 4
-    output = student(batch, sites=sites)
-    output.point_logits_PC.sum().backward()
+        expected = student(batch, with_points=True).point_logits_PC  # on sites of its own
+        teacher(batch, with_points=True, sites=sites)
+    found = student(batch, with_points=True, sites=sites).point_logits_PC
+    found.sum().backward()
 
-    assert len(calls) == 4
-    assert (output.point_logits_PC - expected).abs().max() < 1e-6  # with gradients norms are not folded into layers
+    assert len(calls) == 2 * num_places
+    assert (found - expected).abs().max() < 1e-6
