@@ -3,6 +3,7 @@
 #   TORCH_INDEX=URL          the index torch comes from; CPU only: https://download.pytorch.org/whl/cpu
 #   BAG=file TOPIC=name RATE=1.0 WEIGHTS=file OUT=folder   what the demo plays, how fast, results
 #   SECONDS=12               how long a drive the demo simulates; a BAG is played whole
+#   SCANS=3 ODOMETRY=topic   the demo fuses each cloud with those before it, by odometry; a BAG's topic of it
 #   SCAN=file                the scan that `make bench` times
 #   MINUTES=10 HOURS=1 POINTS=60000 PARAMETERS='NAME:=VALUE ...'   of `make overload` and `make soak`
 #   RUNS=20 THREADS=1,2 BACKENDS=reference,native,spconv MODELS=cylinder3d-0.5x   of `make bench-cpu`: samples a row,
@@ -30,7 +31,7 @@ help:
 	@echo "make overload    five times as many clouds as the node can label (MINUTES=10); make soak: its own pace (HOURS=1)"
 	@echo "make lint        check style, format and types     make setup       only set up .venv, with all of it"
 	@echo "make clean       remove .venv and what the targets wrote"
-	@echo "settings: PYTHON= TORCH_INDEX= BAG= TOPIC= RATE= SECONDS= WEIGHTS= OUT= SCAN="
+	@echo "settings: PYTHON= TORCH_INDEX= BAG= TOPIC= RATE= SECONDS= SCANS= ODOMETRY= WEIGHTS= OUT= SCAN="
 
 SET_UP = TORCH_INDEX="$(TORCH_INDEX)" "$(PYTHON)" scripts/start_set_up.py
 
@@ -41,7 +42,7 @@ demo:
 	@$(SET_UP) demo
 	@$(BIN)/pvd demo $(if $(BAG),--bag "$(BAG)") $(if $(TOPIC),--topic "$(TOPIC)") \
 		$(if $(RATE),--rate $(RATE)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
-		$(if $(OUT),--out "$(OUT)")
+		$(if $(OUT),--out "$(OUT)") $(if $(SCANS),--scans $(SCANS)) $(if $(ODOMETRY),--odometry "$(ODOMETRY)")
 
 # A process more than there are cores, for some tests wait, four at most; the tests of one file stay together, for they
 # share data.

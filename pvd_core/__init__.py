@@ -13,3 +13,9 @@ if "OMP_WAIT_POLICY" not in os.environ:
 def default_weights() -> Path:
     """Path of the weights that ship with the package."""
     return Path(__file__).parent / "shipped" / "default.safetensors"
+
+
+def multiscan_weights() -> Path:
+    """Path of the weights for several scans that ship with the package; of the default ones where none ship."""
+    path = Path(__file__).parent / "shipped" / "multiscan.safetensors"
+    return path if path.exists() else default_weights()

@@ -24,6 +24,10 @@ def demo(
         float | None, typer.Option(min=0.5, max=600, help="Length of the simulated drive; 12 if left out.")
     ] = None,
     weights: Annotated[Path | None, typer.Option(help="Weights; those that ship with pvd if left out.")] = None,
+    scans: Annotated[
+        int, typer.Option(min=1, max=21, help="Scans fused by odometry: each cloud and those before it.")
+    ] = 1,
+    odometry: Annotated[str, typer.Option(help="Topic of a --bag with nav_msgs/Odometry, for --scans.")] = "",
     intensity_scale: IntensityScale = "auto",
     mounting_height: MountingHeight = USUAL_HEIGHT,
     mounting_roll: MountingRoll = 0.0,
@@ -36,19 +40,24 @@ def demo(
     Needs neither GPU nor data. The mounting is that of a --bag; a simulated drive's is the usual one. Where rclpy is
     not installed, every cloud is labelled from the bag without the node.
 
+    With --scans, past clouds are put behind each by odometry, and the IoU of what moves is compared with that of the
+    same clouds alone.
+
     \b
     Examples:
       pvd demo
       pvd demo --seconds 5 --out demo_short
+      pvd demo --scans 3
       pvd demo --bag drive.mcap --topic /points --rate 0.5
+      pvd demo --bag drive.mcap --scans 3 --odometry /odom
       pvd demo --bag truck.mcap --mounting-height 3.2
     """
     from pvd_cli.demo.drive import check_simulation, given_drive, prepare_folder, simulated_drive
     from pvd_cli.demo.live import label_live
     from pvd_cli.demo.offline import label_offline, why_no_node
-    from pvd_cli.demo.results import judge, print_results, write_picture, write_report
+    from pvd_cli.demo.results import compare_movers, judge, print_results, write_picture, write_report
     from pvd_cli.errors import interruptible
-    from pvd_core import default_weights
+    from pvd_core import default_weights, multiscan_weights
     from pvd_core.borders.files import held_alone
     from pvd_core.clouds.intensity import check_intensity_scale
     from pvd_core.clouds.mounting import Mounting
@@ -57,11 +66,17 @@ def demo(
     mounting = Mounting(mounting_height, mounting_roll, mounting_pitch, mounting_yaw)
     if bag is None and not mounting.is_usual:
         raise UserError("--mounting-... is for the clouds of a --bag; simulated drives have the usual mounting")
+    if bag is not None and (scans > 1) != bool(odometry):
+        raise UserError(
+            "--scans puts past clouds behind those of a --bag by its --odometry TOPIC: give both, or neither"
+        )
+    if bag is None and odometry:
+        raise UserError("--odometry is for a --bag; simulated drives bring their own")
     check_intensity_scale(intensity_scale)
-    weights = weights or default_weights()
+    weights = weights or (multiscan_weights() if scans > 1 else default_weights())
     read_facts(weights)
     # Before an earlier demo's results are removed.
-    given = given_drive(bag, topic, out) if bag else None
+    given = given_drive(bag, topic, out, odometry) if bag else None
     if given is None:
         check_simulation(topic)
     elif seconds is not None:
@@ -72,13 +87,14 @@ def demo(
         held_alone(out, "running a demo"),
     ):
         out = prepare_folder(out)
-        drive = given or simulated_drive(out, seconds or 12.0, topic)
+        drive = given or simulated_drive(out, seconds or 12.0, topic, with_odometry=scans > 1)
         if no_node:
             print(f"note: {no_node}; labelling the bag without a node", flush=True)
-            run = label_offline(drive, weights, intensity_scale, mounting, out)
+            run = label_offline(drive, weights, intensity_scale, mounting, scans - 1, out)
         else:
-            run = label_live(drive, weights, rate, intensity_scale, mounting, out)
+            run = label_live(drive, weights, rate, intensity_scale, mounting, scans - 1, out)
         scores = judge(drive, run)
+        movers = compare_movers(drive, run, weights, scores) if scores and scans > 1 else None
         picture = write_picture(drive, run, out)
-        report = write_report(run, scores, picture, out)
-        print_results(report, scores, rate)
+        report = write_report(run, scores, movers, picture, out)
+        print_results(report, scores, rate, movers, scans)

@@ -23,6 +23,8 @@ class Drive:
     bag: Path
     topic: str
     num_clouds: int
+    odometry: str = ""
+    """Topic of the sensor's poses; "" where they are not needed."""
     label_path_of_stamp: dict[int, Path] = field(default_factory=dict)
     """Stamp in the bag in ns -> .label file with the truth; empty where the truth is not known."""
 
@@ -41,8 +43,9 @@ def prepare_folder(out: Path) -> Path:
     return out
 
 
-def given_drive(bag: Path, topic: str | None, out: Path) -> Drive:
-    """A bag of the user's; its topic is checked now rather than after the node has started."""
+def given_drive(bag: Path, topic: str | None, out: Path, odometry: str = "") -> Drive:
+    """A bag of the user's; its topics are checked now rather than after the node has started."""
+    from pvd_ros.bags.poses import ODOMETRY, check_topic
     from pvd_ros.bags.reader import cloud_topic, open_bag
 
     if bag.resolve().is_relative_to(out.resolve()):
@@ -52,11 +55,13 @@ def given_drive(bag: Path, topic: str | None, out: Path) -> Drive:
     with open_bag(bag) as opened:
         topic = cloud_topic(opened, topic)
         num_clouds = opened.count(topic)
+        if odometry:
+            check_topic(opened, odometry, ODOMETRY, "--odometry")
         for remark in opened.remarks:
             print(f"note: {remark}", flush=True)
     if not num_clouds:
         raise UserError(f"{bag}: topic {topic} holds no clouds; name another one with --topic")
-    return Drive(bag, topic, num_clouds)
+    return Drive(bag, topic, num_clouds, odometry)
 
 
 def check_simulation(topic: str | None) -> None:
@@ -71,7 +76,7 @@ def check_simulation(topic: str | None) -> None:
         raise UserError(f"{error}; or label a bag with --bag") from None
 
 
-def simulated_drive(out: Path, seconds: float, topic: str | None) -> Drive:
+def simulated_drive(out: Path, seconds: float, topic: str | None, with_odometry: bool = False) -> Drive:
     """A new drive at 10 Hz, as a bag and with its truth, below `out`."""
     from training.simulate.dataset import write_dataset
     from training.simulate.parallel import num_cores
@@ -90,5 +95,12 @@ def simulated_drive(out: Path, seconds: float, topic: str | None) -> Drive:
             progress=lambda done, total, _path: steps.show(done, total),
         )
     sequence, bag = out / "data" / "sequences" / _SEQUENCE, out / "drive"
-    num_clouds = write_sequence_bag(sequence, bag, topic)
-    return Drive(bag, topic, num_clouds, {stamp: labels for _, labels, stamp in sequence_frames(sequence)})
+    if with_odometry:
+        from pvd_cli.demo.odometry import NOISE, ODOMETRY, write_bag_with_odometry
+
+        print(f"odometry on {ODOMETRY}: the true poses with noise of {NOISE} (standard deviation)", flush=True)
+        odometry, num_clouds = ODOMETRY, write_bag_with_odometry(sequence, bag, topic)
+    else:
+        odometry, num_clouds = "", write_sequence_bag(sequence, bag, topic)
+    label_path_of_stamp = {stamp: labels for _, labels, stamp in sequence_frames(sequence)}
+    return Drive(bag, topic, num_clouds, odometry, label_path_of_stamp)

@@ -13,6 +13,7 @@ from pvd_cli.progress import Steps
 from pvd_core.borders.errors import UserError
 from pvd_core.clouds.mounting import Mounting
 from pvd_core.weights import read_facts, taxonomy_of
+from pvd_ros.poses.history import history_in
 
 _LABELLED_TOPIC = "/segmenter/points"
 _READY_S = 120
@@ -23,9 +24,10 @@ _QUIET_REPORTS = 3
 
 
 def label_live(
-    drive: Drive, weights: Path, rate: float, intensity_scale: str, mounting: Mounting, out: Path
+    drive: Drive, weights: Path, rate: float, intensity_scale: str, mounting: Mounting, num_past: int, out: Path
 ) -> LabelledDrive:
-    """Plays the drive into the node and records what it publishes. UserError where a process fails."""
+    """Plays the drive into the node and records what it publishes; `num_past` past clouds are put behind each by the
+    drive's odometry. UserError where a process fails."""
     logs, reports = out / "logs", {name: out / "logs" / f"{name}.json" for name in ("player", "node", "recorder")}
     logs.mkdir()
     labelled_bag = out / "labelled"
@@ -42,9 +44,12 @@ def label_live(
             "intensity_scale": intensity_scale,
             **{f"mounting_{name}": value for name, value in dataclasses.asdict(mounting).items()},
             "latency_window": min(max(drive.num_clouds, 1), 100_000),
+            # Without poses the weights' own wish only brings a remark.
+            **(_history_parameters(drive, num_past, rate) if num_past else {}),
         }
         node_arguments = [word for key, value in node_parameters.items() for word in ("-p", f"{key}:={value}")]
-        player_arguments = (drive.bag, "--topic", drive.topic, "--rate", rate, "--report", reports["player"])
+        also = ("--also", drive.odometry) if num_past else ()
+        player_arguments = (drive.bag, "--topic", drive.topic, "--rate", rate, "--report", reports["player"], *also)
         waiting = ("--wait-for-subscribers", 1, "--wait-timeout", _READY_S)
         print("starting recorder, node and player", flush=True)
         with _NodeWatch() as watch, child("recorder", "pvd_ros.record", *recorder_arguments) as recorder:
@@ -59,6 +64,12 @@ def label_live(
             recorder.finish(_FINISH_S)
     taxonomy = taxonomy_of(read_facts(weights))
     return _labelled_drive(labelled_bag, taxonomy, *(json.loads(path.read_text()) for path in reports.values()))
+
+
+def _history_parameters(drive: Drive, num_past: int, rate: float) -> dict[str, object]:
+    # Played slowly, odometry comes later behind its cloud.
+    wait_ms = min(100.0 * max(1.0, 1 / rate), 10_000.0)
+    return {"odometry": drive.odometry, "history": num_past, "pose_wait_ms": wait_ms}
 
 
 class _NodeWatch:
@@ -141,5 +152,6 @@ def _labelled_drive(labelled_bag, taxonomy, played, node, recorded):
         latency_ms=node["latency_ms"],
         taxonomy=taxonomy,
         remarks=node["remarks"],
+        history=history_in(counts),
         bag_stamp_of_published={published: in_bag for in_bag, published in played["stamps"]},
     )

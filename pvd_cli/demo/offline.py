@@ -26,10 +26,12 @@ def why_no_node() -> str:
     return ""
 
 
-def label_offline(drive: Drive, weights: Path, intensity_scale: str, mounting: Mounting, out: Path) -> LabelledDrive:
-    """Labels the drive's bag into the folder `out`."""
+def label_offline(
+    drive: Drive, weights: Path, intensity_scale: str, mounting: Mounting, num_past: int, out: Path
+) -> LabelledDrive:
+    """Labels the drive's bag into the folder `out`; `num_past` as label_live takes it."""
     from pvd_core.segmenter import Segmenter
-    from pvd_ros.bags import LabelOptions, label_bag, read_clouds
+    from pvd_ros.bags import LabelOptions, PoseOptions, label_bag, read_clouds
     from pvd_ros.codec import stamp_of
 
     (out / "logs").mkdir()
@@ -41,6 +43,7 @@ def label_offline(drive: Drive, weights: Path, intensity_scale: str, mounting: M
         wording=LABELLING_OPTIONS,
         labelled_topic=_LABELLED_TOPIC,
         copy_other_topics=False,
+        poses=PoseOptions(odometry=drive.odometry, history=num_past) if num_past else PoseOptions(),
     )
     with Steps("labelling", "clouds") as steps:
         report = label_bag(drive.bag, out / "labelled", segmenter, drive.topic, options, steps.show)
@@ -54,6 +57,7 @@ def label_offline(drive: Drive, weights: Path, intensity_scale: str, mounting: M
         latency_ms=report.latency_ms,
         taxonomy=segmenter.taxonomy,
         remarks=report.remarks,
+        history=report.history,
         bag_stamp_of_published={stamp: stamp for stamp in stamps},
         is_live=False,
     )

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from pvd_cli.demo.drive import Drive
+from pvd_cli.demo.movers import MoverScores, compare_with_single, print_movers
 from pvd_cli.demo.run import LabelledDrive
 from pvd_cli.tables import print_iou, print_latency
 from pvd_core.borders.errors import UserError
@@ -14,6 +15,7 @@ from pvd_core.borders.files import written_atomically
 from pvd_core.borders.wording import counted
 from pvd_ros.bags import read_clouds
 from pvd_ros.codec import stamp_of
+from pvd_ros.poses import summary
 from training.judge.metrics import ConfusionMatrix
 
 
@@ -28,6 +30,12 @@ def judge(drive: Drive, run: LabelledDrive) -> ConfusionMatrix | None:
     return scores
 
 
+def compare_movers(drive: Drive, run: LabelledDrive, weights: Path, fused: ConfusionMatrix) -> MoverScores:
+    """How movers fare with past clouds behind each cloud, against the same clouds alone."""
+    clouds = [_points(cloud) for cloud in _recorded(run)]
+    return compare_with_single(clouds, [_truth(drive, run, cloud) for cloud in _recorded(run)], weights, fused)
+
+
 def write_picture(drive: Drive, run: LabelledDrive, out: Path) -> Path | None:
     """A bird's-eye PNG of the recorded cloud in the middle of the drive; its path, or None where none was recorded."""
     from pvd_cli.picture import save_prediction_picture
@@ -36,7 +44,7 @@ def write_picture(drive: Drive, run: LabelledDrive, out: Path) -> Path | None:
         return None
     middle = run.counts["recorded"] // 2
     cloud = next(cloud for index, cloud in enumerate(_recorded(run)) if index == middle)
-    points = np.stack([_column(cloud, name) for name in ("x", "y", "z", "intensity")], axis=1)
+    points = _points(cloud)
     truth = _truth(drive, run, cloud) if drive.label_path_of_stamp else None
     title = f"cloud {middle + 1} of {run.counts['recorded']} as the node published them: {len(points):,} points"
     path = out / "picture.png"
@@ -44,7 +52,9 @@ def write_picture(drive: Drive, run: LabelledDrive, out: Path) -> Path | None:
     return path
 
 
-def write_report(run: LabelledDrive, scores: ConfusionMatrix | None, picture: Path | None, out: Path) -> dict[str, Any]:
+def write_report(
+    run: LabelledDrive, scores: ConfusionMatrix | None, movers: MoverScores | None, picture: Path | None, out: Path
+) -> dict[str, Any]:
     """Writes and returns report.json's content."""
     counts = run.counts
     report = {
@@ -63,6 +73,8 @@ def write_report(run: LabelledDrive, scores: ConfusionMatrix | None, picture: Pa
         "miou_present": scores.miou(present_only=True) if scores else None,
         "iou": _iou_of_present(scores) if scores else None,
         "num_points": scores.num_points if scores else None,
+        "history": run.history,
+        "movers": movers.as_json() if movers else None,
         "paths": {
             "labelled_bag": str(run.labelled_bag),
             "labelled_topic": run.labelled_topic,
@@ -76,7 +88,13 @@ def write_report(run: LabelledDrive, scores: ConfusionMatrix | None, picture: Pa
     return report
 
 
-def print_results(report: dict[str, Any], scores: ConfusionMatrix | None, rate: float) -> None:
+def print_results(
+    report: dict[str, Any],
+    scores: ConfusionMatrix | None,
+    rate: float,
+    movers: MoverScores | None = None,
+    num_scans: int = 1,
+) -> None:
     """Tables, paths, and what to do where clouds that were played at `rate` came too fast; UserError where not one
     cloud was labelled."""
     print()
@@ -92,6 +110,8 @@ def print_results(report: dict[str, Any], scores: ConfusionMatrix | None, rate: 
             f"note: {counted(num_missed, 'cloud')} came while this machine was busy with others: it is too slow for "
             f"this pace; --rate {slower:g} (make demo RATE={slower:g}) plays slower, so that all can be labelled"
         )
+    if report["history"]:
+        print(f"history: {summary(report['history'])}")
     for remark in report["remarks"]:
         print(f"note: {remark}")
     if report["skipped"]:
@@ -104,6 +124,9 @@ def print_results(report: dict[str, Any], scores: ConfusionMatrix | None, rate: 
         print()
         scored = {**report, "num_points_by_class": scores.points_by_name()}
         print_iou(scored, scores.taxonomy, "Labels against the simulated truth, clouds matched by stamp")
+    if movers:
+        print()
+        print_movers(movers, num_scans)
     print()
     for name in ("labelled_bag", "picture", "report"):
         print(f"{name.replace('_', ' '):<13} {report['paths'][name]}")
@@ -115,6 +138,11 @@ def _recorded(run):
     return (
         (cloud.message for cloud in read_clouds(run.labelled_bag, run.labelled_topic)) if run.counts["recorded"] else ()
     )
+
+
+def _points(message):
+    """float32 (N, 4) of a recorded cloud."""
+    return np.stack([_column(message, name) for name in ("x", "y", "z", "intensity")], axis=1)
 
 
 def _truth(drive, run, message):

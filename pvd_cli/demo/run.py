@@ -20,5 +20,7 @@ class LabelledDrive:
     """Stamp of a cloud as published in ns -> its stamp in the bag."""
     remarks: list[str] = field(default_factory=list)
     """Sentences on what of the clouds is not as networks expect it."""
+    history: dict[str, int] = field(default_factory=dict)
+    """Counters of pvd_ros.poses.CloudHistory; empty where each cloud was labelled alone."""
     is_live: bool = True
     """Labelled by the node over ROS 2."""

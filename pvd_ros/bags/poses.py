@@ -123,15 +123,26 @@ def take_message(message: Message, source: PoseSource, take: Callable[[Any], Non
     take(content)
 
 
+def check_topic(bag: Bag, topic: str, message_type: str, option: str) -> None:
+    """BagError unless a topic is there, and of that type alone; `option` says in the message who names it."""
+    channels = [channel for channel in bag.channels if channel.topic == topic]
+    if channels and all(channel.message_type == message_type and channel.encoding == CDR for channel in channels):
+        return
+    found = f"{topic} is {channels[0].message_type}" if channels else f"no topic {topic}"
+    others = sorted({channel.topic for channel in bag.channels if channel.message_type == message_type})
+    known = f"topics of that type: {', '.join(others)}" if others else "it has no topic of that type"
+    raise BagError(f"{option}: {found} in {bag.path}, expected {message_type}; {known}")
+
+
 def _odometry_poses(bag: Bag, options: PoseOptions, start_ns: int | None) -> BagPoses:
-    _check_topic(bag, options.odometry, ODOMETRY, "--odometry")
+    check_topic(bag, options.odometry, ODOMETRY, "--odometry")
     source = OdometryPoses(options.odometry, options.limits)
     _take_static(bag, source.frames)
     return BagPoses(source, bag, options.odometry, source.add, start_ns)
 
 
 def _frame_poses(bag: Bag, options: PoseOptions, start_ns: int | None) -> BagPoses:
-    _check_topic(bag, "/tf", TRANSFORMS, "--fixed-frame")
+    check_topic(bag, "/tf", TRANSFORMS, "--fixed-frame")
     source = FrameTree(options.fixed_frame, options.limits)
     _take_static(bag, source)
     return BagPoses(source, bag, "/tf", source.add, start_ns)
@@ -141,13 +152,3 @@ def _take_static(bag: Bag, frames: FrameTree) -> None:
     for message in bag.messages("/tf_static"):
         if message.channel.message_type == TRANSFORMS:
             take_message(message, frames, lambda content: frames.add(content, is_static=True))
-
-
-def _check_topic(bag: Bag, topic: str, message_type: str, option: str) -> None:
-    channels = [channel for channel in bag.channels if channel.topic == topic]
-    if channels and all(channel.message_type == message_type and channel.encoding == CDR for channel in channels):
-        return
-    found = f"{topic} is {channels[0].message_type}" if channels else f"no topic {topic}"
-    others = sorted({channel.topic for channel in bag.channels if channel.message_type == message_type})
-    known = f"topics of that type: {', '.join(others)}" if others else "it has no topic of that type"
-    raise BagError(f"{option}: {found} in {bag.path}, expected {message_type}; {known}")

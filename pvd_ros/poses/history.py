@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 
 import numpy as np
@@ -33,8 +32,7 @@ class CloudHistory:
     def __init__(self, past: PastScans, source: PoseSource) -> None:
         self.past = past
         self._source = source
-        # Its own limits know nothing of the time between clouds.
-        self._scans = ScanHistory(past, max_jump_m=math.inf, max_turn_deg=math.inf)
+        self._scans = ScanHistory(past)
         self._last: tuple[int, str] | None = None
         self._fused = 0
         self._without_pose: Counter[str] = Counter()
@@ -128,6 +126,12 @@ def training_remark(wanted: PastScans, past: PastScans) -> str:
         f"{counted(past.past, 'past cloud')} (stride {past.stride}) behind each, for weights that were trained with "
         f"{trained}: labels may be worse than without"
     )
+
+
+def history_in(counters: dict[str, int]) -> dict[str, int]:
+    """Those of a CloudHistory among others; empty where there are none."""
+    starts = ("fused", "without_pose", "history_dropped", "poses_")
+    return {name: count for name, count in counters.items() if name.startswith(starts)}
 
 
 def summary(counters: dict[str, int]) -> str:

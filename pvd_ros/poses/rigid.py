@@ -42,6 +42,21 @@ def matrix_of(position: np.ndarray, quaternion: np.ndarray) -> np.ndarray:
     return matrix
 
 
+def quaternion_of(rotation: np.ndarray) -> np.ndarray:
+    """The quaternion of a rotation matrix, (3, 3); of one that is not quite a rotation, the closest."""
+    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = rotation
+    # Bar-Itzhack: the eigenvector of the largest eigenvalue.
+    symmetric = np.array(
+        (
+            (xx - yy - zz, 0, 0, 0),
+            (yx + xy, yy - xx - zz, 0, 0),
+            (zx + xz, zy + yz, zz - xx - yy, 0),
+            (zy - yz, xz - zx, yx - xy, xx + yy + zz),
+        )
+    )
+    return np.linalg.eigh(symmetric)[1][:, 3]
+
+
 def between(first: np.ndarray, second: np.ndarray, share: float) -> np.ndarray:
     """The quaternion at `share`, 0..1, of the shortest turn from one to the other, at constant speed (slerp)."""
     cosine = float(first @ second)

@@ -10,7 +10,7 @@ import numpy as np
 
 from pvd_core.borders.errors import UserError
 
-# Why there is no pose. Of these only a late one is worth waiting for.
+# Why there is no pose. Of these a late one is worth waiting for.
 LATE, STOPPED, GAP, TOO_OLD, NEVER, FRAME = "late", "stopped", "gap", "too_old", "never", "frame"
 
 

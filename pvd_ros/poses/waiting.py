@@ -9,15 +9,17 @@ from threading import Condition
 
 import numpy as np
 
-from pvd_ros.poses.source import LATE, NoPoseError, PoseSource
+from pvd_ros.poses.source import LATE, NEVER, NoPoseError, PoseSource
 
 
 class WaitingPoses:
-    """A PoseSource around another one: a pose that is late is waited for, at most `wait_s` seconds."""
+    """A PoseSource around another one: a pose that is late is waited for, at most `wait_s` seconds. So are the first
+    poses of all, once: where none ever come, each cloud would wait in vain."""
 
     def __init__(self, source: PoseSource, wait_s: float) -> None:
         self._source, self._wait_s = source, wait_s
         self._condition = Condition()
+        self._waits_for_first = True
         self.counters, self.remarks = source.counters, source.remarks
 
     @contextmanager
@@ -36,7 +38,9 @@ class WaitingPoses:
                     return self._source.pose(stamp_ns, frame)
                 except NoPoseError as error:
                     left_s = deadline - time.monotonic()
-                    if error.reason != LATE or left_s <= 0:
+                    is_worth_it = error.reason == LATE or (error.reason == NEVER and self._waits_for_first)
+                    if not is_worth_it or left_s <= 0:
+                        self._waits_for_first = False
                         raise
                 self._condition.wait(left_s)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from multiscan_weights import save_multiscan_weights
 
 from pvd_core.clouds import read_cloud
 from pvd_core.segmenter import Segmenter
@@ -95,6 +96,20 @@ def test_bag_of_the_user_is_labelled_without_a_truth(finished, weights, tmp_path
     assert report["clouds_in"] == 5
     assert report["miou"] is None
     assert "IoU" not in result.stdout
+
+
+@pytest.mark.slow
+def test_three_scans_are_fused_live_and_the_moving_iou_is_printed(tmp_path):
+    weights = save_multiscan_weights(tmp_path / "many.safetensors", past_scans=2)
+    out = tmp_path / "demo"
+    result = run_demo("--scans", "3", "--seconds", "1", "--rate", "0.1", "--weights", weights, "--out", out)
+    assert result.returncode == 0, result.stderr
+    report = json.loads((out / "report.json").read_text())
+    assert report["history"]["fused"] > 0
+    assert report["history"]["history_dropped"] == 0
+    assert report["movers"]["fused"]["moving"] > 0
+    assert "moving IoU " in result.stdout
+    assert "noise of 1 cm and 0.02 degrees" in result.stdout
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ import pytest
 
 pytest.importorskip("rosbags", reason="bags need rosbags: pip install 'pvd_ros[bags]'")
 
+from pose_messages import drive_clouds, odometry_rows
+from pose_messages import write_bag as write_odometry_bag
 from ros_clouds import rosbags_cloud, slow_column, xyzi_cloud
 
 from pvd_cli.demo import offline
@@ -68,6 +70,45 @@ def test_every_cloud_is_labelled_and_the_report_adds_up(without_node, bag, weigh
         np.testing.assert_array_equal(slow_column(message, "label"), segmenter.segment(points_of(index)).labels)
 
 
+def test_scans_of_a_bag_are_fused_by_its_odometry(without_node, weights, tmp_path, capsys):
+    bag = write_odometry_bag(tmp_path / "drive", drive_clouds(4), odometry_rows(0.6))
+    line = [
+        "demo",
+        "--bag",
+        bag,
+        "--weights",
+        weights,
+        "--scans",
+        "3",
+        "--odometry",
+        "/odom",
+        "--out",
+        tmp_path / "out",
+    ]
+    assert run([str(word) for word in line]) == 0
+    assert "history: 3 clouds with past ones behind" in capsys.readouterr().out
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["history"]["fused"] == 3
+    assert report["movers"] is None  # nobody knows the truth
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--bag", "{bag}", "--scans", "3"], "by its --odometry TOPIC: give both, or neither"),
+        (["--bag", "{bag}", "--odometry", "/odom"], "by its --odometry TOPIC: give both, or neither"),
+        (["--odometry", "/odom"], "--odometry is for a --bag; simulated drives bring their own"),
+        (["--bag", "{bag}", "--scans", "3", "--odometry", "/odom"], "--odometry: no topic /odom in"),
+    ],
+)
+def test_scans_and_odometry_that_do_not_fit_are_refused_before_anything_is_written(
+    bag, weights, tmp_path, error_of, arguments, words
+):
+    given = [word.format(bag=bag) for word in arguments]
+    assert words in error_of("demo", *given, "--weights", weights, "--out", tmp_path / "demo")
+    assert not (tmp_path / "demo").exists()
+
+
 def test_a_message_that_is_no_cloud_is_counted_as_rejected(without_node, weights, tmp_path, capsys):
     with BagWriter(tmp_path / "drive") as writer:
         writer.write_cloud("/lidar", xyzi_cloud(points_of(0), stamp_ns=100), 100)
@@ -108,7 +149,7 @@ def test_without_the_ray_caster_nothing_is_written_and_an_earlier_demo_stays(
 def test_clouds_that_came_too_fast_are_explained_with_the_rate_that_suits(capsys):
     counts = {"clouds_in": 120, "labelled": 30, "dropped": 80, "lost_in_transport": 10, "rejected": 0, "skipped": 0}
     paths = dict.fromkeys(("labelled_bag", "picture", "report", "logs"))
-    facts = {"rejected_by_reason": {}, "latency_ms": {}, "remarks": [], "node": True}
+    facts = {"rejected_by_reason": {}, "latency_ms": {}, "remarks": [], "node": True, "history": {}}
     report = {**counts, **facts, "recorded": 30, "paths": paths}
     print_results(report, None, rate=1.0)
     printed = capsys.readouterr().out

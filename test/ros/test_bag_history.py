@@ -6,7 +6,17 @@ import pytest
 from bags import file_of, rows_of
 from moving_drive import TR, drive_scan, pose_at
 from multiscan_weights import save_multiscan_weights
-from pose_messages import START_NS, STEP_NS, drive_clouds, odometry, odometry_rows, transforms, truth_at, write_bag
+from pose_messages import (
+    START_NS,
+    STEP_NS,
+    drive_clouds,
+    odometry,
+    odometry_rows,
+    transforms,
+    truth_at,
+    write_bag,
+    write_ros1,
+)
 from ros_clouds import slow_column, xyzi_cloud
 from ros_weights import tiny_weights
 
@@ -102,6 +112,23 @@ def test_past_points_lie_where_the_street_is_now(segmenter, tmp_path, source):
             np.testing.assert_array_equal(past[:, 3], now[:, 3])
     assert report.history["fused"] == NUM_CLOUDS - 1
     assert report.history["without_pose"] == report.history["history_dropped"] == 0
+
+
+def test_a_simulated_drives_scene_lies_where_its_poses_say(segmenter, tmp_path):
+    pytest.importorskip("embreex", reason="simulating needs embreex: pip install 'pvd_ros[sim]'")
+    from training.simulate import Drive
+
+    drive = Drive(3, NUM_CLOUDS, "vlp16", 0.1, tilt_deg=2.0, jitter=True)
+    scene = np.random.default_rng(0).uniform((-60, -60, -2), (60, 60, 4), (500, 3))
+    seen = [(scene - pose[:3, 3]) @ pose[:3, :3] for pose in map(drive.pose, range(NUM_CLOUDS))]
+    points = [np.column_stack((xyz, np.full(500, 0.5))).astype(np.float32) for xyz in seen]
+    stamps_ns = [START_NS + round(drive.stamp_s(index) * 1e9) for index in range(NUM_CLOUDS)]
+    clouds = [xyzi_cloud(each, stamp_ns) for each, stamp_ns in zip(points, stamps_ns, strict=True)]
+    messages = [("/odom", ns, odometry(ns, drive.pose(index))) for index, ns in enumerate(stamps_ns)]
+    _, given = labelled(segmenter, tmp_path, messages, clouds, odometry="/odom", history=5)
+    assert len(given[-1]) == NUM_CLOUDS * 500
+    for past in np.split(given[-1], NUM_CLOUDS):
+        np.testing.assert_allclose(past[:, :3], points[-1][:, :3], atol=1e-4)
 
 
 def test_only_the_newest_clouds_points_are_written_with_a_flag_for_what_moves(segmenter, tmp_path):
@@ -288,3 +315,13 @@ def test_the_command_says_how_weights_of_many_scans_get_them(weights, tmp_path, 
     assert run(["label-bag", str(bag), str(tmp_path / "out"), "--weights", str(weights)]) == 0
     assert "get single ones" in (said := capsys.readouterr().err)
     assert "--odometry, --fixed-frame or --poses gives what they expect" in said
+
+
+@pytest.mark.parametrize("poses", [{"odometry": "/odom"}, {"fixed_frame": "map"}], ids=lambda poses: next(iter(poses)))
+def test_a_bag_of_ros_1_is_fused_alike(segmenter, tmp_path, poses):
+    messages = odometry_rows(0.8) if "odometry" in poses else tf_rows()
+    bag = write_ros1(tmp_path / "drive.bag", drive_clouds(NUM_CLOUDS), messages)
+    watching = Watching(segmenter)
+    report = label_bag(bag, tmp_path / "out", watching, "/lidar", LabelOptions(poses=PoseOptions(**poses)))
+    assert (report.history["fused"], report.history["without_pose"]) == (NUM_CLOUDS - 1, 0)
+    np.testing.assert_allclose(watching.given[-1][1800:3300, :3], drive_scan(NUM_CLOUDS - 1)[0][STREET, :3], atol=1e-4)

@@ -3,6 +3,8 @@
 import numpy as np
 from moving_drive import drive_scan, pose_at
 from ros_clouds import STORE, xyzi_cloud
+from rosbags.rosbag1 import Writer as Ros1Writer
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from pvd_ros.bags import BagWriter, Channel
 
@@ -85,6 +87,32 @@ def write_bag(path, clouds, messages=()):
     with BagWriter(path) as bag:
         for topic, log_time_ns, message in sorted([*rows, *messages], key=lambda row: row[1]):
             bag.write(Channel(topic, message.__msgtype__), cdr(message), log_time_ns)
+    return path
+
+
+def write_ros1(path, clouds, messages):
+    """As write_bag, for ROS 1, whose frames begin with a slash."""
+    store = get_typestore(Stores.ROS1_NOETIC)
+    store.register(get_types_from_msg("geometry_msgs/TransformStamped[] transforms", TRANSFORMS))
+
+    def old(message):
+        """The same message with the classes of ROS 1."""
+        name = getattr(message, "__msgtype__", None)
+        if name is None:
+            return [old(each) for each in message] if isinstance(message, list) else message
+        fields = {each: old(value) for each, value in vars(message).items() if each != "__msgtype__"}
+        if name == "std_msgs/msg/Header":
+            fields |= {"seq": 0, "frame_id": f"/{fields['frame_id']}"}
+        return store.types[name](**fields)
+
+    rows = [("/lidar", START_NS + number * STEP_NS, cloud) for number, cloud in enumerate(clouds)]
+    with Ros1Writer(path) as writer:
+        connections = {}
+        for topic, log_time_ns, message in sorted([*rows, *messages], key=lambda row: row[1]):
+            name = message.__msgtype__
+            if topic not in connections:
+                connections[topic] = writer.add_connection(topic, name, typestore=store)
+            writer.write(connections[topic], log_time_ns, store.serialize_ros1(old(message), name))
     return path
 
 
