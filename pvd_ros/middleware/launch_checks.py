@@ -52,7 +52,7 @@ def check_ros_package(name: str, remedy: str) -> None:
 
 
 def sensors_of(text: str) -> dict[str, str]:
-    """{namespace: topic} of "NAME=TOPIC,..."; UserError for none, a name twice, and what is none of these."""
+    """{namespace: topic} of "NAME=TOPIC,NAME=TOPIC,..."; UserError for none, a name twice, and anything else."""
     sensors: dict[str, str] = {}
     for item in filter(None, (word.strip() for word in text.split(","))):
         name, equals, topic = (part.strip() for part in item.partition("="))
