@@ -37,6 +37,7 @@ def print_changes(report: Mapping[str, Any]) -> None:
     console = Console()
     console.print("Share of the points by class", style="bold")
     console.print(table)
+    print(f"statistics of {report['num_norms']} norms moved by {report['strength']:g} towards those of the scans")
     print(f"{100 * report['agreement']:.1f} % of the points keep their label")
     for what in ("confidence", "entropy"):
         print(f"mean {what} {report[what]['before']:.3f} -> {report[what]['after']:.3f}")

@@ -20,7 +20,7 @@ from pvd_core.taxonomy import Taxonomy
 from training.adapt.comparison import Comparison
 from training.adapt.same_sensor import check_one_sensor, facts_of, remarks_on
 
-_NUM_PICTURES = 3
+_NUM_PICTURES, _NUM_SAMPLED = 3, 5
 
 
 def are_bare_scans(scans: UnlabelledScans, noted: NotedClouds) -> bool:
@@ -50,6 +50,13 @@ def measured(scans: UnlabelledScans, noted: NotedClouds, device: torch.device) -
             points = _in_frame(scan, noted)
             yield torch.from_numpy(measured_points(points, is_measured(points))).to(device)
             steps.show(number, len(scans))
+
+
+def sampled(scans: UnlabelledScans, noted: NotedClouds) -> list[np.ndarray]:
+    """A few of the scans as a network gets them, float32 (N, 4)."""
+    step = max(1, len(scans) // _NUM_SAMPLED)
+    numbers = range(0, len(scans), step)[:_NUM_SAMPLED]
+    return [_in_frame(scan, noted) for number, scan in enumerate(scans) if number in numbers]
 
 
 def compare(

@@ -38,6 +38,7 @@ ROOMS = {
         "run": "judge distil data simulate",
         "ablation": "run judge distil data simulate",
         "realism": "data simulate",
+        "adapt": "judge data simulate",
     },
     "pvd_ros": {
         "codec": "",

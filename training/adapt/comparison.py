@@ -14,8 +14,10 @@ from training.judge.evaluate import metrics_of
 from training.judge.metrics import ConfusionMatrix
 from training.judge.votes import log_probabilities
 
-LEAST_AGREEMENT = 0.6
-"""Where fewer points keep their label, the scans are most likely not what the network knows at all."""
+LEAST_AGREEMENT = 0.7
+"""Share of the points that should keep their label. benchmarks/adapt has what it rests on: statistics of KITTI's scans
+leave 87 % of the labels and help; those of PandaSet, moved by an eighth, leave 72 % and help, but moved by a half they
+leave 52 % and harm."""
 
 _FACTOR_OF_CHANGE = 2.0
 _LEAST_SHARE = 0.001

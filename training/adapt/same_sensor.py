@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pvd_core.borders.errors import UserError
+from pvd_core.borders.wording import counted
 from pvd_core.clouds.bare import is_bare
 from pvd_core.clouds.measured import is_measured, measured_points
 
@@ -55,7 +56,7 @@ def remarks_on(scans: Sequence[ScanFacts]) -> list[str]:
     if len(scans) >= _USUAL_SCANS:
         return []
     return [
-        f"{len(scans)} scans show little of what the sensor will see, so statistics are moved only a part of the way; "
+        f"{counted(len(scans), 'scan')} show little of what the sensor will see: "
         f"better give {_USUAL_SCANS} or more, of several places"
     ]
 

@@ -8,7 +8,10 @@ from tiny_dataset import TINY_MODEL, random_scan
 from pvd_core.borders.errors import UserError
 from pvd_core.models import build_model
 from pvd_core.models.bare_statistics import statistics_of
-from training.adapt.norms import adapted_norms, take_statistics, usual_strength
+from training.adapt import strength as strength_module
+from training.adapt.comparison import Comparison
+from training.adapt.norms import measured_norms, take_statistics
+from training.adapt.strength import STRENGTHS, carefully_moved
 
 
 @pytest.fixture
@@ -26,16 +29,10 @@ def copied(network):
     return {name: tensor.clone() for name, tensor in network.state_dict().items()}
 
 
-def test_more_scans_move_statistics_farther():
-    assert usual_strength(4) == pytest.approx(0.2)
-    assert usual_strength(16) == pytest.approx(0.5)
-    assert usual_strength(1000) > 0.98
-
-
 def test_strength_0_keeps_and_1_replaces_and_a_half_is_in_the_middle(network, scans):
     own = statistics_of(network)["point_mlp.in_norm.running_mean"]
     kept, middle, replaced = (
-        statistics_of(adapted_norms(network, scans, 2, strength=strength).after)["point_mlp.in_norm.running_mean"]
+        statistics_of(measured_norms(network, scans, 2).moved(strength).after)["point_mlp.in_norm.running_mean"]
         for strength in (0.0, 0.5, 1.0)
     )
     assert torch.equal(kept, own)
@@ -45,7 +42,7 @@ def test_strength_0_keeps_and_1_replaces_and_a_half_is_in_the_middle(network, sc
 
 def test_only_the_norms_of_the_point_branch_change_by_default(network, scans):
     before = copied(network)
-    take_statistics(network, adapted_norms(network, scans, 2))
+    take_statistics(network, measured_norms(network, scans, 2).moved(0.5))
     changed = {name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])}
     assert changed
     assert all(name.startswith("point_mlp.") and "running_" in name for name in changed)
@@ -54,7 +51,7 @@ def test_only_the_norms_of_the_point_branch_change_by_default(network, scans):
 def test_scans_without_intensity_change_the_statistics_for_such_clouds_alone(network, scans):
     before = copied(network)
     bare = [torch.cat((points[:, :3], torch.zeros(len(points), 1)), dim=1) for points in scans]
-    take_statistics(network, adapted_norms(network, bare, 2, are_bare=True))
+    take_statistics(network, measured_norms(network, bare, 2, are_bare=True).moved(0.5))
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
     assert network.bare_statistics.keys() == statistics_of(network).keys()
     name = "point_mlp.in_norm.running_mean"
@@ -63,6 +60,29 @@ def test_scans_without_intensity_change_the_statistics_for_such_clouds_alone(net
 
 def test_too_few_points_are_refused(network, scans):
     with pytest.raises(UserError, match="2 scans with 600 measured points in all: expected at least 1000"):
-        adapted_norms(network, [points[:300] for points in scans], 2)
+        measured_norms(network, [points[:300] for points in scans], 2)
     with pytest.raises(UserError, match="1 scan with 0 measured points"):
-        adapted_norms(network, [scans[0][:1]], 1)
+        measured_norms(network, [scans[0][:1]], 1)
+
+
+@pytest.mark.parametrize(("least", "expected"), [(0.0, STRENGTHS[0]), (1.1, STRENGTHS[-1])])
+def test_statistics_are_moved_as_far_as_enough_labels_stay(network, scans, monkeypatch, least, expected):
+    monkeypatch.setattr(strength_module, "LEAST_AGREEMENT", least)
+    clouds = [points.numpy() for points in scans]
+    adapted = carefully_moved(measured_norms(network, scans, 2), clouds, torch.device("cpu"))
+    assert adapted.facts["strength"] == expected
+
+
+def test_the_next_smaller_strength_is_taken_where_too_few_labels_stay(network, scans, monkeypatch):
+    measured, clouds = measured_norms(network, scans, 2), [points.numpy() for points in scans]
+    agreements = []
+    for strength in STRENGTHS:
+        adapted = measured.moved(strength)
+        comparison = Comparison(adapted.before, adapted.after, {}, torch.device("cpu"))
+        for cloud in clouds:
+            comparison.add(cloud)
+        agreements.append(comparison.report()["agreement"])
+    assert agreements[0] < agreements[-1]
+    limit = next(n for n, agreement in enumerate(agreements) if agreement > agreements[0])
+    monkeypatch.setattr(strength_module, "LEAST_AGREEMENT", agreements[limit])
+    assert carefully_moved(measured, clouds, torch.device("cpu")).facts["strength"] == STRENGTHS[limit]
