@@ -33,7 +33,7 @@ def cut_out(folder: Path, out: Path, columns: str, sequences: list[str], classes
     for sequence, each in counts.items():
         if each.num_without_id and not each.num_cut:
             print(f"remark: no point of a hard class in sequence {sequence} has an instance id")
-    print(f"train with: pvd train config/m2skd.yaml --set dataset={folder} --set multi_to_single.instances={out}")
+    print(f"train with: pvd train {folder} --config config/m2skd.yaml --set multi_to_single.instances={out} --out RUN")
 
 
 def _print(counts: dict[str, "SequenceCounts"]) -> None:

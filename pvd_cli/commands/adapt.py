@@ -87,9 +87,12 @@ def adapt(
         from training.adapt.strength import carefully_moved
         from training.judge.seen import seen_data
 
+    scans = UnlabelledScans(inputs, topic, columns, max_scans)
     check_new_weights(out)
     folder = out.with_name(f"{out.stem}_report")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    # A report without its weights is of an attempt that wrote none, and is replaced.
+    is_of_attempt = (folder / "report.json").is_file()
+    if folder.exists() and not is_of_attempt and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} exists already, where the report would go; name another file with --out")
     check_output_folder(folder)
     if labels is not None and not labels.is_dir():
@@ -98,12 +101,15 @@ def adapt(
     file = weights_file(weights or default_weights())
     mounting = Mounting(mounting_height, mounting_roll, mounting_pitch, mounting_yaw)
     noted = NotedClouds(stream_for(file, intensity_scale, mounting))
-    scans = UnlabelledScans(inputs, topic, columns, max_scans)
     _note_held_out(scans)
     segmenter = Segmenter.from_weights(file, device, programs="off")
     if segmenter.past_scans.past:
         raise UserError(f"{file} expects past scans behind each, which `pvd adapt` does not put there; take others")
     truth_of = truth_in(labels, segmenter.taxonomy)
+    if labels is not None and all(truth_of(scan) is None for scan in scans):
+        raise UserError(
+            f"no label in {labels} fits one of the scans: expected {next(iter(scans)).label_path} and the like"
+        )
     with interruptible(lambda: "no weights were written"):
         are_bare = are_bare_scans(scans, noted)
         batches = measured(scans, noted, segmenter.device)
@@ -117,11 +123,6 @@ def adapt(
         report = {"weights": str(file), **adapted.facts, **comparison.report()}
         write_report(folder, report, changed, comparison.taxonomy)
         print_changes(report)
-        if labels is not None and report["truth"] is None:
-            raise UserError(
-                f"no label in {labels} fits one of the scans: expected {next(iter(scans)).label_path} and the like; "
-                f"no weights were written; the report is in {folder}"
-            )
         if report["truth"] and report["truth"]["is_worse"]:
             print_error(f"by the labels this is worse: no weights were written; the report is in {folder}")
             raise typer.Exit(EXIT_SPOILT)

@@ -103,6 +103,10 @@ def test_labels_that_say_worse_leave_a_report_and_no_weights(dataset, weights, a
     assert report["truth"]["is_worse"]
     assert report["truth"]["scans"] == 3
     assert "by the labels this is worse" in capsys.readouterr().err
+    code, out, report = adapt(dataset, "--strength", "0.1")
+    assert code == 0
+    assert out.exists()
+    assert report["truth"] is None
 
 
 def test_labels_that_say_better_are_said_with_both_scores(dataset, adapt, tmp_path, capsys):
@@ -120,7 +124,9 @@ def test_labels_that_say_better_are_said_with_both_scores(dataset, adapt, tmp_pa
 def test_labels_that_do_not_fit_are_refused(dataset, adapt, tmp_path, capsys):
     labels = tmp_path / "labels"
     labels.mkdir()
-    assert adapt(dataset, "--labels", labels)[0] == 2
+    code, _, report = adapt(dataset, "--labels", labels)
+    assert code == 2
+    assert report is None
     assert "no label in" in capsys.readouterr().err
     np.zeros(7, "<u4").tofile(labels / "000000.label")
     code, out, _ = adapt(dataset, "--labels", labels, out="other.safetensors")
