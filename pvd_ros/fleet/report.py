@@ -35,8 +35,8 @@ class FleetReport:
         return sum(result.num_spoilt for result in self.results)
 
     def write(self, out: Path) -> Path:
-        """Writes it into the folder of the results. That of an earlier run stays where this one labelled nothing. UserError
-        where that cannot be written."""
+        """Writes it into the folder of the results, where that of an earlier run stays if this one labelled nothing.
+        UserError where it cannot be written."""
         if (out / NAME).is_file() and not self.of_status(LABELLED):
             return out / NAME
         totals = {status: len(self.of_status(status)) for status in (LABELLED, SKIPPED, FAILED)}

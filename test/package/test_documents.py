@@ -117,7 +117,8 @@ def test_readme_names_every_command():
 def shown(value):
     """A default as the table writes it."""
     if isinstance(value, list):
-        return f"[{', '.join(map(shown, value))}]"
+        # ROS refuses integers in a list of floats.
+        return f"[{', '.join(str(each) if isinstance(each, float) else shown(each) for each in value)}]"
     if isinstance(value, str):
         return value or '""'
     return str(value).lower() if isinstance(value, bool) else f"{value:g}"
