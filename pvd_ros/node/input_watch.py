@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from pvd_ros.node.topic_check import no_publisher, publisher_problems, who_publishes
@@ -12,11 +13,11 @@ SILENT_S = 10.0
 class InputWatch:
     """Looks around when asked, and logs each finding once while it lasts.
 
-    node: of rclpy. topic: its input, own_topic: its output. remedy: what to do where clouds do not arrive.
+    node: of rclpy. topic: its input, own_topics: its outputs. remedy: what to do where clouds do not arrive.
     """
 
-    def __init__(self, node: Any, topic: str, own_topic: str, wants_reliable: bool, remedy: str) -> None:
-        self._node, self._topic, self._own_topic = node, topic, own_topic
+    def __init__(self, node: Any, topic: str, own_topics: Collection[str], wants_reliable: bool, remedy: str) -> None:
+        self._node, self._topic, self._own_topics = node, topic, own_topics
         self._wants_reliable, self._remedy = wants_reliable, remedy
         self._received, self._change_s = -1, 0.0
         self._known: set[str] = set()
@@ -30,7 +31,7 @@ class InputWatch:
         publishers = node.get_publishers_info_by_topic(self._topic)
         problems = publisher_problems(publishers, self._topic, self._wants_reliable)
         topics = node.get_topic_names_and_types()
-        remarks = no_publisher(publishers, self._topic, self._own_topic, topics) + self._clock() + self._namesakes()
+        remarks = no_publisher(publishers, self._topic, self._own_topics, topics) + self._clock() + self._namesakes()
         if self._is_silent(received, now_s, bool(publishers)) and not problems:
             who = ", ".join(sorted({who_publishes(each, self._topic) for each in publishers}))
             remarks.append(

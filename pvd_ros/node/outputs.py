@@ -40,6 +40,11 @@ class Outputs:
         """The topic of the cloud with all points."""
         return self._publishers["points"].topic_name
 
+    @property
+    def topic_names(self) -> list[str]:
+        """The topics of all clouds."""
+        return [publisher.topic_name for publisher in self._publishers.values()]
+
     def wanted(self) -> list[str]:
         """The outputs that are switched on and that somebody listens to; with `always_label` the points besides."""
         always = ["points"] if self._value("always_label") else []

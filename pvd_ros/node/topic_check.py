@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from pvd_ros.codec import CLOUD_TYPE
 
 
 def no_publisher(
-    publishers: Sequence[Any], topic: str, own_topic: str, topics_and_types: Iterable[tuple[str, Sequence[str]]]
+    publishers: Sequence[Any],
+    topic: str,
+    own_topics: Collection[str],
+    topics_and_types: Iterable[tuple[str, Sequence[str]]],
 ) -> list[str]:
     """If nobody publishes `topic`, a sentence that says so and names the topics that carry clouds; else [].
 
-    publishers: as Node.get_publishers_info_by_topic returns them. own_topic: the node's output, which is not named.
+    publishers: as Node.get_publishers_info_by_topic returns them. own_topics: the node's outputs, which are not named.
     topics_and_types: as Node.get_topic_names_and_types returns them.
     """
     if publishers:
         return []
-    others = [name for name, types in topics_and_types if CLOUD_TYPE in types and name not in (topic, own_topic)]
+    others = [name for name, types in topics_and_types if CLOUD_TYPE in types and name not in (topic, *own_topics)]
     return [f"nobody publishes {topic}; clouds are on: {', '.join(sorted(others)) or 'no topic at all'}"]
 
 

@@ -37,9 +37,9 @@ class Watching:
     def __init__(self, segmenter):
         self._segmenter, self.given = segmenter, []
 
-    def segment(self, points):
+    def segment(self, points, with_entropy=False):
         self.given.append(points)
-        return self._segmenter.segment(points)
+        return self._segmenter.segment(points, with_entropy)
 
     def __getattr__(self, name):
         return getattr(self._segmenter, name)

@@ -22,7 +22,7 @@ from pvd_ros.node.input_watch import SILENT_S, InputWatch
 
 @pytest.fixture
 def watch(peer):
-    return InputWatch(peer.node, "/lidar", "/segmenter/points", wants_reliable=False, remedy="take the settings")
+    return InputWatch(peer.node, "/lidar", ["/segmenter/points"], wants_reliable=False, remedy="take the settings")
 
 
 def run_main(project_root, absent, *arguments):

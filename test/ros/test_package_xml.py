@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ElementTree
 
 OWN = {"pvd_core", "training", "pvd_ros", "pvd_cli"}
 # From pip into the virtual environment; package.xml has no keys for them.
-OF_PIP = {"torch", "rosbags", "mcap", "lz4"}
+OF_PIP = {"torch", "rosbags", "mcap", "lz4", "ray", "pyarrow", "kiss_icp"}
 DEBIAN = {"numpy": "python3-numpy", "yaml": "python3-yaml"}
 
 
