@@ -64,11 +64,15 @@ def test_restamped_clouds_leave_with_the_present_time_and_the_report_maps_the_st
 def test_odometry_is_played_beside_the_clouds_with_stamps_that_still_fit(ros, peer):
     pytest.importorskip("nav_msgs.msg", reason="needs nav_msgs: pip install 'pvd_ros[ros]'")
     from nav_msgs.msg import Odometry
+    from sensor_msgs.msg import PointCloud2
 
     rows = odometry_rows(0.4, rate_hz=20)
     bag = write_odometry_bag(ros.folder / "in", drive_clouds(3), rows)
     heard = peer.hear(Odometry, "/odom")
-    played, _, clouds = play_and_record(ros, bag, 3, "--reliable", "--rate", "0.5", "--also", "/odom")
+    # Once the player has found the peer's other subscription too, odometry cannot come before the peer is known.
+    peer.hear(PointCloud2, "/lidar")
+    options = ("--reliable", "--rate", "0.5", "--also", "/odom", "--wait-for-subscribers", 2)
+    played, _, clouds = play_and_record(ros, bag, 3, *options)
     last_s = (stamp_of(rows[-1][2]) - START_NS) / 1e9
     assert played["others"] == len(rows)
     first_ns, last_ns = (stamp_of(clouds[place].message) for place in (0, -1))

@@ -107,8 +107,10 @@ def weights(tmp_path_factory, dataset):
     batch = segmenter.batch_of(points)
     features = segmenter.run_network(batch).voxel_features_VE[batch.point_to_voxel_P]
     wanted = torch.nn.functional.one_hot(torch.from_numpy(truth).long(), 20).float()
-    features = torch.cat((features, torch.ones(len(features), 1)), dim=1)
-    solution = torch.linalg.lstsq(features, wanted).solution
+    features = torch.cat((features, torch.ones(len(features), 1)), dim=1).double()
+    # With a little of the identity, for features that depend on one another: else rounding would decide.
+    squares = features.T @ features + 1e-2 * torch.eye(features.shape[1], dtype=torch.float64)
+    solution = torch.linalg.solve(squares, features.T @ wanted.double()).float()
     with torch.no_grad():
         layer = model.label_layer
         layer.weight.zero_()
