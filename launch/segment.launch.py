@@ -7,14 +7,10 @@ ros2 launch pvd_ros segment.launch.py bag:=/data/drive rviz:=true
 from pathlib import Path
 from typing import Any
 
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
-from launch.substitutions import LaunchConfiguration
-from launch_ros.actions import Node
-
 from launch import LaunchDescription
 from pvd_core.borders.errors import UserError
-from pvd_ros.middleware.launch_checks import check_bag, check_names, check_packages, check_rviz
-from pvd_ros.middleware.launch_parts import ending_with_launch, python_program, rviz, transport, when_it_ends
+from pvd_ros.middleware.launch_checks import check_bag, check_packages, check_rviz
+from pvd_ros.middleware.launch_parts import described, python_program, rviz, segmenter, transport, when_it_ends
 from pvd_ros.middleware.packages import NODE_NEEDS, PLAYER_NEEDS
 from pvd_ros.middleware.params_file import check_params_file
 
@@ -44,16 +40,11 @@ ARGUMENTS = {
 
 def generate_launch_description() -> LaunchDescription:
     """What `ros2 launch` calls."""
-    declared = [
-        DeclareLaunchArgument(name, default_value=default, description=meaning, choices=choices or None)
-        for name, (default, meaning, choices) in ARGUMENTS.items()
-    ]
-    return LaunchDescription([*declared, OpaqueFunction(function=_actions)])
+    return described(ARGUMENTS, _actions)
 
 
-def _actions(context: Any) -> list[Any]:
-    chosen = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
-    _check(chosen, context.argv)
+def _actions(chosen: dict[str, str]) -> list[Any]:
+    _check(chosen)
     actions = [*transport(), _segmenter(chosen)]
     if chosen["bag"]:
         actions.append(_player(chosen))
@@ -67,9 +58,8 @@ def _actions(context: Any) -> list[Any]:
 _SHOWN = ("points", "legend")
 
 
-def _check(chosen: dict[str, str], typed: list[str]) -> None:
+def _check(chosen: dict[str, str]) -> None:
     """Everything that would fail later fails here, while nothing runs yet."""
-    check_names(typed, ARGUMENTS)
     check_packages([*NODE_NEEDS, *(PLAYER_NEEDS if chosen["bag"] else ())])
     check_params_file(chosen["params_file"])
     if chosen["bag"]:
@@ -80,28 +70,22 @@ def _check(chosen: dict[str, str], typed: list[str]) -> None:
         check_rviz()
 
 
-def _segmenter(chosen: dict[str, str]) -> Node:
+def _segmenter(chosen: dict[str, str]) -> Any:
     given: dict[str, Any] = {"points_in": chosen["topic"]}
     given.update({name: chosen[name] for name in ("weights", "device") if chosen[name]})
     if chosen["reliability"]:
         given["input_reliability"] = chosen["reliability"]
     if chosen["use_sim_time"]:
         given["use_sim_time"] = _is_true(chosen["use_sim_time"])
-    respawns = _is_true(chosen["respawn"])
-    return Node(
-        package="pvd_ros",
-        executable="segmenter_node",
-        name="segmenter",
-        exec_name="segmenter_node",
-        namespace=chosen["namespace"],
-        parameters=[chosen["params_file"], given],
-        ros_arguments=["--log-level", chosen["log_level"]],
-        respawn=respawns,
-        respawn_delay=2.0,
-        on_exit=None if respawns else when_it_ends("segmenter_node"),
-        output="screen",
-        **ending_with_launch(),
-    )
+    options: dict[str, Any] = {
+        "namespace": chosen["namespace"],
+        "ros_arguments": ["--log-level", chosen["log_level"]],
+        "respawn": _is_true(chosen["respawn"]),
+        "respawn_delay": 2.0,
+    }
+    if options["respawn"]:
+        options["on_exit"] = None
+    return segmenter(chosen["params_file"], given, **options)
 
 
 def _player(chosen: dict[str, str]) -> Any:

@@ -7,58 +7,43 @@ ros2 launch pvd_ros several.launch.py sensors:=front=/front/points,rear=/rear/po
 from pathlib import Path
 from typing import Any
 
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
-from launch.substitutions import LaunchConfiguration
-from launch_ros.actions import Node
-
 from launch import LaunchDescription
-from pvd_ros.middleware.launch_checks import check_names, check_packages, sensors_of
-from pvd_ros.middleware.launch_parts import ending_with_launch, transport, when_it_ends
+from pvd_ros.middleware.launch_checks import check_packages, sensors_of
+from pvd_ros.middleware.launch_parts import described, segmenter, transport
 from pvd_ros.middleware.packages import NODE_NEEDS
 from pvd_ros.middleware.params_file import check_params_file
 
 # The folder beside this one, both in the source tree and in share/pvd_ros.
 CONFIG = Path(__file__).parent.parent / "config"
-# name: (default, meaning)
+# name: (default, meaning, values allowed; none: any)
 ARGUMENTS = {
-    "sensors": ("", "NAME=TOPIC,NAME=TOPIC,...: the namespace of each node and the sensor_msgs/PointCloud2 it labels"),
+    "sensors": (
+        "",
+        "NAME=TOPIC,NAME=TOPIC,...: the namespace of each node and the sensor_msgs/PointCloud2 it labels",
+        (),
+    ),
     "params_file": (
         str(CONFIG / "node.yaml"),
         "parameters of the nodes: a section /** for all, /front/segmenter for the one in namespace front",
+        (),
     ),
-    "weights": ("", "path of a .safetensors file; empty: as params_file says"),
-    "device": ("", "auto, cpu, cuda or cuda:N; empty: as params_file says"),
+    "weights": ("", "path of a .safetensors file; empty: as params_file says", ()),
+    "device": ("", "auto, cpu, cuda or cuda:N; empty: as params_file says", ()),
 }
 
 
 def generate_launch_description() -> LaunchDescription:
     """What `ros2 launch` calls."""
-    declared = [
-        DeclareLaunchArgument(name, default_value=default, description=meaning)
-        for name, (default, meaning) in ARGUMENTS.items()
-    ]
-    return LaunchDescription([*declared, OpaqueFunction(function=_actions)])
+    return described(ARGUMENTS, _actions)
 
 
-def _actions(context: Any) -> list[Any]:
-    chosen = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
-    check_names(context.argv, ARGUMENTS)
+def _actions(chosen: dict[str, str]) -> list[Any]:
     sensors = sensors_of(chosen["sensors"])
     check_packages(NODE_NEEDS)
     check_params_file(chosen["params_file"])
     return [*transport(), *(_segmenter(name, topic, chosen) for name, topic in sensors.items())]
 
 
-def _segmenter(namespace: str, topic: str, chosen: dict[str, str]) -> Node:
+def _segmenter(namespace: str, topic: str, chosen: dict[str, str]) -> Any:
     given = {"points_in": topic} | {name: chosen[name] for name in ("weights", "device") if chosen[name]}
-    return Node(
-        package="pvd_ros",
-        executable="segmenter_node",
-        name="segmenter",
-        exec_name=f"segmenter_{namespace}",
-        namespace=namespace,
-        parameters=[chosen["params_file"], given],
-        on_exit=when_it_ends(f"segmenter_{namespace}"),
-        output="screen",
-        **ending_with_launch(),
-    )
+    return segmenter(chosen["params_file"], given, f"segmenter_{namespace}", namespace=namespace)

@@ -6,63 +6,43 @@ ros2 launch pvd_ros slam.launch.py topic:=/lidar/points base_frame:=base_link
 from pathlib import Path
 from typing import Any
 
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
-from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchDescription
-from pvd_ros.middleware.launch_checks import check_names, check_packages, check_ros_package
-from pvd_ros.middleware.launch_parts import ending_with_launch, transport, when_it_ends
+from pvd_ros.middleware.launch_checks import check_packages, check_ros_package
+from pvd_ros.middleware.launch_parts import described, ending_with_launch, segmenter, transport, when_it_ends
 from pvd_ros.middleware.packages import NODE_NEEDS
 from pvd_ros.middleware.params_file import check_params_file
 
 # The folder beside this one, both in the source tree and in share/pvd_ros.
 CONFIG = Path(__file__).parent.parent / "config"
-# name: (default, meaning)
+# name: (default, meaning, values allowed; none: any)
 ARGUMENTS = {
-    "topic": ("/velodyne_points", "sensor_msgs/PointCloud2 topic to label"),
-    "weights": ("", "path of a .safetensors file; empty: as params_file says"),
-    "device": ("", "auto, cpu, cuda or cuda:N; empty: as params_file says"),
+    "topic": ("/velodyne_points", "sensor_msgs/PointCloud2 topic to label", ()),
+    "weights": ("", "path of a .safetensors file; empty: as params_file says", ()),
+    "device": ("", "auto, cpu, cuda or cuda:N; empty: as params_file says", ()),
     "params_file": (
         str(CONFIG / "node.yaml"),
         "parameters of the node; static_without says what the odometry sees not",
+        (),
     ),
-    "kiss_icp_topic": ("/segmenter/static", "cloud that KISS-ICP takes; `topic` would be the one with movers"),
-    "base_frame": ("", "frame of the vehicle for KISS-ICP; empty: that of the clouds"),
+    "kiss_icp_topic": ("/segmenter/static", "cloud that KISS-ICP takes; `topic` would be the one with movers", ()),
+    "base_frame": ("", "frame of the vehicle for KISS-ICP; empty: that of the clouds", ()),
 }
 
 
 def generate_launch_description() -> LaunchDescription:
     """What `ros2 launch` calls."""
-    declared = [
-        DeclareLaunchArgument(name, default_value=default, description=meaning)
-        for name, (default, meaning) in ARGUMENTS.items()
-    ]
-    return LaunchDescription([*declared, OpaqueFunction(function=_actions)])
+    return described(ARGUMENTS, _actions)
 
 
-def _actions(context: Any) -> list[Any]:
-    chosen = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
-    check_names(context.argv, ARGUMENTS)
+def _actions(chosen: dict[str, str]) -> list[Any]:
     check_packages(NODE_NEEDS)
     check_params_file(chosen["params_file"])
     check_ros_package("kiss_icp", "build https://github.com/PRBonn/kiss-icp in your workspace")
-    return [*transport(), _segmenter(chosen), _odometry(chosen)]
-
-
-def _segmenter(chosen: dict[str, str]) -> Node:
     given = {"points_in": chosen["topic"]} | {name: chosen[name] for name in ("weights", "device") if chosen[name]}
     # KISS-ICP takes the time of each point from the fields of its input, which ~/static keeps.
-    return Node(
-        package="pvd_ros",
-        executable="segmenter_node",
-        name="segmenter",
-        exec_name="segmenter_node",
-        parameters=[chosen["params_file"], given],
-        on_exit=when_it_ends("segmenter_node"),
-        output="screen",
-        **ending_with_launch(),
-    )
+    return [*transport(), segmenter(chosen["params_file"], given), _odometry(chosen)]
 
 
 def _odometry(chosen: dict[str, str]) -> Node:

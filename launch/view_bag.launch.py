@@ -5,18 +5,15 @@ ros2 launch pvd_ros view_bag.launch.py bag:=/data/labelled.mcap topic:=/velodyne
 
 from typing import Any
 
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
-from launch.substitutions import LaunchConfiguration
-
 from launch import LaunchDescription
 from pvd_core.borders.errors import UserError
-from pvd_ros.middleware.launch_checks import check_bag, check_names, check_packages, check_rviz
-from pvd_ros.middleware.launch_parts import python_program, rviz, transport, when_it_ends
+from pvd_ros.middleware.launch_checks import check_bag, check_packages, check_rviz
+from pvd_ros.middleware.launch_parts import described, python_program, rviz, transport, when_it_ends
 from pvd_ros.middleware.packages import PLAYER_NEEDS
 
 # Here by name: the classes themselves need NumPy, which the Python of `ros2 launch` may lack.
 TAXONOMIES = ("semantickitti", "semantickitti-multiscan")
-# name: (default, meaning, choices)
+# name: (default, meaning, values allowed; none: any)
 ARGUMENTS = {
     "bag": ("", "rosbag2 with labelled clouds", ()),
     "topic": ("/velodyne_points/labelled", "topic of the labelled clouds in the bag", ()),
@@ -28,16 +25,11 @@ ARGUMENTS = {
 
 def generate_launch_description() -> LaunchDescription:
     """What `ros2 launch` calls."""
-    declared = [
-        DeclareLaunchArgument(name, default_value=default, description=meaning, choices=choices or None)
-        for name, (default, meaning, choices) in ARGUMENTS.items()
-    ]
-    return LaunchDescription([*declared, OpaqueFunction(function=_actions)])
+    return described(ARGUMENTS, _actions)
 
 
-def _actions(context: Any) -> list[Any]:
-    chosen = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
-    _check(chosen, context.argv)
+def _actions(chosen: dict[str, str]) -> list[Any]:
+    _check(chosen)
     # On the topic that config/pvd.rviz shows, which listens reliably.
     play = [chosen["bag"], "--topic", chosen["topic"], "--publish-as", "/segmenter/points", "--rate", chosen["rate"]]
     play += ["--reliable", "--loop", "--wait-for-subscribers", "1"]
@@ -50,9 +42,8 @@ def _actions(context: Any) -> list[Any]:
     ]
 
 
-def _check(chosen: dict[str, str], typed: list[str]) -> None:
+def _check(chosen: dict[str, str]) -> None:
     """Everything that would fail later fails here, while nothing runs yet."""
-    check_names(typed, ARGUMENTS)
     if not chosen["bag"]:
         raise UserError("bag is missing: bag:=/path/of/a/bag that `pvd label-bag` has written")
     check_packages(PLAYER_NEEDS)

@@ -1,20 +1,62 @@
-"""The processes that the launch files have in common. Needs launch and launch_ros."""
+"""What the launch files have in common: their arguments and processes. Needs launch and launch_ros."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from launch.actions import ExecuteProcess, SetEnvironmentVariable, Shutdown
+from launch.actions import (
+    DeclareLaunchArgument,
+    ExecuteProcess,
+    OpaqueFunction,
+    SetEnvironmentVariable,
+    Shutdown,
+)
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+from launch import LaunchDescription  # type: ignore[attr-defined]  # mypy takes the folder of launch files for it
 from pvd_core.borders.shipped_config import shipped_config
+from pvd_ros.middleware.launch_checks import check_names
 from pvd_ros.middleware.transport import shipped_settings
 
 # Time for the cloud in work, on a busy machine, between SIGINT and SIGTERM.
 PATIENCE_S = "20"
+
+
+def described(
+    arguments: Mapping[str, tuple[str, str, Sequence[str]]], actions: Callable[[dict[str, str]], list[Any]]
+) -> LaunchDescription:
+    """What `ros2 launch` calls for. arguments: {name: (default, meaning, values allowed; none: any)}. actions: makes
+    what is started of the values that were chosen, {name: value}; names that come close to one of these are refused
+    before."""
+    declared = [
+        DeclareLaunchArgument(name, default_value=default, description=meaning, choices=choices or None)
+        for name, (default, meaning, choices) in arguments.items()
+    ]
+
+    def started(context: Any) -> list[Any]:
+        check_names(context.argv, arguments)
+        return actions({name: LaunchConfiguration(name).perform(context) for name in arguments})
+
+    return LaunchDescription([*declared, OpaqueFunction(function=started)])
+
+
+def segmenter(params_file: str, given: Mapping[str, Any], name: str = "segmenter_node", **options: Any) -> Node:
+    """The segmentation node by a parameter file and what is `given` besides; launch ends with it unless `options` of
+    the process say otherwise. name: in launch's log."""
+    chosen = {"on_exit": when_it_ends(name)} | options
+    return Node(
+        package="pvd_ros",
+        executable="segmenter_node",
+        name="segmenter",
+        exec_name=name,
+        parameters=[params_file, dict(given)],
+        output="screen",
+        **chosen,
+        **ending_with_launch(),
+    )
 
 
 def transport() -> list[Any]:
