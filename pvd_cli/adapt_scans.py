@@ -55,8 +55,7 @@ def measured(scans: UnlabelledScans, noted: NotedClouds, device: torch.device) -
 def sampled(scans: UnlabelledScans, noted: NotedClouds) -> list[np.ndarray]:
     """A few of the scans as a network gets them, float32 (N, 4)."""
     step = max(1, len(scans) // _NUM_SAMPLED)
-    numbers = range(0, len(scans), step)[:_NUM_SAMPLED]
-    return [_in_frame(scan, noted) for number, scan in enumerate(scans) if number in numbers]
+    return [_in_frame(scan, noted) for scan in scans.numbered(range(0, len(scans), step)[:_NUM_SAMPLED])]
 
 
 def compare(

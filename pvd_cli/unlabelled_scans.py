@@ -1,12 +1,13 @@
 """Scans without labels from files, folders and bags, as one list that can be gone through several times."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pvd_core.borders.errors import UserError
 from pvd_core.clouds import CloudFileError, find_clouds, read_cloud
 from pvd_core.clouds.bin_columns import bin_columns
+from training.data.scan_list import evenly_spaced
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,14 +33,22 @@ class UnlabelledScans:
         if topic is not None and not any(map(is_bag, inputs)):
             raise UserError(f"--topic {topic} is for bags, and none is given")
         self.num_found = sum(totals)
-        self._chosen = [_spread(total, _share(total, self.num_found, max_scans)) for total in totals]
+        self._chosen = [evenly_spaced(total, _share(total, self.num_found, max_scans)) for total in totals]
 
     def __len__(self) -> int:
         return sum(map(len, self._chosen))
 
     def __iter__(self) -> Iterator[UnlabelledScan]:
+        return self.numbered(range(len(self)))
+
+    def numbered(self, numbers: Collection[int]) -> Iterator[UnlabelledScan]:
+        """Those of the scans that have these numbers, from 0 on, in their order; the others are not read."""
+        first = 0
         for path, chosen in zip(self._inputs, self._chosen, strict=True):
-            yield from self._of_bag(path, set(chosen)) if is_bag(path) else self._of_folder(path, chosen)
+            wanted = [index for number, index in enumerate(chosen, start=first) if number in numbers]
+            first += len(chosen)
+            if wanted:
+                yield from self._of_bag(path, set(wanted)) if is_bag(path) else self._of_folder(path, wanted)
 
     @property
     def sequences(self) -> dict[str, list[str]]:
@@ -79,10 +88,10 @@ class UnlabelledScans:
 
 def is_bag(path: Path) -> bool:
     """Whether `path` is to be read as a bag, not as a scan or a folder of scans."""
-    from pvd_ros.bags.folder import KINDS, METADATA, PACKED
+    from pvd_ros.bags.folder import METADATA, kind_of
 
-    names = [each.name for each in path.iterdir()] if path.is_dir() else [path.name]
-    return any(name == METADATA or name.lower().removesuffix(PACKED).endswith(KINDS) for name in names)
+    files = path.iterdir() if path.is_dir() else [path]
+    return any(each.name == METADATA or kind_of(each) is not None for each in files)
 
 
 def _count_in_bag(path: Path, topic: str | None) -> int:
@@ -104,7 +113,3 @@ def _clouds_in(path: Path) -> list[Path]:
 
 def _share(total: int, all_found: int, max_scans: int) -> int:
     return total if all_found <= max_scans else max(1, total * max_scans // all_found)
-
-
-def _spread(total: int, count: int) -> list[int]:
-    return [number * total // count for number in range(count)]
