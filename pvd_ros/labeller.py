@@ -107,7 +107,7 @@ class CloudLabeller:
         stream, cloud = self.stream, labelled.cloud
         found = self.history.new_remarks() if self.history is not None else []
         if stream.is_look_due():
-            found += stream.look_at(_raw_points(cloud), cloud.layout.other_fields)
+            found += stream.look_at(cloud.raw_points, cloud.layout.other_fields)
         return found
 
     def _segmented(self, message: Any) -> tuple[DecodedCloud, Segmentation, str]:
@@ -147,7 +147,7 @@ class CloudLabeller:
     def _fused(self, history: CloudHistory, cloud: DecodedCloud, message: Any) -> np.ndarray:
         frame = message.header.frame_id
         # As received, because the scale of intensities may still change.
-        return history.fuse(self._without_cropped(_raw_points(cloud), frame), stamp_of(message), frame)
+        return history.fuse(self._without_cropped(cloud.raw_points, frame), stamp_of(message), frame)
 
     def _without_cropped(self, points: np.ndarray, frame: str) -> np.ndarray:
         """`points`, of which the cropped ones are no measurements any more; themselves where there are none."""
@@ -162,11 +162,4 @@ class CloudLabeller:
         """Lets an automatic intensity scale be decided by the cloud; a sentence if it was, else ""."""
         if stream.is_decided or layout.intensity_field is None:
             return ""
-        return stream.decide(_raw_points(decode_data(message.data, layout)))
-
-
-def _raw_points(cloud: DecodedCloud) -> np.ndarray:
-    """float32 (N, 4): x, y, z and the intensity as received."""
-    points = cloud.points.copy()
-    points[:, 3] = cloud.intensity
-    return points
+        return stream.decide(decode_data(message.data, layout).raw_points)

@@ -23,6 +23,13 @@ class DecodedCloud:
     intensity: np.ndarray
     layout: CloudLayout
 
+    @property
+    def raw_points(self) -> np.ndarray:
+        """A copy of the points, float32 (N, 4), with the intensity as received."""
+        points = self.points.copy()
+        points[:, 3] = self.intensity
+        return points
+
 
 def decode(message: Any, intensity_scale: float = 1.0, intensity_field: str = "") -> DecodedCloud:
     """All points of `message`, a PointCloud2; MalformedCloudError if the message contradicts itself.

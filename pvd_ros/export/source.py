@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -65,7 +65,7 @@ class LabelledBag:
         for number, message in enumerate(self.bag.messages(self.topic)):
             try:
                 cloud = cloud_from_bytes(message.raw)
-                points = _raw_points(cloud)
+                points = decode(cloud).raw_points
                 labels, confidence = labels_of(cloud), confidence_of(cloud)
             except (MalformedCloudError, BagError) as error:
                 raise BagError(f"cloud {number + 1} on {self.topic} of {self.bag.path}: {error}") from error
@@ -103,7 +103,7 @@ class LabelledBag:
             if stream.is_decided:
                 break
             try:
-                sentence = stream.decide(_raw_points(cloud_from_bytes(message.raw)))
+                sentence = stream.decide(decode(cloud_from_bytes(message.raw)).raw_points)
             except MalformedCloudError:
                 continue  # said when the clouds are read
             self.remarks += [sentence] if sentence else []
@@ -135,10 +135,3 @@ def _labelled_topic(bag: Bag, written: dict[str, str] | None) -> str:
     raise BagError(
         f"{bag.path} does not say where its labelled clouds are; name their topic with --topic; it has {has}"
     )
-
-
-def _raw_points(cloud: Any) -> np.ndarray:
-    decoded = decode(cloud)
-    points = decoded.points.copy()
-    points[:, 3] = decoded.intensity
-    return points
