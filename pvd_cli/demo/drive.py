@@ -45,8 +45,9 @@ def prepare_folder(out: Path) -> Path:
 
 def given_drive(bag: Path, topic: str | None, out: Path, odometry: str = "") -> Drive:
     """A bag of the user's; its topics are checked now rather than after the node has started."""
-    from pvd_ros.bags.poses import ODOMETRY, check_topic
+    from pvd_ros.bags.poses import check_topic
     from pvd_ros.bags.reader import cloud_topic, open_bag
+    from pvd_ros.poses.source import ODOMETRY
 
     if bag.resolve().is_relative_to(out.resolve()):
         raise UserError(

@@ -18,8 +18,8 @@ from pvd_ros.bags.pose_options import PoseOptions
 from pvd_ros.bags.types import typestore
 from pvd_ros.poses import FrameTree, OdometryPoses, PoseLimits, PoseSource
 from pvd_ros.poses.rigid import is_too_fast, turn_of
+from pvd_ros.poses.source import ODOMETRY, TRANSFORMS
 
-ODOMETRY, TRANSFORMS = "nav_msgs/msg/Odometry", "tf2_msgs/msg/TFMessage"
 # Poses are computed from clouds, and are logged after them.
 LOOK_AHEAD_NS = 3_000_000_000
 # Before the first cloud of a part of a bag.

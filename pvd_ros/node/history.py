@@ -10,8 +10,8 @@ from pvd_core.clouds.history import PastScans, single_remark
 from pvd_ros.middleware.ros_session import check_topic_name, qos_profile
 from pvd_ros.poses import CloudHistory, FrameTree, OdometryPoses, PoseLimits, WaitingPoses
 from pvd_ros.poses.history import past_behind, training_remark
+from pvd_ros.poses.source import ODOMETRY
 
-ODOMETRY_TYPE = "nav_msgs/msg/Odometry"
 _SOURCES = "odometry or fixed_frame"
 # What comes while this process is busy; transforms and odometry come at up to some hundred hertz.
 _DEPTH = 200
@@ -136,10 +136,10 @@ class NodeHistory:
         found = []
         if not types:
             topics = self._node.get_topic_names_and_types()
-            others = [name for name, its_types in topics if ODOMETRY_TYPE in its_types and name != topic]
+            others = [name for name, its_types in topics if ODOMETRY in its_types and name != topic]
             found = [f"nobody publishes {topic}; odometry is on: {', '.join(sorted(others)) or 'no topic at all'}"]
-        elif ODOMETRY_TYPE not in types:
-            found = [f"{topic} is published as {', '.join(sorted(types))}, expected {ODOMETRY_TYPE}"]
+        elif ODOMETRY not in types:
+            found = [f"{topic} is published as {', '.join(sorted(types))}, expected {ODOMETRY}"]
         for remark in {*found} - self._said:
             self._node.get_logger().warning(remark)
         self._said |= {*found}

@@ -9,7 +9,7 @@ import numpy as np
 
 from pvd_ros.codec import stamp_of
 from pvd_ros.poses.rigid import checked, matrix_of
-from pvd_ros.poses.source import FRAME, NEVER, BadPoseError, NoPoseError, PoseLimits
+from pvd_ros.poses.source import FRAME, NEVER, BadPoseError, NoPoseError, PoseLimits, say_once
 from pvd_ros.poses.track import RESTARTED, PoseTrack, restart_of
 
 # Only bounds what a broken publisher can do to the memory.
@@ -38,8 +38,7 @@ class FrameTree:
         frame = plain(frame)
         if frame == self.fixed_frame:
             raise NoPoseError(FRAME, f"the clouds' own frame is {frame}: name one that stands still, such as odom")
-        up, fixed_up = self._way_up(frame), self._way_up(self.fixed_frame)
-        common = next((name for name in up if name in fixed_up), None)
+        up, fixed_up, common = self._ways_up(frame, self.fixed_frame)
         if common is None:
             raise NoPoseError(
                 NEVER,
@@ -60,8 +59,7 @@ class FrameTree:
     def fixed_transform(self, parent: str, child: str) -> np.ndarray | None:
         """float64 (4, 4): points of the frame `child` in the frame `parent`, by fixed transforms alone; None where none
         lead from one to the other."""
-        up, parent_up = self._way_up(plain(child)), self._way_up(plain(parent))
-        common = next((name for name in up if name in parent_up), None)
+        up, parent_up, common = self._ways_up(plain(child), plain(parent))
         if common is None:
             return None
         ways = [way[: way.index(common)] for way in (up, parent_up)]
@@ -76,7 +74,7 @@ class FrameTree:
         except BadPoseError as error:
             self.counters["poses_refused"] += 1
             child, parent = plain(transform.child_frame_id), plain(transform.header.frame_id)
-            self._say(f"transforms from {parent!r} to {child!r} are refused: {error}")
+            say_once(self.remarks, f"transforms from {parent!r} to {child!r} are refused: {error}")
 
     def _add(self, transform: Any, is_static: bool) -> None:
         child, parent = plain(transform.child_frame_id), plain(transform.header.frame_id)
@@ -86,7 +84,7 @@ class FrameTree:
         if child not in self._parent_of and len(self._parent_of) >= _MOST_FRAMES:
             raise BadPoseError(f"there are {_MOST_FRAMES} frames already")
         if parent != self._parent_of.get(child, parent):
-            self._say(f"frame {child!r} was below {self._parent_of[child]!r} and is now below {parent!r}")
+            say_once(self.remarks, f"frame {child!r} was below {self._parent_of[child]!r} and is now below {parent!r}")
             self._tracks.pop(child, None)
         self._parent_of[child] = parent
         if is_static:
@@ -99,7 +97,12 @@ class FrameTree:
         if (found := track.add(stamp_of(transform), sample)) not in ("", "repeated"):
             self.counters["poses_out_of_order"] += 1
         if found == RESTARTED:
-            self._say(restart_of(track))
+            say_once(self.remarks, restart_of(track))
+
+    def _ways_up(self, frame: str, other: str) -> tuple[list[str], list[str], str | None]:
+        """The ways up from both frames, and the first frame where they meet; None where they do not."""
+        up, other_up = self._way_up(frame), self._way_up(other)
+        return up, other_up, next((name for name in up if name in other_up), None)
 
     def _way_up(self, frame: str) -> list[str]:
         """The frame and those above it; where they form a circle, once round it."""
@@ -117,10 +120,6 @@ class FrameTree:
 
     def _known(self, way: list[str]) -> str:
         return " below ".join(way) if len(way) > 1 or way[0] in self._parent_of.values() else f"nothing of {way[0]}"
-
-    def _say(self, sentence: str) -> None:
-        if sentence not in self.remarks and len(self.remarks) < _MOST_FRAMES:
-            self.remarks.append(sentence)
 
 
 def plain(frame: str) -> str:

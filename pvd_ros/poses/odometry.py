@@ -10,7 +10,7 @@ import numpy as np
 from pvd_ros.codec import stamp_of
 from pvd_ros.poses.frames import FrameTree, plain
 from pvd_ros.poses.rigid import checked
-from pvd_ros.poses.source import FRAME, BadPoseError, NoPoseError, PoseLimits
+from pvd_ros.poses.source import FRAME, BadPoseError, NoPoseError, PoseLimits, say_once
 from pvd_ros.poses.track import RESTARTED, PoseTrack, restart_of
 
 
@@ -33,19 +33,20 @@ class OdometryPoses:
             sample = checked(message.pose.pose.position, message.pose.pose.orientation)
         except BadPoseError as error:
             self.counters["poses_refused"] += 1
-            self._say(f"poses on {self._topic} are refused: {error}")
+            say_once(self.remarks, f"poses on {self._topic} are refused: {error}")
             return
         if self._names not in (None, names):
-            self._say(
+            say_once(
+                self.remarks,
                 f"{self._topic} changed from {_of(self._names)} to {_of(names)}: poses before that are forgotten; "
-                "expected one publisher on a topic"
+                "expected one publisher on a topic",
             )
             self._track.clear()
         self._names = names
         if found := self._track.add(stamp_of(message), sample):
             self.counters["poses_out_of_order"] += 1
         if found == RESTARTED:
-            self._say(restart_of(self._track))
+            say_once(self.remarks, restart_of(self._track))
 
     def pose(self, stamp_ns: int, frame: str) -> np.ndarray:
         """As PoseSource has it."""
@@ -55,7 +56,10 @@ class OdometryPoses:
         if child == frame:
             return pose
         if not child:
-            self._say(f"{self._topic} does not say what it is the pose of (child_frame_id): taken for that of {frame}")
+            say_once(
+                self.remarks,
+                f"{self._topic} does not say what it is the pose of (child_frame_id): taken for that of {frame}",
+            )
             return pose
         mounted = self.frames.fixed_transform(child, frame)
         if mounted is None:
@@ -69,10 +73,6 @@ class OdometryPoses:
     def jumped_between(self, start_ns: int, end_ns: int, _frame: str) -> bool:
         """As PoseSource has it."""
         return self._track.jumped_between(start_ns, end_ns)
-
-    def _say(self, sentence: str) -> None:
-        if sentence not in self.remarks and len(self.remarks) < 1000:
-            self.remarks.append(sentence)
 
 
 def _of(names: tuple[str, str] | None) -> str:

@@ -10,6 +10,11 @@ import numpy as np
 
 from pvd_core.borders.errors import UserError
 
+ODOMETRY, TRANSFORMS = "nav_msgs/msg/Odometry", "tf2_msgs/msg/TFMessage"
+"""Types of the messages that poses come in."""
+
+_MOST_REMARKS = 1000
+
 # Why there is no pose. Of these a late one is worth waiting for.
 LATE, STOPPED, GAP, TOO_OLD, NEVER, FRAME = "late", "stopped", "gap", "too_old", "never", "frame"
 
@@ -39,6 +44,12 @@ class PoseLimits:
         for name, value in (("max_speed", self.max_speed), ("max_turn_rate", self.max_turn_rate)):
             if not 0 < value <= 1e6:
                 raise UserError(f"{name} is {value:g}: expected more than 0, at most 1e+06")
+
+
+def say_once(remarks: list[str], sentence: str) -> None:
+    """Adds a sentence that is not there yet. There is an end to them, whatever a broken publisher does."""
+    if sentence not in remarks and len(remarks) < _MOST_REMARKS:
+        remarks.append(sentence)
 
 
 class PoseSource(Protocol):
