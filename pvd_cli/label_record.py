@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from pvd_core.borders.errors import UserError
+from pvd_core.borders.files import sha256_of
 from pvd_core.borders.wording import counted
 
 NAME = "predict.jsonl"
-_CHUNK = 2**20
 
 
 class LabelRecord:
@@ -26,7 +26,7 @@ class LabelRecord:
     def __init__(self, out: Path, weights: Path, options: Mapping[str, Any]) -> None:
         self.path = out / NAME
         self._out = out
-        made_with = {"weights_sha256": _digest_of_file(weights), **options}
+        made_with = {"weights_sha256": sha256_of(weights), **options}
         self._key = hashlib.sha256(json.dumps(made_with, sort_keys=True).encode()).hexdigest()[:16]
         self._maker = {"weights": weights.name, **{name: str(value) for name, value in made_with.items()}}
         self._has_begun = False
@@ -104,14 +104,6 @@ def _lines(path: Path) -> Iterable[dict[str, Any]]:
             continue
         if isinstance(values, dict):
             yield values
-
-
-def _digest_of_file(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _checksum(points: np.ndarray) -> int:

@@ -120,7 +120,7 @@ def label_bags(
         from pvd_ros.fleet.classes import write_class_table
         from pvd_ros.fleet.ray_cluster import check_installed
         from pvd_ros.fleet.report import FleetReport
-        from pvd_ros.fleet.task import sha256_of
+        from pvd_ros.fleet.task import digest_of
         from pvd_ros.poses import PoseLimits
     if ray is not None:
         check_installed()
@@ -156,7 +156,7 @@ def label_bags(
         print(f"note: {remark}; --odometry or --fixed-frame gives what they expect", file=sys.stderr)
     check_output_folder(out)
     threads = threads or (1 if ray else max(1, _num_cores() // processes))
-    settings = LabelSettings(file, sha256_of(file), label_options, topic, device, precision, threads)
+    settings = LabelSettings(file, digest_of(file), label_options, topic, device, precision, threads)
     plan = plan_fleet(find_bags(source.absolute(), out), out.absolute(), settings, by_file)
     for remark in plan.remarks:
         print(f"note: {remark}", file=sys.stderr)

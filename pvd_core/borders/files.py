@@ -32,6 +32,15 @@ def written_atomically(path: str | Path) -> Iterator[Path]:
             temporary.unlink()
 
 
+def sha256_of(path: str | Path) -> str:
+    """The SHA-256 of a file's content, in hexadecimal digits. OSError where it cannot be read."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
 def write_atomically(path: str | Path, content: bytes | memoryview) -> None:
     """Writes bytes to `path`, whole or not at all. They reach the disk before the file at `path` is replaced, so that
     a power cut cannot leave an empty file. Raises UserError as `written_atomically` does."""

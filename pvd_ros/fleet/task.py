@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import sys
 import time
 import traceback
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pvd_core.borders.errors import UserError
+from pvd_core.borders.files import sha256_of
 from pvd_ros.bags import BagError, LabelOptions, LabelReport, NoCloudsError, label_bag
 from pvd_ros.fleet.growing import Growing
 from pvd_ros.fleet.records import read_record, write_record
@@ -23,7 +23,6 @@ if TYPE_CHECKING:  # its module imports torch
     from pvd_core.segmenter import Segmenter
 
 LABELLED, SKIPPED, FAILED = "labelled", "skipped", "failed"
-_CHUNK = 2**20
 
 
 @dataclass(frozen=True)
@@ -140,7 +139,7 @@ def _segmenter(weights: Path, sha256: str, device: str, precision: str, threads:
     from pvd_core.segmenter import Segmenter
 
     torch.set_num_threads(threads)
-    if (found := sha256_of(weights)) != sha256:
+    if (found := digest_of(weights)) != sha256:
         raise UserError(
             f"{weights} has other content here than where the command was started (SHA-256 {found[:12]}, expected "
             f"{sha256[:12]}); give a path that all machines share, and do not change the file meanwhile"
@@ -148,16 +147,12 @@ def _segmenter(weights: Path, sha256: str, device: str, precision: str, threads:
     return Segmenter.from_weights(weights, device=device, precision=precision)
 
 
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file. UserError where it cannot be read."""
+def digest_of(weights: Path) -> str:
+    """The SHA-256 of a weights file. UserError where it cannot be read."""
     try:
-        digest = hashlib.sha256()
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
-        return digest.hexdigest()
+        return sha256_of(weights)
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise UserError(f"{weights} cannot be read: {error.strerror or error}") from error
 
 
 def _result_of(task: BagTask, report: LabelReport, seconds: float) -> BagResult:

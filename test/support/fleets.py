@@ -4,9 +4,9 @@ import json
 
 from bags import clouds_of, write_drive
 
+from pvd_core.borders.files import sha256_of
 from pvd_ros.bags import LabelOptions, read_clouds
 from pvd_ros.fleet import LabelSettings
-from pvd_ros.fleet.task import sha256_of
 
 
 def write_fleet(folder, num_bags, num_clouds=3, num_points=300):
