@@ -12,6 +12,8 @@
 # Tests of Ray and Parquet are skipped until `.venv/bin/pip install -c constraints.txt ray pyarrow` (extra `fleet`).
 # A sourced ROS 2 brings pytest plugins of its own for another pytest, hence PYTEST_DISABLE_PLUGIN_AUTOLOAD.
 PYTHON ?= python3
+# Byte code is kept even where the environment says otherwise: every process would compile torch anew, for seconds.
+export PYTHONDONTWRITEBYTECODE :=
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH_DATA := build/bench

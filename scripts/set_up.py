@@ -29,6 +29,18 @@ INPUTS = ("constraints.txt", "setup.py", "setup.cfg", "pyproject.toml")
 ENGINE = "pvd_core/native"
 SOURCES = (".py", ".cpp", ".h")
 EXTRAS = {"demo": set(), "test": {"train", "dev"}}
+# By extra, what many processes import.
+FIRST_IMPORTS = {
+    "ros": ["pvd_ros.node.segmenter_node", "pvd_ros.play", "pvd_ros.record", "matplotlib.pyplot"],
+    "train": ["training.run.loop"],
+    "dev": ["pytest", "hypothesis", "triton"],
+}
+IMPORT_EACH = """
+import contextlib, importlib, sys
+for name in sys.argv[1:]:
+    with contextlib.suppress(Exception):
+        importlib.import_module(name)
+"""
 # Measured, with the CPU build of torch and what pip unpacks on the way; CUDA's libraries take more.
 NEEDED_GB = {"demo": 3, "test": 5}
 
@@ -189,6 +201,15 @@ def install_packages(extras: "list[str]", ros_distro: "str | None") -> None:
     named = f"[{','.join(extras)}]" if extras else ""
     arguments = ["--no-build-isolation", "-c", str(constraints), "-e", f"{ROOT}{named}"]
     install(PYTHON, arguments, f"pvd_ros{named}", say, LOG)
+    say("importing once, so that later starts are quick")
+    import_once(extras)
+
+
+def import_once(extras: "list[str]") -> None:
+    """Imports what the extras brought, so that Python keeps its byte code: processes that start side by side would
+    each compile it. What cannot be imported is left to those who need it."""
+    modules = [module for extra in extras for module in FIRST_IMPORTS.get(extra, [])]
+    subprocess.run([str(PYTHON), "-c", IMPORT_EACH, *modules], cwd=ROOT, capture_output=True)
 
 
 def ros_constraints() -> Path:

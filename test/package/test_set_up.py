@@ -99,6 +99,16 @@ def test_changed_requirements_and_a_stamp_of_another_version_set_up_again(set_up
     assert len(calls) == 3
 
 
+def test_byte_code_of_what_is_needed_is_kept_and_what_is_missing_is_in_nobodys_way(set_up, monkeypatch, tmp_path):
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    monkeypatch.setattr(set_up, "PYTHON", sys.executable)
+    monkeypatch.setattr(set_up, "FIRST_IMPORTS", {"ros": ["no_such_package", "needed"], "train": ["left_out"]})
+    for name in ("needed", "left_out"):
+        (tmp_path / f"{name}.py").write_text("")
+    set_up.import_once(["dev", "ros"])
+    assert [path.name.split(".")[0] for path in (tmp_path / "__pycache__").glob("*.pyc")] == ["needed"]
+
+
 def test_full_disk_is_told_before_anything_is_made(set_up, monkeypatch):
     usage = namedtuple("usage", "total used free")(10**12, 10**12, 10**9)
     monkeypatch.setattr(set_up.shutil, "disk_usage", lambda _path: usage)

@@ -75,6 +75,13 @@ def all_bytes(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
+def test_a_process_that_simulates_starts_without_torch():
+    # Each of the workers would take seconds more.
+    code = "import sys; from training.data import simulated_stream, world_pool; import training.simulate"
+    code += "; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3]).returncode == 0
+
+
 def test_any_number_of_workers_writes_the_same_bytes(dataset, streets, tmp_path):
     code, output, errors = run_alone(tmp_path / "many", streets, num_workers=2)
     assert code == 0, errors
