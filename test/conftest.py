@@ -1,5 +1,6 @@
 """What several test files share."""
 
+import itertools
 import os
 import signal
 from pathlib import Path
@@ -33,20 +34,25 @@ def pytest_runtest_setup(item):
             pytest.skip("this processor does not multiply bfloat16")
 
 
-# The files that take longest, most of them because they wait for processes, come first: begun last, they would leave
-# the other test processes without work at the end.
+# The files that take longest come first: begun last, they would leave the other test processes without work at the end.
 _FIRST = ("ros/test_node", "ros/test_bag_p", "cli/test_demo", "ros", "training/run", "training", "cli", "core/sparse")
+# Mostly these wait for processes and their messages, while others compute.
+_WAITING = ("ros/", "cli/test_demo")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
-    """Orders files, not the tests of a file. xdist keeps the order only with --no-loadscope-reorder."""
+    """Orders files, not the tests of a file: one that waits beside each that computes, as long as there are any. xdist
+    keeps the order only with --no-loadscope-reorder."""
+    names = {item.path: item.path.relative_to(ROOT / "test").as_posix() for item in items}
 
-    def place(item):
-        name = item.path.relative_to(ROOT / "test").as_posix()
-        return next((number for number, start in enumerate(_FIRST) if name.startswith(start)), len(_FIRST))
+    def place(path):
+        return next((number for number, start in enumerate(_FIRST) if names[path].startswith(start)), len(_FIRST))
 
-    items.sort(key=place)
+    ordered = sorted(names, key=place)
+    kinds = ([p for p in ordered if names[p].startswith(_WAITING) == waits] for waits in (True, False))
+    mixed = [path for pair in itertools.zip_longest(*kinds) for path in pair if path]
+    items.sort(key=lambda item: mixed.index(item.path))
 
 
 @pytest.fixture(scope="session")

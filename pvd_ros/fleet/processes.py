@@ -54,7 +54,8 @@ class _Worker:
         """Gives it a task."""
         self.task, self._try_number = task, try_number
         if self._process is None:
-            context = multiprocessing.get_context("spawn")
+            context = multiprocessing.get_context("forkserver")
+            context.set_forkserver_preload(["pvd_core.segmenter"])  # so that torch is imported once
             self.connection, theirs = context.Pipe()
             self._process = context.Process(target=_work, args=(theirs,), daemon=True)
             self._process.start()

@@ -117,13 +117,19 @@ def test_full_disk_is_told_before_anything_is_made(set_up, monkeypatch):
     assert not set_up.VENV.exists()
 
 
-def test_venv_stays_where_it_fits_and_is_made_anew_for_another_python_or_folder(set_up):
+def _write_pip(python, _say):
+    """Stands in for seconds of installing pip."""
+    (python.parent / "pip").write_text(f"#!{python}\n")
+
+
+def test_venv_stays_where_it_fits_and_is_made_anew_for_another_python_or_folder(set_up, monkeypatch):
     said, marker = [], set_up.VENV / "marker"
     set_up.say = said.append
     set_up.make_venv(None)
     marker.touch()
     set_up.make_venv(None)
     assert marker.exists()
+    monkeypatch.setattr(set_up, "add_pip", _write_pip)
 
     config, pip = set_up.VENV / "pyvenv.cfg", set_up.VENV / "bin/pip"
     config.write_text(config.read_text().replace(f"version = 3.{sys.version_info[1]}", "version = 3.4"))
@@ -142,7 +148,7 @@ def test_venv_that_lost_a_package_is_made_anew_and_one_that_lost_the_command_is_
         package.mkdir(exist_ok=True)
         (set_up.VENV / "bin/pvd").touch()
 
-    monkeypatch.setattr(set_up, "add_pip", lambda python, _say: (python.parent / "pip").write_text(f"#!{python}\n"))
+    monkeypatch.setattr(set_up, "add_pip", _write_pip)
     monkeypatch.setattr(set_up, "install_packages", install)
     monkeypatch.setattr(set_up, "say", said.append)
     set_up.main("demo")

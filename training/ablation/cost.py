@@ -61,7 +61,9 @@ def _latency_ms(segmenter: Segmenter, scans: list[Any]) -> float:
 
 def _peak_mb(weights: Any, device: str, scans: list[Any]) -> float:
     """Peak memory of a process that only labels the scans, as a node does."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["pvd_core.segmenter"])
+    with context.Pool(1) as pool:
         return pool.apply(_label_all, (weights, device, scans))
 
 

@@ -1,8 +1,10 @@
-"""Two processes that share each batch give the losses of one. Real ranks, started by torchrun, over gloo."""
+"""Two processes that share each batch give the losses of one. Real ranks over gloo, started by torchrun in slow tests,
+with what it puts into their environment in quick ones."""
 
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,6 +17,7 @@ from forked_calls import ForkedCall
 from tiny_dataset import TINY_MODEL, write_dataset
 from training_runs import finish, results, start
 
+from pvd_cli.main import main
 from pvd_core.borders.errors import UserError
 from pvd_core.losses.methods import METHODS
 from pvd_core.models import build_model
@@ -52,10 +55,32 @@ def finished(process):
 
 
 def train_on_two(run_dir, overrides, project_root, *, resume=False):
-    config = run_dir.with_suffix(".yaml")
-    config.write_text(yaml.safe_dump(config_as_dict(load_config(None, overrides))))
-    where = ["--resume", run_dir] if resume else ["--config", config, "--out", run_dir]
+    where = ["--resume", run_dir] if resume else ["--config", config_file(run_dir, overrides), "--out", run_dir]
     return torchrun("-m", "pvd_cli", "train", *where, project_root=project_root)
+
+
+def config_file(run_dir, overrides):
+    path = run_dir.with_suffix(".yaml")
+    path.write_text(yaml.safe_dump(config_as_dict(load_config(None, overrides))))
+    return path
+
+
+def train_on_two_forked(run_dir, overrides):
+    """As `train_on_two`, by processes that have imported torch before."""
+    with socket.socket() as chosen:
+        chosen.bind(("localhost", 0))
+        port = chosen.getsockname()[1]
+    words = ["train", "--config", str(config_file(run_dir, overrides)), "--out", str(run_dir)]
+    for code, output in [call.wait() for call in [ForkedCall(train_on_a_rank, rank, port, words) for rank in range(2)]]:
+        assert code == 0, output
+
+
+def train_on_a_rank(rank, port, words):
+    meeting = {"MASTER_ADDR": "localhost", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "test", "GROUP_RANK": 0}
+    numbers = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
+    os.environ.update({name: str(value) for name, value in (meeting | numbers).items()})
+    sys.argv = ["pvd", *words]
+    main()
 
 
 def norm_on_a_rank(rank, folder):
@@ -189,23 +214,37 @@ SMALL = {
 }
 
 
-@pytest.mark.parametrize(
-    "method", ["pvd", *(pytest.param(method, marks=pytest.mark.slow) for method in METHODS if method != "pvd")]
-)
-def test_two_processes_distil_to_the_losses_of_one(method, settings, teacher_path, tmp_path, project_root):
-    distillation = [
+def distilling(method, teacher_path):
+    return [
         f"distillation.teacher={teacher_path}",
         f"distillation.method={method}",
         "max_steps=4",
         "log_gradients_every_steps=2",
         f"distillation.settings={json.dumps(SMALL.get(method, {}))}",
     ]
-    code, _, errors = finished(train_on_two(tmp_path / "two", settings + distillation, project_root))
+
+
+def check_distillation(two, one, overrides, project_root):
+    """That it gave the losses of one process."""
+    finish(start(one, overrides, project_root))
+    assert_same_losses(two, one, num_steps=4)
+    assert set(losses(one)[1]) > {"cross_entropy", "lovasz", "point_cross_entropy"}
+    assert any(name.startswith("gradient_share_") for name in losses(one)[2])
+
+
+def test_two_processes_distil_to_the_losses_of_one(settings, teacher_path, tmp_path, project_root):
+    overrides = settings + distilling("pvd", teacher_path)
+    train_on_two_forked(tmp_path / "two", overrides)
+    check_distillation(tmp_path / "two", tmp_path / "one", overrides, project_root)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_two_processes_of_torchrun_distil_to_the_losses_of_one(method, settings, teacher_path, tmp_path, project_root):
+    overrides = settings + distilling(method, teacher_path)
+    code, _, errors = finished(train_on_two(tmp_path / "two", overrides, project_root))
     assert code == 0, errors
-    finish(start(tmp_path / "one", settings + distillation, project_root))
-    assert_same_losses(tmp_path / "two", tmp_path / "one", num_steps=4)
-    assert set(losses(tmp_path / "one")[1]) > {"cross_entropy", "lovasz", "point_cross_entropy"}
-    assert any(name.startswith("gradient_share_") for name in losses(tmp_path / "one")[2])
+    check_distillation(tmp_path / "two", tmp_path / "one", overrides, project_root)
 
 
 @pytest.mark.slow
