@@ -57,6 +57,7 @@ def export(
     """
     from pvd_cli.classes_found import classes_found_text
     from pvd_cli.progress import Steps
+    from training.data.scan_list import SPLITS
     from training.simulate.folder import SIMULATION_FILE
 
     with optional_packages("ros", "reading bags"):
@@ -70,6 +71,8 @@ def export(
     sources = PoseOptions(odometry, fixed_frame, poses or "")
     with interruptible(lambda: f"nothing is written to {out}"), Steps("exporting", "scans") as steps:
         report = export_bag(bag, out, sequence, choice, sources, topic, taxonomy, intensity_scale, steps.show)
+    if sequence not in SPLITS["train"] + SPLITS["valid"]:
+        report.remarks.append(f"pvd train takes sequence {sequence} only where it is named: --set sequences={sequence}")
     for remark in report.remarks:
         print(f"note: {remark}", file=sys.stderr)
     print(described(report))

@@ -42,9 +42,15 @@ def test_a_recorded_drive_is_labelled_exported_corrected_learnt_from_and_scored(
     assert run(["dataset", "check", str(corrections)]) == 0
     capsys.readouterr()
 
-    words = ["--set", "epochs=null", "--set", "max_steps=2"]
-    assert run(["train", str(corrections), "--config", str(config), "--out", str(tmp_path / "run"), *words]) == 0
+    words = ["--set", "epochs=null", "--set", "max_steps=2", "--config", str(config)]
+    assert run(["train", str(corrections), "--out", str(tmp_path / "run"), *words]) == 0
     assert len((tmp_path / "run/losses.jsonl").read_text().splitlines()) == 2
+    # A sequence of no split is learnt from where it is named, as the note says.
+    assert run(["export", str(tmp_path / "labelled08"), "--out", str(corrections), "--sequence", "99"]) == 0
+    note = "note: pvd train takes sequence 99 only where it is named: "
+    (named,) = [line.removeprefix(note) for line in capsys.readouterr().err.splitlines() if line.startswith(note)]
+    assert run(["train", str(corrections), "--out", str(tmp_path / "other"), *words, *named.split()]) == 0
+    assert "sequences: '99'" in (tmp_path / "other/config.yaml").read_text()
     scored = tmp_path / "score.json"
     line = ["evaluate", str(corrections), "--weights", str(tmp_path / "run"), "--split", "valid", "--json", str(scored)]
     assert run(line) == 0
