@@ -89,16 +89,18 @@ def encode(
         point_step=point_step,
         row_step=point_step * message.width,
         data=data,
-        is_dense=bool(np.isfinite(cloud.points[:, :3]).all()),
+        # Of all four columns, for these lie in one piece: what is network input is finite anyway.
+        is_dense=bool(np.isfinite(cloud.points).all()),
     )
 
 
 def _write_points(packed: np.ndarray, cloud: DecodedCloud, segmentation: Segmentation, taxonomy: Taxonomy) -> None:
     """Fills the first columns of `packed`, float32 (N, 7), or more with `moving`, a view of the bytes of the message:
-    copying 3 MB takes
-    longer than packing."""
+    copying 3 MB takes longer than packing."""
     as_integers = packed.view("<u4")
-    packed[:, :3] = cloud.points[:, :3]
+    # Four values as one: numbers are copied a row at a time, ten times as slowly.
+    starts = np.dtype({"names": ["row"], "formats": ["V16"], "offsets": [0], "itemsize": packed.strides[0]})
+    packed.view(starts)["row"][...] = cloud.points.view("V16")
     packed[:, 3] = cloud.intensity
     as_integers[:, 4] = _packed_colours(taxonomy).take(segmentation.labels)
     packed[:, 5] = segmentation.confidence
