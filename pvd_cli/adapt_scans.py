@@ -47,7 +47,7 @@ def measured(scans: UnlabelledScans, noted: NotedClouds, device: torch.device) -
     """Each scan's measured points as a network gets them, float32 (P, 4), on the device."""
     with Steps("measuring", "scans") as steps:
         for number, scan in enumerate(scans, start=1):
-            points = _in_frame(scan, noted)
+            points = in_frame(scan, noted)
             yield torch.from_numpy(measured_points(points, is_measured(points))).to(device)
             steps.show(number, len(scans))
 
@@ -55,7 +55,7 @@ def measured(scans: UnlabelledScans, noted: NotedClouds, device: torch.device) -
 def sampled(scans: UnlabelledScans, noted: NotedClouds) -> list[np.ndarray]:
     """A few of the scans as a network gets them, float32 (N, 4)."""
     step = max(1, len(scans) // _NUM_SAMPLED)
-    return [_in_frame(scan, noted) for scan in scans.numbered(range(0, len(scans), step)[:_NUM_SAMPLED])]
+    return [in_frame(scan, noted) for scan in scans.numbered(range(0, len(scans), step)[:_NUM_SAMPLED])]
 
 
 def compare(
@@ -70,7 +70,7 @@ def compare(
     found = []
     with Steps("comparing", "scans") as steps:
         for number, scan in enumerate(scans):
-            points, truth = _in_frame(scan, noted), truth_of(scan)
+            points, truth = in_frame(scan, noted), truth_of(scan)
             before, after = comparison.add(points, truth)
             if number in pictured:
                 panels = {"before": before, "after": after} | ({} if truth is None else {"truth": truth})
@@ -98,7 +98,7 @@ def truth_in(folder: Path | None, taxonomy: Taxonomy) -> Callable[[UnlabelledSca
     return truth_of
 
 
-def _in_frame(scan: UnlabelledScan, noted: NotedClouds) -> np.ndarray:
+def in_frame(scan: UnlabelledScan, noted: NotedClouds) -> np.ndarray:
     """float32 (N, 4), scaled and mounted; intensities that are all the same become 0, as in labelling."""
     points = noted.in_frame(scan.points)
     if is_bare(measured_points(points, is_measured(points))):

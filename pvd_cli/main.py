@@ -24,6 +24,7 @@ from pvd_cli.commands.label_bag import label_bag
 from pvd_cli.commands.label_bags import label_bags
 from pvd_cli.commands.play_bag import play_bag
 from pvd_cli.commands.predict import predict
+from pvd_cli.commands.pseudo_label import pseudo_label
 from pvd_cli.commands.simulate import simulate
 from pvd_cli.commands.submit import submit
 from pvd_cli.commands.train import train
@@ -54,6 +55,7 @@ COMMANDS = (
     without_intensity,
     calibrate,
     adapt,
+    pseudo_label,
     evaluate,
     predict,
     label_bag,

@@ -17,8 +17,9 @@ from training.run.config import TrainConfig, with_precision
 from training.run.distributed import check_single_process, launched_fabric
 from training.run.gradient_shares import gradient_shares
 from training.run.progress import NoProgress
+from training.run.run_data import check_data, open_data
 from training.run.run_folder import RunFolder
-from training.run.session import Session, build_session, check_data, open_data
+from training.run.session import Session, build_session
 
 _NUM_WARMUP_STEPS = 2
 

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,6 +88,24 @@ def held_alone(folder: str | Path, what: str) -> Iterator[None]:
         if not is_ours:
             raise UserError(f"another process is {what} in {folder}; wait for it, or name another folder")
         yield
+
+
+@contextlib.contextmanager
+def whole_folder(target: Path, what: str, beside: Path | None = None) -> Iterator[Path]:
+    """A folder that becomes `target`, which must not exist yet, when the block ends, and is removed when it raises.
+    Until then it stands beside `target`, or beside `beside`. `what`: as `held_alone` takes it."""
+    unfinished = (beside or target).with_name(f".{target.name}.unfinished")
+    with held_alone(target, what):
+        shutil.rmtree(unfinished, ignore_errors=True)  # what a killed process left
+        try:
+            unfinished.mkdir(parents=True)
+            yield unfinished
+            target.parent.mkdir(parents=True, exist_ok=True)
+            unfinished.rename(target)
+        except OSError as error:
+            raise UserError(f"cannot write {target}: {error.strerror or error}; free space and try again") from error
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _umask() -> int:

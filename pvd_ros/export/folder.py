@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import re
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from pvd_core.borders.errors import UserError
-from pvd_core.borders.files import check_output_folder, held_alone
+from pvd_core.borders.files import check_output_folder, whole_folder
 from pvd_core.borders.wording import counted
 from pvd_core.clouds.intensity import AUTO
 from pvd_core.clouds.measured import is_measured
@@ -68,7 +66,8 @@ def export_bag(
         source = LabelledBag(opened, topic, taxonomy, intensity_scale)
         known = sensor_poses_of(source, poses or PoseOptions())
         numbers = (choice or ScanChoice()).chosen(source, None if known is None else is_known(known))
-        with _whole_folder(target) as folder:
+        # Beside the sequences, for it would be taken for one of them.
+        with whole_folder(target, "exporting a bag", beside=target.parent) as folder:
             report = _Written(folder, source, numbers, known)
             for scan in source.scans():
                 if scan.number in report.places:
@@ -160,23 +159,6 @@ def _check_target(target: Path, sequence: str) -> None:
             f"(free is {free}), or another folder with --out"
         )
     check_output_folder(target.parent)
-
-
-@contextlib.contextmanager
-def _whole_folder(target: Path) -> Iterator[Path]:
-    """A folder beside the sequences, which becomes `target` when the block ends, and is removed when it raises."""
-    unfinished = target.parent.with_name(f".{target.name}.unfinished")
-    with held_alone(target, "exporting a bag"):
-        shutil.rmtree(unfinished, ignore_errors=True)  # what a killed export left
-        try:
-            unfinished.mkdir(parents=True)
-            yield unfinished
-            target.parent.mkdir(parents=True, exist_ok=True)
-            unfinished.rename(target)
-        except OSError as error:
-            raise UserError(f"cannot write {target}: {error.strerror or error}; free space and try again") from error
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def described(report: ExportReport) -> str:

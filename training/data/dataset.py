@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from training.data.scan_files import class_ids_of, read_class_ids, read_points, 
 from training.data.scan_list import SPLITS as SPLITS
 from training.data.scan_list import Scan, chosen_sequences, evenly_spaced, scans_of
 from training.simulate.folder import SIMULATION_FILE
+
+ORIGIN_FILE = "origin.json"
+"""In the folder of a data set that was made of others."""
 
 
 class ScanFolder:
@@ -99,6 +103,15 @@ def usable_points(points: np.ndarray, *labels: np.ndarray) -> tuple[np.ndarray, 
     `labels`. `points` float32 (N, 4); arrays (N,)."""
     measured_N = is_measured(points)
     return measured_points(points, measured_N), *(array[measured_N] for array in labels)
+
+
+def origin_of(root: Path) -> list[dict[str, Any]]:
+    """What the scans of a data set were before, as its ORIGIN_FILE says: "dataset" and "sequences" of each."""
+    try:
+        found = json.loads((root / ORIGIN_FILE).read_text(encoding="utf-8"))["made_of"]
+        return [each for each in found if isinstance(each, dict)]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def simulated_intensity_max(root: Path) -> float:

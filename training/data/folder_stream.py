@@ -13,7 +13,7 @@ from pvd_core.clouds.history import PastScans
 from pvd_core.taxonomy import Taxonomy
 from training.data.augmentation.objects import ObjectBank, objects_in
 from training.data.class_weights import count_classes
-from training.data.dataset import ScanFolder
+from training.data.dataset import ScanFolder, origin_of
 from training.data.example import Example
 from training.data.fused_scans import FusedScans
 from training.data.instances.past import PastObjects
@@ -101,11 +101,13 @@ class FolderStream:
         return self._scans.remarks
 
     def facts(self) -> dict[str, Any]:
-        """The keys "dataset" (name of its folder), "sequences" and "num_scans"."""
+        """The keys "dataset" (name of its folder), "sequences", "num_scans", and "made_of" where that is known."""
+        made_of = origin_of(self.folder.root)
         return {
             "dataset": self.folder.root.resolve().name,
             "sequences": list(self.folder.sequences),
             "num_scans": len(self.indices),
+            **({"made_of": made_of} if made_of else {}),
         }
 
     def fingerprint(self) -> str:

@@ -27,6 +27,9 @@ class MixingConfig:
     """Largest number of objects of rare classes, bicycle to motorcyclist, that are pasted onto a scan's ground."""
     bank_scans: int = 200
     """Number of training scans, evenly spread, from which these objects are cut."""
+    partners: str | None = None
+    """Folder of another data set: its training scans are mixed in and objects are cut from them, in place of the run's
+    own. For learning from pseudo-labels, which simulated scans make whole."""
 
     def __post_init__(self) -> None:
         shares = self.laser_mix, self.polar_mix
@@ -40,6 +43,8 @@ class MixingConfig:
                 f"mixing.paste_objects is {self.paste_objects} and mixing.bank_scans {self.bank_scans}: expected at "
                 "least 0 and at least 1"
             )
+        if self.partners and not any((*shares, self.paste_objects)):
+            raise UserError(f"mixing.partners is {self.partners}, but nothing is mixed: set mixing.laser_mix, say 0.5")
 
 
 def mix(

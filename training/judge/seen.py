@@ -13,14 +13,17 @@ def seen_data(facts: dict[str, Any]) -> list[dict[str, Any]]:
 
     `facts`: as `read_facts` gives them. Ancestors are the weights that a training starts from, its teacher, and the
     ancestors of both; scans on which `pvd balance` chose its shifts and `pvd without-intensity` measured its statistics
-    count too. Each item has "dataset" (name of its folder) and "sequences"; equal ones come once.
+    count too, and so does what a data set is made of. Each item has "dataset" (name of its folder) and "sequences";
+    equal ones come once.
     """
     ancestors = facts.get("ancestors")
     found = [facts.get("training_data"), *(ancestors if isinstance(ancestors, list) else ())]
     taken = [facts[name] for name in ("balance", "without_intensity") if isinstance(facts.get(name), dict)]
     found += [{key: each[key] for key in ("dataset", "sequences") if key in each} for each in taken]
     # Converted checkpoints say nothing, and facts may hold a sentence instead.
-    return _distinct(data for data in found if isinstance(data, dict))
+    sets = [data for data in found if isinstance(data, dict)]
+    parts = [part for data in sets for part in data.get("made_of", ()) if isinstance(part, dict)]
+    return _distinct({key: each[key] for key in each if key != "made_of"} for each in (*sets, *parts))
 
 
 def seen_by_ancestors(ancestors: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ N points of a cloud, P measured ones among them, C classes.
 """
 
 import functools
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,21 +17,33 @@ VOTES = tuple((flip_x, flip_y, turn) for turn in (0, 90) for flip_x, flip_y in (
 """(factor of x, factor of y, rotation about z in degrees): the four flips, then the same rotated by 90 degrees."""
 
 
-@torch.inference_mode()
-def labels_by_vote(segmenter: Segmenter, points: np.ndarray, num_votes: int) -> np.ndarray:
-    """Class ids, uint8 (N,), of `points`, float32 (N, 4).
+class Votes(NamedTuple):
+    """labels: class ids, uint8 (N,), 0 for points that are no measurement. confidence: float32 (N,), of the labels, 0
+    where they are 0: by the geometric mean of the votes' probabilities."""
 
-    A label is the arg-max of the log-probabilities summed over the first `num_votes` (1 to 8) of VOTES; it is 0 for
-    points that are no measurement.
-    """
+    labels: np.ndarray
+    confidence: np.ndarray
+
+
+def labels_by_vote(segmenter: Segmenter, points: np.ndarray, num_votes: int) -> np.ndarray:
+    """The labels that `votes` gives, uint8 (N,)."""
+    return votes(segmenter, points, num_votes).labels
+
+
+@torch.inference_mode()
+def votes(segmenter: Segmenter, points: np.ndarray, num_votes: int) -> Votes:
+    """Of `points`, float32 (N, 4): a label is the arg-max of the log-probabilities summed over the first `num_votes` (1
+    to 8) of VOTES."""
     measured_N = is_measured(points)
-    labels = np.zeros(len(points), np.uint8)
+    labels, confidence = np.zeros(len(points), np.uint8), np.zeros(len(points), np.float32)
     measured = measured_points(points, measured_N)
     if len(measured):
         of_votes = (log_probabilities(segmenter, _moved(measured, vote)) for vote in VOTES[:num_votes])
         scores_PC = functools.reduce(torch.add, of_votes)
-        labels[measured_N] = scores_PC.argmax(dim=1).cpu().numpy() + 1
-    return labels
+        best_P, labels_P = (scores_PC / num_votes).softmax(dim=1).max(dim=1)
+        labels[measured_N] = labels_P.cpu().numpy() + 1
+        confidence[measured_N] = best_P.cpu().numpy()
+    return Votes(labels, confidence)
 
 
 def log_probabilities(segmenter: Segmenter, points: np.ndarray) -> torch.Tensor:

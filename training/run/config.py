@@ -198,6 +198,11 @@ class TrainConfig:
                 f"scans.past is {self.scans.past}, but data is simulated, whose scans come without past ones: train on "
                 "a folder that `pvd simulate` wrote, or leave it out"
             )
+        if self.mixing.partners and (self.scans.past or self.data == "simulated" or self.multi_to_single):
+            raise UserError(
+                "mixing.partners are single scans for a run on single scans of a folder: leave out scans.past, "
+                "multi_to_single and data=simulated, or mixing.partners"
+            )
         if self.distillation is not None and self.distillation.cache is not None:
             self._check_scans_come_again()
         if self.multi_to_single is not None:

@@ -25,8 +25,9 @@ from training.run.gradient_shares import gradient_shares
 from training.run.logs import SHARE, Logs, NoLogs
 from training.run.optimization import learning_rate
 from training.run.progress import NoProgress
+from training.run.run_data import check_data, open_data
 from training.run.run_folder import RunFolder, source_commit
-from training.run.session import Session, build_session, check_data, open_data
+from training.run.session import Session, build_session
 from training.run.state import DivergedError
 from training.run.stopping import StopRequest
 

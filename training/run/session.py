@@ -1,7 +1,6 @@
 """Builds what a run consists of from its config: data, network, losses, optimizer, stream of batches."""
 
 import dataclasses
-from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
@@ -16,15 +15,8 @@ from pvd_core.sparse.backends.choose import backend_for
 from pvd_core.taxonomy import taxonomy_named
 from pvd_core.weights import load_model, load_state, past_scans_of, read_facts, taxonomy_of
 from training.data.batches import BatchStream, Share
-from training.data.checking.check import SCORE, TRAIN, Part, check_dataset
 from training.data.class_weights import class_weights, describe
-from training.data.dataset import ScanFolder
-from training.data.folder_stream import FolderStream
-from training.data.fused_scans import FusedScans
-from training.data.instances.past import PastObjects
 from training.data.intensity_level import intensity_95th
-from training.data.scan_list import chosen_sequences, existing_sequences
-from training.data.simulated_stream import SimulatedStream
 from training.distil.distillation import DistillationObjective, Method, build_method, load_teacher
 from training.distil.multi_to_single import MultiToSingleObjective
 from training.distil.slicing import sliced_state
@@ -34,22 +26,9 @@ from training.run.config import TrainConfig, config_as_dict
 from training.run.objective import SegmentationObjective
 from training.run.optimization import RunningMean, build_optimizer
 from training.run.progress import NoProgress
+from training.run.run_data import Data
 from training.run.run_folder import RunFolder
 from training.run.state import TrainingState
-
-
-@dataclasses.dataclass(frozen=True)
-class Data:
-    """The scans of a run."""
-
-    training: FolderStream | SimulatedStream
-    validation: ScanFolder
-    validation_indices: list[int]
-    """Of the scans that are used."""
-
-    def close(self) -> None:
-        """Ends the processes that simulate, if there are any."""
-        self.training.close()
 
 
 @dataclasses.dataclass
@@ -77,65 +56,6 @@ class Session:
     def writes(self) -> bool:
         """Whether this process is the one of all ranks that validates and writes files."""
         return self.fabric.is_global_zero
-
-
-def check_data(config: TrainConfig, progress: NoProgress) -> list[str]:
-    """Checks all scans that a run uses, and shows what is doubtful. Returns the names of training scans with too few
-    points, which are to be left out. UserError where the data set cannot be used."""
-    _check_sequences(config)
-    parts = [Part(SCORE, config.validation.sequences, config.validation.max_scans)]
-    if config.data == "folder":
-        parts.insert(0, Part(TRAIN, config.sequences, config.max_scans))
-    report = check_dataset(config.dataset, parts, config.columns, progress.checking, taxonomy_named(config.taxonomy))
-    report.say(progress.note)
-    return report.left_out
-
-
-def _check_sequences(config: TrainConfig) -> None:
-    """UserError with the settings to change, all at once, where the data set lacks the sequences that they name."""
-    choices = {"validation.sequences": config.validation.sequences}
-    if config.data == "folder":
-        choices["sequences"] = config.sequences
-    existing = existing_sequences(config.dataset)
-    problems = {name: problem for name, choice in choices.items() if (problem := _problem(config.dataset, choice))}
-    if not problems:
-        return
-    # The last sequence is kept for the validation if there are others.
-    proposed = {"validation.sequences": existing[-1:], "sequences": existing[:-1] or existing}
-    settings = " ".join(f"--set '{name}=[{','.join(proposed[name])}]'" for name in problems)
-    advice = f"; to use what is there: {settings}" if existing else ""
-    raise UserError("; ".join(f"{name}: {problem}" for name, problem in problems.items()) + advice)
-
-
-def _problem(dataset: str, choice: str | Sequence[str]) -> str:
-    try:
-        chosen_sequences(dataset, choice)
-    except UserError as error:
-        return str(error)
-    return ""
-
-
-def open_data(config: TrainConfig, left_out: Collection[str] = ()) -> Data:
-    """The scans of a run but those of these names; to be closed. UserError where there are none."""
-    taxonomy = taxonomy_named(config.taxonomy)
-    validation = ScanFolder(config.dataset, config.validation.sequences, config.columns, taxonomy)
-    FusedScans(validation, config.scans)  # so that poses which cannot be used are told now, not at the first validation
-    return Data(_training_scans(config, left_out), validation, validation.evenly_spaced(config.validation.max_scans))
-
-
-def _training_scans(config: TrainConfig, left_out: Collection[str]) -> FolderStream | SimulatedStream:
-    if config.data == "simulated":
-        return SimulatedStream(config.stream, config.seed, taxonomy_named(config.taxonomy))
-    folder = ScanFolder(config.dataset, config.sequences, config.columns, taxonomy_named(config.taxonomy))
-    indices = folder.evenly_spaced(config.max_scans)
-    enrichment = None
-    if config.multi_to_single is not None:
-        own = config.multi_to_single
-        hard_ids = own.loss.hard_ids(folder.taxonomy)
-        enrichment = PastObjects(own.instances, folder, hard_ids, own.num_past, own.placed_by)
-    return FolderStream(
-        folder, indices, config.seed, config.mixing.bank_scans, config.scan_versions, left_out, config.scans, enrichment
-    )
 
 
 def build_session(config: TrainConfig, data: Data, run: RunFolder, progress: NoProgress, fabric: Fabric) -> Session:

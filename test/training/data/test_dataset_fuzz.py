@@ -16,7 +16,7 @@ from training.data.checking.check import SCORE, TRAIN, Part, check_dataset
 from training.data.checking.whole_folder import check_folder
 from training.run.config import load_config
 from training.run.loop import train
-from training.run.session import open_data
+from training.run.run_data import LeftOut, open_data
 
 _NUM_POINTS = 60
 _SETTINGS = (
@@ -61,7 +61,7 @@ def survives(root, run_dir, is_whole):
     if is_whole:
         assert train(config, run_dir)["steps"] == 1
     else:
-        draw(config, report.left_out)
+        draw(config, LeftOut(report.left_out))
     return True
 
 

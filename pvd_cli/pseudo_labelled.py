@@ -1,0 +1,60 @@
+"""Writes scans and the surest of their labels as a data set in SemanticKITTI's layout."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from pvd_cli.adapt_scans import in_frame
+from pvd_cli.cloud_options import NotedClouds
+from pvd_cli.progress import Steps
+from pvd_cli.unlabelled_scans import UnlabelledScans
+from pvd_core.borders.files import sha256_of, whole_folder
+from pvd_core.clouds.measured import is_measured
+from pvd_core.segmenter import Segmenter
+from training.adapt.pseudo_labels import LevelledLabels, SurestLabels
+from training.data.dataset import ORIGIN_FILE
+from training.judge.votes import votes
+
+_TRAINING, _VALIDATION = "00", "08"
+_EVERY = 10  # of which one scan validates
+
+
+def write_pseudo_labelled(
+    out: Path,
+    scans: UnlabelledScans,
+    noted: NotedClouds,
+    segmenter: Segmenter,
+    num_votes: int,
+    surest: SurestLabels,
+    weights: Path,
+) -> None:
+    """Writes the data set `out`, whole or not at all. `weights`: the file of `segmenter`."""
+    with whole_folder(out.absolute(), "labelling scans") as folder, Steps("labelling", "scans") as steps:
+        labelled = []
+        for number, scan in enumerate(scans):
+            points = in_frame(scan, noted)
+            points = np.where(is_measured(points)[:, None], points, np.float32(0))
+            _write(folder, number, len(scans), "velodyne", ".bin", points.astype("<f4"))
+            labelled.append(LevelledLabels.of(votes(segmenter, points, num_votes)))
+            surest.add(labelled[-1])
+            steps.show(number + 1, len(scans))
+        for number, levelled in enumerate(labelled):
+            raw = surest.taxonomy.raw_from_class_ids(surest.chosen(levelled)).astype("<u4")
+            _write(folder, number, len(scans), "labels", ".label", raw)
+        facts = {
+            "weights": weights.name,
+            "weights_sha256": sha256_of(weights),
+            "votes": num_votes,
+            "share": surest.share,
+            "classes": surest.report(),
+            "made_of": [{"dataset": name, "sequences": sequences} for name, sequences in scans.sequences.items()],
+        }
+        (folder / ORIGIN_FILE).write_text(json.dumps(facts, indent=1), encoding="utf-8")
+
+
+def _write(folder: Path, number: int, total: int, kind: str, suffix: str, values: np.ndarray) -> None:
+    is_last_of_ten = number % _EVERY == _EVERY - 1 or (total < _EVERY and number == total - 1)
+    path = folder / "sequences" / (_VALIDATION if is_last_of_ten else _TRAINING) / kind / f"{number:06d}{suffix}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values.tofile(path)
