@@ -47,6 +47,7 @@ def write_pseudo_labelled(
             "weights_sha256": sha256_of(weights),
             "votes": num_votes,
             "share": surest.share,
+            "least_confidence": surest.least_confidence,
             "classes": surest.report(),
             "made_of": [{"dataset": name, "sequences": sequences} for name, sequences in scans.sequences.items()],
         }

@@ -27,6 +27,7 @@ def pseudo_label(
     weights: options.Weights = None,
     topic: Annotated[str | None, typer.Option(help="With the clouds, where a bag has several such.")] = None,
     share: Annotated[float, typer.Option(min=0.01, max=1, help="Of each class, the surest to learn from.")] = 0.5,
+    least_confidence: Annotated[float, typer.Option(min=0, max=1, help="None that is less sure, in any class.")] = 0.7,
     votes: Annotated[int, typer.Option(min=1, max=8, help="Times each scan is labelled, flipped and rotated.")] = 4,
     device: options.Device = "auto",
     threads: options.Threads = 0,
@@ -41,8 +42,8 @@ def pseudo_label(
     """Make a data set of your own scans, with the labels that a network is surest of.
 
     OUT gets SemanticKITTI's layout: sequence 00 to train on and 08, every tenth scan, to validate on. Each scan is
-    labelled several times, flipped and rotated; of each class the surest points keep their label, all others have none
-    and are not learnt from. Scores on such labels say how well a network repeats them, not how good it is.
+    labelled several times, flipped and rotated; of each class the surest points keep their label if they are sure
+    enough, all others have none and are not learnt from. Scores on such labels say how well a network repeats them, not how good it is.
 
     A network that learns from them beside simulated scans, whose labels are true, comes to know your sensor and streets
     (config/self_training.yaml).
@@ -78,13 +79,13 @@ def pseudo_label(
         raise UserError(f"{file} expects past scans behind each, which `pvd pseudo-label` does not put there")
     with interruptible(lambda: f"nothing is written to {out}"):
         are_bare_scans(scans, noted)
-        surest = SurestLabels(segmenter.taxonomy, share)
+        surest = SurestLabels(segmenter.taxonomy, share, least_confidence)
         write_pseudo_labelled(out, scans, noted, segmenter, votes, surest, file)
     report = surest.report()
     num_points = sum(each["points"] for each in report.values())
     for name, each in report.items():
         print(
             f"{name:14} {100 * each['points'] / num_points:6.2f} % of the points, "
-            f"{100 * each['learnt'] / each['points']:3.0f} % of them sure by {each['least_confidence']:.2f}"
+            f"learnt from {100 * each['learnt'] / each['points']:3.0f} % of them, by {each['least_confidence']:.2f} on"
         )
     print(f"wrote {counted(len(scans), 'scan')} to {out}")

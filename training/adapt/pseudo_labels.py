@@ -34,6 +34,8 @@ class SurestLabels:
     taxonomy: Taxonomy
     share: float
     """Of the points of each class, 0..1, about: points of one level are taken together."""
+    least_confidence: float = 0.0
+    """Below it nothing is learnt from, 0..1: a class that is found, but nowhere for sure, is mostly not there."""
     _counts: np.ndarray = field(init=False)  # int64 (C, 256)
 
     def __post_init__(self) -> None:
@@ -64,7 +66,9 @@ class SurestLabels:
 
     @property
     def _least_levels(self) -> np.ndarray:
-        """int64 (C,): the highest level from which on there are at least `share` of the class's points."""
+        """int64 (C,): the highest level from which on there are at least `share` of the class's points, but none below
+        `least_confidence`."""
         at_least_CL = self._counts[:, ::-1].cumsum(axis=1)[:, ::-1]
         is_enough_CL = at_least_CL >= self.share * at_least_CL[:, :1]
-        return _NUM_LEVELS - 1 - is_enough_CL[:, ::-1].argmax(axis=1)
+        of_share_C = _NUM_LEVELS - 1 - is_enough_CL[:, ::-1].argmax(axis=1)
+        return np.maximum(of_share_C, round(self.least_confidence * _NUM_LEVELS))
