@@ -43,7 +43,8 @@ def pseudo_label(
 
     OUT gets SemanticKITTI's layout: sequence 00 to train on and 08, every tenth scan, to validate on. Each scan is
     labelled several times, flipped and rotated; of each class the surest points keep their label if they are sure
-    enough, all others have none and are not learnt from. Scores on such labels say how well a network repeats them, not how good it is.
+    enough, all others have none and are not learnt from. Scores on such labels say how well a network repeats them,
+    not how good it is.
 
     A network that learns from them beside simulated scans, whose labels are true, comes to know your sensor and streets
     (config/self_training.yaml).

@@ -32,6 +32,7 @@ def weights(tmp_path_factory):
 def own(kitti, weights, tmp_path_factory):
     out = tmp_path_factory.mktemp("own") / "own"
     words = ["pseudo-label", kitti, "--weights", weights, "--out", out, "--votes", "1", "--share", "0.4"]
+    words += ["--least-confidence", "0"]
     assert run([str(word) for word in words]) == 0
     return out
 

@@ -44,6 +44,14 @@ def test_at_least_the_share_is_learnt_from_and_no_less_sure_point_before_a_surer
         assert is_chosen.all() or levels[~is_chosen].max() < levels[is_chosen].min()
 
 
+def test_no_point_of_any_class_below_the_least_confidence_is_learnt_from():
+    scan = levelled([CAR, CAR, ROAD, ROAD], [0.3, 0.49, 0.6, 0.9])
+    surest = SurestLabels(SEMANTICKITTI, 1.0, least_confidence=0.5)
+    surest.add(scan)
+    assert surest.chosen(scan).tolist() == [0, 0, ROAD, ROAD]
+    assert surest.report()["car"]["learnt"] == 0
+
+
 def test_a_class_that_was_not_found_and_no_scan_at_all_are_no_harm():
     surest = SurestLabels(SEMANTICKITTI, 0.5)
     assert surest.report() == {}
