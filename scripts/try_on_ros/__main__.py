@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -28,10 +29,10 @@ from pvd_ros.middleware.packages import NODE_NEEDS, require_packages
 from pvd_ros.middleware.ros_session import require_rclpy
 from scripts.try_on_ros.bag_tools import bag_tools
 from scripts.try_on_ros.delivery import deliveries
-from scripts.try_on_ros.drives import large_clouds, opened_drive, simulated_drive
+from scripts.try_on_ros.drives import opened_drive, simulated_drive
 from scripts.try_on_ros.launching import launch_files
 from scripts.try_on_ros.node_tools import node_tools
-from scripts.try_on_ros.outcome import Ledger
+from scripts.try_on_ros.outcome import Ledger, NotThereError
 from scripts.try_on_ros.site import FAST_DDS, ROOT, Site
 from scripts.try_on_ros.transforms import live_transforms
 from scripts.try_on_ros.workspace import workspace
@@ -42,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     ledger = Ledger(options.only)
     try:
+        if not os.environ.get("AMENT_PREFIX_PATH"):
+            raise UserError("no ROS 2 is sourced; in this terminal: source /opt/ros/jazzy/setup.bash")
         require_rclpy()
         require_packages(*NODE_NEEDS)
         with _folder(options.keep) as folder, _site(folder, options.patience) as site:
@@ -55,13 +58,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _try_all(site: Site, ledger: Ledger, options: argparse.Namespace) -> None:
     drive = opened_drive(options.bag.resolve(), options.topic) if options.bag else simulated_drive(site.folder)
-    large = large_clouds(site.folder)
     site = workspace(site, ledger)
     launch_files(site, ledger, drive)
     bag_tools(site.inside("bags"), ledger, drive)
     node_tools(site.inside("tools"), ledger)
     live_transforms(site, ledger, drive)
-    deliveries(site, ledger, drive, large)
+    deliveries(site, ledger, drive)
 
 
 @contextmanager
@@ -86,14 +88,19 @@ def _site(folder: Path, patience_s: float) -> Iterator[Site]:
             # Behind what is installed: the package itself, where no workspace can be built.
             "PYTHONPATH": os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), str(ROOT)))),
         }
-        site = Site(folder, patience_s, variables).over(FAST_DDS)
+        site = Site(folder, patience_s, variables)
+        try:
+            site = site.over(FAST_DDS)
+        except NotThereError as missing:
+            raise UserError(f"the sourced ROS 2 has no {missing}; source /opt/ros/jazzy/setup.bash") from missing
         distribution = os.environ.get("ROS_DISTRO", "not sourced")
         print(f"ROS 2 {distribution}, Python {platform.python_version()}, domain {domain}, in {folder}", flush=True)
         try:
             yield site
         finally:
             # ros2cli leaves a daemon on the domain.
-            subprocess.run(["ros2", "daemon", "stop"], env=dict(site.variables), capture_output=True)
+            if shutil.which("ros2"):
+                subprocess.run(["ros2", "daemon", "stop"], env=dict(site.variables), capture_output=True)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from scripts.try_on_ros.drives import Drive
+from scripts.try_on_ros.drives import NUM_LARGE, NUM_SMALL, Drive, large_clouds
 from scripts.try_on_ros.launching import segment
 from scripts.try_on_ros.outcome import Ledger, expect
 from scripts.try_on_ros.site import CYCLONE_DDS, FAST_DDS, Site
@@ -12,8 +12,9 @@ from scripts.try_on_ros.site import CYCLONE_DDS, FAST_DDS, Site
 _REMEDY = "never reached this node: "
 
 
-def deliveries(site: Site, ledger: Ledger, drive: Drive, large: Drive) -> None:
+def deliveries(site: Site, ledger: Ledger, drive: Drive) -> None:
     """Fast DDS and Cyclone DDS, with the shipped settings and with their own."""
+    large = large_clouds(site.folder)
     ledger.attempt(
         f"ros2 launch segment.launch.py over {CYCLONE_DDS}",
         lambda: segment(site.inside("segment_cyclone").over(CYCLONE_DDS), drive),
@@ -22,7 +23,7 @@ def deliveries(site: Site, ledger: Ledger, drive: Drive, large: Drive) -> None:
         for are_shipped, settings in ((True, "shipped"), (False, "default")):
             folder = f"{middleware}_{settings}"
             ledger.attempt(
-                f"{large.num_clouds - 1} clouds of 2 MB at 10 Hz over {middleware}, {settings} settings",
+                f"{NUM_LARGE} clouds of 2 MB at 10 Hz over {middleware}, {settings} settings",
                 lambda folder=folder, middleware=middleware, are_shipped=are_shipped: _delivered(
                     site.inside(folder).over(middleware, are_shipped), large, middleware, are_shipped
                 ),
@@ -39,14 +40,15 @@ def _delivered(site: Site, large: Drive, middleware: str, are_shipped: bool) -> 
         expect(node.interrupt() == 0, f"the node ended badly: {node.last_lines()}")
         text = node.text()
     counts = json.loads(report.read_text())["clouds"]
-    sent, received, lost = large.num_clouds, counts["received"], counts["lost"]
-    found = f"sent {sent}, received {received}, lost {lost}, gaps {counts['gaps']}"
-    expect(received, f"{found}: nothing came")
-    if middleware == FAST_DDS:
-        expect(received + lost == sent, f"{found}: they do not add up")
-    if received < sent:
+    received, gaps = counts["received"], counts["gaps"]
+    # Fast DDS numbers the clouds, so that the count is exact; elsewhere gaps between stamps tell.
+    lost = counts["lost"] if middleware == FAST_DDS else max(counts["lost"], gaps)
+    found = f"sent {large.num_clouds}, received {received}, lost {counts['lost']}, gaps {gaps}"
+    unknown = large.num_clouds - received - lost
+    # Clouds that were sent before the node had discovered the player are no loss.
+    expect(0 <= unknown < NUM_SMALL, f"{found}: they do not add up")
+    if lost:
         expect(_REMEDY in text, f"{found}: the loss is not said")
-        remedy = text.split(_REMEDY)[1].split("\n")[0]
-        found += f"; said: {remedy}"
-    expect(received == sent or not are_shipped, f"{found}; the shipped settings lose clouds")
+        found += f"; said: {text.split(_REMEDY)[1].splitlines()[0]}"
+    expect(not lost or not are_shipped, f"{found}; the shipped settings lose clouds")
     return found

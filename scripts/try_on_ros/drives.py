@@ -1,4 +1,4 @@
-"""The bags that are played: a small simulated drive with its transforms, and ten large clouds."""
+"""The bags that are played: a small simulated drive with its transforms, and large clouds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pvd_ros.poses.rigid import quaternion_of
 
 TOPIC, FRAME, VEHICLE, FIXED = "/velodyne_points", "velodyne", "base_link", "odom"
 NUM_SCANS, PERIOD_NS, FIRST_NS = 12, 10**8, 1_700_000_000 * 10**9
-NUM_LARGE, LARGE_POINTS = 10, 131_072
+NUM_LARGE, NUM_SMALL, LARGE_POINTS = 10, 8, 131_072
 _TRANSFORMS = "tf2_msgs/msg/TFMessage"
 # The sensor stands on the vehicle.
 _MOUNTED = np.array(((1.0, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 1.73), (0, 0, 0, 1)))
@@ -61,14 +61,11 @@ def simulated_drive(folder: Path) -> Drive:
 
 
 def large_clouds(folder: Path) -> Drive:
-    """Ten clouds of 2 MB at 10 Hz and a small one, whose arrival tells what is missing before it."""
-    stamps_ns = [FIRST_NS + number * PERIOD_NS for number in range(NUM_LARGE + 1)]
-    points = spinning_scan(LARGE_POINTS)
-    write_scans(
-        folder / "large",
-        ((points if stamp_ns != stamps_ns[-1] else points[:100], stamp_ns) for stamp_ns in stamps_ns),
-        TOPIC,
-    )
+    """NUM_LARGE clouds of 2 MB at 10 Hz between small ones: those before come while the node discovers the player and
+    tell it the period, those behind tell what is missing before them."""
+    large = spinning_scan(LARGE_POINTS)
+    clouds = [large[:100]] * NUM_SMALL + [large] * NUM_LARGE + [large[:100]] * NUM_SMALL
+    write_scans(folder / "large", ((cloud, FIRST_NS + at * PERIOD_NS) for at, cloud in enumerate(clouds)), TOPIC)
     return opened_drive(folder / "large", TOPIC)
 
 
