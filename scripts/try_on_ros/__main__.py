@@ -33,9 +33,15 @@ from scripts.try_on_ros.drives import opened_drive, simulated_drive
 from scripts.try_on_ros.launching import launch_files
 from scripts.try_on_ros.node_tools import node_tools
 from scripts.try_on_ros.outcome import Ledger, NotThereError
-from scripts.try_on_ros.site import FAST_DDS, ROOT, Site
+from scripts.try_on_ros.site import CYCLONE_DDS, FAST_DDS, ROOT, Site
 from scripts.try_on_ros.transforms import live_transforms
 from scripts.try_on_ros.workspace import workspace
+
+# Those whose versions are shown.
+_SHOWN = (
+    *("rclpy", "rclcpp", FAST_DDS, CYCLONE_DDS, "fastrtps", "launch", "launch_ros", "ros2cli", "rosbag2_transport"),
+    *("tf2_msgs", "sensor_msgs", "rviz2"),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -94,7 +100,8 @@ def _site(folder: Path, patience_s: float) -> Iterator[Site]:
         except NotThereError as missing:
             raise UserError(f"the sourced ROS 2 has no {missing}; source /opt/ros/jazzy/setup.bash") from missing
         distribution = os.environ.get("ROS_DISTRO", "not sourced")
-        print(f"ROS 2 {distribution}, Python {platform.python_version()}, domain {domain}, in {folder}", flush=True)
+        print(f"ROS 2 {distribution}, Python {platform.python_version()}, domain {domain}, in {folder}")
+        print(", ".join(site.versions(_SHOWN)), flush=True)
         try:
             yield site
         finally:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 from pvd_ros.middleware.transport import fastdds_environment
 from scripts.try_on_ros.drives import Drive, recorded
@@ -14,8 +16,9 @@ _TOPIC = "/segmenter/points"
 
 
 def bag_tools(site: Site, ledger: Ledger, drive: Drive) -> None:
-    """Steps in this order: information, play and record in both kinds of files."""
+    """Information, a new index, play and record in both kinds of files."""
     ledger.attempt("ros2 bag info", lambda: _information(site, drive))
+    ledger.attempt("ros2 bag reindex", lambda: _reindexed(site.inside("reindex"), drive))
     for storage in ("mcap", "sqlite3"):
         name = f"ros2 bag play, ros2 bag record --storage {storage}"
         ledger.attempt(name, lambda storage=storage: _play_and_record(site.inside(storage), drive, storage))
@@ -26,6 +29,25 @@ def _information(site: Site, drive: Drive) -> str:
     text = site.output_of("ros2", "bag", "info", drive.bag)
     expect(f"Topic: {drive.topic} " in text and f"Count: {drive.num_clouds} " in text, text)
     return f"{drive.num_clouds} clouds on {drive.topic}"
+
+
+def _reindexed(site: Site, drive: Drive) -> str:
+    """metadata.yaml of a bag that `pvd label-bag` has written, made anew."""
+    site.need("ros2 bag", "ros2 run")
+    site.need_package("pvd_ros")
+    bag, topic = site.folder / "labelled", f"{drive.topic}/labelled"
+    site.output_of("ros2", "run", "pvd_ros", "pvd", "label-bag", drive.bag, bag, "--topic", drive.topic)
+    before = _topics(site, bag)
+    expect(any(line.startswith(f"Topic: {topic} ") for line in before), f"no {topic} in {before}")
+    (bag / "metadata.yaml").unlink()
+    site.output_of("ros2", "bag", "reindex", bag)
+    after = _topics(site, bag)
+    expect(after == before, f"before: {before}; afterwards: {after}")
+    return f"{len(after)} topics of a labelled bag"
+
+
+def _topics(site: Site, bag: Path) -> list[str]:
+    return sorted(re.findall("Topic: .*", site.output_of("ros2", "bag", "info", bag)))
 
 
 def _play_and_record(site: Site, drive: Drive, storage: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from rosbags.convert.converter import LATCH
 
 from pvd_cli.bags import sequence_frames
 from pvd_core.borders.errors import UserError
@@ -92,4 +93,6 @@ def _write_transform(
     )
     stamped = types["geometry_msgs/msg/TransformStamped"](types["std_msgs/msg/Header"](stamp, parent), child, transform)
     raw = typestore().serialize_cdr(types[_TRANSFORMS]([stamped]), _TRANSFORMS)
-    writer.write(Channel(topic, _TRANSFORMS), raw, log_time_ns)
+    # `ros2 bag play` latches what was recorded so; the node asks for that on /tf_static, as tf2 does.
+    latched = tuple(LATCH) if topic == "/tf_static" else ()
+    writer.write(Channel(topic, _TRANSFORMS, qos=latched), raw, log_time_ns)

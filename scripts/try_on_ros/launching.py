@@ -41,6 +41,7 @@ def segment(site: Site, drive: Drive) -> str:
 
 def _show_arguments(site: Site, name: str) -> str:
     site.need("ros2 launch")
+    site.need_package("pvd_ros")
     text = site.output_of("ros2", "launch", "pvd_ros", name, "--show-args")
     found = re.findall(r"^    '(\w+)':", text, re.MULTILINE)
     expect(found, f"no arguments are shown: {text}")
@@ -86,6 +87,7 @@ def _other(site: Site, drive: Drive, name: str, package: str) -> str:
 
 def _launched(site: Site, name: str, *words: str) -> Program:
     site.need("ros2 launch")
+    site.need_package("pvd_ros")
     return site.program(name, "ros2", "launch", "pvd_ros", name, *words)
 
 

@@ -40,6 +40,7 @@ def node_tools(site: Site, ledger: Ledger) -> None:
 
     def start() -> str:
         site.need("ros2 run", "ros2 service")
+        site.need_package("pvd_ros")
         started.append(site.program("node", "ros2", "run", "pvd_ros", "segmenter_node"))
         started[0].wait_for("labelling")
         # The daemon of ros2cli starts with the first command, and hears of nodes and then of their services later.
@@ -71,7 +72,7 @@ def _services(site: Site) -> list[str]:
 
 def _diagnostics(site: Site) -> str:
     site.need("ros2 topic")
-    text = site.output_of("ros2", "topic", "echo", "--once", "/diagnostics")
+    text = site.output_of("ros2", "topic", "echo", "--once", "/diagnostics", "diagnostic_msgs/msg/DiagnosticArray")
     expect(f"name: '{_NODE}: labelling'" in text and "key: received" in text, text)
     return next(line.strip() for line in text.split("\n") if "message:" in line)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 from pvd_core.borders.errors import UserError
 from pvd_ros.middleware.transport import CYCLONE_VARIABLE, PROFILE_VARIABLES
@@ -91,11 +92,25 @@ class Site:
             ):
                 raise NotThereError(tool)
 
+    def need_package(self, name: str) -> None:
+        """NotThereError if a ROS package is not installed."""
+        if not self.has_package(name):
+            raise NotThereError(f"the package {name}")
+
     def has_package(self, name: str) -> bool:
         """Whether a ROS package is installed."""
         return any(
             (Path(each) / "share/ament_index/resource_index/packages" / name).exists() for each in self._prefixes
         )
+
+    def versions(self, names: Iterable[str]) -> list[str]:
+        """Name and version of those of these ROS packages that are installed."""
+        found = []
+        for name in names:
+            files = [Path(each) / "share" / name / "package.xml" for each in self._prefixes]
+            if present := next(filter(Path.is_file, files), None):
+                found.append(f"{name} {ElementTree.parse(present).findtext('version')}")
+        return found
 
     @property
     def _prefixes(self) -> list[str]:

@@ -29,7 +29,19 @@ def _by_bag_play(site: Site, drive: Drive) -> str:
 
 
 def _by_own_player(site: Site, drive: Drive) -> str:
-    words = (drive.bag, "--topic", drive.topic, "--also", "/tf", "--also", "/tf_static", "--rate", 0.2)
+    words = (
+        drive.bag,
+        "--topic",
+        drive.topic,
+        "--also",
+        "/tf",
+        "--also",
+        "/tf_static",
+        "--rate",
+        0.2,
+        "--wait-for-subscribers",
+        1,
+    )
     return _fused(site, drive, lambda: site.output_of("python3", "-m", "pvd_ros.play", *words))
 
 
