@@ -1,0 +1,105 @@
+"""The launch files: their arguments, and each for real, ended by Ctrl-C."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+from scripts.try_on_ros.drives import Drive
+from scripts.try_on_ros.ear import Ear, shown
+from scripts.try_on_ros.outcome import Ledger, NotThereError, expect
+from scripts.try_on_ros.programs import Program
+from scripts.try_on_ros.site import ROOT, Site
+
+# Launch files that need a package of others, and what they are tried with.
+_NEEDS = {"slam.launch.py": "kiss_icp", "view_bag.launch.py": "rviz2"}
+_NAMESPACES = ("front", "rear")
+
+
+def launch_files(site: Site, ledger: Ledger, drive: Drive) -> None:
+    """Every file in launch/."""
+    for path in sorted((ROOT / "launch").glob("*.launch.py")):
+        name = path.name
+        ledger.attempt(f"ros2 launch {name} --show-args", lambda name=name: _show_arguments(site, name))
+    ledger.attempt("ros2 launch segment.launch.py", lambda: segment(site.inside("segment"), drive))
+    ledger.attempt("ros2 launch several.launch.py", lambda: _several(site.inside("several"), drive))
+    for name, package in _NEEDS.items():
+        ledger.attempt(f"ros2 launch {name}", lambda name=name, it=package: _other(site.inside(name), drive, name, it))
+
+
+def segment(site: Site, drive: Drive) -> str:
+    """The node and the player, all that is labelled heard by another process."""
+    words = (f"bag:={drive.bag}", f"bag_topic:={drive.topic}", "stay:=true")
+    with Ear(site, "/segmenter/points") as ear, _launched(site, "segment.launch.py", *words) as launched:
+        launched.wait_for(r"played \d+ cloud")
+        counts = ear.wait_until_settled("/segmenter", "/segmenter/points")
+        ear.check_cloud("/segmenter/points")
+        expect(counts["received"] + counts["lost"] == drive.num_clouds, f"of {drive.num_clouds}: {shown(counts)}")
+        return f"{shown(counts)}, heard {ear.heard('/segmenter/points')}; {_ended(launched, 2)}"
+
+
+def _show_arguments(site: Site, name: str) -> str:
+    site.need("ros2 launch")
+    site.need_package("pvd_ros")
+    text = site.output_of("ros2", "launch", "pvd_ros", name, "--show-args")
+    found = re.findall(r"^    '(\w+)':", text, re.MULTILINE)
+    expect(found, f"no arguments are shown: {text}")
+    return f"{len(found)} arguments"
+
+
+def _several(site: Site, drive: Drive) -> str:
+    sensors = ",".join(f"{name}=/{name}/lidar" for name in _NAMESPACES)
+    topics = {f"/{name}/segmenter": f"/{name}/segmenter/points" for name in _NAMESPACES}
+    with (
+        Ear(site, *topics.values()) as ear,
+        _launched(site, "several.launch.py", f"sensors:={sensors}") as launched,
+        ExitStack() as stack,
+    ):
+        launched.wait_for(r"(?s)(labelling /\w+/lidar.*){2}")
+        words = ("--topic", drive.topic, "--wait-for-subscribers", 1)
+        for name in _NAMESPACES:
+            player = site.module(f"player {name}", "pvd_ros.play", drive.bag, *words, "--publish-as", f"/{name}/lidar")
+            stack.enter_context(player).wait_for(r"played \d+ cloud")
+        found = [f"{node}: {shown(ear.wait_until_settled(node, topic))}" for node, topic in topics.items()]
+        return f"{'; '.join(found)}; {_ended(launched, 2)}"
+
+
+def _other(site: Site, drive: Drive, name: str, package: str) -> str:
+    """One that needs a package of others: it is refused where that is missing."""
+    words: Sequence[str] = (f"bag:={drive.bag}", f"topic:={drive.topic}") if "bag" in name else ()
+    if not site.has_package(package):
+        with _launched(site, name, *words) as launched:
+            code = launched.wait()
+            refuses = code == 1 and f"there is no {package}" in launched.text()
+            expect(refuses and "process started" not in launched.text(), f"exit code {code}: {launched.last_lines()}")
+        raise NotThereError(f"{package}; refused with what to install, before anything started")
+    topic = "/segmenter/points"
+    with Ear(site, topic) as ear, _launched(site, name, *words) as launched:
+        if not words:
+            launched.wait_for("labelling")
+            words = ("--topic", drive.topic, "--publish-as", "/velodyne_points", "--wait-for-subscribers", "1")
+            with site.module("player", "pvd_ros.play", drive.bag, *words) as player:
+                player.wait_for(r"played \d+ cloud")
+        launched.wait_until(lambda: ear.heard(topic), f"published nothing on {topic}")
+        return f"heard {topic}; {_ended(launched, 3 if 'bag' in name else 2)}"
+
+
+def _launched(site: Site, name: str, *words: str) -> Program:
+    site.need("ros2 launch")
+    site.need_package("pvd_ros")
+    return site.program(name, "ros2", "launch", "pvd_ros", name, *words)
+
+
+def _ended(launched: Program, num_processes: int) -> str:
+    """Ends launch by Ctrl-C; UserError if it or one of its processes failed, or a process is left."""
+    expect(not launched.has_ended, f"{launched.name} ended by itself: {launched.last_lines()}")
+    code = launched.interrupt()
+    text = launched.text()
+    started = re.findall(r"\[([\w.-]+)\]: process started with pid", text)
+    clean = re.findall(r"\[([\w.-]+)\]: process has finished cleanly", text)
+    expect(len(started) == num_processes, f"{started} were started, expected {num_processes} processes")
+    expect(set(clean) == set(started), f"of {started} only {clean} finished cleanly: {launched.last_lines()}")
+    expect(code == 0, f"ros2 launch ended with exit code {code} after Ctrl-C: {launched.last_lines()}")
+    expect(not launched.left(), f"processes {launched.left()} outlived launch")
+    return f"exit code 0 of launch and {num_processes} processes, none left"
