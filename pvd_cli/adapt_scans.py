@@ -16,11 +16,20 @@ from pvd_core.borders.errors import UserError
 from pvd_core.borders.wording import counted
 from pvd_core.clouds.bare import is_bare
 from pvd_core.clouds.measured import is_measured, measured_points
+from pvd_core.segmenter import Segmenter
 from pvd_core.taxonomy import Taxonomy
 from training.adapt.comparison import Comparison
 from training.adapt.same_sensor import check_one_sensor, facts_of, remarks_on
 
 _NUM_PICTURES, _NUM_SAMPLED = 3, 5
+
+
+def segmenter_of_single_scans(weights: Path, device: str, command: str) -> Segmenter:
+    """The network in a weights file. UserError where it expects past scans, which `command` does not put there."""
+    segmenter = Segmenter.from_weights(weights, device, programs="off")
+    if segmenter.past_scans.past:
+        raise UserError(f"{weights} expects past scans behind each, which `{command}` does not put there; take others")
+    return segmenter
 
 
 def are_bare_scans(scans: UnlabelledScans, noted: NotedClouds) -> bool:

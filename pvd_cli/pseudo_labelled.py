@@ -7,6 +7,7 @@ import numpy as np
 
 from pvd_cli.adapt_scans import in_frame
 from pvd_cli.cloud_options import NotedClouds
+from pvd_cli.label_files import label_bytes
 from pvd_cli.progress import Steps
 from pvd_cli.unlabelled_scans import UnlabelledScans
 from pvd_core.borders.files import sha256_of, whole_folder
@@ -35,13 +36,13 @@ def write_pseudo_labelled(
         for number, scan in enumerate(scans):
             points = in_frame(scan, noted)
             points = np.where(is_measured(points)[:, None], points, np.float32(0))
-            _write(folder, number, len(scans), "velodyne", ".bin", points.astype("<f4"))
+            _write(folder, number, len(scans), "velodyne", ".bin", points.astype("<f4").tobytes())
             labelled.append(LevelledLabels.of(votes(segmenter, points, num_votes)))
             surest.add(labelled[-1])
             steps.show(number + 1, len(scans))
         for number, levelled in enumerate(labelled):
-            raw = surest.taxonomy.raw_from_class_ids(surest.chosen(levelled)).astype("<u4")
-            _write(folder, number, len(scans), "labels", ".label", raw)
+            content = label_bytes(surest.chosen(levelled), surest.taxonomy)
+            _write(folder, number, len(scans), "labels", ".label", content)
         facts = {
             "weights": weights.name,
             "weights_sha256": sha256_of(weights),
@@ -54,8 +55,8 @@ def write_pseudo_labelled(
         (folder / ORIGIN_FILE).write_text(json.dumps(facts, indent=1), encoding="utf-8")
 
 
-def _write(folder: Path, number: int, total: int, kind: str, suffix: str, values: np.ndarray) -> None:
+def _write(folder: Path, number: int, total: int, kind: str, suffix: str, content: bytes) -> None:
     is_last_of_ten = number % _EVERY == _EVERY - 1 or (total < _EVERY and number == total - 1)
     path = folder / "sequences" / (_VALIDATION if is_last_of_ten else _TRAINING) / kind / f"{number:06d}{suffix}"
     path.parent.mkdir(parents=True, exist_ok=True)
-    values.tofile(path)
+    path.write_bytes(content)

@@ -52,7 +52,8 @@ def pytest_collection_modifyitems(items):
     ordered = sorted(names, key=place)
     kinds = ([p for p in ordered if names[p].startswith(_WAITING) == waits] for waits in (True, False))
     mixed = [path for pair in itertools.zip_longest(*kinds) for path in pair if path]
-    items.sort(key=lambda item: mixed.index(item.path))
+    places = {path: number for number, path in enumerate(mixed)}
+    items.sort(key=lambda item: places[item.path])
 
 
 @pytest.fixture(scope="session")

@@ -75,13 +75,19 @@ def adapt(
     from pvd_core import default_weights
     from pvd_core.borders.files import check_output_folder
     from pvd_core.clouds.mounting import Mounting
-    from pvd_core.segmenter import Segmenter
     from pvd_core.weights import save_weights, weights_file
 
     with optional_packages("view", "pictures of the report"):
         from pvd_cli.adapt_report import print_changes, write_report
     with optional_packages("train", "adapting"):
-        from pvd_cli.adapt_scans import are_bare_scans, compare, measured, sampled, truth_in
+        from pvd_cli.adapt_scans import (
+            are_bare_scans,
+            compare,
+            measured,
+            sampled,
+            segmenter_of_single_scans,
+            truth_in,
+        )
         from training.adapt.comparison import LEAST_AGREEMENT, Comparison
         from training.adapt.norms import measured_norms, take_statistics
         from training.adapt.strength import carefully_moved
@@ -102,9 +108,7 @@ def adapt(
     mounting = Mounting(mounting_height, mounting_roll, mounting_pitch, mounting_yaw)
     noted = NotedClouds(stream_for(file, intensity_scale, mounting))
     _note_held_out(scans)
-    segmenter = Segmenter.from_weights(file, device, programs="off")
-    if segmenter.past_scans.past:
-        raise UserError(f"{file} expects past scans behind each, which `pvd adapt` does not put there; take others")
+    segmenter = segmenter_of_single_scans(file, device, "pvd adapt")
     truth_of = truth_in(labels, segmenter.taxonomy)
     if labels is not None and all(truth_of(scan) is None for scan in scans):
         raise UserError(

@@ -71,9 +71,10 @@ def export(
     sources = PoseOptions(odometry, fixed_frame, poses or "")
     with interruptible(lambda: f"nothing is written to {out}"), Steps("exporting", "scans") as steps:
         report = export_bag(bag, out, sequence, choice, sources, topic, taxonomy, intensity_scale, steps.show)
+    remarks = report.remarks
     if sequence not in SPLITS["train"] + SPLITS["valid"]:
-        report.remarks.append(f"pvd train takes sequence {sequence} only where it is named: --set sequences={sequence}")
-    for remark in report.remarks:
+        remarks = [*remarks, f"pvd train takes sequence {sequence} only where it is named: --set sequences={sequence}"]
+    for remark in remarks:
         print(f"note: {remark}", file=sys.stderr)
     print(described(report))
     if classes := classes_found_text(report.points_of_class, report.taxonomy):

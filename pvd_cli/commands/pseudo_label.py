@@ -58,11 +58,10 @@ def pseudo_label(
     from pvd_cli.unlabelled_scans import UnlabelledScans
     from pvd_core import default_weights
     from pvd_core.clouds.mounting import Mounting
-    from pvd_core.segmenter import Segmenter
     from pvd_core.weights import weights_file
 
     with optional_packages("train", "pseudo-labels"):
-        from pvd_cli.adapt_scans import are_bare_scans
+        from pvd_cli.adapt_scans import are_bare_scans, segmenter_of_single_scans
         from pvd_cli.pseudo_labelled import write_pseudo_labelled
         from training.adapt.pseudo_labels import SurestLabels
 
@@ -75,9 +74,7 @@ def pseudo_label(
     file = weights_file(weights or default_weights())
     mounting = Mounting(mounting_height, mounting_roll, mounting_pitch, mounting_yaw)
     noted = NotedClouds(stream_for(file, intensity_scale, mounting))
-    segmenter = Segmenter.from_weights(file, device, programs="off")
-    if segmenter.past_scans.past:
-        raise UserError(f"{file} expects past scans behind each, which `pvd pseudo-label` does not put there")
+    segmenter = segmenter_of_single_scans(file, device, "pvd pseudo-label")
     with interruptible(lambda: f"nothing is written to {out}"):
         are_bare_scans(scans, noted)
         surest = SurestLabels(segmenter.taxonomy, share, least_confidence)

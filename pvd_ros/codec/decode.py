@@ -63,7 +63,7 @@ def _starts_like_a_row(layout: CloudLayout) -> bool:
     if not layout.num_points:
         return False
     start = layout.columns["x"][0]
-    wanted = {name: (start + 4 * place, np.dtype("<f4")) for place, name in enumerate(("x", "y", "z"))}
+    wanted = {name: (start + 4 * place, np.dtype(np.float32)) for place, name in enumerate(("x", "y", "z"))}
     return wanted.items() <= layout.columns.items() and start + 16 <= layout.point_step
 
 

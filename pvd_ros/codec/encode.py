@@ -100,7 +100,7 @@ def _write_points(packed: np.ndarray, cloud: DecodedCloud, segmentation: Segment
     as_integers = packed.view("<u4")
     # Four values as one: numbers are copied a row at a time, ten times as slowly.
     starts = np.dtype({"names": ["row"], "formats": ["V16"], "offsets": [0], "itemsize": packed.strides[0]})
-    packed.view(starts)["row"][...] = cloud.points.view("V16")
+    packed.view(starts)["row"][...] = cloud.points.astype("<f4", copy=False).view("V16")
     packed[:, 3] = cloud.intensity
     as_integers[:, 4] = _packed_colours(taxonomy).take(segmentation.labels)
     packed[:, 5] = segmentation.confidence

@@ -13,6 +13,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from pvd_core.runtime.processes import labelling_processes
 from pvd_ros.fleet.task import BagTask, Event, failure, label_task
 
 MOST_TRIES = 2
@@ -54,8 +55,7 @@ class _Worker:
         """Gives it a task."""
         self.task, self._try_number = task, try_number
         if self._process is None:
-            context = multiprocessing.get_context("forkserver")
-            context.set_forkserver_preload(["pvd_core.segmenter"])  # so that torch is imported once
+            context = labelling_processes()
             self.connection, theirs = context.Pipe()
             self._process = context.Process(target=_work, args=(theirs,), daemon=True)
             self._process.start()

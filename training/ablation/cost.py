@@ -2,7 +2,6 @@
 memory."""
 
 import json
-import multiprocessing
 import statistics
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ from pvd_core.borders.files import write_atomically
 from pvd_core.models.macs import layer_costs
 from pvd_core.runtime.hardware import hardware
 from pvd_core.runtime.memory import peak_mb
+from pvd_core.runtime.processes import labelling_processes
 from pvd_core.segmenter import Segmenter
 from training.ablation.plan import Run
 from training.data.dataset import ScanFolder, usable_points
@@ -61,9 +61,7 @@ def _latency_ms(segmenter: Segmenter, scans: list[Any]) -> float:
 
 def _peak_mb(weights: Any, device: str, scans: list[Any]) -> float:
     """Peak memory of a process that only labels the scans, as a node does."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pvd_core.segmenter"])
-    with context.Pool(1) as pool:
+    with labelling_processes().Pool(1) as pool:
         return pool.apply(_label_all, (weights, device, scans))
 
 

@@ -49,13 +49,12 @@ def check_data(config: TrainConfig, progress: NoProgress) -> LeftOut:
     parts = [Part(SCORE, config.validation.sequences, config.validation.max_scans)]
     if config.data == "folder":
         parts.insert(0, Part(TRAIN, config.sequences, config.max_scans))
-    report = check_dataset(config.dataset, parts, config.columns, progress.checking, taxonomy_named(config.taxonomy))
+    taxonomy = taxonomy_named(config.taxonomy)
+    report = check_dataset(config.dataset, parts, config.columns, progress.checking, taxonomy)
     report.say(progress.note)
     if config.mixing.partners is None:
         return LeftOut(report.left_out)
-    partners = check_dataset(
-        config.mixing.partners, [Part(TRAIN, "train")], "4", progress.checking, taxonomy_named(config.taxonomy)
-    )
+    partners = check_dataset(config.mixing.partners, [Part(TRAIN, "train")], "4", progress.checking, taxonomy)
     partners.say(progress.note)
     return LeftOut(report.left_out, partners.left_out)
 
