@@ -1,7 +1,7 @@
 """Which scans weights have seen: in their own training, and in that of the weights that they come from."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pvd_core.weights.confidence import CONFIDENCE_KEY
@@ -21,9 +21,16 @@ def seen_data(facts: dict[str, Any]) -> list[dict[str, Any]]:
     taken = [facts[name] for name in ("balance", "without_intensity") if isinstance(facts.get(name), dict)]
     found += [{key: each[key] for key in ("dataset", "sequences") if key in each} for each in taken]
     # Converted checkpoints say nothing, and facts may hold a sentence instead.
-    sets = [data for data in found if isinstance(data, dict)]
-    parts = [part for data in sets for part in data.get("made_of", ()) if isinstance(part, dict)]
-    return _distinct({key: each[key] for key in each if key != "made_of"} for each in (*sets, *parts))
+    return _distinct(part for data in found for part in _with_parts(data))
+
+
+def _with_parts(data: Any) -> Iterator[dict[str, Any]]:
+    """A data set, and those that it is made of; nothing for what is none."""
+    if isinstance(data, dict):
+        yield {key: data[key] for key in data if key != "made_of"}
+        made_of = data.get("made_of")
+        for part in made_of if isinstance(made_of, list) else ():
+            yield from _with_parts(part)
 
 
 def seen_by_ancestors(ancestors: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -40,9 +40,10 @@ def votes(segmenter: Segmenter, points: np.ndarray, num_votes: int) -> Votes:
     if len(measured):
         of_votes = (log_probabilities(segmenter, _moved(measured, vote)) for vote in VOTES[:num_votes])
         scores_PC = functools.reduce(torch.add, of_votes)
-        best_P, labels_P = (scores_PC / num_votes).softmax(dim=1).max(dim=1)
+        best_P, labels_P = scores_PC.max(dim=1)
         labels[measured_N] = labels_P.cpu().numpy() + 1
-        confidence[measured_N] = best_P.cpu().numpy()
+        mean_PC, best_P = scores_PC / num_votes, best_P / num_votes
+        confidence[measured_N] = (best_P - mean_PC.logsumexp(dim=1)).exp().cpu().numpy()
     return Votes(labels, confidence)
 
 

@@ -66,5 +66,17 @@ def test_header_that_says_nothing_usable_is_said_to_say_nothing(facts):
     assert "does not say" in described(seen_data(facts))
 
 
+def test_what_a_data_set_is_made_of_was_seen_however_deep_it_lies():
+    simulated = {"dataset": "simulated", "sequences": ["00"]}
+    own = {"dataset": "own", "sequences": ["00"], "made_of": [{"dataset": "kitti", "sequences": ["02"]}]}
+    facts = {"training_data": {"dataset": "mine", "sequences": ["01"], "made_of": [own, simulated]}}
+    assert [data["dataset"] for data in seen_data(facts)] == ["mine", "own", "kitti", "simulated"]
+
+
+@pytest.mark.parametrize("parts", [5, "kitti", [3, None], {"dataset": "kitti"}])
+def test_parts_that_are_no_list_of_data_sets_are_not_taken_for_some(parts):
+    assert seen_data({"training_data": {"dataset": "own", "made_of": parts}}) == [{"dataset": "own"}]
+
+
 def test_sequences_that_are_no_list_are_not_taken_for_some():
     assert described([{"dataset": "d", "sequences": 7}]).endswith("were trained on: d")
