@@ -15,6 +15,7 @@ from pvd_core.clouds.measured import is_measured
 from pvd_core.segmenter import Segmenter
 from training.adapt.pseudo_labels import LevelledLabels, SurestLabels
 from training.data.dataset import ORIGIN_FILE
+from training.judge.seen import seen_data
 from training.judge.votes import votes
 
 _TRAINING, _VALIDATION = "00", "08"
@@ -43,6 +44,7 @@ def write_pseudo_labelled(
         for number, levelled in enumerate(labelled):
             content = label_bytes(surest.chosen(levelled), surest.taxonomy)
             _write(folder, number, len(scans), "labels", ".label", content)
+        own = [{"dataset": name, "sequences": sequences} for name, sequences in scans.sequences.items()]
         facts = {
             "weights": weights.name,
             "weights_sha256": sha256_of(weights),
@@ -50,7 +52,8 @@ def write_pseudo_labelled(
             "share": surest.share,
             "least_confidence": surest.least_confidence,
             "classes": surest.report(),
-            "made_of": [{"dataset": name, "sequences": sequences} for name, sequences in scans.sequences.items()],
+            # The labels repeat what the network learned from its own scans.
+            "made_of": [*own, *seen_data(segmenter.facts)],
         }
         (folder / ORIGIN_FILE).write_text(json.dumps(facts, indent=1), encoding="utf-8")
 

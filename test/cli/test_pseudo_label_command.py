@@ -56,6 +56,8 @@ def test_every_scan_is_there_with_some_of_the_labels_that_the_network_gives(kitt
     assert points == [path.read_bytes() for path in files(kitti, "velodyne")]
     assert [path.parts[-3] for path in files(own, "labels")] == ["00"] * 11 + ["08"]
     assert run(["dataset", "check", str(own)]) == 0
+    made_of = json.loads((own / "origin.json").read_text())["made_of"]
+    assert {each["dataset"]: each["sequences"] for each in made_of} == {"kitti": ["02", "05"], "streets": ["01"]}
 
 
 def test_a_network_learns_from_them_beside_simulated_scans_and_says_what_it_saw(own, weights, tmp_path, capsys):

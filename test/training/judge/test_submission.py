@@ -16,7 +16,7 @@ from pvd_core.taxonomy import SEMANTICKITTI, SEMANTICKITTI_MULTISCAN
 from training.data.dataset import SPLITS, ScanFolder
 from training.judge.evaluate import evaluate, score
 from training.judge.submission import check_submission, write_submission
-from training.judge.votes import labels_by_vote
+from training.judge.votes import labels_by_vote, votes
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +148,16 @@ def test_one_vote_gives_the_segmenters_labels_and_more_votes_the_sum_of_log_prob
     # Both votes of the flipped scan are the votes of the scan in the other order.
     assert (two == two_of_flipped).mean() > 0.999
     assert two[3] == 0
+
+
+def test_one_vote_is_as_sure_as_the_segmenter_and_only_labels_have_a_confidence(unlabelled, weights):
+    segmenter = Segmenter.from_weights(weights, "cpu")
+    points = ScanFolder(unlabelled, "test").points(0)
+    one = votes(segmenter, points, 1)
+    assert one.confidence == pytest.approx(segmenter.segment(points).confidence, abs=1e-6)
+    many = votes(segmenter, points, 8)
+    assert ((many.confidence > 0) == (many.labels > 0)).all()
+    assert many.confidence.max() <= 1
 
 
 def test_empty_cloud_gets_no_labels_by_vote(weights):
