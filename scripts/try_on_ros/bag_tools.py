@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 from pvd_ros.middleware.transport import fastdds_environment
 from scripts.try_on_ros.drives import Drive, recorded
 from scripts.try_on_ros.ear import FIELDS, Ear, shown
+from scripts.try_on_ros.node_run import POINTS, NodeRun
 from scripts.try_on_ros.outcome import Ledger, expect
 from scripts.try_on_ros.site import Site
-
-_TOPIC = "/segmenter/points"
 
 
 def bag_tools(site: Site, ledger: Ledger, drive: Drive) -> None:
@@ -54,22 +52,18 @@ def _play_and_record(site: Site, drive: Drive, storage: str) -> str:
     site.need("ros2 bag")
     # As docs/ros2.md says of programs that are started elsewhere.
     large = site.with_variables(**fastdds_environment())
-    report = site.folder / "node.json"
-    parameters = ("-p", f"points_in:={drive.topic}", "-p", f"report_path:={report}")
     with (
-        Ear(site, _TOPIC) as ear,
-        site.module("node", "pvd_ros.node", "--ros-args", *parameters) as node,
-        large.program("record", "ros2", "bag", "record", "-o", "recorded", "-s", storage, _TOPIC) as record,
+        Ear(site, POINTS) as ear,
+        NodeRun(site, drive.topic) as node,
+        large.program("record", "ros2", "bag", "record", "-o", "recorded", "-s", storage, POINTS) as record,
     ):
-        node.wait_for("labelling")
-        record.wait_for(f"Subscribed to topic '{_TOPIC}'")
+        record.wait_for(f"Subscribed to topic '{POINTS}'")
         large.output_of("ros2", "bag", "play", drive.bag, "--delay", "3", "--topics", drive.topic)
-        counts = ear.wait_until_settled("/segmenter", _TOPIC)
+        counts = ear.wait_until_settled("/segmenter", POINTS)
         code = record.interrupt()
         expect(code in (0, 2), f"ros2 bag record ended with exit code {code}: {record.last_lines()}")
-        expect(node.interrupt() == 0, f"the node ended badly: {node.last_lines()}")
-    clouds = json.loads(report.read_text())["clouds"]
-    num_recorded, fields = recorded(site.folder / "recorded", _TOPIC)
+        clouds = node.finished()
+    num_recorded, fields = recorded(site.folder / "recorded", POINTS)
     expect(clouds["labelled"] == num_recorded, f"labelled {clouds['labelled']}, recorded {num_recorded}")
     expect(fields == FIELDS, f"recorded clouds have the fields {fields}, expected {FIELDS}")
     lost = drive.num_clouds - clouds["received"]

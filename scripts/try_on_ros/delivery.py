@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 from scripts.try_on_ros.drives import NUM_LARGE, NUM_SMALL, Drive, large_clouds
 from scripts.try_on_ros.launching import segment
+from scripts.try_on_ros.node_run import NodeRun
 from scripts.try_on_ros.outcome import Ledger, expect
 from scripts.try_on_ros.site import CYCLONE_DDS, FAST_DDS, Site
 
@@ -31,15 +30,10 @@ def deliveries(site: Site, ledger: Ledger, drive: Drive) -> None:
 
 
 def _delivered(site: Site, large: Drive, middleware: str, are_shipped: bool) -> str:
-    report = site.folder / "node.json"
-    parameters = ("-p", f"points_in:={large.topic}", "-p", f"report_path:={report}")
-    with site.module("node", "pvd_ros.node", "--ros-args", *parameters) as node:
-        node.wait_for("labelling")
+    with NodeRun(site, large.topic) as node:
         # Nobody hears the node, which then labels nothing: this is about the way to it.
         site.output_of("python3", "-m", "pvd_ros.play", large.bag, "--wait-for-subscribers", "1")
-        expect(node.interrupt() == 0, f"the node ended badly: {node.last_lines()}")
-        text = node.text()
-    counts = json.loads(report.read_text())["clouds"]
+        counts, text = node.finished(), node.program.text()
     received, gaps = counts["received"], counts["gaps"]
     # Fast DDS numbers the clouds, so that the count is exact; elsewhere gaps between stamps tell.
     lost = counts["lost"] if middleware == FAST_DDS else max(counts["lost"], gaps)

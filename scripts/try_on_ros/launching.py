@@ -8,6 +8,7 @@ from contextlib import ExitStack
 
 from scripts.try_on_ros.drives import Drive
 from scripts.try_on_ros.ear import Ear, shown
+from scripts.try_on_ros.node_run import POINTS
 from scripts.try_on_ros.outcome import Ledger, NotThereError, expect
 from scripts.try_on_ros.programs import Program
 from scripts.try_on_ros.site import ROOT, Site
@@ -31,12 +32,12 @@ def launch_files(site: Site, ledger: Ledger, drive: Drive) -> None:
 def segment(site: Site, drive: Drive) -> str:
     """The node and the player, all that is labelled heard by another process."""
     words = (f"bag:={drive.bag}", f"bag_topic:={drive.topic}", "stay:=true")
-    with Ear(site, "/segmenter/points") as ear, _launched(site, "segment.launch.py", *words) as launched:
+    with Ear(site, POINTS) as ear, _launched(site, "segment.launch.py", *words) as launched:
         launched.wait_for(r"played \d+ cloud")
-        counts = ear.wait_until_settled("/segmenter", "/segmenter/points")
-        ear.check_cloud("/segmenter/points")
+        counts = ear.wait_until_settled("/segmenter", POINTS)
+        ear.check_cloud(POINTS)
         expect(counts["received"] + counts["lost"] == drive.num_clouds, f"of {drive.num_clouds}: {shown(counts)}")
-        return f"{shown(counts)}, heard {ear.heard('/segmenter/points')}; {_ended(launched, 2)}"
+        return f"{shown(counts)}, heard {ear.heard(POINTS)}; {_ended(launched, 2)}"
 
 
 def _show_arguments(site: Site, name: str) -> str:
@@ -74,15 +75,14 @@ def _other(site: Site, drive: Drive, name: str, package: str) -> str:
             refuses = code == 1 and f"there is no {package}" in launched.text()
             expect(refuses and "process started" not in launched.text(), f"exit code {code}: {launched.last_lines()}")
         raise NotThereError(f"{package}; refused with what to install, before anything started")
-    topic = "/segmenter/points"
-    with Ear(site, topic) as ear, _launched(site, name, *words) as launched:
+    with Ear(site, POINTS) as ear, _launched(site, name, *words) as launched:
         if not words:
             launched.wait_for("labelling")
             words = ("--topic", drive.topic, "--publish-as", "/velodyne_points", "--wait-for-subscribers", "1")
             with site.module("player", "pvd_ros.play", drive.bag, *words) as player:
                 player.wait_for(r"played \d+ cloud")
-        launched.wait_until(lambda: ear.heard(topic), f"published nothing on {topic}")
-        return f"heard {topic}; {_ended(launched, 3 if 'bag' in name else 2)}"
+        launched.wait_until(lambda: ear.heard(POINTS), f"published nothing on {POINTS}")
+        return f"heard {POINTS}; {_ended(launched, 3 if 'bag' in name else 2)}"
 
 
 def _launched(site: Site, name: str, *words: str) -> Program:

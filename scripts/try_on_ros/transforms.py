@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 
 from pvd_ros.middleware.transport import fastdds_environment
 from scripts.try_on_ros.drives import FIXED, Drive
 from scripts.try_on_ros.ear import Ear, shown
+from scripts.try_on_ros.node_run import POINTS, NodeRun
 from scripts.try_on_ros.outcome import Ledger, NotThereError, expect
 from scripts.try_on_ros.site import Site
 
 _NUM_PAST = 2
-_TOPIC = "/segmenter/points"
 
 
 def live_transforms(site: Site, ledger: Ledger, drive: Drive) -> None:
@@ -29,45 +29,23 @@ def _by_bag_play(site: Site, drive: Drive) -> str:
 
 
 def _by_own_player(site: Site, drive: Drive) -> str:
-    words = (
-        drive.bag,
-        "--topic",
-        drive.topic,
-        "--also",
-        "/tf",
-        "--also",
-        "/tf_static",
-        "--rate",
-        0.2,
-        "--wait-for-subscribers",
-        1,
-    )
+    also = ("--also", "/tf", "--also", "/tf_static")
+    words = (drive.bag, "--topic", drive.topic, *also, "--rate", 0.2, "--wait-for-subscribers", 1)
     return _fused(site, drive, lambda: site.output_of("python3", "-m", "pvd_ros.play", *words))
 
 
-def _fused(site: Site, drive: Drive, play: object) -> str:
+def _fused(site: Site, drive: Drive, play: Callable[[], object]) -> str:
     if not drive.has_transforms:
         raise NotThereError(f"/tf and /tf_static in {drive.bag}")
-    report = site.folder / "node.json"
-    values = {
-        "points_in": drive.topic,
-        "report_path": report,
-        "fixed_frame": FIXED,
-        "history": _NUM_PAST,
-        "pose_wait_ms": 2000.0,
-    }
-    parameters = [word for name, value in values.items() for word in ("-p", f"{name}:={value}")]
-    with Ear(site, _TOPIC) as ear, site.module("node", "pvd_ros.node", "--ros-args", *parameters) as node:
-        node.wait_for("labelling")
-        assert callable(play)
+    parameters = {"fixed_frame": FIXED, "history": _NUM_PAST, "pose_wait_ms": 2000.0}
+    with Ear(site, POINTS) as ear, NodeRun(site, drive.topic, **parameters) as node:
         play()
-        ear.wait_until_settled("/segmenter", _TOPIC)
-        expect(node.interrupt() == 0, f"the node ended badly: {node.last_lines()}")
-    counts = json.loads(report.read_text())["clouds"]
+        ear.wait_until_settled("/segmenter", POINTS)
+        counts = node.finished()
     alone = counts["without_pose"]
     first = counts["labelled"] - counts["fused"] - alone
     found = f"{shown(counts)}; fused {counts['fused']}, without pose {alone}, with nothing before {first}"
-    expect(counts["fused"] and first <= 1, f"{found}: {node.last_lines()}")
+    expect(counts["fused"] and first <= 1, f"{found}: {node.program.last_lines()}")
     # The first may come before the transform after it has.
-    expect(alone <= 1, f"{found}: {node.last_lines()}")
+    expect(alone <= 1, f"{found}: {node.program.last_lines()}")
     return found
