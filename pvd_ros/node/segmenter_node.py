@@ -98,6 +98,7 @@ class SegmenterNode(LifecycleNode):
     def finish(self) -> None:
         """Stops labelling, logs counts and latencies, and writes the report that `report_path` asks for."""
         self._stop_working()
+        self.counters.gaps += self._gaps.missing_at_end()
         counts = self.counters.as_numbers() | self._history.counters
         self._say_losses(counts, math.inf)
         self.get_logger().info("clouds: " + ", ".join(f"{name} {count}" for name, count in counts.items()))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+
+from pvd_core.borders.wording import counted
+from pvd_ros.report.missing import StampGaps
 
 PERIOD_S = 10.0
 TOO_FAST = (
@@ -24,7 +28,8 @@ class LossLines:
         """Lines to print now, none in most cases.
 
         counts: of CloudCounters.as_numbers. now_s: of a steady clock; infinity for what has not been said so far.
-        is_lost_exact: whether counts["lost"] is all; otherwise the gaps between stamps count if they are more.
+        is_lost_exact: whether counts["lost"] is all; otherwise the gaps between stamps count if they are more, and at
+        the end of few clouds a line says that these do not tell.
         """
         if self._next_s is not None and now_s < self._next_s:
             return []
@@ -33,6 +38,11 @@ class LossLines:
         received, dropped = since["received"], since["dropped"]
         lost = since["lost"] if is_lost_exact else max(since["lost"], since["gaps"])
         lines = []
+        if now_s == math.inf and not is_lost_exact and not lost and 0 < counts["received"] <= StampGaps.LEAST_SPACINGS:
+            came = (
+                f"{counted(counts['received'], 'cloud')} came, too few to tell by their stamps whether others were lost"
+            )
+            lines.append(f"{came}; if more were sent: {self._remedy}")
         if dropped > 0:
             lines.append(f"{_share(dropped, received)} received clouds dropped: {TOO_FAST}")
         if lost > 0:

@@ -53,26 +53,37 @@ class StampGaps:
 
     The period of the sensor is estimated from the latest spacings: the shortest of them, and those close to these, are
     one period; the others are several, with clouds missing between. A jump of at least `_LONGEST_GAP` periods is taken
-    for a pause or a restart and not counted.
+    for a pause or a restart and not counted. The first spacings wait until there are `LEAST_SPACINGS`, or the end.
     """
 
+    LEAST_SPACINGS = 5
     _LONGEST_GAP = 50
-    _LEAST_SPACINGS = 5
 
     def __init__(self) -> None:
         self._last_ns: int | None = None
         self._spacings_ns: deque[int] = deque(maxlen=51)
+        self._waiting_ns: list[int] = []
 
     def missing_before(self, stamp_ns: int) -> int:
-        """The number of clouds missing between the previous stamp and `stamp_ns`, in nanoseconds."""
+        """The number of clouds that are missing, as `stamp_ns`, in nanoseconds, shows: those between the previous stamp
+        and this, and with the first stamp that tells the period all those before."""
         last_ns, self._last_ns = self._last_ns, stamp_ns
         if last_ns is None or stamp_ns <= last_ns:
             return 0
-        spacing_ns = stamp_ns - last_ns
-        period_ns = self._period_ns() if len(self._spacings_ns) >= self._LEAST_SPACINGS else spacing_ns
-        self._spacings_ns.append(spacing_ns)
-        missing = round(spacing_ns / period_ns) - 1
-        return missing if 0 < missing < self._LONGEST_GAP else 0
+        self._spacings_ns.append(stamp_ns - last_ns)
+        self._waiting_ns.append(stamp_ns - last_ns)
+        return self._missing() if len(self._spacings_ns) >= self.LEAST_SPACINGS else 0
+
+    def missing_at_end(self) -> int:
+        """The number of clouds that are missing between stamps too few to be sure of the period; 0 once it was known,
+        and of fewer than two spacings."""
+        return self._missing() if len(self._waiting_ns) > 1 else 0
+
+    def _missing(self) -> int:
+        period_ns = self._period_ns()
+        missing = [round(spacing_ns / period_ns) - 1 for spacing_ns in self._waiting_ns]
+        self._waiting_ns.clear()
+        return sum(number for number in missing if 0 < number < self._LONGEST_GAP)
 
     def _period_ns(self) -> float:
         in_order = sorted(self._spacings_ns)

@@ -66,6 +66,23 @@ def test_gaps_are_estimated_within_a_tenth_where_four_of_five_clouds_are_missing
     assert gaps_of(came) == pytest.approx(len(sent) - len(came), rel=0.1)
 
 
+def test_gaps_before_the_period_is_known_are_counted_with_the_stamp_that_tells_it():
+    gaps = StampGaps()
+    found = [gaps.missing_before(NOW_NS + stamp * 10**6) for stamp in (0, 300, 400, 700, 800, 900)]
+    assert found == [0, 0, 0, 0, 0, 4]
+    assert gaps.missing_at_end() == 0
+
+
+@pytest.mark.parametrize(
+    ("stamps_ms", "expected"), [((), 0), ((0, 400), 0), ((0, 100, 200), 0), ((0, 100, 500), 3), ((0, 300, 800), 1)]
+)
+def test_gaps_between_a_few_clouds_are_counted_at_the_end(stamps_ms, expected):
+    gaps = StampGaps()
+    assert not any(gaps.missing_before(NOW_NS + stamp * 10**6) for stamp in stamps_ms)
+    assert gaps.missing_at_end() == expected
+    assert gaps.missing_at_end() == 0
+
+
 def test_jitter_of_a_third_of_the_period_is_no_gap():
     generator = random.Random(5)
     assert gaps_of([100 * index + generator.uniform(-12, 12) for index in range(500)]) <= 5
@@ -103,6 +120,16 @@ def test_what_was_not_said_yet_is_said_at_the_end():
     lines, _ = lines_of(0.0, received=10, lost=1)
     _, (line,) = lines_of(math.inf, lines, received=12, lost=2)
     assert line.startswith("1 of 3 (33.3 %)")
+
+
+@pytest.mark.parametrize(
+    ("received", "is_exact", "now_s", "is_said"),
+    [(3, False, math.inf, True), (3, True, math.inf, False), (3, False, 9.0, False), (6, False, math.inf, False)],
+)
+def test_clouds_too_few_to_tell_losses_are_said_at_the_end(received, is_exact, now_s, is_said):
+    _, found = lines_of(now_s, received=received, labelled=received, is_exact=is_exact)
+    assert [line.startswith("3 clouds came, too few to tell") for line in found] == [True] * is_said
+    assert all(line.endswith("if more were sent: use the settings") for line in found)
 
 
 @pytest.mark.parametrize(("is_exact", "num_lines"), [(True, 0), (False, 1)])
