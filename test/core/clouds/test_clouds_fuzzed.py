@@ -104,7 +104,7 @@ def test_some_random_clouds_are_judged_and_prepared_without_a_warning():
 
 @pytest.mark.slow
 def test_thousands_of_random_clouds_are_judged_prepared_and_labelled(segmenters):
-    for seed in range(300, 4300):
+    for seed in range(300, 8500):
         points, prepared = check_stream(seed)
         result = segmenters[0].segment(prepared)
         assert len(result.labels) == len(points), seed

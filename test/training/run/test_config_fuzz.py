@@ -17,7 +17,7 @@ from training.run.config import config_as_dict, load_config
 MOST_GROWTH_KB = 300_000
 
 # Of each test; the many with `make test-slow`.
-sizes = pytest.mark.parametrize("num_files", [10, pytest.param(400, marks=pytest.mark.slow)])
+sizes = pytest.mark.parametrize("num_files", [10, pytest.param(460, marks=pytest.mark.slow)])
 
 TRAINING = ("train.yaml", "train_first.yaml", "train_simulated.yaml", "distill.yaml")
 GRIDS = ("table1.yaml", "table1_cpu.yaml", "finetune.yaml", "near_far.yaml", "full.yaml")
