@@ -43,6 +43,10 @@ class CartesianNetwork(Network):
     def stages(self) -> dict[str, nn.Module]:
         return {**self.backbone.stages(), "logits": self.classifier}
 
+    @property
+    def half_resolution_stage(self) -> str:
+        return "up 3"
+
     def input_of(self, batch: PointsInVoxels, sites: AnySites | None) -> SparseTensor:
         """What the U-Net gets: x, y, z and intensity of the first point of each voxel. `sites`: as of `forward`."""
         if sites is None:

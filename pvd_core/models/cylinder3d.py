@@ -127,6 +127,10 @@ class Cylinder3D(Network):
         return stages if self.refinement is None else {**stages, "refinement": self.refinement}
 
     @property
+    def half_resolution_stage(self) -> str:
+        return "decoder 2"
+
+    @property
     def voxel_stages(self) -> tuple[str, ...]:
         return "backbone", "head.conv"
 

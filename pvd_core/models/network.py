@@ -3,10 +3,11 @@
 V voxels, P points, C class scores.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -85,6 +86,11 @@ class Network(nn.Module, ABC):
         """Strides of its steps down, finest first: programs of fixed shapes have room for as many levels and one."""
 
     @property
+    def coarsest_cell(self) -> Triple:
+        """How many cells of the grid a cell of its coarsest level spans along each axis."""
+        return cast(Triple, tuple(map(math.prod, zip((1, 1, 1), *self.strides, strict=True))))
+
+    @property
     @abstractmethod
     def concatenations(self) -> tuple[Concatenation, ...]:
         """Where its tensors run over concatenated channels."""
@@ -93,6 +99,12 @@ class Network(nn.Module, ABC):
     @abstractmethod
     def stages(self) -> dict[str, nn.Module]:
         """{name: module} of its parts in order of execution, for reports of time."""
+
+    @property
+    def half_resolution_stage(self) -> str | None:
+        """The one of `stages` that gives features at half resolution on the way up, where M2SKD compares them; None in
+        a network without such."""
+        return None
 
     @property
     @abstractmethod

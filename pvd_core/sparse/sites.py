@@ -29,16 +29,22 @@ class Sites:
     encoder and decoder too."""
 
     def __init__(
-        self, coords_V4: torch.Tensor, shape: Sequence[int], batch_size: int, backend: Backend = reference
+        self,
+        coords_V4: torch.Tensor,
+        shape: Sequence[int],
+        batch_size: int,
+        backend: Backend = reference,
+        scale: Triple = _ONE,
     ) -> None:
         """`coords_V4` int64 (V, 4): scan, then three indices inside `shape`; distinct, sorted. `backend` computes the
-        convolutions, and builds the kernel maps if it has functions of its own for that. UserError for more sites or
-        cells than can be numbered."""
+        convolutions, and builds the kernel maps if it has functions of its own for that. `scale`: how many cells of the
+        finest level a cell spans along each axis. UserError for more sites or cells than can be numbered."""
         self.coords_V4 = coords_V4
         self.shape = cast(Triple, tuple(shape))
         self.batch_size = batch_size
         check_size(self.num_sites, self.shape, batch_size)
         self.backend = backend
+        self.scale = scale
         # By (kernel, stride). Coarse sites of stride 1 are not kept, as they would be a reference to these sites.
         self._maps: dict[tuple[Triple, Triple], AnyMap] = {}
         self._coarse: dict[tuple[Triple, Triple], Sites] = {}
@@ -84,17 +90,17 @@ class Sites:
         if build_map is not None:
             coords_V4, shape, kernel_map = build_map(self, kernel, stride)
             if stride != _ONE:
-                self._coarse[kernel, stride] = Sites(coords_V4, shape, self.batch_size, self.backend)
+                self._coarse[kernel, stride] = self._coarser(coords_V4, shape, stride)
         elif stride == _ONE:
             kernel_map = self._submanifold_map(kernel)
         elif kernel == stride:
             blocks = getattr(self.backend, "blocks", Blocks.of)(self.coords_V4, stride, self._coarse_shape(stride))
-            self._coarse[kernel, stride] = self._with_coords(blocks.coarse_C4, stride)
+            self._coarse[kernel, stride] = self._coarser(blocks.coarse_C4, self._coarse_shape(stride), stride)
             kernel_map = self._map_of(blocks)
         else:
             find_cells = getattr(self._cells, "coarse_coords", functools.partial(reached_cells, self.coords_V4))
-            coarse_V4 = find_cells(stride, self._coarse_shape(stride))
-            coarse = self._coarse[kernel, stride] = self._with_coords(coarse_V4, stride)
+            shape = self._coarse_shape(stride)
+            coarse = self._coarse[kernel, stride] = self._coarser(find_cells(stride, shape), shape, stride)
             kernel_map = self._map_to(coarse, stride)
         self._maps[kernel, stride] = kernel_map
 
@@ -121,8 +127,9 @@ class Sites:
     def _coarse_shape(self, stride: Triple) -> Triple:
         return cast(Triple, tuple((size - 1) // step + 1 for size, step in zip(self.shape, stride, strict=True)))
 
-    def _with_coords(self, coords_V4: torch.Tensor, stride: Triple) -> "Sites":
-        return Sites(coords_V4, self._coarse_shape(stride), self.batch_size, self.backend)
+    def _coarser(self, coords_V4: torch.Tensor, shape: Sequence[int], stride: Triple) -> "Sites":
+        scale = cast(Triple, tuple(size * step for size, step in zip(self.scale, stride, strict=True)))
+        return Sites(coords_V4, shape, self.batch_size, self.backend, scale)
 
     def _map_of(self, blocks: Blocks) -> KernelMap:
         num_coarse = len(blocks.coarse_C4)

@@ -3,7 +3,7 @@
 P points of all scans, V voxels, F point features, B scans.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -42,6 +42,18 @@ class VoxelBatch:
     @property
     def num_voxels(self) -> int:
         return self.coords_V4.shape[0]
+
+    def aligned_to(self, other: "VoxelBatch", steps: Triple) -> "VoxelBatch":
+        """The same voxels in the same order, counted in each scan from a corner that is less than `steps` cells lower,
+        a whole multiple of `steps` away from the corner of the same scan in `other`. Networks whose coarsest cells span
+        `steps` cells then cut both batches into the same cells on every level."""
+        down_B3 = (self.lowest_B3 - other.lowest_B3) % self.lowest_B3.new_tensor(steps)
+        if not down_B3.any():
+            return self
+        coords_V4 = self.coords_V4.clone()
+        coords_V4[:, 1:] += down_B3.index_select(0, coords_V4[:, 0])
+        x, y, z = (size + more for size, more in zip(self.shape, down_B3.amax(dim=0).tolist(), strict=True))
+        return replace(self, coords_V4=coords_V4, shape=(x, y, z), lowest_B3=self.lowest_B3 - down_B3)
 
     def scan(self, number: int) -> "VoxelBatch":
         """Scan 0..B-1 as a batch of one scan."""

@@ -1,6 +1,6 @@
 """M2SKD in training: each step runs the network on the single scans and, with the same weights, on the enriched ones.
 
-V voxels of the single pass, W of the enriched one, P points. The norms see both passes.
+The norms see both passes. V voxels of the single pass, W of the enriched one, P points, B scans.
 """
 
 import contextlib
@@ -18,7 +18,6 @@ from pvd_core.models.recorded import recorded
 from pvd_core.sparse import Sites, SparseTensor
 from pvd_core.sparse.matching import matching_rows
 from pvd_core.taxonomy import Taxonomy
-from pvd_core.voxels import CylindricalGrid
 from training.data.batches import TrainingBatch
 from training.distil.draws import MULTI_TO_SINGLE, generator_for
 from training.distil.teacher_source import SharedTeacher, Teaching
@@ -50,15 +49,14 @@ class MultiToSingleObjective(nn.Module):
         self.single, self.seed = single, seed
         self._method, self._source = MultiToSingle(config), SharedTeacher(single.model)
         self.register_buffer("is_hard_C", torch.from_numpy(config.is_hard_C(taxonomy)), persistent=False)
-        if config.feature:
-            _check_feature_stage(single.model, config.feature_stage)
+        self._feature_stage = _feature_stage(single.model, config.feature_stage) if config.feature else None
 
     def forward(self, batch: TrainingBatch) -> dict[str, torch.Tensor]:
         """{term: scalar loss}, each already times its factor; their sum is what is minimised."""
-        model, config = self.single.model, self._method.config
+        model, stage = self.single.model, self._feature_stage
         sites = model.sites_of(batch.voxels)
         with contextlib.ExitStack() as stack:
-            levels = stack.enter_context(recorded(model, config.feature_stage)) if config.feature else []
+            levels = stack.enter_context(recorded(model, stage)) if stage is not None else []
             output, terms = self.single.learn(batch, sites)
             teaching = self._source.teaching(batch, sites)
         # Losses in float32 whatever the network computes in.
@@ -73,21 +71,21 @@ class MultiToSingleObjective(nn.Module):
         teaching: Teaching,
         levels: list[SparseTensor],
     ) -> TwoPasses:
-        enriched, row_V, enriched_sites = batch.enriched, teaching.row_V, teaching.sites
+        enriched, row_V, enriched_sites, shift_B3 = batch.enriched, teaching.row_V, teaching.sites, teaching.shift_B3
         assert enriched is not None
         assert row_V is not None
         assert enriched_sites is not None
-        shift_B3 = enriched.voxels.lowest_B3 - batch.voxels.lowest_B3
+        assert shift_B3 is not None
         return TwoPasses(
             output,
             teaching.output,
             batch.voxel_labels_V,
             enriched.voxel_labels_V,
             row_V,
-            matching_rows(enriched_sites, sites, shift_B3),
+            matching_rows(enriched_sites, sites, -shift_B3),
             self.is_hard_C,
             instances_of_voxels(batch) if self._method.config.instance_affinity else None,
-            _level(*levels) if levels else None,
+            _level(levels, shift_B3) if levels else None,
             generator_for(MULTI_TO_SINGLE, self.seed, batch.number),
         )
 
@@ -105,8 +103,9 @@ def instances_of_voxels(batch: TrainingBatch) -> torch.Tensor:
     return none_V.scatter_reduce(0, voxel_P, torch.where(is_counted_P, number_P, 0), "amax")
 
 
-def _level(single: SparseTensor, enriched: SparseTensor) -> LevelFeatures:
-    rows = matching_rows(_sites(enriched), _sites(single))
+def _level(levels: list[SparseTensor], shift_B3: torch.Tensor) -> LevelFeatures:
+    single, enriched = levels
+    rows = matching_rows(_sites(enriched), _sites(single), -shift_B3)
     return LevelFeatures(single.features_VC, enriched.features_VC, rows)
 
 
@@ -115,11 +114,13 @@ def _sites(tensor: SparseTensor) -> Sites:
     return tensor.sites
 
 
-def _check_feature_stage(network: Network, stage: str) -> None:
-    if not isinstance(network.grid, CylindricalGrid):
+def _feature_stage(network: Network, name: str | None) -> str:
+    """The stage whose features are compared; UserError where the network has none of this name, or none by default."""
+    stage = name if name is not None else network.half_resolution_stage
+    if stage is None:
         raise UserError(
-            "multi_to_single.loss.feature compares coarse sites of two scans, which lie in the same cells only on a "
-            "cylindrical grid: set it to 0, or train a Cylinder3D"
+            "multi_to_single.loss.feature compares features at half resolution, but the network has no stage there: "
+            f"set multi_to_single.loss.feature_stage to one of {', '.join(network.stages)}, or feature to 0"
         )
     with recorded(network, stage):
-        pass
+        return stage

@@ -27,6 +27,9 @@ class Teaching:
     none; None: both have the same voxels."""
     sites: Sites | None = None
     """Those of the teacher's voxels, where they are others."""
+    shift_B3: torch.Tensor | None = None
+    """int64 (B, 3): what is added to the indices of the student's voxels in each scan to get the teacher's, where there
+    are others; a whole multiple of the network's coarsest cells."""
 
 
 class TeacherSource(Protocol):
@@ -66,10 +69,11 @@ class SharedTeacher:
     def teaching(self, batch: TrainingBatch, sites: Sites | None = None) -> Teaching:
         """As TeacherSource says."""
         assert batch.enriched is not None, "a shared teacher needs batches with enriched scans"
-        single, voxels = batch.voxels, batch.enriched.voxels
-        own_sites = self.network.sites_of(voxels)
-        output = self.network(voxels, with_points=False, sites=own_sites)
+        single, network = batch.voxels, self.network
         # Cartesian grids count their cells from each scan's lowest, which an appended point may be.
+        voxels = batch.enriched.voxels.aligned_to(single, network.coarsest_cell)
         shift_B3 = single.lowest_B3 - voxels.lowest_B3
-        row_V = matching_rows(sites if sites is not None else self.network.sites_of(single), own_sites, shift_B3)
-        return Teaching(output, row_V, own_sites)
+        own_sites = network.sites_of(voxels)
+        output = network(voxels, with_points=False, sites=own_sites)
+        row_V = matching_rows(sites if sites is not None else network.sites_of(single), own_sites, shift_B3)
+        return Teaching(output, row_V, own_sites, shift_B3)

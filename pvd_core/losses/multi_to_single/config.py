@@ -35,9 +35,9 @@ class MultiToSingleLossConfig:
     """Voxels count whose difference of probabilities is larger."""
     feature_threshold: float = 1.0
     """Sites count whose mean squared difference of features is larger."""
-    feature_stage: str = "decoder 2"
-    """Part of the network whose output is compared by `feature`: Cylinder3D's third step up, 4s channels at half
-    resolution."""
+    feature_stage: str | None = None
+    """Part of the network whose output is compared by `feature`, "stem" for one; null: the step up that gives half
+    resolution, as in the released code: "decoder 2" of Cylinder3D, "up 3" of MinkUNet and SPVCNN."""
     hard_classes: tuple[str, ...] = HARD_CLASSES
     """Names of the classes whose objects are fused and compared."""
     num_affinity_rows: int = 2048

@@ -35,6 +35,20 @@ def test_indices_counted_from_another_lowest_cell_are_shifted_scan_by_scan():
     assert matching_rows(sites(A), moved, shift_B3).tolist() == [0, 1, 2, 3]
 
 
+def test_a_shift_is_told_in_cells_of_the_finest_level_and_holds_on_coarser_ones():
+    shift_B3 = torch.tensor([[4, 0, 8], [0, 4, 0]])
+    moved = A.clone()
+    moved[:, 1:] += shift_B3[A[:, 0]]
+    here, there = sites(A), sites(moved, (9, 8, 12))
+    for stride, scale in ((None, (1, 1, 1)), ((2, 2, 2), (2, 2, 2)), ((2, 2, 1), (4, 4, 2)), ((1, 1, 2), (4, 4, 4))):
+        if stride is not None:
+            here, there = here.coarse(stride, stride), there.coarse(stride, stride)
+        assert here.scale == there.scale == scale
+        # Sites are sorted, and a shift keeps their order.
+        assert matching_rows(here, there, shift_B3).tolist() == list(range(here.num_sites)) != []
+        assert matching_rows(there, here, -shift_B3).tolist() == list(range(here.num_sites))
+
+
 def test_a_set_without_sites_matches_nothing():
     assert matching_rows(sites(A), sites(A[:0])).tolist() == [-1] * 4
     assert matching_rows(sites(A[:0]), sites(A)).tolist() == []

@@ -63,6 +63,21 @@ def test_each_scan_has_its_own_corner():
         assert torch.equal(whole.grid.centres(whole), alone.grid.centres(alone)), scan
 
 
+def test_a_batch_aligned_to_another_has_the_same_voxels_a_multiple_of_the_steps_away():
+    scans, steps = [scan_of(300), scan_of(0), scan_of(400, seed=1)], (16, 16, 8)
+    batch, other = CartesianGrid(0.25).voxelise(scans), CartesianGrid(0.25).voxelise([scan[:50] for scan in scans])
+    aligned = batch.aligned_to(other, steps)
+    assert not ((aligned.lowest_B3 - other.lowest_B3) % torch.tensor(steps)).any()
+    moved_B3 = batch.lowest_B3 - aligned.lowest_B3
+    assert moved_B3.any()
+    assert ((moved_B3 >= 0) & (moved_B3 < torch.tensor(steps))).all()
+    assert torch.equal(batch.grid.centres(aligned), batch.grid.centres(batch))
+    assert torch.equal(torch.unique(aligned.coords_V4, dim=0), aligned.coords_V4)
+    assert (aligned.coords_V4[:, 1:] >= 0).all()
+    assert (aligned.coords_V4[:, 1:] < torch.tensor(aligned.shape)).all()
+    assert batch.aligned_to(batch, steps) is batch
+
+
 def test_points_between_two_cells_go_to_the_even_one():
     points = torch.zeros(6, 4)
     points[:, 0] = torch.tensor([-2.5, -1.5, -0.5, 0.5, 1.5, 2.5])
