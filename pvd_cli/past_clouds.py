@@ -36,8 +36,8 @@ class PastClouds:
             self._folders[folder, suffix] = frames, beside
 
     def fused(self, cloud: Path, points: "np.ndarray") -> "np.ndarray":
-        """float32 (M, 4): the points (N, 4) of a cloud, unchanged and in order, then those of its past scans. One that
-        cannot be read is left out, with a remark."""
+        """float32 (M, 4), or (M, 5) with time: the points (N, 4) of a cloud, unchanged and in order, then those of its
+        past scans. One that cannot be read is left out, with a remark. The points themselves without poses."""
         if (cloud.parent, cloud.suffix) not in self._folders:
             return points
         frames, beside = self._folders[cloud.parent, cloud.suffix]

@@ -31,9 +31,11 @@ from pvd_core.sparse.backends import reference
 from pvd_core.sparse.backends.choose import backend_for
 from pvd_core.voxels import VoxelBatch
 from pvd_core.weights import load_model, past_scans_of, taxonomy_of, temperature_of
+from pvd_core.weights.facts import check_time
 
 # How clouds are labelled. `off`: step by step, each cloud at its own size. `eager` and `graphs`: by programs of fixed
-# shapes, which run as ordinary code or as CUDA graphs. `auto`: graphs on a GPU whose backend allows them, else off.
+# shapes, which run as ordinary code or as CUDA graphs. `auto`: graphs on a GPU whose backend allows them, else off, and
+# off for weights that take the time of points.
 PROGRAMS = ("auto", "off", "eager", "graphs")
 
 # Clouds with larger points are decoded on the host: every program reserves memory for thousands of points.
@@ -88,6 +90,7 @@ class Segmenter:
         self.temperature = temperature_of(self.facts)
         if model.config.num_classes != self.taxonomy.num_classes:
             raise ValueError(f"the network has {model.config.num_classes} classes, not those of {self.taxonomy.title}")
+        check_time(self.past_scans, model.grid)
         self.device = torch.device(device)
         self._may_fall_back = backend == "auto"
         self._counters = Counter(backend_fallbacks=0)
@@ -144,7 +147,10 @@ class Segmenter:
             self._label_examples(sizes)
 
     def batch_of(self, points: np.ndarray) -> VoxelBatch:
-        """One scan, voxelised on this Segmenter's device. `points` float32 (P, 4), measured points only."""
+        """One scan, voxelised on this Segmenter's device. `points` float32 (P, 4 or 5) as `segment` takes them,
+        measured points only."""
+        if points.shape[1] == 4:
+            points = self.past_scans.aged(points, 0)
         return self.model.grid.voxelise([torch.from_numpy(points).to(self.device)])
 
     @torch.inference_mode()
@@ -155,10 +161,13 @@ class Segmenter:
     def segment(self, points: np.ndarray, with_entropy: bool = False) -> Segmentation:
         """Labels `points`, float32 (N, 4): x, y, z in metres in the LiDAR's frame (x forward, z up), intensity in 0..1.
         Intensities that are not finite count as 0. A cloud whose intensities are all the same is labelled as one
-        without any, where the weights know how. `with_entropy`: also the entropy. ValueError for another shape."""
+        without any, where the weights know how. Where the weights take the time of points, also (N, 5): how many scans
+        back each is; in (N, 4) all are of the newest. `with_entropy`: also the entropy. ValueError for another
+        shape."""
         points = np.ascontiguousarray(points, dtype=np.float32)
-        if points.ndim != 2 or points.shape[1] != 4:
-            raise ValueError(f"points have shape {points.shape}; expected (N, 4): x, y, z, intensity")
+        if points.ndim != 2 or points.shape[1] not in (4, 4 + self.past_scans.time):
+            expected = "(N, 4): x, y, z, intensity" + (", or (N, 5): scans back" if self.past_scans.time else "")
+            raise ValueError(f"points have shape {points.shape}; expected {expected}")
         layout = ArrayLayout(len(points))
         segmentation = self._by_program(points, layout, 1.0, with_entropy=with_entropy)
         return segmentation or self._segment(points, with_entropy)
@@ -239,8 +248,13 @@ class Segmenter:
 
     def _runner_for(self, model: Network, programs: str) -> DeviceRunner | None:
         waits = getattr(model.backend, "WAITS_FOR_DEVICE", True)
+        if self.past_scans.time and programs in ("eager", "graphs"):
+            raise UserError(
+                f"programs {programs!r}: these weights take the time of points, which programs do not carry; take 'off'"
+            )
         if programs == "auto":
-            programs = "graphs" if self.device.type == "cuda" and not waits else "off"
+            may_run = self.device.type == "cuda" and not waits and not self.past_scans.time
+            programs = "graphs" if may_run else "off"
         if programs == "off":
             return None
         if programs == "graphs" and (self.device.type != "cuda" or waits):

@@ -4,7 +4,7 @@ N points of the newest scan, M of all together.
 """
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,23 +15,35 @@ from pvd_core.clouds.measured import is_measured, measured_points
 
 @dataclass(frozen=True)
 class PastScans:
-    """Which past scans are put behind each."""
+    """Which past scans are put behind each, and whether points carry how old they are."""
 
     past: int = 0
     """Their number; 0 leaves each scan as it is."""
     stride: int = 1
     """Every n-th of the scans before is taken."""
+    time: bool = False
+    """Points carry how many scans back they are, 0 those of the scan itself, and networks take it as a feature."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.past <= 20:
             raise UserError(f"past scans are {self.past}: expected a number of 0 to 20")
         if not 1 <= self.stride <= 100:
             raise UserError(f"the stride of past scans is {self.stride}: expected 1 to 100")
+        if self.time and not self.past:
+            raise UserError(
+                "the time of past scans is wanted, but their number is 0, with which all points are of one time: set "
+                "past to 1 or more, say 2, or leave time out"
+            )
 
     @property
     def steps(self) -> range:
         """How many scans back each of them is, newest first."""
         return range(self.stride, self.past * self.stride + 1, self.stride)
+
+    def aged(self, points: np.ndarray, scans_back: int) -> np.ndarray:
+        """`points`, float32 (N, 4), of the scan that is `scans_back` back: with time float32 (N, 5), that number as the
+        fifth column; else themselves."""
+        return np.column_stack((points, np.full(len(points), scans_back, np.float32))) if self.time else points
 
 
 def single_remark(past: PastScans) -> str:
@@ -48,7 +60,6 @@ def single_remark(past: PastScans) -> str:
 class _Past:
     points: np.ndarray
     pose: np.ndarray
-    stamp_s: float
 
 
 class ScanHistory:
@@ -58,30 +69,26 @@ class ScanHistory:
     `past` says which past scans are put behind the newest, of those that came.
     """
 
-    def __init__(self, past: PastScans, *, with_time: bool = False) -> None:
-        """`with_time`: points get a fifth column, their age."""
-        self.past, self.with_time = past, with_time
+    def __init__(self, past: PastScans) -> None:
+        self.past = past
         self._past: deque[_Past] = deque(maxlen=past.past * past.stride)
-        self._last_s = 0.0
 
-    def fuse(self, points: np.ndarray, pose: np.ndarray, stamp_s: float | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """(points float32 (M, 4), or (M, 5) with time; is_current bool (M,)): the scan's own points first, unchanged
-        and in order, then the measured ones of past scans, newest scan first. The scan is kept for later calls.
+    def fuse(self, points: np.ndarray, pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(points float32 (M, 4), or (M, 5) with time, see `PastScans.aged`; is_current bool (M,)): the scan's own
+        points first, unchanged and in order, then the measured ones of past scans, newest scan first. The scan is kept
+        for later calls.
 
         `points`: float32 (N, 4), x, y, z in metres in the sensor's frame, intensity. `pose`: (4, 4), the sensor's frame
-        to one that stands still, finite. `stamp_s`: time in seconds; without it scans are counted. The fifth column is
-        the age in the same unit, 0 of the newest.
+        to one that stands still, finite.
         """
         pose = np.asarray(pose, dtype=np.float64)
-        scan = _Past(points, pose, self._last_s + 1 if stamp_s is None else stamp_s)
-        chosen = [self._past[-step] for step in self.past.steps if step <= len(self._past)]
-        parts = [points, *(moved(past.points, past.pose, pose) for past in chosen)]
-        if self.with_time:
-            ages = [0.0, *(scan.stamp_s - past.stamp_s for past in chosen)]
-            parts = [_with_column(part, age) for part, age in zip(parts, ages, strict=True)]
-        self._last_s = scan.stamp_s
+        parts = [self.past.aged(points, 0)]
+        for step in self.past.steps:
+            if step <= len(self._past):
+                past = self._past[-step]
+                parts.append(self.past.aged(moved(past.points, past.pose, pose), step))
         # Points without a return lie at 0, 0, 0: moved, they would look like measured ones.
-        self._past.append(replace(scan, points=measured_points(points, is_measured(points))))
+        self._past.append(_Past(measured_points(points, is_measured(points)), pose))
         fused = np.concatenate(parts)
         return fused, np.arange(len(fused)) < len(points)
 
@@ -112,7 +119,3 @@ def is_jump(pose: np.ndarray, next_pose: np.ndarray, max_jump_m: float, max_turn
     turn = np.arccos(np.clip((np.trace(relative) - 1) / 2, -1, 1))
     jump_m = np.linalg.norm(next_pose[:3, 3] - pose[:3, 3])
     return bool(jump_m > max_jump_m or np.rad2deg(turn) > max_turn_deg)
-
-
-def _with_column(points: np.ndarray, value: float) -> np.ndarray:
-    return np.column_stack((points, np.full(len(points), value, np.float32)))

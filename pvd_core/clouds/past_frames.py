@@ -23,10 +23,10 @@ class PastFrames:
         read = frame_poses(folder, frames)
         self.poses = read.poses
         """float64 (N, 4, 4), as of FramePoses."""
-        self._num_jumps = 0
-        numbers = [int(frame) for frame in frames]
-        place_of = {number: place for place, number in enumerate(numbers)}
-        self._before = [self._chosen(place, number, place_of, past) for place, number in enumerate(numbers)]
+        self._past, self._num_jumps = past, 0
+        self._numbers = [int(frame) for frame in frames]
+        place_of = {number: place for place, number in enumerate(self._numbers)}
+        self._before = [self._chosen(place, number, place_of) for place, number in enumerate(self._numbers)]
         self.remarks = [read.remark] if read.remark else []
         """What of the sequence is to be said to the user."""
         if self._num_jumps:
@@ -44,20 +44,22 @@ class PastFrames:
         return self._before[place]
 
     def moved(self, points: np.ndarray, place: int, to_place: int) -> np.ndarray:
-        """`points`, float32 (N, 4), of the scan at `place` in the sensor's frame at the one at `to_place`."""
-        return moved(points, self.poses[place], self.poses[to_place])
+        """`points`, float32 (N, 4), of the scan at `place` in the sensor's frame at the one at `to_place`, which may be
+        the same; with time (N, 5), see `PastScans.aged`."""
+        if place != to_place:
+            points = moved(points, self.poses[place], self.poses[to_place])
+        return self._past.aged(points, self._numbers[to_place] - self._numbers[place])
 
     def fused(self, place: int, points: np.ndarray, read: Callable[[int], np.ndarray]) -> np.ndarray:
-        """float32 (M, 4): the `points`, (N, 4), of the scan at `place`, unchanged and in order, then the measured ones
-        of its past scans. `read(place)` gives the points of another scan."""
+        """float32 (M, 4), or (M, 5) with time: the `points`, (N, 4), of the scan at `place`, unchanged and in order,
+        then the measured ones of its past scans. `read(place)` gives the points of another scan."""
         past = [(each, read(each)) for each in self.before(place)]
-        return np.concatenate(
-            [points, *(self.moved(measured_points(of, is_measured(of)), each, place) for each, of in past)]
-        )
+        behind = (self.moved(measured_points(of, is_measured(of)), each, place) for each, of in past)
+        return np.concatenate([self.moved(points, place, place), *behind])
 
-    def _chosen(self, place: int, number: int, place_of: dict[int, int], past: PastScans) -> list[int]:
+    def _chosen(self, place: int, number: int, place_of: dict[int, int]) -> list[int]:
         chosen: list[int] = []
-        for step in past.steps:
+        for step in self._past.steps:
             earlier = place_of.get(number - step)
             if earlier is None:
                 continue

@@ -18,7 +18,7 @@ from pvd_core.models.refinement import AddRefinement, MirrorRefinement
 from pvd_core.sparse import SparseTensor, SubmanifoldConvolution
 from pvd_core.sparse.interfaces import AnySites, Triple
 from pvd_core.taxonomy import SEMANTICKITTI
-from pvd_core.voxels import NUM_POINT_FEATURES, CylindricalGrid, PointsInVoxels, VoxelBatch, grid_from_settings
+from pvd_core.voxels import CylindricalGrid, PointsInVoxels, VoxelBatch, grid_from_settings
 
 REFINEMENTS = ("R3", "R1", "none")
 
@@ -71,7 +71,7 @@ class Cylinder3D(Network):
     def __init__(self, config: Cylinder3DConfig = Cylinder3DConfig()) -> None:
         super().__init__(config)
         num_fused = 4 * config.width
-        self.point_mlp = PointMLP(NUM_POINT_FEATURES, config.point_mlp_widths, config.num_point_features)
+        self.point_mlp = PointMLP(config.grid.num_point_features, config.point_mlp_widths, config.num_point_features)
         self.voxel_compress = VoxelCompression(config.num_point_features, config.num_voxel_features)
         self.backbone = SparseUNet(config.num_voxel_features, config.width, KERNEL_PLANS[config.kernels])
         self.head = nn.ModuleDict({"conv": SubmanifoldConvolution(num_fused, config.num_classes, (3, 3, 3), bias=True)})

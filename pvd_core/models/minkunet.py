@@ -23,7 +23,7 @@ class MinkUNet(CartesianNetwork):
 
     def __init__(self, config: CartesianConfig) -> None:
         super().__init__(config)
-        self.backbone = ResidualUNet(config.unet)
+        self.backbone = ResidualUNet(config.unet, config.grid.num_point_features)
         self.classifier = nn.Linear(config.unet.out, config.num_classes)
 
     @property

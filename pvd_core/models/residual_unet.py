@@ -11,9 +11,6 @@ from pvd_core.sparse.interfaces import Triple
 
 STRIDES: tuple[Triple, ...] = (HALVES,) * NUM_LEVELS
 
-NUM_INPUTS = 4
-"""x, y, z in metres and intensity of the first point of each voxel."""
-
 
 class Stage(nn.Module):
     """A step to other sites, then blocks, which on the way up get the skip's channels behind the step's."""
@@ -36,12 +33,12 @@ class Stage(nn.Module):
 
 
 class ResidualUNet(nn.Module):
-    """Voxel features (V, 4) on their sites -> `plan.out` channels on the same sites."""
+    """Voxel features (V, `num_inputs`) on their sites -> `plan.out` channels on the same sites."""
 
-    def __init__(self, plan: UNetPlan) -> None:
+    def __init__(self, plan: UNetPlan, num_inputs: int) -> None:
         super().__init__()
         self.plan = plan
-        self.stem = stem(NUM_INPUTS, plan.stem)
+        self.stem = stem(num_inputs, plan.stem)
         self.down, channels = nn.ModuleList(), plan.stem
         for stage in plan.down:
             self.down.append(Stage(down_step(channels, stage.step), stage))

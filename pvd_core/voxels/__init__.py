@@ -5,7 +5,7 @@ from pvd_core.voxels.cartesian import CartesianGrid
 from pvd_core.voxels.cylindrical import CylindricalGrid
 from pvd_core.voxels.features import NUM_POINT_FEATURES, point_features
 from pvd_core.voxels.kinds import grid_from_settings
-from pvd_core.voxels.reductions import first_of_points, majority_labels, max_of_points
+from pvd_core.voxels.reductions import first_of_points, majority_labels, max_of_points, mean_of_points
 from pvd_core.voxels.voxeliser import Voxeliser
 
 __all__ = [
@@ -19,5 +19,6 @@ __all__ = [
     "grid_from_settings",
     "majority_labels",
     "max_of_points",
+    "mean_of_points",
     "point_features",
 ]

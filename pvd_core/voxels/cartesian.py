@@ -18,7 +18,7 @@ from pvd_core.voxels.batch import VoxelBatch
 from pvd_core.voxels.occupied import occupied_cells, scan_of_points
 from pvd_core.voxels.placed import PlacedPoints
 from pvd_core.voxels.room import cubic_room
-from pvd_core.voxels.settings import check_names, is_number
+from pvd_core.voxels.settings import check_names, check_time, is_number
 from pvd_core.voxels.voxeliser import Triple
 
 _SMALLEST_M, _LARGEST_M = 0.01, 10.0
@@ -33,11 +33,12 @@ _FIXED_CELLS = 1_600_000
 
 @dataclass(frozen=True)
 class CartesianGrid:
-    """Cubes of `voxel_size` metres. Raises ValueError for impossible sizes."""
+    """Cubes of `voxel_size` metres. `time`: as Voxeliser. Raises ValueError for impossible settings."""
 
     kind: ClassVar = "cartesian"
 
     voxel_size: float = 0.05
+    time: bool = False
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> "CartesianGrid":
@@ -51,25 +52,27 @@ class CartesianGrid:
             expected = f"a number of metres from {_SMALLEST_M:g} to {_LARGEST_M:g}"
             raise ValueError(f"grid voxel_size is {shown(size)}: expected {expected}")
         object.__setattr__(self, "voxel_size", float(size))
+        check_time(self.time)
 
     @property
     def num_point_features(self) -> int:
-        """As Voxeliser: x, y, z, intensity as they came."""
-        return 4
+        """As Voxeliser: x, y, z, intensity as they came, and so the time."""
+        return 5 if self.time else 4
 
     def settings(self) -> dict[str, Any]:
         """As Voxeliser."""
-        return {"kind": self.kind, "voxel_size": self.voxel_size}
+        # What most networks lack is not written: the headers of their weights stay what they were.
+        return {"kind": self.kind, "voxel_size": self.voxel_size, **({"time": True} if self.time else {})}
 
     def voxelise(self, scans: Sequence[torch.Tensor]) -> VoxelBatch:
         """As Voxeliser; the axes are x, y, z. UserError for scans so wide that their cells cannot be numbered."""
-        points_P4 = torch.cat(tuple(scans)) if len(scans) != 1 else scans[0]
+        points_PF = torch.cat(tuple(scans)) if len(scans) != 1 else scans[0]
         scan_P = scan_of_points(scans)
-        cells_P3 = self._cells(points_P4)
+        cells_P3 = self._cells(points_PF)
         lowest_B3, shape = self._bounds(cells_P3.split([len(scan) for scan in scans]))
         indices_P3 = cells_P3.long() - lowest_B3.index_select(0, scan_P)
         num_points = tuple(len(scan) for scan in scans)
-        return VoxelBatch(points_P4, *occupied_cells(scan_P, indices_P3, shape), num_points, self, shape, lowest_B3)
+        return VoxelBatch(points_PF, *occupied_cells(scan_P, indices_P3, shape), num_points, self, shape, lowest_B3)
 
     def centres(self, batch: VoxelBatch) -> torch.Tensor:
         """As Voxeliser."""
@@ -95,10 +98,10 @@ class CartesianGrid:
         strides_of_levels = (zip((1, 1, 1), *strides[:level], strict=True) for level in range(len(strides) + 1))
         return cubic_room(num_points, [self.voxel_size * min(map(math.prod, axes)) for axes in strides_of_levels])
 
-    def _cells(self, points_P4: torch.Tensor) -> torch.Tensor:
+    def _cells(self, points_PF: torch.Tensor) -> torch.Tensor:
         """Whole numbers, float32 (P, 3): the multiple of the size that is nearest to each point along each axis; half
         goes to the even one."""
-        return torch.round(points_P4[:, :3] / _divisor(self.voxel_size, points_P4.device))
+        return torch.round(points_PF[:, :3] / _divisor(self.voxel_size, points_PF.device))
 
     def _bounds(self, cells_of_scans: Sequence[torch.Tensor]) -> tuple[torch.Tensor, Triple]:
         """(lowest cell of each scan, int64 (B, 3), 0 for scans without points; cells along each axis that hold any of

@@ -19,7 +19,7 @@ from pvd_core.voxels.occupied import occupied_cells, scan_of_points
 from pvd_core.voxels.placed import PlacedPoints
 from pvd_core.voxels.rings import ring_borders, ring_centres, ring_growth, ring_numbers
 from pvd_core.voxels.room import cylindrical_room
-from pvd_core.voxels.settings import check_names, is_number
+from pvd_core.voxels.settings import check_names, check_time, is_number
 from pvd_core.voxels.voxeliser import Triple
 
 RADIAL = ("uniform", "progressive")
@@ -39,8 +39,8 @@ class CylindricalGrid:
     """`shape` cells along (rho, phi, z) over `rho_range` (metres), all azimuths and `z_range` (metres).
 
     `radial`: uniform, or progressive for rings that grow outwards from a width of `first_cell` metres, which is 0.05
-    unless given. Points outside are not dropped: they belong to the nearest border cell. Raises ValueError for
-    impossible settings.
+    unless given. Points outside are not dropped: they belong to the nearest border cell. `time`: as Voxeliser. Raises
+    ValueError for impossible settings.
     """
 
     kind: ClassVar = "cylindrical"
@@ -50,6 +50,7 @@ class CylindricalGrid:
     z_range: tuple[float, float] = (-4.0, 2.0)
     radial: str = "uniform"
     first_cell: float | None = None
+    time: bool = False
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> "CylindricalGrid":
@@ -63,6 +64,7 @@ class CylindricalGrid:
             object.__setattr__(self, name, _checked_range(name, getattr(self, name)))
         if self.radial not in RADIAL:
             raise ValueError(f"grid radial is {shown(self.radial)}: expected one of {', '.join(RADIAL)}")
+        check_time(self.time)
         if self.radial == "uniform":
             if self.first_cell is not None:
                 raise ValueError(f"grid first_cell is {shown(self.first_cell)}, but radial is uniform: remove one")
@@ -75,13 +77,14 @@ class CylindricalGrid:
 
     def settings(self) -> dict[str, Any]:
         """As Voxeliser."""
-        fields = {name: value for name, value in asdict(self).items() if value is not None}
+        # What most networks lack is not written: the headers of their weights stay what they were.
+        fields = {name: value for name, value in asdict(self).items() if value is not None and value is not False}
         return {"kind": self.kind, **fields}
 
     @property
     def num_point_features(self) -> int:
-        """As Voxeliser: those of `point_features`."""
-        return NUM_POINT_FEATURES
+        """As Voxeliser: those of `point_features`, and the time."""
+        return NUM_POINT_FEATURES + self.time
 
     @property
     def minimum(self) -> tuple[float, float, float]:
@@ -133,7 +136,8 @@ class CylindricalGrid:
 
     def voxelise(self, scans: Sequence[torch.Tensor]) -> VoxelBatch:
         """As Voxeliser; the axes are rho, phi, z."""
-        points_P4 = torch.cat(tuple(scans)) if len(scans) != 1 else scans[0]
+        points_PF = torch.cat(tuple(scans)) if len(scans) != 1 else scans[0]
+        points_P4, time_PT = points_PF[:, :4], points_PF[:, 4:]
         num_points, scan_P = tuple(len(scan) for scan in scans), scan_of_points(scans)
         whole = self, self.shape, torch.zeros(len(scans), 3, dtype=torch.int64, device=points_P4.device)
         cylindrical_P3 = self.cylindrical(points_P4)
@@ -141,10 +145,13 @@ class CylindricalGrid:
             bounds = self.minimum, self.maximum, self.cell_size
             borders_R = _borders(self, points_P4.device) if self.radial == "progressive" else None
             parts = cells.voxelise(points_P4, cylindrical_P3, scan_P, bounds, self.shape, len(scans), borders_R)
-            return VoxelBatch(*parts, num_points, *whole)
-        indices_P3 = self.indices(cylindrical_P3)
-        features_P9 = point_features(points_P4, cylindrical_P3, self.cell_centres(indices_P3))
-        return VoxelBatch(features_P9, *occupied_cells(scan_P, indices_P3, self.shape), num_points, *whole)
+            features_P9, occupied = parts[0], parts[1:]
+        else:
+            indices_P3 = self.indices(cylindrical_P3)
+            features_P9 = point_features(points_P4, cylindrical_P3, self.cell_centres(indices_P3))
+            occupied = occupied_cells(scan_P, indices_P3, self.shape)
+        features_PF = torch.cat((features_P9, time_PT), dim=1) if self.time else features_P9
+        return VoxelBatch(features_PF, *occupied, num_points, *whole)
 
     @property
     def fixed_shape(self) -> Triple:

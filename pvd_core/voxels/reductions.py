@@ -24,6 +24,15 @@ def first_of_points(features_PC: torch.Tensor, batch: PointsInVoxels) -> torch.T
     return features_PC.index_select(0, first_V)
 
 
+def mean_of_points(values_PC: torch.Tensor, batch: PointsInVoxels) -> torch.Tensor:
+    """Mean of each channel over the points of each voxel, (V, C), 0 where a voxel has none. Of whole numbers it is the
+    same in any order of the points."""
+    counted_PC = torch.cat((values_PC, torch.ones_like(values_PC[:, :1])), dim=1)
+    sums_VC = counted_PC.new_zeros(batch.num_voxels, counted_PC.shape[1])
+    sums_VC.index_add_(0, batch.point_to_voxel_P, counted_PC)
+    return sums_VC[:, :-1] / sums_VC[:, -1:].clamp(min=1)
+
+
 def majority_labels(
     labels_P: torch.Tensor, point_to_voxel_P: torch.Tensor, num_voxels: int, num_classes: int = 256
 ) -> torch.Tensor:

@@ -17,13 +17,19 @@ class Voxeliser(Protocol):
     """A grid that turns scans into voxels. Grids are frozen dataclasses, so they can be compared and hashed."""
 
     @property
+    def time(self) -> bool:
+        """Whether points have a fifth number, how many scans back they are, which becomes their last feature."""
+        ...
+
+    @property
     def num_point_features(self) -> int:
         """Number of features that it gives each point."""
         ...
 
     def voxelise(self, scans: Sequence[torch.Tensor]) -> "VoxelBatch":
-        """A VoxelBatch of `scans`, B float32 tensors (P_b, 4): x, y, z in metres, intensity in 0..1; all finite. Scans
-        may be empty. The voxels are sorted by scan and by their indices along the axes."""
+        """A VoxelBatch of `scans`, B float32 tensors (P_b, 4), or (P_b, 5) with `time`: x, y, z in metres, intensity in
+        0..1, scans back; all finite. Scans may be empty. The voxels are sorted by scan and by their indices along the
+        axes."""
         ...
 
     def centres(self, batch: "VoxelBatch") -> torch.Tensor:
@@ -36,8 +42,9 @@ class Voxeliser(Protocol):
         ...
 
     def place(self, points_P4: torch.Tensor, is_measured_P: torch.Tensor) -> "PlacedPoints":
-        """One scan in cells of `fixed_shape`, without waiting for the device. Features and, but for where they begin,
-        cells are those that `voxelise` gives the measured points alone. The others must be finite too."""
+        """One scan in cells of `fixed_shape`, without waiting for the device; for grids without `time`. Features and,
+        but for where they begin, cells are those that `voxelise` gives the measured points alone. The others must be
+        finite too."""
         ...
 
     def sites_a_point(self, num_points: int, strides: Sequence[Triple]) -> tuple[float, ...]:

@@ -9,12 +9,12 @@ from pvd_core.borders.wording import shown
 from pvd_core.clouds.history import PastScans
 from pvd_core.models.build import check_model_settings, setting_names
 from pvd_core.taxonomy import SEMANTICKITTI, Taxonomy, taxonomy_named
-from pvd_core.voxels import grid_from_settings
+from pvd_core.voxels import Voxeliser, grid_from_settings
 from pvd_core.weights.confidence import temperature_of
 from pvd_core.weights.expected import expected_cloud
 
 TAXONOMY_KEY = "taxonomy"
-_PAST_KEY, _STRIDE_KEY = "past_scans", "scan_stride"
+_PAST_KEY, _STRIDE_KEY, _TIME_KEY = "past_scans", "scan_stride", "scan_time"
 
 
 def checked_facts(text: str | None) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def checked_facts(text: str | None) -> dict[str, Any]:
     if model["num_classes"] != taxonomy.num_classes:
         raise UserError(f"its network has scores for {model['num_classes']} classes, {class_count(taxonomy)}")
     expected_cloud(facts)
-    past_scans_of(facts)
+    check_time(past_scans_of(facts), grid_from_settings(model["grid"]))
     temperature_of(facts)
     return {**facts, TAXONOMY_KEY: taxonomy.name}
 
@@ -47,12 +47,26 @@ def past_scans_of(facts: Mapping[str, Any]) -> PastScans:
     values = facts.get(_PAST_KEY, 0), facts.get(_STRIDE_KEY, 1)
     if not all(type(value) is int for value in values):
         raise UserError(f"{_PAST_KEY}, {_STRIDE_KEY} in its header are {shown(values)}: expected whole numbers")
-    return PastScans(*values)
+    time = facts.get(_TIME_KEY, False)
+    if type(time) is not bool:
+        raise UserError(f"{_TIME_KEY} in its header is {shown(time)}: expected true or false")
+    return PastScans(*values, time)
 
 
 def past_scans_facts(past: PastScans) -> dict[str, Any]:
     """What the header of weights says of the past scans that their network was trained with; nothing of none."""
-    return {_PAST_KEY: past.past, _STRIDE_KEY: past.stride} if past.past else {}
+    time = {_TIME_KEY: True} if past.time else {}
+    return {_PAST_KEY: past.past, _STRIDE_KEY: past.stride, **time} if past.past else {}
+
+
+def check_time(past: PastScans, grid: Voxeliser) -> None:
+    """UserError where a network's grid takes the time of points and `past`, the past scans that it expects, give none,
+    or the other way round."""
+    if past.time != grid.time:
+        raise UserError(
+            f"its network takes {'the' if grid.time else 'no'} time of points, but {_TIME_KEY} is {past.time}: one of "
+            "the two was changed; take the weights as they were written"
+        )
 
 
 def class_count(taxonomy: Taxonomy) -> str:

@@ -69,8 +69,8 @@ class CloudHistory:
         return found
 
     def fuse(self, points: np.ndarray, stamp_ns: int, frame: str) -> np.ndarray:
-        """float32 (M, 4): the cloud's own points first, unchanged and in order, then the measured ones of past clouds
-        in its frame, newest cloud first; the points alone where there is no pose.
+        """float32 (M, 4), or (M, 5) with time: the cloud's own points first, unchanged and in order, then the measured
+        ones of past clouds in its frame, newest cloud first; `points` themselves where there is no pose.
 
         `points`: float32 (N, 4) in the frame `frame`, as all of one history: intensities in the same scale.
         """
@@ -114,7 +114,8 @@ class CloudHistory:
 def past_behind(wanted: PastScans, history: int | None, stride: int | None) -> PastScans:
     """Which past clouds are put behind each: as the user chose, or for None as the weights want. UserError for numbers
     out of range."""
-    return PastScans(wanted.past if history is None else history, wanted.stride if stride is None else stride)
+    past = wanted.past if history is None else history
+    return PastScans(past, wanted.stride if stride is None else stride, wanted.time and past > 0)
 
 
 def training_remark(wanted: PastScans, past: PastScans) -> str:

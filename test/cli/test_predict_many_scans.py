@@ -6,6 +6,7 @@ from unittest import mock
 import numpy as np
 import pytest
 from moving_drive import POINTS_A_SCAN, write_drive
+from ros_weights import tiny_weights_with_time
 from tiny_dataset import TINY_MODEL
 
 from pvd_cli.errors import EXIT_USER_ERROR
@@ -58,6 +59,18 @@ def test_past_scans_beside_a_scan_are_put_behind_it(drive, many_scans, tmp_path,
     assert is_same(labels, expected_labels(drive, many_scans, PastScans(2)))
     assert not is_same(labels, expected_labels(drive, many_scans, PastScans()))
     assert "past scan" not in capsys.readouterr().err
+
+
+def test_points_carry_how_many_scans_back_they_are_where_the_weights_take_it(drive, tmp_path, monkeypatch):
+    segment, given = Segmenter.segment, []
+    monkeypatch.setattr(Segmenter, "segment", lambda self, points: given.append(points) or segment(self, points))
+    monkeypatch.setattr(Segmenter, "warm_up", lambda self: None)
+    weights = tiny_weights_with_time(tmp_path)
+    assert predicted(drive, weights, tmp_path / "out")[0] == 0
+    assert [points[::POINTS_A_SCAN, 4].tolist() for points in given] == [[0], [0, 1], [0, 1, 2], [0, 1, 2]]
+    (drive / "sequences/08/poses.txt").unlink()
+    assert predicted(drive, weights, tmp_path / "alone")[0] == 0
+    assert [points.shape for points in given[4:]] == [(POINTS_A_SCAN, 4)] * 4
 
 
 def test_one_scan_of_a_sequence_gets_its_past_ones_too(drive, many_scans, tmp_path):

@@ -131,6 +131,19 @@ def test_a_simulated_drives_scene_lies_where_its_poses_say(segmenter, tmp_path):
         np.testing.assert_allclose(past[:, :3], points[-1][:, :3], atol=1e-4)
 
 
+def test_points_carry_how_many_clouds_back_they_are_where_the_weights_take_it(tmp_path):
+    weights = save_multiscan_weights(tmp_path / "timed.safetensors", with_time=True, past_scans=2)
+    timed = Segmenter.from_weights(weights, device="cpu")
+    report, given = labelled(timed, tmp_path, odometry_rows(0.8), odometry="/odom")
+    assert [points.shape[1] for points in given] == [5] * NUM_CLOUDS
+    assert [points[::1800, 4].tolist() for points in given[:4]] == [[0], [0, 1], [0, 1, 2], [0, 1, 2]]
+    assert report.history["fused"] == NUM_CLOUDS - 1
+    _, given = labelled(timed, tmp_path / "strided", odometry_rows(0.8), odometry="/odom", history=1, history_stride=3)
+    assert given[-1][::1800, 4].tolist() == [0, 3]
+    _, given = labelled(timed, tmp_path / "alone", [], odometry=None, history=0)
+    assert [points.shape for points in given] == [(1800, 4)] * NUM_CLOUDS
+
+
 def test_only_the_newest_clouds_points_are_written_with_a_flag_for_what_moves(segmenter, tmp_path):
     labelled(segmenter, tmp_path, odometry_rows(0.8), odometry="/odom")
     for frame, cloud in enumerate(read_clouds(tmp_path / "out", "/lidar/labelled")):

@@ -10,7 +10,7 @@ from pose_messages import START_NS, STEP_NS, cdr, drive_clouds, header, odometry
 from ros_clouds import slow_column
 from ros_nodes import start_node
 from ros_processes import DEADLINE_S
-from ros_weights import tiny_weights
+from ros_weights import tiny_weights, tiny_weights_with_time
 
 from pvd_core.segmenter import Segmenter
 from pvd_ros.bags import LabelOptions, PoseOptions, label_bag, read_clouds
@@ -96,15 +96,18 @@ def vehicle(peer):
     return Vehicle(peer)
 
 
-def test_the_node_labels_with_past_clouds_as_label_bag_does_from_the_same_odometry(ros, vehicle, tmp_path):
+@pytest.mark.parametrize("has_time", [False, True], ids=["single-scan weights", "weights that take the time"])
+def test_the_node_labels_with_past_clouds_as_label_bag_does_from_the_same_odometry(ros, vehicle, tmp_path, has_time):
     clouds, messages = drive_clouds(5), odometry_rows(0.7)
-    node = start_node(ros, *RELIABLE, "odometry:=/odom", "history:=2", "pose_wait_ms:=10000.0")
+    weights = tiny_weights_with_time(tmp_path) if has_time else tiny_weights(tmp_path)
+    chosen = f"weights:={weights}" if has_time else "history:=2"  # two as well, where nothing is chosen
+    node = start_node(ros, *RELIABLE, "odometry:=/odom", chosen, "pose_wait_ms:=10000.0")
     vehicle.wait_for_node()
     for _, _, message in messages:
         vehicle.move(message)
     labelled = [vehicle.scan(cloud) for cloud in clouds]
 
-    segmenter = Segmenter.from_weights(tiny_weights(tmp_path), device="cpu")
+    segmenter = Segmenter.from_weights(weights, device="cpu")
     options = LabelOptions(intensity_scale=1.0, poses=PoseOptions(odometry="/odom", history=2))
     label_bag(write_bag(tmp_path / "in", clouds, messages), tmp_path / "out", segmenter, "/lidar", options)
     expected = [cloud.message for cloud in read_clouds(tmp_path / "out", "/lidar/labelled")]
@@ -117,7 +120,8 @@ def test_the_node_labels_with_past_clouds_as_label_bag_does_from_the_same_odomet
     assert counters["without_pose"] == counters["without_pose_too_old"]
     assert node.stop() == 0
     assert "fused 4" in node.text()
-    assert "2 past clouds (stride 1) behind each, for weights that were trained with single scans" in node.text()
+    said = "2 past clouds (stride 1) behind each, for weights that were trained with single scans"
+    assert (said in node.text()) is not has_time
 
 
 def test_a_cloud_waits_for_odometry_that_comes_after_it(ros, vehicle):

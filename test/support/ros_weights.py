@@ -1,13 +1,17 @@
 """A tiny network with random weights on disk: node and bag tests need labels, not good ones."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from pvd_core.clouds.history import PastScans
+from pvd_core.models import Network
 from pvd_core.models.build import build_model
 from pvd_core.weights import save_weights
+from pvd_core.weights.facts import past_scans_facts
 
-TINY = {
+TINY: dict[str, Any] = {
     "architecture": "cylinder3d",
     "width": 2,
     "grid": {"shape": (40, 30, 8)},
@@ -18,7 +22,19 @@ TINY = {
 
 
 def tiny_weights(folder: Path) -> Path:
-    torch.manual_seed(3)
     path = folder / "tiny.safetensors"
-    save_weights(path, build_model(TINY), {"training_data": "none, random weights"})
+    save_weights(path, _network(TINY), {"training_data": "none, random weights"})
     return path
+
+
+def tiny_weights_with_time(folder: Path) -> Path:
+    """Of a network that takes the time of points, of two past scans."""
+    network = _network({**TINY, "grid": {**TINY["grid"], "time": True}})
+    path = folder / "timed.safetensors"
+    save_weights(path, network, past_scans_facts(PastScans(2, time=True)))
+    return path
+
+
+def _network(settings: dict[str, Any]) -> Network:
+    torch.manual_seed(3)
+    return build_model(settings)

@@ -13,6 +13,7 @@ import torch
 
 from pvd_core.models import build_model
 from pvd_core.weights import save_weights
+from pvd_core.weights.facts import TAXONOMY_KEY, past_scans_facts
 from training.ablation.finished import is_finished
 from training.ablation.plan import Plan
 from training.data.dataset import ScanFolder
@@ -91,7 +92,8 @@ def _teacher(teacher: str, plan: Plan, path: Path) -> str:
     if run is None:
         return teacher
     torch.manual_seed(0)
-    save_weights(path, build_model(run.config.network), {"taxonomy": run.config.taxonomy})
+    about = {TAXONOMY_KEY: run.config.taxonomy, **past_scans_facts(run.config.scans)}
+    save_weights(path, build_model(run.config.network), about)
     return str(path)
 
 

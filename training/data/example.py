@@ -14,7 +14,7 @@ class Example:
     """Four arrays with a row for each point; never changed in place."""
 
     points: np.ndarray
-    """float32 (N, 4): x, y, z in metres, intensity."""
+    """float32 (N, 4): x, y, z in metres, intensity; or (N, 5): also how many scans back each is."""
     labels: np.ndarray
     """Class ids, uint8 (N,), 0 for unlabelled."""
     instances: np.ndarray

@@ -94,6 +94,7 @@ class FolderStream:
         """One line: the scans of the folder, how many of them are used, and what is behind each."""
         every = f", every {self._past.stride}." if self._past.stride > 1 else ""
         behind = f", {counted(self._past.past, 'past scan')} behind each{every}" if self._past.past else ""
+        behind += ", with their time" if self._past.time else ""
         return f"{self.folder.describe()}, {len(self.indices)} used{behind}"
 
     def remarks(self) -> list[str]:
@@ -126,7 +127,7 @@ class FolderStream:
         for i in range(num_read):
             index = self.indices[i * len(self.indices) // num_read]
             scan = self.folder.example(index)
-            bank.add(objects_in(scan.points, scan.labels, scan.instances, self.taxonomy))
+            bank.add(objects_in(self._past.aged(scan.points, 0), scan.labels, scan.instances, self.taxonomy))
         return bank
 
     def _usable_scan(self, index: int) -> Example:

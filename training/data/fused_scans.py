@@ -33,7 +33,8 @@ class FusedScans:
         return [remark for sequence in self._sequences.values() for remark in sequence.remarks]
 
     def points(self, index: int) -> np.ndarray:
-        """float32 (M, 4): the N points of a scan, unchanged and in order, then the measured ones of its past scans."""
+        """float32 (M, 4): the N points of a scan, unchanged and in order, then the measured ones of its past scans;
+        with time (M, 5), see `PastScans.aged`."""
         points, name = self.folder.points(index), self.folder.scans[index].sequence
         if name not in self._sequences:
             return points
@@ -41,7 +42,7 @@ class FusedScans:
         return self._sequences[name].fused(index - first, points, lambda place: self.folder.points(first + place))
 
     def labelled_points(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """(points float32 (M, 4) as of `points`, class ids uint8 (N,) of the first N of them)."""
+        """(points float32 as of `points`, class ids uint8 (N,) of the first N of them)."""
         if not self._sequences:
             return self.folder.labelled_points(index)
         return self.points(index), self.folder.class_ids(index)
@@ -52,9 +53,10 @@ class FusedScans:
         if name not in self._sequences:
             return current
         sequence, first = self._sequences[name], self._first[name]
-        parts = [current]
-        for place in sequence.before(index - first):
+        own = index - first
+        parts = [current.with_points(sequence.moved(current.points, own, own))]
+        for place in sequence.before(own):
             past = self.folder.example(first + place)
-            points = sequence.moved(past.points, place, index - first)
+            points = sequence.moved(past.points, place, own)
             parts.append(replace(past, points=points, is_current=np.zeros(len(past), bool)))
         return Example.joined(parts)

@@ -32,8 +32,8 @@ def labels_by_vote(segmenter: Segmenter, points: np.ndarray, num_votes: int) -> 
 
 @torch.inference_mode()
 def votes(segmenter: Segmenter, points: np.ndarray, num_votes: int) -> Votes:
-    """Of `points`, float32 (N, 4): a label is the arg-max of the log-probabilities summed over the first `num_votes` (1
-    to 8) of VOTES."""
+    """Of `points`, float32 (N, 4 or 5) as Segmenter.segment takes them: a label is the arg-max of the log-probabilities
+    summed over the first `num_votes` (1 to 8) of VOTES."""
     measured_N = is_measured(points)
     labels, confidence = np.zeros(len(points), np.uint8), np.zeros(len(points), np.float32)
     measured = measured_points(points, measured_N)
@@ -48,7 +48,7 @@ def votes(segmenter: Segmenter, points: np.ndarray, num_votes: int) -> Votes:
 
 
 def log_probabilities(segmenter: Segmenter, points: np.ndarray) -> torch.Tensor:
-    """float32 (P, C - 1) for measured points float32 (P, 4): of all classes but 0."""
+    """float32 (P, C - 1) for measured points float32 (P, 4 or 5): of all classes but 0."""
     batch = segmenter.batch_of(points)
     output = segmenter.run_network(batch)
     if output.point_logits_PC is not None:
@@ -61,4 +61,4 @@ def _moved(points: np.ndarray, vote: tuple[int, int, int]) -> np.ndarray:
     x, y = points[:, 0] * flip_x, points[:, 1] * flip_y
     if turn == 90:
         x, y = -y, x
-    return np.stack((x, y, points[:, 2], points[:, 3]), axis=1).astype(np.float32)
+    return np.column_stack((x, y, points[:, 2:])).astype(np.float32)

@@ -10,7 +10,7 @@ from pvd_core.borders.errors import UserError
 from pvd_core.borders.settings import apply_overrides, filled, plain, read_yaml
 from pvd_core.clouds.bin_columns import bin_columns
 from pvd_core.clouds.history import PastScans
-from pvd_core.models.build import check_model_settings
+from pvd_core.models.build import check_model_settings, grid_of
 from pvd_core.runtime.precision import resolve_precision
 from pvd_core.segmenter import resolve_device
 from pvd_core.taxonomy import taxonomy_named
@@ -119,7 +119,8 @@ class TrainConfig:
     """Train on this many scans, evenly spread over the sequences; null for all."""
     scans: PastScans = field(default_factory=PastScans)
     """Past scans that are put behind each by the poses of its sequence, as for the multi-scan task: 'past' is their
-    number, every 'stride'-th is taken. Training learns from their points too; scores count the scan's own alone."""
+    number, every 'stride'-th is taken; with 'time' the network gets how many scans back each point is. Training learns
+    from their points too; scores count the scan's own alone."""
     scan_versions: int | None = None
     """Number of fixed versions, each mixed and augmented differently, in which a scan comes: one an epoch, then the
     same ones again. null: a new version in every epoch."""
@@ -172,6 +173,10 @@ class TrainConfig:
         if self.distillation is not None:
             object.__setattr__(self, "distillation", self.distillation.of_network(architecture))
         self._check_classes()
+        if grid_of(self.model).time and not self.scans.time:
+            raise UserError(
+                "model.grid.time is true, but scans.time is false: set scans.time alone, the network then takes it"
+            )
         bin_columns(self.columns)
         _one_of("data", self.data, DATA)
         object.__setattr__(self, "precision", _OLD_PRECISIONS.get(self.precision, self.precision))
@@ -212,8 +217,10 @@ class TrainConfig:
 
     @property
     def network(self) -> dict[str, Any]:
-        """The settings of the network, as build_model takes them, with the number of its classes."""
-        return {"num_classes": taxonomy_named(self.taxonomy).num_classes, **cast(dict, self.model)}
+        """The settings of the network, as build_model takes them, with the number of its classes, and the time of
+        points where scans carry it."""
+        model = {"num_classes": taxonomy_named(self.taxonomy).num_classes, **cast(dict, self.model)}
+        return {**model, "grid": {**grid_of(model).settings(), "time": True}} if self.scans.time else model
 
     def num_steps(self, num_scans: int | None) -> int:
         """Optimizer steps of the whole run on `num_scans` training scans; None for an endless stream."""

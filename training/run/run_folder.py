@@ -10,6 +10,7 @@ import yaml
 
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.files import write_atomically
+from pvd_core.borders.settings import filled
 from training.run.config import TrainConfig, config_as_dict, differing_keys, load_config
 
 # Settings that a resumed run may change, because they do not change what is computed, or only when it stops.
@@ -76,9 +77,9 @@ def changed_settings(before: dict[str, Any] | None, now: dict[str, Any]) -> list
     was; none where nothing is known of `before`."""
     if not isinstance(before, dict):
         return []
-    # A setting that a checkpoint does not name is newer than the checkpoint.
-    known = {key: value for key, value in now.items() if key in before}
-    return [key for key in differing_keys(before, known) if key not in _FREE_ON_RESUME]
+    # What a checkpoint does not name is newer than the checkpoint, and had its default.
+    known = config_as_dict(filled(TrainConfig, before))
+    return [key for key in differing_keys(known, now) if key not in _FREE_ON_RESUME]
 
 
 def read_run_config(run_dir: str | Path) -> TrainConfig:

@@ -13,16 +13,16 @@ from pvd_core.models import Network, build_model
 from pvd_core.runtime.memory import keep_freed_memory
 from pvd_core.sparse.backends.choose import backend_for
 from pvd_core.taxonomy import taxonomy_named
-from pvd_core.weights import load_model, load_state, past_scans_of, read_facts, taxonomy_of
+from pvd_core.weights import load_state, past_scans_of, read_facts
 from training.data.batches import BatchStream, Share
 from training.data.class_weights import class_weights, describe
 from training.data.intensity_level import intensity_95th
 from training.distil.distillation import DistillationObjective, Method, build_method, load_teacher
 from training.distil.multi_to_single import MultiToSingleObjective
-from training.distil.slicing import sliced_state
 from training.distil.teacher_cache import TeacherCache
 from training.judge.seen import seen_by_ancestors
 from training.run.config import TrainConfig, config_as_dict
+from training.run.initial_weights import growth_remark, initial_state
 from training.run.objective import SegmentationObjective
 from training.run.optimization import RunningMean, build_optimizer
 from training.run.progress import NoProgress
@@ -68,6 +68,8 @@ def build_session(config: TrainConfig, data: Data, run: RunFolder, progress: NoP
     model.backend = backend_for("auto", fabric.device)
     teacher, method = _teacher_and_method(config, model, fabric)
     _note_other_past_scans(config, progress)
+    if config.initial_weights is not None and (remark := growth_remark(config.initial_weights, config)):
+        progress.note(remark)
     supervised = SegmentationObjective(model, config.loss, _class_weights(config, data, progress))
     learner: SegmentationObjective | DistillationObjective = supervised
     if teacher is not None and method is not None:
@@ -104,14 +106,7 @@ def _initial_network(config: TrainConfig) -> Network:
     model = build_model(config.network)
     _check_objective(config, model)
     if config.initial_weights is not None:
-        initial, facts = load_model(config.initial_weights)
-        if (found := taxonomy_of(facts).name) != config.taxonomy:
-            raise UserError(
-                f"initial_weights {config.initial_weights} are of taxonomy {found}, taxonomy is {config.taxonomy}: set "
-                f"taxonomy to {found}, or start from other weights"
-            )
-        state = sliced_state(initial, model) if config.initial_slice else initial.state_dict()
-        load_state(model, state, config.initial_weights)
+        load_state(model, initial_state(config.initial_weights, model, config), config.initial_weights)
     return model
 
 
@@ -181,7 +176,10 @@ def _note_other_past_scans(config: TrainConfig, progress: NoProgress) -> None:
     """Says where weights that the run takes learned from other past scans than those that it puts behind each scan."""
     teacher = config.distillation.teacher if config.distillation is not None else None
     for setting, path in (("initial_weights", config.initial_weights), ("distillation.teacher", teacher)):
-        if path is not None and (found := past_scans_of(read_facts(path))) != config.scans:
+        if path is None:
+            continue
+        found = past_scans_of(read_facts(path))
+        if (found.past, found.stride) != (config.scans.past, config.scans.stride):
             progress.note(
                 f"warning: {setting} {path} expects {counted(found.past, 'past scan')} with stride {found.stride} "
                 f"behind each, this run has scans.past {config.scans.past} and scans.stride {config.scans.stride}"

@@ -65,21 +65,27 @@ def test_a_history_of_no_past_scan_gives_the_scan_itself():
         assert is_current.all()
 
 
-def test_the_time_feature_is_the_age_in_seconds_or_in_scans():
-    for stamps, ages in (((5.0, 5.1, 5.3), (0.0, 0.2, 0.3)), ((None, None, None), (0.0, 1.0, 2.0))):
-        history = ScanHistory(PastScans(2), with_time=True)
-        for index, stamp_s in enumerate(stamps):
-            fused, _ = history.fuse(seen(pose_at(index)), pose_at(index), stamp_s)
-        assert fused.shape == (1500, 5)
-        np.testing.assert_allclose(fused[::500, 4], ages, atol=1e-6)
+def test_with_time_points_carry_how_many_scans_back_they_are():
+    timed, plain = ScanHistory(PastScans(2, 3, time=True)), ScanHistory(PastScans(2, 3))
+    for index in range(9):
+        points = seen(pose_at(index))
+        fused, _ = timed.fuse(points, pose_at(index))
+        assert fused.dtype == np.float32
+        assert fused[:, :4].tobytes() == plain.fuse(points, pose_at(index))[0].tobytes()
+        assert fused[:, 4].tolist() == np.repeat([0, 3, 6], 500)[: len(fused)].tolist()
+
+
+def test_time_without_past_scans_is_refused():
+    with pytest.raises(UserError, match="the time of past scans is wanted, but their number is 0"):
+        PastScans(time=True)
 
 
 def test_a_cleared_history_begins_anew():
     history = ScanHistory(PastScans(2))
-    history.fuse(seen(pose_at(0)), pose_at(0), 10.0)
+    history.fuse(seen(pose_at(0)), pose_at(0))
     history.clear()
-    assert len(history.fuse(seen(pose_at(50)), pose_at(50), 1.0)[0]) == 500
-    assert len(history.fuse(seen(pose_at(51)), pose_at(51), 1.1)[0]) == 1000
+    assert len(history.fuse(seen(pose_at(50)), pose_at(50))[0]) == 500
+    assert len(history.fuse(seen(pose_at(51)), pose_at(51))[0]) == 1000
 
 
 def test_past_points_without_a_return_are_left_out_and_current_ones_stay():

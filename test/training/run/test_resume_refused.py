@@ -67,6 +67,13 @@ def test_settings_that_may_change_do_not_stop_a_run(run_dir):
     assert run(["train", "--resume", str(run_dir)]) == 0
 
 
+def test_settings_that_are_newer_than_a_checkpoint_do_not_stop_a_run(run_dir):
+    state = torch.load(run_dir / "checkpoint.pt", weights_only=True)
+    del state["settings"]["scans"]["time"], state["settings"]["ema_decay"]
+    torch.save(state, run_dir / "checkpoint.pt")
+    assert run(["train", "--resume", str(run_dir)]) == 0
+
+
 def test_network_of_a_checkpoint_without_settings_is_compared_all_the_same(run_dir, capsys):
     """Checkpoints of earlier versions do not hold the settings."""
     state = torch.load(run_dir / "checkpoint.pt", weights_only=True)

@@ -54,9 +54,12 @@ def test_a_student_of_the_multi_scan_task_learns_from_its_teacher(dataset, wide_
 
 
 def test_initial_weights_and_teachers_of_other_classes_are_refused(dataset, wide_weights, tmp_path):
-    of_single_scans = wide_weights["semantickitti"]
-    with pytest.raises(UserError, match="are of taxonomy semantickitti, taxonomy is semantickitti-multiscan"):
-        train(config_for(dataset, MULTISCAN, f"initial_weights={of_single_scans}"), tmp_path / "a")
+    of_single_scans, of_many = wide_weights["semantickitti"], wide_weights["semantickitti-multiscan"]
+    with pytest.raises(UserError, match="are of taxonomy semantickitti-multiscan, taxonomy is semantickitti: set"):
+        train(config_for(dataset, f"initial_weights={of_many}"), tmp_path / "a")
+    sliced = (f"initial_weights={of_single_scans}", "initial_slice=true")
+    with pytest.raises(UserError, match="are of taxonomy semantickitti, taxonomy is semantickitti-multiscan: set"):
+        train(config_for(dataset, MULTISCAN, *sliced), tmp_path / "a")
     with pytest.raises(UserError, match="has taxonomy semantickitti, the student semantickitti-multiscan"):
         train(config_for(dataset, MULTISCAN, f"distillation.teacher={of_single_scans}"), tmp_path / "b")
 

@@ -1,5 +1,5 @@
 """Changes of the coordinates: of the scene (rotate, flip, scale, translate) and of the sensor's mounting and range
-noise. Points in and out are float32 (N, 4)."""
+noise. Points in and out are float32 (N, 4 or more)."""
 
 import numpy as np
 
@@ -22,18 +22,18 @@ def rotated_about_z(points: np.ndarray, angle: float) -> np.ndarray:
 def flip(points: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Mirrors x, y, both or neither, with equal probability."""
     flips_x, flips_y = generator.integers(0, 2, size=2)
-    return points * np.array([-1 if flips_x else 1, -1 if flips_y else 1, 1, 1], dtype=np.float32)
+    return _scaled(points, -1 if flips_x else 1, -1 if flips_y else 1, 1)
 
 
 def scale_xy(points: np.ndarray, generator: np.random.Generator, limits: tuple[float, float]) -> np.ndarray:
     """x and y times one factor for the scan, uniform between the two `limits`."""
     factor = generator.uniform(*limits)
-    return points * np.array([factor, factor, 1, 1], dtype=np.float32)
+    return _scaled(points, factor, factor, 1)
 
 
 def scale_z(points: np.ndarray, generator: np.random.Generator, limits: tuple[float, float]) -> np.ndarray:
     """z times one factor for the scan, uniform between the two `limits`."""
-    return points * np.array([1, 1, generator.uniform(*limits), 1], dtype=np.float32)
+    return _scaled(points, 1, 1, generator.uniform(*limits))
 
 
 def translate(
@@ -41,12 +41,12 @@ def translate(
 ) -> np.ndarray:
     """The scan shifted in x, y and z, each by a normal deviate of `standard_deviation` metres."""
     shift = generator.normal(0, standard_deviation, size=3)
-    return points + np.array([*shift, 0], dtype=np.float32)
+    return _shifted(points, *shift)
 
 
 def shift_height(points: np.ndarray, generator: np.random.Generator, max_metres: float) -> np.ndarray:
     """As if the sensor were mounted higher or lower by up to `max_metres`."""
-    return points + np.array([0, 0, generator.uniform(-max_metres, max_metres), 0], dtype=np.float32)
+    return _shifted(points, 0, 0, generator.uniform(-max_metres, max_metres))
 
 
 def tilt(points: np.ndarray, generator: np.random.Generator, max_degrees: float) -> np.ndarray:
@@ -69,4 +69,16 @@ def jitter_ranges(points: np.ndarray, generator: np.random.Generator, max_deviat
     factors = 1 + noise / np.maximum(ranges, np.float32(1.0))
     result = points.copy()
     result[:, :3] *= factors[:, None]
+    return result
+
+
+def _scaled(points: np.ndarray, x: float, y: float, z: float) -> np.ndarray:
+    result = points.copy()
+    result[:, :3] *= np.array([x, y, z], dtype=np.float32)
+    return result
+
+
+def _shifted(points: np.ndarray, x: float, y: float, z: float) -> np.ndarray:
+    result = points.copy()
+    result[:, :3] += np.array([x, y, z], dtype=np.float32)
     return result

@@ -1,5 +1,5 @@
 """Changes of the intensities. Their scale differs between sensors, and between real and simulated ones, so a network
-must not rely on it. Points in and out are float32 (N, 4)."""
+must not rely on it. Points in and out are float32 (N, 4 or more)."""
 
 import numpy as np
 
@@ -17,8 +17,9 @@ def replace_intensity(points: np.ndarray, generator: np.random.Generator) -> np.
 
 def jitter_intensity(points: np.ndarray, generator: np.random.Generator, max_change: float) -> np.ndarray:
     """Multiplies intensities by one factor for the scan, uniform in 1 plus or minus `max_change`."""
-    factor = generator.uniform(1 - max_change, 1 + max_change)
-    return points * np.array([1, 1, 1, factor], dtype=np.float32)
+    result = points.copy()
+    result[:, 3] *= np.float32(generator.uniform(1 - max_change, 1 + max_change))
+    return result
 
 
 def bend_intensity(points: np.ndarray, generator: np.random.Generator, max_log: float) -> np.ndarray:
