@@ -101,6 +101,17 @@ class CloudLabeller:
         if self.history is not None:
             self._fused(self.history, decode_data(message.data, layout), message)
 
+    @property
+    def num_past(self) -> int:
+        """How many of the last clouds may be put behind the next one."""
+        return self.history.past.farthest if self.history is not None else 0
+
+    def remember(self, message: Any) -> None:
+        """Takes a cloud that is not labelled as a past one of later clouds."""
+        if self.history is not None:
+            cloud = decode_data(message.data, read_layout(message, self.intensity_field))
+            self.history.keep(*self._received(cloud, message))
+
     def remarks_on(self, labelled: LabelledCloud) -> list[str]:
         """Sentences on what is said for the first time of the clouds that come here. Looks only now and then, for that
         takes some milliseconds; to be asked after each cloud."""
@@ -145,9 +156,12 @@ class CloudLabeller:
         return dataclasses.replace(whole, **own, timings_ms=timings_ms)
 
     def _fused(self, history: CloudHistory, cloud: DecodedCloud, message: Any) -> np.ndarray:
+        return history.fuse(*self._received(cloud, message))
+
+    def _received(self, cloud: DecodedCloud, message: Any) -> tuple[np.ndarray, int, str]:
+        """(points, stamp, frame) for a history: points as received, because the scale of intensities may change."""
         frame = message.header.frame_id
-        # As received, because the scale of intensities may still change.
-        return history.fuse(self._without_cropped(cloud.raw_points, frame), stamp_of(message), frame)
+        return self._without_cropped(cloud.raw_points, frame), stamp_of(message), frame
 
     def _without_cropped(self, points: np.ndarray, frame: str) -> np.ndarray:
         """`points`, of which the cropped ones are no measurements any more; themselves where there are none."""

@@ -38,7 +38,12 @@ class PastScans:
     @property
     def steps(self) -> range:
         """How many scans back each of them is, newest first."""
-        return range(self.stride, self.past * self.stride + 1, self.stride)
+        return range(self.stride, self.farthest + 1, self.stride)
+
+    @property
+    def farthest(self) -> int:
+        """How many scans back the oldest of them is."""
+        return self.past * self.stride
 
     def aged(self, points: np.ndarray, scans_back: int) -> np.ndarray:
         """`points`, float32 (N, 4), of the scan that is `scans_back` back: with time float32 (N, 5), that number as the
@@ -71,7 +76,7 @@ class ScanHistory:
 
     def __init__(self, past: PastScans) -> None:
         self.past = past
-        self._past: deque[_Past] = deque(maxlen=past.past * past.stride)
+        self._past: deque[_Past] = deque(maxlen=past.farthest)
 
     def fuse(self, points: np.ndarray, pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(points float32 (M, 4), or (M, 5) with time, see `PastScans.aged`; is_current bool (M,)): the scan's own
@@ -87,10 +92,14 @@ class ScanHistory:
             if step <= len(self._past):
                 past = self._past[-step]
                 parts.append(self.past.aged(moved(past.points, past.pose, pose), step))
-        # Points without a return lie at 0, 0, 0: moved, they would look like measured ones.
-        self._past.append(_Past(measured_points(points, is_measured(points)), pose))
+        self.keep(points, pose)
         fused = np.concatenate(parts)
         return fused, np.arange(len(fused)) < len(points)
+
+    def keep(self, points: np.ndarray, pose: np.ndarray) -> None:
+        """Keeps a scan for later calls of `fuse`; arguments are those of it."""
+        # Points without a return lie at 0, 0, 0: moved, they would look like measured ones.
+        self._past.append(_Past(measured_points(points, is_measured(points)), np.asarray(pose, dtype=np.float64)))
 
     def clear(self) -> None:
         """Forgets all scans, as at the start of another drive."""

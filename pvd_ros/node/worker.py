@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from threading import Thread
 from typing import Any
 
@@ -50,7 +51,7 @@ class LabellingWorker:
         self._is_wanted, self._is_due, self._now_ns, self._log = is_wanted, is_due, now_ns, log
         self._spare_memory = SpareMemory()
         self._said = [] if said is None else said
-        self._mailbox: LatestMailbox[tuple[Any, float]] = LatestMailbox()
+        self._mailbox: LatestMailbox[tuple[Any, float]] = LatestMailbox(labeller.num_past)
         self._thread = Thread(target=self._run, name="labelling", daemon=True)
         self._thread.start()
 
@@ -69,17 +70,24 @@ class LabellingWorker:
         self._thread.join()
 
     def _run(self) -> None:
-        while (item := self._mailbox.take()) is not None:
-            message, arrival = item
+        while items := self._mailbox.take():
+            *dropped, (message, arrival) = items
             num_bytes = len(message.data)
             try:
+                self._remember(each for each, _ in dropped)
                 self._work(message, arrival)
             except MalformedCloudError as error:
                 self._reject(error.reason, "warning", f"cloud rejected ({error.reason}): {error}")
             except Exception:  # the node must outlive whatever one cloud does to it
                 self._reject("internal_error", "error", f"labelling a cloud failed:\n{traceback.format_exc()}")
-            del item, message
+            del items, dropped, message
             self._spare_memory.after_cloud(num_bytes)
+
+    def _remember(self, messages: Iterable[Any]) -> None:
+        """Clouds that are not labelled are past ones all the same: else a busy node would take older ones."""
+        for message in messages:
+            with contextlib.suppress(MalformedCloudError):  # counted already, as dropped or skipped
+                self._labeller.remember(message)
 
     def _work(self, message: Any, arrival: float) -> None:
         if not self._is_wanted():
@@ -88,6 +96,7 @@ class LabellingWorker:
         if not self._is_due():
             self._counters.skipped += 1
             self._counters.rate_limited += 1
+            self._remember([message])
             return
         start = time.perf_counter()
         labelled = self._labeller.label(message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 
 import numpy as np
 
@@ -84,13 +85,26 @@ class CloudHistory:
             self._without_pose[error.reason] += 1
             return points
         self._lasting = ""
+        self._drop_where_none_follows(stamp_ns, frame)
+        fused, _ = self._scans.fuse(points, pose)
+        self._fused += len(fused) > len(points)
+        return fused
+
+    def keep(self, points: np.ndarray, stamp_ns: int, frame: str) -> None:
+        """Takes a cloud that is not labelled as a past one of later clouds, if it has a pose; arguments are those of
+        `fuse`."""
+        frame = plain(frame)
+        with suppress(NoPoseError):
+            pose = self._source.pose(stamp_ns, frame)
+            self._drop_where_none_follows(stamp_ns, frame)
+            self._scans.keep(points, pose)
+
+    def _drop_where_none_follows(self, stamp_ns: int, frame: str) -> None:
+        """Drops the history where the cloud of this stamp and frame does not go on from it."""
         cause = self._cause_to_drop(stamp_ns, frame)
         if cause:
             self._drop(cause)
         self._last = stamp_ns, frame
-        fused, _ = self._scans.fuse(points, pose)
-        self._fused += len(fused) > len(points)
-        return fused
 
     def _cause_to_drop(self, stamp_ns: int, frame: str) -> str:
         if self._last is None:

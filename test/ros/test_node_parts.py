@@ -6,11 +6,13 @@ import threading
 
 import numpy as np
 import pytest
+from pose_messages import drive_clouds, odometry_rows
 from ros_clouds import factor_said, rosbags_cloud, slow_column, xyzi_cloud
 from ros_processes import wait_until
-from ros_weights import tiny_weights
+from ros_weights import tiny_weights, tiny_weights_with_time
 
 from pvd_core.clouds.example import spinning_scan
+from pvd_core.clouds.history import PastScans
 from pvd_core.clouds.judge import MOUNTING_SETTINGS, parameters
 from pvd_core.clouds.stream import CloudStream
 from pvd_core.segmenter import Segmenter
@@ -20,6 +22,7 @@ from pvd_ros.codec import stamp_of
 from pvd_ros.labeller import CloudLabeller
 from pvd_ros.node.mailbox import LatestMailbox
 from pvd_ros.node.worker import LabellingWorker
+from pvd_ros.poses import CloudHistory, OdometryPoses, PoseLimits
 from pvd_ros.report.counters import CloudCounters
 from pvd_ros.report.health import ERROR, OK, WARN, judge
 from pvd_ros.report.latency import LatencyWindow
@@ -31,15 +34,23 @@ NOW_NS = 10**18
 def test_a_mailbox_keeps_the_newest_and_says_what_it_threw_away():
     mailbox = LatestMailbox()
     assert [mailbox.put(item) for item in (1, 2, 3)] == [False, True, True]
-    assert mailbox.take() == 3
+    assert mailbox.take() == [3]
     assert mailbox.put(4) is False
+
+
+def test_a_mailbox_gives_with_the_newest_the_last_ones_that_it_replaced():
+    mailbox = LatestMailbox(num_replaced=2)
+    assert [mailbox.put(item) for item in (1, 2, 3, 4)] == [False, True, True, True]
+    assert mailbox.take() == [2, 3, 4]
+    assert mailbox.put(5) is False
+    assert mailbox.take() == [5]
 
 
 def test_a_closed_mailbox_gives_its_last_item_and_then_none():
     mailbox = LatestMailbox()
     mailbox.put("last")
     mailbox.close()
-    assert (mailbox.take(), mailbox.take()) == ("last", None)
+    assert (mailbox.take(), mailbox.take()) == (["last"], [])
 
 
 def test_take_waits_for_the_next_item():
@@ -48,7 +59,7 @@ def test_take_waits_for_the_next_item():
     thread.start()
     mailbox.put("item")
     thread.join(10)
-    assert taken == ["item"]
+    assert taken == [["item"]]
 
 
 def missing(stamps_ms):
@@ -108,16 +119,19 @@ SETTINGS = ("intensity_scale", "intensity_field", *MOUNTING_SETTINGS)
 class Bench:
     """A worker over a real segmenter, with its outputs in lists."""
 
-    def __init__(self, segmenter, is_wanted=lambda: True, publish=None):
+    def __init__(self, segmenter, is_wanted=lambda: True, publish=None, history=None, is_due=lambda: True):
         self.counters, self.window = CloudCounters(), LatencyWindow()
         self.published, self.logged = [], []
         self.worker = LabellingWorker(
-            CloudLabeller(segmenter, rosbags_cloud_types(), CloudStream(wording=parameters(*SETTINGS))),
+            CloudLabeller(
+                segmenter, rosbags_cloud_types(), CloudStream(wording=parameters(*SETTINGS)), history=history
+            ),
             self.counters,
             self.window,
             publish=publish or (lambda labelled: self.published.append(labelled.message)),
             after_publish=lambda labelled, timings_ms: None,
             is_wanted=is_wanted,
+            is_due=is_due,
             now_ns=lambda: NOW_NS,
             log=lambda level, text: self.logged.append((level, text)),
         )
@@ -245,3 +259,52 @@ def test_without_rclpy_the_error_names_the_extra_to_install(tmp_path, project_ro
     assert ended.returncode == 2
     assert "pip install 'pvd_ros[ros]'" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def history_by_truth():
+    source = OdometryPoses("/odom", PoseLimits())
+    for _, _, message in odometry_rows(0.7):
+        source.add(message)
+    return CloudHistory(PastScans(2, time=True), source)
+
+
+@pytest.fixture(scope="module")
+def timed(tmp_path_factory):
+    return Segmenter.from_weights(tiny_weights_with_time(tmp_path_factory.mktemp("weights")), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def last_of_all(timed):
+    """Of five clouds that were all labelled the last one."""
+    bench = Bench(timed, history=history_by_truth())
+    bench.work_through(*drive_clouds(5))
+    return bench.published[-1]
+
+
+def test_clouds_that_come_too_soon_to_be_labelled_are_past_ones_of_the_next(timed, last_of_all):
+    due = iter([True, False, False, False, True])
+    bench = Bench(timed, history=history_by_truth(), is_due=lambda: next(due))
+    bench.work_through(*drive_clouds(5))
+    assert bench.counters.rate_limited == 3
+    assert bytes(bench.published[-1].data) == bytes(last_of_all.data)
+
+
+def test_clouds_that_newer_ones_replace_are_past_ones_of_the_next(timed, last_of_all):
+    is_busy, may_go_on = threading.Event(), threading.Event()
+
+    def publish(labelled):
+        bench.published.append(labelled.message)
+        is_busy.set()
+        may_go_on.wait()
+
+    bench = Bench(timed, history=history_by_truth(), publish=publish)
+    first, *others = drive_clouds(5)
+    malformed = rosbags_cloud(fields=[("x", 0, 7, 1)], data=bytes(16))
+    bench.worker.offer(first)
+    is_busy.wait()
+    assert [bench.worker.offer(message) for message in (malformed, *others)] == [False, True, True, True, True]
+    may_go_on.set()
+    bench.worker.stop()
+    assert len(bench.published) == 2
+    assert bytes(bench.published[-1].data) == bytes(last_of_all.data)
+    assert not sum(bench.counters.rejected.values())
