@@ -23,7 +23,7 @@ THREADS ?= 1,$(shell getconf _NPROCESSORS_ONLN)
 BACKENDS ?= reference,native
 MODELS ?= cylinder3d-0.25x,cylinder3d-0.5x,cylinder3d-1x
 
-.PHONY: help setup demo test test-slow bench bench-scan bench-cpu bench-codec gpu overload soak lint clean
+.PHONY: help setup demo test test-slow bench bench-scan bench-cpu bench-codec delivery gpu overload soak lint clean
 
 help:
 	@echo "make demo        simulate a drive (or BAG=... TOPIC=...), label it with the ROS 2 node, show what came out"
@@ -31,6 +31,7 @@ help:
 	@echo "make bench       time the network on this machine (SCAN=file)"
 	@echo "make bench-cpu   measure all that benchmarks/cpu holds (SCAN=file RUNS= THREADS= BACKENDS= MODELS=)"
 	@echo "make bench-codec time the way from messages to points and back (SAVE=1: into benchmarks/node)"
+	@echo "make delivery    how many large clouds arrive from another process, and how late (SAVE=1: into benchmarks/node)"
 	@echo "make gpu         measure what needs a GPU (PART=1 or 2, SCAN=file BUDGET=300 s a part; DEVICE=cpu rehearses it)"
 	@echo "make overload    five times as many clouds as the node can label (MINUTES=10); make soak: its own pace (HOURS=1)"
 	@echo "make lint        check style, format and types     make setup       only set up .venv, with all of it"
@@ -99,6 +100,10 @@ node_files = $(if $(SAVE),--json benchmarks/node/$(1).json --markdown benchmarks
 # SAVE=1 replaces the figures in benchmarks/node.
 bench-codec: setup
 	@$(BIN)/python -m scripts.codec $(call node_files,codec)
+
+# With a ROS 2 sourced and RMW_IMPLEMENTATION=rmw_cyclonedds_cpp it measures Cyclone DDS, into delivery_cyclonedds.
+delivery: setup
+	@$(BIN)/python -m scripts.delivery $(call node_files,delivery$(if $(findstring cyclone,$(RMW_IMPLEMENTATION)),_cyclonedds))
 
 overload: setup
 	@$(ENDURANCE) --minutes $(MINUTES) --times 5 $(call node_files,overload) $(PARAMETERS)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pvd_cli import options
-from pvd_cli.comma_lists import names_in
+from pvd_cli.comma_lists import numbers_in, some_names_in
 from pvd_cli.errors import interruptible
 from pvd_core.borders.errors import UserError
 
@@ -90,10 +90,10 @@ def bench(
     clouds = {str(path): read_cloud(path, columns=columns) for path in find_clouds(scans)}
     engines: dict[str, Any] = {
         "device": resolve_device(device),
-        "backends": _names(backends, "--backends"),
-        "precisions": _names(precision, "--precision"),
-        "threads": _numbers(threads, "--threads", 0, 256),
-        "beside": _numbers(beside, "--beside", 0, 256),
+        "backends": some_names_in(backends, "--backends"),
+        "precisions": some_names_in(precision, "--precision"),
+        "threads": numbers_in(threads, "--threads", 0, 256),
+        "beside": numbers_in(beside, "--beside", 0, 256),
     }
     tables: dict[str, Callable[..., dict[str, Any]]] = {}
     if stages:
@@ -103,10 +103,10 @@ def bench(
     if points is not None and not growth:
         raise UserError(f"--points {points} is for --growth; add that, or leave --points out")
     if growth:
-        sizes = _numbers(_GROWTH_POINTS if points is None else points, "--points", 1, 100_000_000)
+        sizes = numbers_in(_GROWTH_POINTS if points is None else points, "--points", 1, 100_000_000)
         tables["growth"] = partial(measure.growth_rows, sizes=sizes)
     if batch is not None:
-        tables["batches"] = partial(measure.batch_rows, batch_sizes=_numbers(batch, "--batch", 1, 1024))
+        tables["batches"] = partial(measure.batch_rows, batch_sizes=numbers_in(batch, "--batch", 1, 1024))
     if train:
         tables["training"] = measure.training_rows
     if macs:
@@ -169,24 +169,7 @@ def _networks(model: str | None, weights: Path | None) -> dict[str, "Network"]:
     if weights is not None:
         raise UserError("--model times random weights, --weights those of a file; give one of the two")
     networks = {}
-    for name in _names(model, "--model"):
+    for name in some_names_in(model, "--model"):
         torch.manual_seed(0)  # so that every run has the same weights and thus the same labels
         networks[name] = build_model(name)
     return networks
-
-
-def _names(text: str, option: str) -> tuple[str, ...]:
-    names = names_in(text)
-    if not names:
-        raise UserError(f"{option} is empty: name one or more, separated by commas")
-    return tuple(names)
-
-
-def _numbers(text: str, option: str, least: int, most: int) -> tuple[int, ...]:
-    try:
-        numbers = tuple(int(name) for name in _names(text, option))
-    except ValueError:
-        numbers = ()
-    if not numbers or min(numbers) < least or max(numbers) > most:
-        raise UserError(f"{option} {text}: expected whole numbers from {least:,} to {most:,}, separated by commas")
-    return numbers

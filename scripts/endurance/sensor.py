@@ -12,8 +12,8 @@ from typing import Any
 
 from pvd_cli.demo.processes import Child
 from pvd_core.borders.errors import UserError
-from pvd_core.clouds.example import spinning_scan
 from pvd_ros.middleware.ros_session import qos_profile, ros_context
+from scripts.sensor_cloud import sensor_cloud, stamp_now
 
 # What the rate is taken from: the machine may become busier, or less so.
 _RECENT = 21
@@ -43,7 +43,7 @@ class Sensor:
 
         self._ros_node, self._executor, self._node = ros_node, executor, node
         self._run, self._first_ms = Run(), [0.0]
-        self._cloud = _cloud_of(num_points)
+        self._cloud = sensor_cloud(num_points)
         self._publisher = ros_node.create_publisher(PointCloud2, topic, qos_profile(False, 1))
         ros_node.create_subscription(DiagnosticArray, "/segmenter/latency", self._on_latency, qos_profile(True, 100))
 
@@ -77,8 +77,7 @@ class Sensor:
         return len(self._run.total_ms) >= count
 
     def _send(self) -> None:
-        stamp_ns = time.time_ns()
-        self._cloud.header.stamp.sec, self._cloud.header.stamp.nanosec = divmod(stamp_ns, 10**9)
+        stamp_now(self._cloud)
         self._publisher.publish(self._cloud)
         self._run.num_sent += 1
 
@@ -117,16 +116,3 @@ def sensor_beside(node: Child, topic: str, num_points: int) -> Iterator[Sensor]:
         yield Sensor(ros_node, executor, node, topic, num_points)
         executor.shutdown()
         ros_node.destroy_node()
-
-
-def _cloud_of(num_points: int) -> Any:
-    from array import array
-
-    from sensor_msgs.msg import PointCloud2, PointField
-
-    names = ("x", "y", "z", "intensity")
-    cloud = PointCloud2(height=1, width=num_points, point_step=16, row_step=16 * num_points, is_dense=True)
-    cloud.fields = [PointField(name=name, offset=4 * i, datatype=7, count=1) for i, name in enumerate(names)]
-    cloud.data = array("B", spinning_scan(num_points).astype("<f4").tobytes())
-    cloud.header.frame_id = "velodyne"
-    return cloud

@@ -17,12 +17,22 @@ from scripts.try_on_ros.programs import Program
 
 ROOT = Path(__file__).resolve().parents[2]
 FAST_DDS, CYCLONE_DDS = "rmw_fastrtps_cpp", "rmw_cyclonedds_cpp"
-# What a user has who chose nothing; node and player would take the shipped settings where nothing is set.
+# Variables by which a user chooses settings. Where they are unset or empty, node and player take the shipped ones.
+SETTINGS = (*PROFILE_VARIABLES, CYCLONE_VARIABLE)
+# What a user has who chose nothing.
 _PLAIN_PROFILE = """<?xml version="1.0" encoding="UTF-8"?>
 <dds xmlns="http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles">
   <profiles><participant profile_name="plain" is_default_profile="true"/></profiles>
 </dds>
 """
+
+
+def plain_settings(folder: Path) -> dict[str, str]:
+    """Variables by which every program, node and player too, runs with the middlewares' own settings. One of them names
+    a file that this writes into `folder`."""
+    plain = folder / "plain.xml"
+    plain.write_text(_PLAIN_PROFILE)
+    return {**dict.fromkeys(PROFILE_VARIABLES, str(plain)), CYCLONE_VARIABLE: "<CycloneDDS/>"}
 
 
 @dataclass(frozen=True)
@@ -73,11 +83,9 @@ class Site:
         library = f"lib/lib{middleware}.so"
         if not any((Path(prefix) / library).exists() for prefix in self._prefixes):
             raise NotThereError(middleware)
-        kept = {name: value for name, value in self.variables.items() if name not in _SETTINGS}
+        kept = {name: value for name, value in self.variables.items() if name not in SETTINGS}
         if not are_shipped:
-            plain = self.folder / "plain.xml"
-            plain.write_text(_PLAIN_PROFILE)
-            kept |= {**dict.fromkeys(PROFILE_VARIABLES, str(plain)), CYCLONE_VARIABLE: "<CycloneDDS/>"}
+            kept |= plain_settings(self.folder)
         return replace(self, variables={**kept, "RMW_IMPLEMENTATION": middleware})
 
     def need(self, *tools: str) -> None:
@@ -115,6 +123,3 @@ class Site:
     @property
     def _prefixes(self) -> list[str]:
         return self.variables.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
-
-
-_SETTINGS = {*PROFILE_VARIABLES, CYCLONE_VARIABLE}
