@@ -9,7 +9,8 @@
 #   RUNS=20 THREADS=1,2 BACKENDS=reference,native,spconv MODELS=cylinder3d-0.5x   of `make bench-cpu`: samples a row,
 #                            numbers of threads, sparse engines, networks
 
-# Tests of Ray and Parquet are skipped until `.venv/bin/pip install -c constraints.txt ray pyarrow` (extra `fleet`).
+# Tests of Ray and Parquet are skipped until `.venv/bin/pip install -c constraints.txt ray pyarrow` (extra `fleet`), that
+# of KISS-ICP until the same with `kiss-icp` (extra `slam`).
 # A sourced ROS 2 brings pytest plugins of its own for another pytest, hence PYTEST_DISABLE_PLUGIN_AUTOLOAD.
 PYTHON ?= python3
 # Byte code is kept even where the environment says otherwise: every process would compile torch anew, for seconds.

@@ -29,6 +29,7 @@ EXTRAS = {
     "sim": [RAY_CASTER],  # comes with the package where it has wheels
     "view": ["open3d>=0.18"],  # the window of `pvd view`
     "fleet": ["ray>=2.9", "pyarrow>=14"],  # `pvd label-bags` on many machines, its table of classes as Parquet
+    "slam": ["kiss-icp>=1.2"],  # `pvd export --poses kiss-icp`, the trajectories of scripts.slam_trajectory
     "gpu": [
         TRITON,
         f'spconv-cu120; python_version < "3.12" and {HAS_SPCONV}',

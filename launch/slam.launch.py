@@ -1,4 +1,4 @@
-"""The segmentation node, and KISS-ICP on its cloud without movers: odometry that cars driving along do not pull away.
+"""The segmentation node, and KISS-ICP on its cloud without movers: a map with hardly any of their trails.
 
 ros2 launch pvd_ros slam.launch.py topic:=/lidar/points base_frame:=base_link
 """

@@ -28,7 +28,10 @@ def simulate(
     ] = "hdl64e",
     world: Annotated[
         str,
-        typer.Option(help="residential, city, country, highway, parking (a car park), or mixed: all kinds of streets."),
+        typer.Option(
+            help="residential, city, country, highway, parking (a car park), rush-hour or full-highway (lanes full of "
+            "vehicles), or mixed: all kinds of streets."
+        ),
     ] = "mixed",
     height: Annotated[float | None, typer.Option(help="Metres of the sensor above the road; 1.73 if left out.")] = None,
     tilt: Annotated[float, typer.Option(help="Degrees that the sensor looks down.")] = 0.0,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from pvd_ros.bags.pose_options import PoseOptions
 from pvd_ros.bags.poses import poses_of
 from pvd_ros.export.source import LabelledBag
 from pvd_ros.poses import NoPoseError
+from pvd_ros.poses.registration import Registration
 
 KISS_ICP = "kiss-icp"
 APART_M = 200.0
@@ -101,27 +101,15 @@ def _of_file(bag: LabelledBag, path: Path) -> np.ndarray:
 
 def _registered(bag: LabelledBag) -> np.ndarray:
     """By KISS-ICP, which takes each cloud to the map of those before."""
-    odometry = _kiss_icp()
+    try:
+        registration = Registration()
+    except UserError as error:
+        raise UserError(f"--poses kiss-icp: {error}, or give --poses FILE with a pose a line") from None
     poses = []
     for scan in bag.scans():
-        measured = scan.points[scan.labels != 0, :3].astype(np.float64)
+        measured = scan.points[scan.labels != 0, :3]
         if not len(measured):
             raise UserError(f"cloud {scan.number + 1} of {bag.bag.path} has no points to register: give --poses FILE")
-        odometry.register_frame(measured, np.zeros(0))
-        poses.append(np.array(odometry.last_pose))
+        poses.append(registration.pose_of(measured))
     bag.remarks.append("poses are KISS-ICP's by the clouds alone, without correction of the sensor's motion")
     return np.array(poses)
-
-
-def _kiss_icp() -> Any:
-    try:
-        from kiss_icp.config import load_config
-        from kiss_icp.kiss_icp import KissICP
-    except ImportError as error:
-        raise UserError(
-            f"--poses kiss-icp needs a package that is not installed ({error}): pip install kiss-icp, or give --poses "
-            "FILE with a pose a line"
-        ) from None
-    config = load_config(None)
-    config.data.deskew = False  # needs times of points, which labelled clouds do not carry
-    return KissICP(config)

@@ -1,6 +1,7 @@
 """A labelled bag becomes a sequence that people correct and networks learn from."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -224,7 +225,7 @@ def test_a_bag_of_another_storage_is_exported_with_a_word_on_what_it_does_not_sa
 
 
 def test_kiss_icp_finds_how_the_sensor_moved(tmp_path, segmenter):
-    pytest.importorskip("kiss_icp", reason="pip install kiss-icp")
+    pytest.importorskip("kiss_icp", reason="extra slam is not installed")
     generator = np.random.default_rng(0)
     room = generator.uniform((-30, -20, -2, 0.1), (30, 20, 6, 0.9), (20000, 4)).astype(np.float32)
     walls = np.repeat(room, 3, axis=0)
@@ -239,6 +240,13 @@ def test_kiss_icp_finds_how_the_sensor_moved(tmp_path, segmenter):
     written = sensor_poses(report.folder / "poses.txt", report.folder / "calib.txt")
     np.testing.assert_allclose(written[:, 0, 3], 0.3 * np.arange(6), atol=0.1)
     np.testing.assert_allclose(written[:, 1:3, 3], 0, atol=0.1)
+
+
+def test_without_kiss_icp_the_extra_and_the_other_way_are_named(tmp_path, segmenter, monkeypatch):
+    monkeypatch.setitem(sys.modules, "kiss_icp.config", None)
+    label_bag(write_drive(tmp_path / "drive", clouds_of(2)), tmp_path / "labelled", segmenter)
+    with pytest.raises(UserError, match=r"--poses kiss-icp: .*'pvd_ros\[slam\]', or give --poses FILE"):
+        export_bag(tmp_path / "labelled", tmp_path / "out", poses=PoseOptions(file=KISS_ICP))
 
 
 @pytest.mark.parametrize("source", [{"odometry": "/odom"}, {"fixed_frame": "odom"}])

@@ -10,6 +10,7 @@ from pvd_core.taxonomy import SEMANTICKITTI
 from training.simulate import Drive
 from training.simulate.sensor.materials import material_index
 from training.simulate.street.layout import PARKING
+from training.simulate.street.traffic import MOVING_RAW_ID, Traffic
 from training.simulate.street.world import StreetWorld, build_block
 from training.simulate.street.world_kinds import WORLD_KINDS, world_kind_named
 
@@ -104,6 +105,36 @@ def test_vehicles_drive_as_fast_as_the_street_allows():
     assert metres_in_ten_seconds("highway") > 200
     assert metres_in_ten_seconds("parking") < 50
     assert 60 < metres_in_ten_seconds("mixed") < 110
+
+
+@pytest.mark.parametrize(("world", "ordinary"), [("rush-hour", "city"), ("full-highway", "highway")])
+def test_full_lanes_hide_the_street_behind_what_moves(world, ordinary):
+    def moving_share(world):
+        (frame,) = Drive(4, 1, "vlp16", world=world).frames()
+        return np.isin(frame.labels & 0xFFFF, list(MOVING_RAW_ID.values())).mean()
+
+    assert moving_share(world) > 0.1 > 2 * moving_share(ordinary)
+
+
+def test_a_queue_follows_the_ego_vehicle_and_others_flow_by():
+    kind = WORLD_KINDS["rush-hour"]
+    drive = Drive(4, 101, "vlp16", 0.25, world="rush-hour")
+    places = np.array([drive.pose(index)[:3, 3] for index in range(101)])
+    steps_m = np.linalg.norm(np.diff(places, axis=0), axis=1)
+    assert steps_m.min() < 0.04 < 0.5 < steps_m.max()  # stands, and moves
+    movers = Traffic(4, kind)._movers
+    assert sorted(mover.slot for mover in movers) == list(range(len(movers)))
+    lanes = {lane: [mover for mover in movers if mover.lane == lane] for lane in ("ego", "second", "oncoming")}
+    assert all(mover.follows_ego and abs(mover.start_m) > kind.gap_m + 3 for mover in lanes["ego"])
+    for lane in ("second", "oncoming"):
+        (speed_mps,) = {mover.speed_mps for mover in lanes[lane]}
+        assert abs(speed_mps) > 7
+    for of_lane in lanes.values():
+        ordered = sorted(of_lane, key=lambda mover: mover.start_m)
+        halves = [np.ptp(mover.shapes[0].vertices[:, 0]) / 2 for mover in ordered]
+        between = np.diff([mover.start_m for mover in ordered]) - halves[:-1] - halves[1:]
+        # The ego vehicle itself is in one place of its lane.
+        assert np.isclose(between, kind.gap_m).sum() >= len(between) - (of_lane is lanes["ego"])
 
 
 def test_unknown_world_is_refused_with_the_closest_and_the_known_ones():

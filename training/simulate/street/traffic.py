@@ -4,7 +4,7 @@ A mover that leaves the stretch around the ego vehicle enters it again at the ot
 instance. So the traffic stays equally dense on drives of any length.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,6 +22,7 @@ _NUM_INSTANCES = 65535 - _FIRST_INSTANCE
 _REACH_M = 90.0
 _RARE_REACH_M = 180.0
 _NUM_SHAPES = 6
+_HALF_EGO_M = 2.5  # half the length of the ego vehicle
 _SLOW_LANES = ("edge", "oncoming_edge", "left_walk", "right_walk")
 
 
@@ -52,10 +53,15 @@ class Traffic:
     """The movers of one seed in one kind of world."""
 
     def __init__(self, seed: int, kind: WorldKind) -> None:
-        pace = kind.speed_mps / TOWN_SPEED_MPS
+        pace = (kind.traffic_mps or kind.speed_mps) / TOWN_SPEED_MPS
+        movers = _draw_movers(np.random.default_rng([seed, 5]))
+        if kind.gap_m is not None:
+            slow = [mover for mover in movers if mover.lane in _SLOW_LANES]
+            movers = [*_draw_full_lanes(np.random.default_rng([seed, 11]), kind.gap_m), *slow]
+            movers = [replace(mover, slot=slot) for slot, mover in enumerate(movers)]
         self._movers = [
             replace(mover, speed_mps=mover.speed_mps * (1.0 if mover.lane in _SLOW_LANES else pace))
-            for mover in _draw_movers(np.random.default_rng([seed, 5]))
+            for mover in movers
             if mover.lane not in kind.lanes_without_movers
         ]
 
@@ -187,6 +193,33 @@ def _draw_movers(random: np.random.Generator) -> list[Mover]:
             walk = random.uniform(0.8, 1.7) * random.choice((-1, 1))
             add(lane, shapes, random.uniform(0, 120), walk, offset=random.uniform(-0.7, 0.7), reach=60.0)
     return movers
+
+
+def _draw_full_lanes(random: np.random.Generator, gap_m: float) -> list[Mover]:
+    """Vehicles in all lanes of vehicles, `gap_m` from one to the next, a third of them larger than cars. Those of a
+    lane are equally fast; the ego vehicle's lane keeps its distance from it. Slots are all 0."""
+    makers = (vehicles.car, vehicles.van, vehicles.truck, vehicles.other_vehicle)
+
+    def lane(name: str, length_m: float, speed_mps: float) -> Iterator[Mover]:
+        place = gap_m
+        while True:
+            mesh = moving(makers[random.choice(4, p=(0.66, 0.16, 0.12, 0.06))](random))
+            half_m = float(np.ptp(mesh.vertices[:, 0])) / 2
+            if place + 2 * half_m > length_m:
+                return
+            offset_m = float(random.normal(0, 0.1))
+            yield Mover(0, name, place + half_m, speed_mps, name == "ego", offset_m, _REACH_M, (mesh,))
+            place += 2 * half_m + gap_m
+
+    ahead, behind = (list(lane("ego", _REACH_M - _HALF_EGO_M, 10.0)) for _ in range(2))
+    second = lane("second", 2 * _REACH_M, random.uniform(9, 14))
+    oncoming = lane("oncoming", 2 * _REACH_M, -random.uniform(8, 13))
+    return [
+        *(replace(mover, start_m=mover.start_m + _HALF_EGO_M) for mover in ahead),
+        *(replace(mover, start_m=-mover.start_m - _HALF_EGO_M) for mover in behind),
+        *second,
+        *oncoming,
+    ]
 
 
 def _stride(random: np.random.Generator) -> tuple[Mesh, ...]:
