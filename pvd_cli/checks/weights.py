@@ -1,21 +1,30 @@
 """The weights that ship with the package."""
 
+from pathlib import Path
+
 from pvd_cli.checks.finding import Finding
-from pvd_core import default_weights
+from pvd_core import default_weights, multiscan_weights
 from pvd_core.borders.errors import UserError
 
 
 def check_weights() -> list[Finding]:
-    path = default_weights()
-    try:
+    findings = [_found("default weights", default_weights()), _found("many-scan weights", multiscan_weights())]
+    if findings[0].is_present:
         from pvd_core.weights import expected_cloud, read_facts
 
+        findings.append(Finding("expected cloud", True, str(expected_cloud(read_facts(default_weights())))))
+    return findings
+
+
+def _found(title: str, path: Path) -> Finding:
+    from pvd_core.weights import past_scans_of, read_facts, taxonomy_of
+
+    try:
         facts = read_facts(path)
     except UserError as error:
-        return [Finding("default weights", False, str(error), "install the package anew, or give --weights")]
-    model = facts["model"]
-    described = ", ".join(f"{key} {model[key]}" for key in ("architecture", "width", "kernels") if key in model)
-    return [
-        Finding("default weights", True, f"{described} ({path.stat().st_size / 1e6:.1f} MB)"),
-        Finding("expected cloud", True, str(expected_cloud(facts))),
-    ]
+        return Finding(title, False, str(error), "install the package anew, or give --weights")
+    model, past = facts["model"], past_scans_of(facts).past
+    words = [f"{key} {model[key]}" for key in ("architecture", "width", "channel_ratio", "kernels") if key in model]
+    if past:
+        words.append(f"{len(taxonomy_of(facts).names) - 1} classes, {past} past scans")
+    return Finding(title, True, f"{', '.join(words)} ({path.stat().st_size / 1e6:.1f} MB)")

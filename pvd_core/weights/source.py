@@ -5,6 +5,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
+from pvd_core import default_weights, multiscan_weights
 from pvd_core.weights.errors import WeightsError
 
 # A header has some hundred bytes a tensor and some thousand of facts. The library allows much more, and would read it.
@@ -12,10 +13,16 @@ _LONGEST_HEADER = 8 * 2**20
 _PICKLED = "a pickled checkpoint, as torch.save writes them; `pvd convert` turns official ones into weights"
 
 
+# Names by which a user may call the weights that ship with the package.
+SHIPPED = {"default": default_weights, "multiscan": multiscan_weights}
+
+
 def weights_file(path: str | Path) -> Path:
-    """The weights file that `path` names: itself, or the best weights in the folder of a training run. WeightsError if
-    there is no such file."""
+    """The weights file that `path` names: itself, the best weights in the folder of a training run, or where there is
+    no such path the shipped weights of that name. WeightsError if there is no such file."""
     path = Path(path)
+    if str(path) in SHIPPED and not path.exists():
+        return SHIPPED[str(path)]()
     if path.is_dir():
         best = path / "best.safetensors"
         if not best.is_file():
@@ -29,7 +36,11 @@ def weights_file(path: str | Path) -> Path:
             raise WeightsError(f"folder {path} holds no weights: expected {best.name}, as a training run writes it")
         return best
     if not path.exists():
-        raise WeightsError(f"weights {path}: does not exist; expected a .safetensors file or the folder of a run")
+        names = ", ".join(SHIPPED)
+        raise WeightsError(
+            f"weights {path}: does not exist; expected a .safetensors file, the folder of a run, or a name of those "
+            f"that ship: {names}"
+        )
     if not path.is_file():
         raise WeightsError(f"weights {path}: is no regular file; expected a .safetensors file or the folder of a run")
     return path

@@ -6,7 +6,9 @@ from moving_drive import drive_scan, pose_at, write_drive
 
 from pvd_cli.demo.movers import iou_of, print_movers, scores_of
 from pvd_cli.demo.odometry import ODOMETRY, write_bag_with_odometry
-from pvd_core import default_weights, multiscan_weights
+from pvd_core import multiscan_weights
+from pvd_core.clouds.example import spinning_scan
+from pvd_core.clouds.history import PastScans
 from pvd_core.segmenter import Segmenter
 from pvd_core.taxonomy import SEMANTICKITTI, SEMANTICKITTI_MULTISCAN
 from pvd_ros.bags import open_bag
@@ -31,9 +33,37 @@ def test_the_bag_of_a_drive_has_its_clouds_and_its_poses_with_a_little_noise(tmp
         assert 0 < np.abs(error - np.eye(4)).max() < 0.06
 
 
-def test_weights_for_several_scans_are_shipped_ones():
-    segmenter = Segmenter.from_weights(multiscan_weights(), device="cpu")
-    assert segmenter.past_scans.past or multiscan_weights() == default_weights()
+def test_weights_that_ship_for_several_scans_know_what_moves_and_how_far_back_points_are():
+    segmenter = Segmenter.from_weights("multiscan", device="cpu")
+    assert segmenter.past_scans == PastScans(past=2, stride=2, time=True)
+    assert segmenter.taxonomy == SEMANTICKITTI_MULTISCAN
+    assert Segmenter.from_weights(multiscan_weights(), device="cpu").facts == segmenter.facts
+
+
+def test_shipped_weights_tell_a_driving_car_from_one_that_stands():
+    """A car ahead to the left on flat ground, seen three times from a standing sensor."""
+    segmenter, generator = Segmenter.from_weights("multiscan", device="cpu"), np.random.default_rng(0)
+    ground = spinning_scan(60_000)
+    ground = ground[np.hypot(ground[:, 0], ground[:, 1]) < 35]
+    # What the sensor sees of it: side, rear and roof.
+    surfaces = (
+        ((-2, 2), (-0.9, -0.9), (-1.5, -0.3)),
+        ((-2, -2), (-0.9, 0.9), (-1.5, -0.3)),
+        ((-1.2, 1.2), (-0.8, 0.8), (-0.2, -0.2)),
+    )
+    limits = np.repeat(surfaces, (900, 400, 300), axis=0)
+    car = np.column_stack((generator.uniform(limits[..., 0], limits[..., 1]), np.full(1600, 0.3)))
+
+    def share_moving(metres_a_scan):
+        scans = []
+        for back in (0, *segmenter.past_scans.steps):
+            moved = car + np.array((12.0 - metres_a_scan * back, 3.5, 0, 0))
+            scans.append(segmenter.past_scans.aged(np.concatenate((moved, ground)).astype(np.float32), back))
+        labels = segmenter.segment(np.concatenate(scans)).labels[: len(car)]
+        return np.isin(labels, SEMANTICKITTI_MULTISCAN.moving).mean()
+
+    assert share_moving(0.0) < 0.15
+    assert share_moving(1.0) > 0.3
 
 
 def matrices(taxonomy, seed=0):
