@@ -27,7 +27,7 @@ ARGUMENTS = {
         "parameters of the nodes: a section /** for all, /front/segmenter for the one in namespace front",
         (),
     ),
-    "weights": ("", "path of a .safetensors file; empty: as params_file says", ()),
+    "weights": ("", "path of a .safetensors file, or multiscan; empty: as params_file says", ()),
     "device": ("", "auto, cpu, cuda or cuda:N; empty: as params_file says", ()),
 }
 

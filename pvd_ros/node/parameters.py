@@ -69,7 +69,7 @@ _DEGREES = (-360.0, 360.0)
 
 SPECS = (
     Spec("points_in", "/velodyne_points", "topic of the sensor_msgs/PointCloud2 to label"),
-    Spec("weights", "", "path of a .safetensors file; empty: the weights shipped with the package"),
+    Spec("weights", "", "path of a .safetensors file, or multiscan; empty: the shipped weights"),
     Spec("device", "auto", "auto, cpu, cuda or cuda:N; auto takes the GPU when there is one"),
     Spec(
         "precision",
