@@ -170,3 +170,10 @@ def test_shipped_grids_may_share_a_folder(project_root, tmp_path):
             continue
         for each in make_plan(read_grid(path, ["base=full.yaml"]), "data", tmp_path).runs:
             assert configs.setdefault(each.folder, each.config) == each.config, each.name
+
+
+@pytest.mark.parametrize(("own", "inherited"), [(1.5, ["a"]), (["a"], 1.5)])
+def test_notes_that_are_no_list_are_refused_wherever_they_stand(own, inherited, tmp_path):
+    (tmp_path / "base.yaml").write_text(f"notes: {inherited}")
+    with pytest.raises(UserError, match="notes"):
+        read_grid(grid_file(tmp_path, base="base.yaml", notes=own))

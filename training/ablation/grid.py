@@ -136,8 +136,9 @@ def read_grid(path: str | Path, overrides: Iterable[str] = ()) -> GridConfig:
     values = apply_overrides(read_yaml(path), overrides)
     if values.get("base") is not None:
         base = read_yaml(Path(path).parent / str(values["base"]))
-        notes = [*(base.get("notes") or ()), *(values.get("notes") or ())]
-        values = {**merged(base, values), "notes": notes}
+        notes = [layer.get("notes") or [] for layer in (base, values)]
+        wrong = [each for each in notes if not isinstance(each, list)]  # refused below, by its name
+        values = {**merged(base, values), "notes": wrong[0] if wrong else [*notes[0], *notes[1]]}
     check_placing(values, *({each.name for each in fields(of)} for of in (GridConfig, TeacherConfig)))
     return filled(GridConfig, values)
 
