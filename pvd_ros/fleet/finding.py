@@ -31,8 +31,9 @@ class FoundBags(NamedTuple):
 
 
 def find_bags(source: Path | str, out: Path | str) -> FoundBags:
-    """The bags below a folder, or those that a text file lists, one a line. What lies in `out`, where results go, in the
-    results of other runs below the folder, and what is hidden is left out. UserError if there are none, or if two would get the same place in `out`."""
+    """The bags below a folder, or those that a text file lists, one a line. What lies in `out`, where results go, what
+    another run has written and what is hidden is left out. UserError if there are none, or if two would get the same
+    place in `out`."""
     source, out = Path(source), Path(out)
     if not source.exists():
         raise UserError(f"{source} does not exist: expected a folder with bags, or a text file with one bag a line")
