@@ -36,6 +36,7 @@ from pvd_ros.node.legend import legend_markers
 from pvd_ros.node.outputs import Outputs, check_removed
 from pvd_ros.node.parameters import check_thresholds, declare_parameters
 from pvd_ros.node.rate_limit import RateLimit
+from pvd_ros.node.topic_check import check_input
 from pvd_ros.node.vehicle import Vehicle
 from pvd_ros.report.counters import CloudCounters
 from pvd_ros.report.health import judge
@@ -159,6 +160,7 @@ class SegmenterNode(LifecycleNode):
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._status = [self._latency, self._latency_window, self._legend, self._diagnostics]
         try:
+            check_input(self.resolve_topic_name(self._value("points_in")), self._outputs.topic_names)
             self._segmenter = self._load_segmenter()
             self._check_classes({})
         except UserError:
@@ -219,6 +221,7 @@ class SegmenterNode(LifecycleNode):
         assert self._worker is not None, "there is a subscription only while a worker runs"
         self.counters.received += 1
         self._lost.receive(number)
+        self._input.see(message)
         self.counters.lost = self._lost.total
         self.counters.gaps += self._gaps.missing_before(stamp_of(message))
         self._labeller.stream = self._stream(message.header.frame_id)
@@ -300,6 +303,8 @@ class SegmenterNode(LifecycleNode):
             check_thresholds(self, values)
             self._vehicle.check(values)
             self._check_classes(values)
+            if self._subscription:
+                self._input.check_field(values.get("intensity_field", ""))
         except UserError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
