@@ -26,7 +26,7 @@ from pvd_core import default_weights
 from pvd_core.borders.errors import UserError
 from pvd_core.clouds.judge import MOUNTING_SETTINGS, parameters
 from pvd_core.clouds.stream import CloudStream
-from pvd_ros.codec import rclpy_cloud_types, stamp_of
+from pvd_ros.codec import check_intensity_field, rclpy_cloud_types, stamp_of
 from pvd_ros.labeller import CloudLabeller, LabelledCloud
 from pvd_ros.middleware.ros_session import check_topic_name, qos_profile
 from pvd_ros.middleware.transport import remedy_for_losses
@@ -147,6 +147,7 @@ class SegmenterNode(LifecycleNode):
 
     def _configure(self) -> None:
         check_topic_name("parameter points_in", self._value("points_in"))
+        check_intensity_field(self._value("intensity_field"))
         self._history.check()
         self._vehicle.check({})
         if self._value("report_path"):
@@ -303,6 +304,7 @@ class SegmenterNode(LifecycleNode):
             check_thresholds(self, values)
             self._vehicle.check(values)
             self._check_classes(values)
+            check_intensity_field(values.get("intensity_field", ""))
             if self._subscription:
                 self._input.check_field(values.get("intensity_field", ""))
         except UserError as error:

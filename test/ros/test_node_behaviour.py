@@ -69,6 +69,7 @@ def values_of(message, name):
         (["-p", "report_path:=/proc/report.json"], "parameter report_path: cannot write /proc/report.json"),
         (["-p", "report_path:=/nowhere/r.json"], "the folder of /nowhere/r.json does not exist"),
         (["-p", "latency_warn_ms:=2000.0"], "latency_warn_ms is 2000, above latency_error_ms = 1000"),
+        (["-p", "intensity_field:=x"], "intensity field 'x' is a coordinate"),
         (["-p", "device:=tpu"], "expected auto, cpu, cuda or cuda:N"),
         (["--params-file", "/nowhere.yaml"], "parameter file /nowhere.yaml: No such file"),
     ],
@@ -266,7 +267,8 @@ def test_a_scale_given_as_text_is_used_and_an_intensity_field_that_clouds_lack_i
     refused = set_field("nope")
     assert not refused.successful
     assert refused.reason == "parameter intensity_field is 'nope', but clouds on /lidar have: x, y, z, intensity"
-    assert set_field("z").successful
+    assert "'z' is a coordinate" in set_field("z").reason
+    assert set_field("intensity").successful
     assert set_field("").successful
     assert node.stop() == 0
 
