@@ -218,8 +218,9 @@ def _kind_of(default: object, given: object) -> str:
         return "list of strings" if isinstance(default[0], str) else f"list of floats (write {default}, with points)"
     if not isinstance(default, float):
         return type(default).__name__
-    is_whole = isinstance(given, int) and not isinstance(given, bool)
-    return f"float (write {float(given)}, not {given})" if is_whole else f"float, such as {default}"
+    if isinstance(given, int) and not isinstance(given, bool):
+        return f"float (write {given}.0, not {given})"
+    return f"float, such as {default}"
 
 
 def _checked(changed: Sequence[Any]) -> Any:
