@@ -49,8 +49,8 @@ class Crop:
         to_box: float64 (4, 4), a rigid transform from the cloud's frame to the box's; None where they are the same.
         Each point is moved into the box's frame, so that a turned box is cropped to its corners.
         """
-        xyz = points[:, :3].astype(np.float64)
         with np.errstate(invalid="ignore", over="ignore"):
+            xyz = points[:, :3].astype(np.float64)
             square_m2 = (xyz * xyz).sum(1)
             cropped = square_m2 < self.min_range**2
             if self.max_range:

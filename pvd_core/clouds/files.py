@@ -42,16 +42,17 @@ def read_cloud(path: str | Path, intensity_scale: float = 1.0, columns: str | in
     if reader is None:
         raise CloudFileError(f"{path}: suffix {path.suffix or '(none)'} found, one of {', '.join(SUFFIXES)} expected")
     try:
-        points = reader(path, bin_columns(columns)) if reader is read_bin else reader(path)
+        # float64 beyond the range of float32 becomes infinite, which is no measurement.
+        with np.errstate(over="ignore", invalid="ignore"):
+            points = reader(path, bin_columns(columns)) if reader is read_bin else reader(path)
+            # A copy, because some readers return read-only views of the file's bytes.
+            points = np.array(points, dtype=np.float32, order="C")
+            points[:, 3] *= np.float32(intensity_scale)
     except IsADirectoryError:
         raise CloudFileError(f"{path} is a folder, a file expected") from None
     except OSError as error:
         raise CloudFileError(f"{path}: cannot be read: {error.strerror or error}") from None
-    # A copy, because some readers return read-only views of the file's bytes.
-    points = np.array(points, dtype=np.float32, order="C")
     _check_coordinates(path, points)
-    if intensity_scale != 1.0:
-        points[:, 3] *= np.float32(intensity_scale)
     return points
 
 

@@ -56,12 +56,13 @@ def _files_of_folder(folder: Path) -> BagFiles:
         return BagFiles(present, None, [])
     listed, declared = _read_metadata(folder / METADATA)
     paths = [folder / name for name in listed]
-    if left_out := [each.name for each in present if each not in paths]:
-        raise BagError(
-            f"{folder / METADATA} does not list {', '.join(left_out)}; if they belong to the bag, as after a killed "
-            f"recorder, move {METADATA} out of the folder and all files are read; if not, move them out"
-        )
     missing = [each.name for each in paths if not each.is_file()]
+    if left_out := [each.name for each in present if each not in paths]:
+        renamed = f"lists {', '.join(missing)}, which is not there (renamed?), and " if missing else ""
+        raise BagError(
+            f"{folder / METADATA} {renamed}does not list {', '.join(left_out)}; if they belong to the bag, as after a "
+            f"killed recorder, move {METADATA} out of the folder and all files are read; if not, move them out"
+        )
     damage = [f"{', '.join(missing)} of {folder} is missing, which {METADATA} lists"] if missing else []
     found = [each for each in paths if each.is_file()]
     if not found and listed:
@@ -73,15 +74,26 @@ def _read_metadata(file: Path) -> tuple[list[str], int]:
     """(names of the files, number of messages)"""
     try:
         content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
-        facts = content[INFORMATION]
-        # Only names: old bags have paths from the folder above, and nothing outside the folder is ever read.
-        names = [Path(str(name)).name for name in facts["relative_file_paths"]]
-        return names, int(facts["message_count"])
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        why = f"there is no {error} in it" if isinstance(error, KeyError) else " ".join(str(error).split())
-        raise BagError(
-            f"{file} is no metadata of a bag: {why}; move it out of the folder and the files are read without it"
-        ) from error
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise _no_metadata(file, " ".join(str(error).split())) from error
+    if content is None:
+        raise _no_metadata(file, "it is empty")
+    facts = content.get(INFORMATION) if isinstance(content, dict) else None
+    if not isinstance(facts, dict):
+        raise _no_metadata(file, f"it has no entry {INFORMATION} with facts in it")
+    names, count = facts.get("relative_file_paths"), facts.get("message_count")
+    if not isinstance(names, list):
+        raise _no_metadata(file, f"its relative_file_paths is {names!r}, expected a list of files")
+    if not isinstance(count, int):
+        raise _no_metadata(file, f"its message_count is {count!r}, expected a whole number")
+    # Only names: old bags have paths from the folder above, and nothing outside the folder is ever read.
+    return [Path(str(name)).name for name in names], count
+
+
+def _no_metadata(file: Path, why: str) -> BagError:
+    return BagError(
+        f"{file} is no metadata of a bag: {why}; move it out of the folder and the files are read without it"
+    )
 
 
 def check_count(path: Path, files: BagFiles, found: int) -> tuple[list[str], list[str]]:

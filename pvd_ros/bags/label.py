@@ -92,7 +92,7 @@ def label_bag(
             if not report.labelled:
                 raise BagError(
                     f"not one of the {report.clouds} clouds on {topic} of {bag.path} was labelled, and nothing is "
-                    f"written: {'; '.join(report.rejected_lines())}"
+                    f"written: {'; '.join(map(str.strip, report.rejected_lines()))}"
                 )
             writer.add_metadata(labelled_cloud.RECORD, labelled_cloud.record_of(segmenter.taxonomy, stream))
         report.damage, report.remarks = bag.damage, [*bag.remarks, *report.remarks]

@@ -10,14 +10,15 @@ from pvd_core.clouds.judge import Wording
 from pvd_core.clouds.mounting import Mounting
 from pvd_ros.bags.pose_options import PoseOptions
 from pvd_ros.bags.topic_names import check_bag_topic
+from pvd_ros.codec import check_intensity_field
 
 _MOST_SECONDS = 1e9
 
 
 @dataclass(frozen=True)
 class LabelOptions:
-    """How a bag is labelled. UserError for a labelled_topic that is no topic name, and for choices that exclude each
-    other.
+    """How a bag is labelled. UserError for a labelled_topic that is no topic name, for settings that CloudStream or
+    decode do not take, and for choices that exclude each other.
 
     intensity_scale, mounting, wording: as CloudStream takes them. intensity_field: as pvd_ros.codec.decode takes it.
     entropy: whether labelled clouds have that field too. labelled_topic: where the labelled clouds go;
@@ -44,6 +45,7 @@ class LabelOptions:
 
     def __post_init__(self) -> None:
         check_intensity_scale(self.intensity_scale)
+        check_intensity_field(self.intensity_field)
         if self.labelled_topic:
             check_bag_topic("labelled_topic", self.labelled_topic)
         for name, seconds in (("start", self.start_s), ("end", self.end_s)):

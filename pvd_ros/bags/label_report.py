@@ -15,7 +15,7 @@ from pvd_ros.bags.class_counts import ClassCounts
 from pvd_ros.poses import summary
 from pvd_ros.report.latency import latency_table
 
-_MOST_LINES = 20
+_MOST_LINES = _MOST_SPANS = 20
 
 
 class Rejection(NamedTuple):
@@ -82,12 +82,15 @@ class LabelReport:
         self.rejections.append(rejection)
 
     def rejected_lines(self) -> list[str]:
-        """The rejected clouds by reason, then each of the first ones."""
+        """The rejected clouds by reason, then which they are, those together of which the same is to be said."""
         lines = [f"rejected {count}: {reason}" for reason, count in sorted(self.rejected.items())]
-        for number, stamp_ns, _, detail in self.rejections[:_MOST_LINES]:
-            lines.append(f"  cloud {number}, stamp {stamp_ns // 10**9}.{stamp_ns % 10**9:09}: {detail}")
-        if len(self.rejections) > _MOST_LINES:
-            lines.append(f"  and {counted(len(self.rejections) - _MOST_LINES, 'more cloud')}")
+        alike: dict[str, list[Rejection]] = {}
+        for rejection in self.rejections:
+            alike.setdefault(rejection.detail, []).append(rejection)
+        groups = list(alike.items())
+        lines += [f"  {_named(group)}: {detail}" for detail, group in groups[:_MOST_LINES]]
+        if left_out := sum(len(group) for _, group in groups[_MOST_LINES:]):
+            lines.append(f"  and {counted(left_out, 'more cloud')}")
         return lines
 
     def text(self) -> str:
@@ -106,3 +109,19 @@ class LabelReport:
             lines.append(latency_table(self.latency_ms))
         lines.append(f"complete already, left as it is: {self.bag}" if self.was_complete else f"written: {self.bag}")
         return "\n".join(lines)
+
+
+def _named(rejections: list[Rejection]) -> str:
+    """Clouds by number and stamp, such as "clouds 2 to 5, 9, stamps 1.000000000 to 1.700000000"."""
+    spans: list[list[int]] = []
+    for number in (each.number for each in rejections):
+        if spans and number == spans[-1][1] + 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    named = [f"{first} to {last}" if last > first else f"{first}" for first, last in spans[:_MOST_SPANS]]
+    left_out = sum(last - first + 1 for first, last in spans[_MOST_SPANS:])
+    numbers = ", ".join(named) + (f" and {left_out} more" if left_out else "")
+    ends = (rejections[0].stamp_ns, rejections[-1].stamp_ns)[: len(rejections)]
+    stamps = " to ".join(f"{stamp_ns // 10**9}.{stamp_ns % 10**9:09}" for stamp_ns in ends)
+    return f"cloud {numbers}, stamp {stamps}" if len(rejections) == 1 else f"clouds {numbers}, stamps {stamps}"

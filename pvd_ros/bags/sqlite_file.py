@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 import tempfile
 from array import array
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class SqliteFile:
             self._database = self._opened()
             self._check_structure()
             self._find_messages(self._find_channels())
+            self._find_records()
         except sqlite3.Error as error:
             self.close()
             raise self._nothing_readable(f"cannot be read: {error}") from error
@@ -161,6 +162,12 @@ class SqliteFile:
                 self.damage.append(f"{self.path} is damaged: {error}")
         if num_wrong:
             self.damage.append(f"{self.path}: {counted(num_wrong, 'row')} without a topic, a time or bytes")
+
+    def _find_records(self) -> None:
+        """Only files that SqliteWriter wrote have any."""
+        with suppress(sqlite3.Error):  # a damaged one has been said
+            for name, key, value in self._database.execute("SELECT name, key, value FROM pvd_records"):
+                self.metadata.setdefault(str(name), {})[str(key)] = str(value)
 
 
 def _with_qos(channel: Channel, text: Any) -> Channel:

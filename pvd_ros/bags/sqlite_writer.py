@@ -1,4 +1,4 @@
-"""Writes bags in sqlite3 (.db3), with the tables of ROS 2 Iron, which all releases read."""
+"""Writes bags in sqlite3 (.db3), with the tables of ROS 2 Iron, which all releases read, and one more of records."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ CREATE TABLE message_definitions(id INTEGER PRIMARY KEY, topic_type TEXT NOT NUL
     encoded_message_definition TEXT NOT NULL, type_description_hash TEXT NOT NULL);
 CREATE TABLE messages(id INTEGER PRIMARY KEY, topic_id INTEGER NOT NULL, timestamp INTEGER NOT NULL,
     data BLOB NOT NULL);
+CREATE TABLE pvd_records(name TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL);
 CREATE INDEX timestamp_idx ON messages (timestamp ASC);
 INSERT INTO schema(schema_version, ros_distro) VALUES (4, 'rosbags');
 """
@@ -34,10 +35,13 @@ class SqliteWriter:
         self._described: set[str] = set()
 
     def add_metadata(self, name: str, values: Mapping[str, str]) -> None:
-        """Keeps what ROS 2 calls the metadata of the bag; there is no place for others."""
+        """Adds a record; what ROS 2 calls the metadata of the bag goes where it looks for that."""
         if name == "rosbag2":
             row = (8, values["serialized_metadata"])
             self._database.execute("INSERT INTO metadata(metadata_version, metadata) VALUES(?, ?)", row)
+        else:
+            rows = [(name, *pair) for pair in values.items()]
+            self._database.executemany("INSERT INTO pvd_records VALUES(?, ?, ?)", rows)
 
     def add_channel(self, channel: Channel) -> int:
         """Returns the channel's number."""

@@ -133,7 +133,7 @@ class BagWriter:
                     shutil.rmtree(self._unfinished, ignore_errors=True)
 
     def add_metadata(self, name: str, values: Mapping[str, str]) -> None:
-        """Leaves facts in the file, where its storage has a place for them (MCAP)."""
+        """Leaves facts in the file: a metadata record of MCAP, rows of a table of sqlite3."""
         with self._failing_clearly():
             self._writer.add_metadata(name, values)
 

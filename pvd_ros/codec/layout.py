@@ -81,6 +81,12 @@ class CloudLayout:
         return self.height * self.width
 
 
+def check_intensity_field(name: str) -> None:
+    """UserError for a field that holds no intensity: a coordinate. "" stands for any."""
+    if name in ("x", "y", "z"):
+        raise UserError(f"intensity field {name!r} is a coordinate: name the field that holds intensity, or none")
+
+
 def read_layout(message: Any, intensity_field: str = "") -> CloudLayout:
     """The layout of `message`, a PointCloud2; MalformedCloudError if it contradicts itself.
 

@@ -85,8 +85,8 @@ class LabelledBag:
         facts = facts_of(record) if record else None
         if facts is None:
             self.remarks.append(
-                f"{self.bag.path} does not say with which mounting it was labelled, which `pvd label-bag` writes into "
-                "MCAP: clouds keep their frame"
+                f"{self.bag.path} does not say with which mounting it was labelled, as bags of `pvd label-bag` do: "
+                "clouds keep their frame"
             )
         chosen = taxonomy_named(taxonomy) if taxonomy else facts.taxonomy if facts else SEMANTICKITTI
         if facts and taxonomy and chosen != facts.taxonomy:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.wording import counted
 from pvd_ros.bags.folder import METADATA, bare_name, is_split_bag, kind_of
+from pvd_ros.fleet.records import FOLDER
 
 _LARGEST_LIST = 64 * 2**20
 
@@ -30,8 +31,9 @@ class FoundBags(NamedTuple):
 
 
 def find_bags(source: Path | str, out: Path | str) -> FoundBags:
-    """The bags below a folder, or those that a text file lists, one a line. What lies in `out`, where results go, and
-    what is hidden is left out. UserError if there are none, or if two would get the same place in `out`."""
+    """The bags below a folder, or those that a text file lists, one a line. What lies in `out`, where results go, what
+    another run has written and what is hidden is left out. UserError if there are none, or if two would get the same
+    place in `out`."""
     source, out = Path(source), Path(out)
     if not source.exists():
         raise UserError(f"{source} does not exist: expected a folder with bags, or a text file with one bag a line")
@@ -73,6 +75,9 @@ class _Search:
             files = [each for each in entries if kind_of(each) and each.is_file()]
             if (folder / METADATA).is_file() or is_split_bag(folder, files):
                 self._bags.append(FoundBag(_name_of(folder, self._root), folder))
+                return
+            if folder != self._root and (folder / FOLDER).is_dir():
+                self._remarks.append(f"{folder} is left out: it holds results of an earlier `pvd label-bags`")
                 return
             folders = [each for each in entries if each.is_dir()]
         except OSError as error:

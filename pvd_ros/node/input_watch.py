@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from pvd_core.borders.errors import UserError
 from pvd_ros.node.topic_check import no_publisher, publisher_problems, who_publishes
 
 SILENT_S = 10.0
@@ -21,6 +22,19 @@ class InputWatch:
         self._wants_reliable, self._remedy = wants_reliable, remedy
         self._received, self._change_s = -1, 0.0
         self._known: set[str] = set()
+        self._fields: list[str] = []
+
+    def see(self, message: Any) -> None:
+        """Remembers the names of the fields of a cloud, a PointCloud2 of the topic; an empty cloud may have none."""
+        if message.fields:
+            self._fields = [field.name for field in message.fields]
+
+    def check_field(self, name: str) -> None:
+        """UserError if the newest cloud has no field of that name; "" stands for any."""
+        if name and self._fields and name not in self._fields:
+            raise UserError(
+                f"parameter intensity_field is {name!r}, but clouds on {self._topic} have: {', '.join(self._fields)}"
+            )
 
     def look(self, received: int, now_s: float) -> tuple[list[str], list[str]]:
         """(why no cloud can arrive, what else is odd), each as sentences.

@@ -7,6 +7,7 @@ while the node runs.
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,10 +45,8 @@ class Spec:
             return self._complaint_about_list(value)
         if not self.choices or value in self.choices:
             return ""
-        if self.limits and isinstance(value, int | float) and not isinstance(value, bool):
-            low, high = self.limits
-            if low <= value <= high:
-                return ""
+        if self.limits and self.limits[0] <= _number_in(value) <= self.limits[1]:
+            return ""
         number = f", or a number in {self.range_text}" if self.limits else ""
         return f"parameter {self.name} is {value!r}, expected one of: {', '.join(self.choices)}{number}"
 
@@ -59,6 +58,14 @@ class Spec:
             if self.limits and not self.limits[0] <= item <= self.limits[1]:
                 return f"parameter {self.name} has {item:g}, expected numbers in {self.range_text}"
         return ""
+
+
+def _number_in(value: object) -> float:
+    """The number that `value` is, or is the text of, as parameter tools send '0.5'; NaN if there is none."""
+    try:
+        return math.nan if isinstance(value, bool) or not isinstance(value, int | float | str) else float(value)
+    except (ValueError, OverflowError):
+        return math.nan
 
 
 RELIABILITIES = ("best_effort", "reliable")
@@ -156,15 +163,15 @@ def declare_parameters(node: Any) -> None:
 
     That option is the only public way to see which names the user gave, which is needed to refuse unknown ones.
     """
-    given = set(node.get_parameters_by_prefix(""))
+    given = {name: parameter.value for name, parameter in node.get_parameters_by_prefix("").items()}
     known = {spec.name for spec in SPECS}
-    for name in sorted(given - known - _OF_RCLPY):
+    for name in sorted(given.keys() - known - _OF_RCLPY):
         if not name.startswith("qos_overrides."):
             raise UserError(_unknown_parameter(name, sorted(known)))
     for spec in SPECS:
         if spec.name in given:
             node.undeclare_parameter(spec.name)
-        _declare(node, spec)
+        _declare(node, spec, given.get(spec.name))
     node.add_on_set_parameters_callback(_checked)
     check_thresholds(node, {})
 
@@ -187,7 +194,8 @@ def _unknown_parameter(name: str, known: list[str]) -> str:
     return f"unknown parameter {name}{hint} Known parameters: {', '.join(known)}"
 
 
-def _declare(node: Any, spec: Spec) -> None:
+def _declare(node: Any, spec: Spec, given: object) -> None:
+    """`given`: the value that the user gave, of any type, for messages; None if there is none."""
     from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 
     try:
@@ -195,7 +203,7 @@ def _declare(node: Any, spec: Spec) -> None:
         value = node.declare_parameter(spec.name, default, _descriptor(spec)).value
     except InvalidParameterTypeException as error:
         found = getattr(error, "args", ("",))[0]
-        raise UserError(f"parameter {spec.name} must be a {_kind_of(spec.default)}: {found}") from error
+        raise UserError(f"parameter {spec.name} must be a {_kind_of(spec.default, given)}: {found}") from error
     except InvalidParameterValueException as error:
         assert spec.limits is not None, "only a range makes a number invalid"
         low, high = spec.limits
@@ -204,11 +212,15 @@ def _declare(node: Any, spec: Spec) -> None:
         raise UserError(complaint)
 
 
-def _kind_of(default: object) -> str:
-    """The type of a default for people; whole numbers are no floats in ROS."""
+def _kind_of(default: object, given: object) -> str:
+    """The type of a default for people, with a hint where they gave a whole number, which is no float in ROS."""
     if isinstance(default, list):
         return "list of strings" if isinstance(default[0], str) else f"list of floats (write {default}, with points)"
-    return f"float (write {default}, not {default:g})" if isinstance(default, float) else type(default).__name__
+    if not isinstance(default, float):
+        return type(default).__name__
+    if isinstance(given, int) and not isinstance(given, bool):
+        return f"float (write {given}.0, not {given})"
+    return f"float, such as {default}"
 
 
 def _checked(changed: Sequence[Any]) -> Any:

@@ -26,7 +26,7 @@ from pvd_core import default_weights
 from pvd_core.borders.errors import UserError
 from pvd_core.clouds.judge import MOUNTING_SETTINGS, parameters
 from pvd_core.clouds.stream import CloudStream
-from pvd_ros.codec import rclpy_cloud_types, stamp_of
+from pvd_ros.codec import check_intensity_field, rclpy_cloud_types, stamp_of
 from pvd_ros.labeller import CloudLabeller, LabelledCloud
 from pvd_ros.middleware.ros_session import check_topic_name, qos_profile
 from pvd_ros.middleware.transport import remedy_for_losses
@@ -36,6 +36,7 @@ from pvd_ros.node.legend import legend_markers
 from pvd_ros.node.outputs import Outputs, check_removed
 from pvd_ros.node.parameters import check_thresholds, declare_parameters
 from pvd_ros.node.rate_limit import RateLimit
+from pvd_ros.node.topic_check import check_input
 from pvd_ros.node.vehicle import Vehicle
 from pvd_ros.report.counters import CloudCounters
 from pvd_ros.report.health import judge
@@ -146,6 +147,7 @@ class SegmenterNode(LifecycleNode):
 
     def _configure(self) -> None:
         check_topic_name("parameter points_in", self._value("points_in"))
+        check_intensity_field(self._value("intensity_field"))
         self._history.check()
         self._vehicle.check({})
         if self._value("report_path"):
@@ -159,6 +161,7 @@ class SegmenterNode(LifecycleNode):
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._status = [self._latency, self._latency_window, self._legend, self._diagnostics]
         try:
+            check_input(self.resolve_topic_name(self._value("points_in")), self._outputs.topic_names)
             self._segmenter = self._load_segmenter()
             self._check_classes({})
         except UserError:
@@ -219,6 +222,7 @@ class SegmenterNode(LifecycleNode):
         assert self._worker is not None, "there is a subscription only while a worker runs"
         self.counters.received += 1
         self._lost.receive(number)
+        self._input.see(message)
         self.counters.lost = self._lost.total
         self.counters.gaps += self._gaps.missing_before(stamp_of(message))
         self._labeller.stream = self._stream(message.header.frame_id)
@@ -300,6 +304,9 @@ class SegmenterNode(LifecycleNode):
             check_thresholds(self, values)
             self._vehicle.check(values)
             self._check_classes(values)
+            check_intensity_field(values.get("intensity_field", ""))
+            if self._subscription:
+                self._input.check_field(values.get("intensity_field", ""))
         except UserError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)

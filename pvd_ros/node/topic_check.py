@@ -1,11 +1,19 @@
-"""Why no cloud arrives: nobody publishes the input topic, or in another type, or with an incompatible QoS."""
+"""Why no cloud arrives: nobody publishes the input topic, or in another type, or with an incompatible QoS; and which
+topic can be no input."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+from pvd_core.borders.errors import UserError
 from pvd_ros.codec import CLOUD_TYPE
+
+
+def check_input(topic: str, own_topics: Collection[str]) -> None:
+    """UserError if the node's input, a full name, is one of its outputs: it would label what it has labelled."""
+    if topic in own_topics:
+        raise UserError(f"parameter points_in is {topic}, an output of this node: set it to the topic of the sensor")
 
 
 def no_publisher(

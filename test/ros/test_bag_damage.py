@@ -172,7 +172,7 @@ def test_a_file_that_metadata_do_not_list_is_named_and_both_ways_out_work(copy_o
     bag = copy_of("mcap")
     more = write_drive(bag.parent / "more" / "drive", clouds_of(2))
     shutil.copy(file_of(more), bag / "drive_1.mcap")
-    assert "does not list drive_1.mcap" in error_of(bag)
+    assert "metadata.yaml does not list drive_1.mcap" in error_of(bag)
     (bag / "metadata.yaml").rename(bag.parent / "metadata.yaml")
     assert len(rows_of(bag)) == 22
     (bag.parent / "metadata.yaml").rename(bag / "metadata.yaml")
@@ -180,11 +180,34 @@ def test_a_file_that_metadata_do_not_list_is_named_and_both_ways_out_work(copy_o
     assert len(rows_of(bag)) == 18
 
 
-@pytest.mark.parametrize("content", ["", "a: [", "[]", "rosbag2_bagfile_information: 3", "\x00"])
-def test_unreadable_metadata_are_named_and_the_bag_is_read_without(copy_of, content):
+def test_a_file_that_was_renamed_and_its_name_in_the_metadata_are_both_named(copy_of):
+    bag = copy_of("mcap")
+    file_of(bag).rename(bag / "other.mcap")
+    assert "lists drive_0.mcap, which is not there (renamed?), and does not list other.mcap" in error_of(bag)
+
+
+NAMES = "rosbag2_bagfile_information: {relative_file_paths: [drive_0.mcap], message_count: "
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("", "it is empty"),
+        ("# nothing", "it is empty"),
+        ("a: [", "expected the node content"),
+        ("[]", "it has no entry rosbag2_bagfile_information with facts in it"),
+        ("rosbag2_bagfile_information: 3", "it has no entry rosbag2_bagfile_information with facts in it"),
+        ("rosbag2_bagfile_information: {message_count: 3}", "relative_file_paths is None, expected a list of files"),
+        (NAMES + ".inf}", "message_count is inf, expected a whole number"),
+        (NAMES + "}", "message_count is None, expected a whole number"),
+        ("\x00", "special characters are not allowed"),
+    ],
+)
+def test_unreadable_metadata_are_named_and_the_bag_is_read_without(copy_of, content, why):
     bag = copy_of("mcap")
     (bag / "metadata.yaml").write_text(content)
-    assert "is no metadata of a bag" in error_of(bag)
+    assert "metadata.yaml is no metadata of a bag: " in error_of(bag)
+    assert why in error_of(bag)
     assert "move it out of the folder and the files are read without it" in error_of(bag)
     (bag / "metadata.yaml").unlink()
     assert len(rows_of(bag)) == 18

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import replace
 from unittest import mock
 
 import pytest
@@ -175,17 +176,19 @@ def test_nothing_is_taken_from_a_run_with_other_weights_or_options(tmp_path, bag
     assert label_bag(bag, tmp_path / "out", segmenter, options=RESUME).resumed == KILLED_AT - 1
 
 
-def test_a_complete_bag_is_left_as_it_is_when_resumed(tmp_path, bag, segmenter):
-    first = label_bag(bag, tmp_path / "out", segmenter)
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_a_complete_bag_is_left_as_it_is_when_resumed(tmp_path, bag, segmenter, storage):
+    resume = LabelOptions(resume=True, storage=storage)
+    first = label_bag(bag, tmp_path / "out", segmenter, options=LabelOptions(storage=storage))
     before = file_of(tmp_path / "out").stat().st_mtime_ns
-    again = label_bag(bag, tmp_path / "out", segmenter, options=RESUME)
+    again = label_bag(bag, tmp_path / "out", segmenter, options=resume)
     assert file_of(tmp_path / "out").stat().st_mtime_ns == before
     assert again.was_complete
     assert "complete already, left as it is" in again.text()
     assert (again.clouds, again.labelled, again.points) == (first.clouds, first.labelled, first.points)
     assert not again.is_whole
     with pytest.raises(UserError, match=r"other settings \(start_s\)"):
-        label_bag(bag, tmp_path / "out", segmenter, options=LabelOptions(resume=True, start_s=1))
+        label_bag(bag, tmp_path / "out", segmenter, options=replace(resume, start_s=1))
 
 
 def test_an_existing_output_stays_as_it_is(tmp_path, bag, segmenter):

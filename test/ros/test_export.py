@@ -1,11 +1,12 @@
 """A labelled bag becomes a sequence that people correct and networks learn from."""
 
 import json
+import sqlite3
 import sys
 
 import numpy as np
 import pytest
-from bags import START_NS, STEP_NS, clouds_of, points_of, write_drive
+from bags import START_NS, STEP_NS, clouds_of, file_of, points_of, write_drive
 from pose_messages import drive_clouds, odometry_rows, transforms, truth_at, write_bag
 from ros_clouds import rosbags_cloud, slow_column, xyzi_cloud
 from ros_weights import tiny_weights
@@ -216,9 +217,13 @@ def test_bags_without_labels_are_refused_with_what_they_hold(tmp_path, labelled)
     assert not (tmp_path / "out/sequences").exists()
 
 
-def test_a_bag_of_another_storage_is_exported_with_a_word_on_what_it_does_not_say(tmp_path, segmenter):
+def test_a_bag_without_records_is_exported_with_a_word_on_what_it_does_not_say(tmp_path, segmenter):
     bag = write_drive(tmp_path / "drive", clouds_of(2))
     label_bag(bag, tmp_path / "labelled", segmenter, options=LabelOptions(storage="sqlite3"))
+    whole = export_bag(tmp_path / "labelled", tmp_path / "whole")
+    assert not any("does not say" in remark for remark in whole.remarks)
+    with sqlite3.connect(file_of(tmp_path / "labelled")) as database:
+        database.execute("DROP TABLE pvd_records")
     report = export_bag(tmp_path / "labelled", tmp_path / "out")
     assert report.scans == 2
     assert any("does not say with which mounting" in remark for remark in report.remarks)

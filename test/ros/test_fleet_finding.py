@@ -10,6 +10,7 @@ from bags import clouds_of, file_of, write_drive
 
 from pvd_core.borders.errors import UserError
 from pvd_ros.fleet import find_bags
+from pvd_ros.fleet.records import record_path, write_record
 
 
 def touch(path):
@@ -54,6 +55,16 @@ def test_results_inside_the_folder_and_what_is_hidden_are_not_taken_for_bags(tmp
     assert "results go there" in found.remarks[0]
     with pytest.raises(UserError, match="is the folder of the bags to label"):
         find_bags(tmp_path / "in", tmp_path / "in/../in")
+
+
+def test_results_of_an_earlier_run_in_another_folder_are_not_taken_for_bags_but_may_be_named(tmp_path):
+    for name in ("a.mcap", "labelled/a/a_0.mcap"):
+        touch(tmp_path / "in" / name)
+    write_record(record_path(tmp_path / "in/labelled", "a"), {})
+    found = find_bags(tmp_path / "in", tmp_path / "out")
+    assert [bag.name for bag in found.bags] == ["a"]
+    assert found.remarks == [f"{tmp_path}/in/labelled is left out: it holds results of an earlier `pvd label-bags`"]
+    assert names_of(tmp_path / "in/labelled", tmp_path / "out") == ["a"]
 
 
 def test_links_that_run_in_a_circle_or_lead_to_the_same_bag_are_followed_once(tmp_path):

@@ -53,7 +53,8 @@ def values_of(message, name):
     [
         (["-p", "weights:=/nowhere/w.safetensors"], "/nowhere/w.safetensors: does not exist"),
         (["-p", "wieghts:=w"], "unknown parameter wieghts; did you mean weights?"),
-        (["-p", "latency_error_ms:=1"], "parameter latency_error_ms must be a float (write 1000.0, not 1000)"),
+        (["-p", "latency_error_ms:=7"], "parameter latency_error_ms must be a float (write 7.0, not 7)"),
+        (["-p", "mounting_height:=low"], "parameter mounting_height must be a float, such as 1.73"),
         (["-p", "intensity_scale:=automatic"], "expected one of: auto, or a number in 0..1e+06"),
         (["-p", "intensity_scale:=-1"], "intensity_scale is -1, expected one of: auto, or a number in 0..1e+06"),
         (["-p", "intensity_scale:=true"], "intensity_scale is True, expected one of: auto, or a number"),
@@ -63,9 +64,12 @@ def values_of(message, name):
         (["-p", "latency_warn_ms:=-1.0"], "must lie in 0..1e+06"),
         (["-p", "input_reliability:=often"], "expected one of: best_effort, reliable"),
         (["-p", "points_in:=no topic"], "points_in is no topic name"),
+        (["-p", "points_in:=/segmenter/points"], "points_in is /segmenter/points, an output of this node"),
+        (["-r", "/velodyne_points:=/segmenter/static"], "points_in is /segmenter/static, an output of this node"),
         (["-p", "report_path:=/proc/report.json"], "parameter report_path: cannot write /proc/report.json"),
         (["-p", "report_path:=/nowhere/r.json"], "the folder of /nowhere/r.json does not exist"),
         (["-p", "latency_warn_ms:=2000.0"], "latency_warn_ms is 2000, above latency_error_ms = 1000"),
+        (["-p", "intensity_field:=x"], "intensity field 'x' is a coordinate"),
         (["-p", "device:=tpu"], "expected auto, cpu, cuda or cuda:N"),
         (["--params-file", "/nowhere.yaml"], "parameter file /nowhere.yaml: No such file"),
     ],
@@ -222,9 +226,9 @@ def test_thresholds_change_at_run_time_and_the_model_does_not(ros, peer):
         request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
         return peer.call(SetParameters, "/segmenter/set_parameters", request).results[0]
 
-    for scale in (0.5, 1, "auto"):
+    for scale in (0.5, 1, "0.00392157", "auto"):
         assert set_parameter("intensity_scale", scale).successful
-    for scale in ("automatic", -0.5, 2e6, True):
+    for scale in ("automatic", "-0.5", "nan", -0.5, 2e6, True):
         refused = set_parameter("intensity_scale", scale)
         assert not refused.successful
         assert "expected one of: auto, or a number in 0..1e+06" in refused.reason
@@ -244,6 +248,28 @@ def test_thresholds_change_at_run_time_and_the_model_does_not(ros, peer):
         assert descriptor.read_only == spec.read_only
         has_range = bool(descriptor.floating_point_range or descriptor.integer_range)
         assert has_range == bool(spec.limits and not spec.takes_both)
+    assert node.stop() == 0
+
+
+def test_a_scale_given_as_text_is_used_and_an_intensity_field_that_clouds_lack_is_refused(ros, peer):
+    diagnostics = peer.hear(DiagnosticArray, "/diagnostics")
+    node = start_node(ros, "intensity_scale:='0.5'", "always_label:=true")
+    publish_until(
+        peer, lambda: diagnostics and values_of(diagnostics[-1], "/segmenter: labelling")[0]["labelled"] > "0"
+    )
+    assert values_of(diagnostics[-1], "/segmenter: labelling")[0]["intensity_scale"] == "0.5"
+
+    def set_field(name):
+        parameter = Parameter("intensity_field", value=name).to_parameter_msg()
+        request = SetParameters.Request(parameters=[parameter])
+        return peer.call(SetParameters, "/segmenter/set_parameters", request).results[0]
+
+    refused = set_field("nope")
+    assert not refused.successful
+    assert refused.reason == "parameter intensity_field is 'nope', but clouds on /lidar have: x, y, z, intensity"
+    assert "'z' is a coordinate" in set_field("z").reason
+    assert set_field("intensity").successful
+    assert set_field("").successful
     assert node.stop() == 0
 
 

@@ -29,7 +29,8 @@ _RING_STEP_DEG, _FEW_RING_STEPS = 0.2, 10
 
 def remarks_on_extent(sample: np.ndarray, is_measured_N: np.ndarray, num_points: int) -> Iterator[Remark]:
     """`sample`: points float32 (N, 3 or more), drawn at random from `num_points`."""
-    xyz = sample[:, :3].astype(np.float64)
+    with np.errstate(invalid="ignore"):  # bytes in the wrong order hold NaN that signal when they are cast
+        xyz = sample[:, :3].astype(np.float64)
     is_finite_N = np.all(np.isfinite(xyz), axis=1)
     is_given_N = is_finite_N & np.any(xyz != 0, axis=1)
     measured = xyz[is_measured_N]

@@ -246,3 +246,14 @@ def test_folders_give_their_clouds_sorted_through_all_levels(tmp_path):
         find_clouds([tmp_path / "b/labels"])
     with pytest.raises(CloudFileError, match="no such file"):
         find_clouds([tmp_path / "c"])
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_that_float32_cannot_hold_are_no_measurement_and_no_warning_of_numpy(tmp_path):
+    table = scan().astype(np.float64)
+    table[3], table[5, 3] = 1e300, np.finfo(np.float32).max
+    np.save(tmp_path / "a.npy", table)
+    points = read_cloud(tmp_path / "a.npy", intensity_scale=10.0)
+    assert np.isinf(points[3]).all()
+    assert np.isinf(points[5, 3])
+    assert len(points) == len(table)

@@ -7,6 +7,7 @@ import pytest
 from rosbags.typesys import Stores, get_typestore
 
 from pvd_core.clouds import read_cloud
+from pvd_core.clouds.crop import Crop
 from pvd_core.clouds.example import spinning_scan
 from pvd_core.clouds.intensity import certain_factor
 from pvd_core.clouds.judge import judge
@@ -30,6 +31,14 @@ def changed(points, **columns):
         column = "xyzi".index(name)
         result[:, column] = change(result[:, column])
     return result
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_in_the_wrong_byte_order_are_remarked_on_without_a_warning_of_numpy(scan):
+    turned = scan.byteswap()
+    turned.view(np.uint32)[::10] = 0x7FA00000
+    assert "units" in kinds(turned)
+    assert not Crop(min_range=1.0).is_cropped(turned)[::10].any()
 
 
 def with_rows(points, share, row):
