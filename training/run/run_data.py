@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from pvd_core.borders.errors import UserError
 from pvd_core.taxonomy import taxonomy_named
+from training.data.checking.appearance import judge_clouds
 from training.data.checking.check import SCORE, TRAIN, Part, check_dataset
 from training.data.dataset import ScanFolder
 from training.data.folder_stream import FolderStream
@@ -51,10 +52,12 @@ def check_data(config: TrainConfig, progress: NoProgress) -> LeftOut:
         parts.insert(0, Part(TRAIN, config.sequences, config.max_scans))
     taxonomy = taxonomy_named(config.taxonomy)
     report = check_dataset(config.dataset, parts, config.columns, progress.checking, taxonomy)
+    judge_clouds(report)
     report.say(progress.note)
     if config.mixing.partners is None:
         return LeftOut(report.left_out)
     partners = check_dataset(config.mixing.partners, [Part(TRAIN, "train")], "4", progress.checking, taxonomy)
+    judge_clouds(partners)
     partners.say(progress.note)
     return LeftOut(report.left_out, partners.left_out)
 

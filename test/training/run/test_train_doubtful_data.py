@@ -86,6 +86,28 @@ def test_faults_of_validation_scans_are_found_at_the_start_too(data, tmp_path):
         trained(data, tmp_path / "run")
 
 
+def scaled(data, sequence, factors):
+    for path in data.glob(f"sequences/{sequence}/velodyne/*.bin"):
+        (np.fromfile(path, "<f4").reshape(-1, 4) * np.float32(factors)).astype("<f4").tofile(path)
+
+
+@pytest.mark.parametrize("sequence", ["00", "08"])
+def test_scans_from_which_nothing_can_be_learned_are_refused_at_the_start(data, tmp_path, sequence):
+    scaled(data, sequence, [1000, 1000, 1000, 1])
+    with pytest.raises(UserError, match=rf"{sequence}/velodyne/000000\.bin: .*millimetres\?: divide"):
+        trained(data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_training_scans_with_intensity_off_its_scale_are_said_once(data, tmp_path):
+    scaled(data, "00", [1, 1, 1, 255])
+    notes = Notes()
+    trained(data, tmp_path / "run", "max_minutes=1e-6", progress=notes)
+    (line,) = [line for line in notes.lines if "intensity reaches" in line]
+    assert "00/velodyne/000000.bin: intensity reaches 2" in line
+    assert "multiply it by 0.00" in line
+
+
 def test_scans_of_other_columns_are_refused_with_the_setting_that_then_works(tmp_path):
     data = tmp_path / "data"
     for sequence in ("00", "08"):
