@@ -1,7 +1,7 @@
 """The scans of a run: checked, then opened."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from pvd_core.borders.errors import UserError
@@ -71,11 +71,22 @@ def _check_sequences(config: TrainConfig) -> None:
     problems = {name: problem for name, choice in choices.items() if (problem := _problem(config.dataset, choice))}
     if not problems:
         return
-    # The last sequence is kept for the validation if there are others.
-    proposed = {"validation.sequences": existing[-1:], "sequences": existing[:-1] or existing}
+    used = {name: chosen_sequences(config.dataset, choices[name])[0] for name in choices if name not in problems}
+    proposed = _proposed(existing, used)
     settings = " ".join(f"--set '{name}=[{','.join(proposed[name])}]'" for name in problems)
     advice = f"; to use what is there: {settings}" if existing else ""
     raise UserError("; ".join(f"{name}: {problem}" for name, problem in problems.items()) + advice)
+
+
+def _proposed(existing: Sequence[str], used: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+    """{setting: sequences that it may name}. `used`: those of a setting that stays. No sequence is proposed to train and
+    to validate on if there are others."""
+    others = [name for name in existing if name not in used.get("sequences", ())] or existing
+    validated = used.get("validation.sequences", others[-1:])
+    return {
+        "validation.sequences": validated,
+        "sequences": [name for name in existing if name not in validated] or existing,
+    }
 
 
 def _problem(dataset: str, choice: str | Sequence[str]) -> str:
