@@ -79,7 +79,7 @@ def _check_sequences(config: TrainConfig) -> None:
 
 
 def _proposed(existing: Sequence[str], used: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
-    """{setting: sequences that it may name}. `used`: those of a setting that stays. No sequence is proposed to train and
+    """{setting: sequences that it may name}. `used`: those of a setting that stays. None is proposed both to train and
     to validate on if there are others."""
     others = [name for name in existing if name not in used.get("sequences", ())] or existing
     validated = used.get("validation.sequences", others[-1:])
