@@ -64,7 +64,7 @@ def values_of(message, name):
         (["-p", "input_reliability:=often"], "expected one of: best_effort, reliable"),
         (["-p", "points_in:=no topic"], "points_in is no topic name"),
         (["-p", "report_path:=/proc/report.json"], "parameter report_path: cannot write /proc/report.json"),
-        (["-p", "report_path:=/nowhere/r.json"], "the folder of /nowhere/r.json does not exist"),
+        (["-p", "report_path:=/nowhere/r.json"], "there is no folder /nowhere"),
         (["-p", "latency_warn_ms:=2000.0"], "latency_warn_ms is 2000, above latency_error_ms = 1000"),
         (["-p", "device:=tpu"], "expected auto, cpu, cuda or cuda:N"),
         (["--params-file", "/nowhere.yaml"], "parameter file /nowhere.yaml: No such file"),
