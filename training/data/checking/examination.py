@@ -154,8 +154,8 @@ def _measured(points: np.ndarray) -> tuple[np.ndarray | None, int]:
 
 
 def _digest(points: np.ndarray) -> str:
-    drawn = np.ascontiguousarray(points[:: max(1, len(points) // _MOST_DIGESTED)])
-    return f"{len(points)}:{hashlib.blake2b(drawn, digest_size=8).hexdigest()}"
+    drawn = points[:: max(1, len(points) // _MOST_DIGESTED)]
+    return f"{len(points)}:{hashlib.blake2b(drawn.tobytes(), digest_size=8).hexdigest()}"
 
 
 def _wrong_count(num_labels: int, num_points: int) -> str:
