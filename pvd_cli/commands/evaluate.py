@@ -16,6 +16,7 @@ from pvd_cli.cloud_options import (
     MountingPitch,
     MountingRoll,
     MountingYaw,
+    end_where_labels_are_spoilt,
     stream_for,
 )
 from pvd_cli.comma_lists import names_in, scans_in
@@ -56,7 +57,8 @@ def evaluate(
     Prints the IoU of each class by the official SemanticKITTI protocol, on the labels that the node would publish, and
     the expected calibration error of their confidences (15 bins of equal width; the JSON has each of them). The
     classes are those of the weights; --taxonomy makes sure that they are these. Weights that were trained with past
-    scans behind each need the poses.txt and calib.txt of the sequences; a scan's own points alone count.
+    scans behind each need the poses.txt and calib.txt of the sequences; a scan's own points alone count. The exit code
+    is 4 if scans lie where no network knows them, such as in millimetres.
 
     \b
     Examples:
@@ -94,7 +96,7 @@ def evaluate(
         title = f"benchmark {chosen.title}, {split}"
     with interruptible(lambda: "nothing was written"):
         if choice != "test":  # which the evaluation refuses
-            check_scans(dataset, SCORE, choice, columns, max_scans, classes)
+            check_scans(dataset, SCORE, choice, columns, max_scans, classes, are_judged_later=True)
     with interruptible(lambda: "nothing was written"), Steps("evaluating", "scans") as steps:
         result = score_dataset(
             dataset,
@@ -129,3 +131,4 @@ def evaluate(
         with written_atomically(json_file) as temporary:
             temporary.write_text(json.dumps(result, indent=2) + "\n")
         print(f"wrote {json_file}")
+    end_where_labels_are_spoilt(stream.num_spoilt)

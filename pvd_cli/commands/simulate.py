@@ -64,7 +64,7 @@ def simulate(
       pvd simulate data/short --scans 120 --bag data/short_bag --topic /velodyne_points
     """
     from pvd_cli.progress import Steps
-    from pvd_core.borders.files import check_output
+    from pvd_core.borders.files import check_output_folder
 
     with optional_packages("sim", "the simulator"):
         from training.simulate.dataset import TRAIN_SEQUENCES, VALID_SEQUENCES, write_dataset
@@ -83,7 +83,7 @@ def simulate(
             raise UserError(f"{bag} exists already; name another --bag")
         with optional_packages("ros", "--bag"):
             from pvd_ros.bags.topic_names import check_bag_topic
-        check_output(bag)
+        check_output_folder(bag)
         check_bag_topic("--topic", topic)
     with (
         interruptible(lambda: f"the scans so far are kept in {out}; repeat the command to go on"),

@@ -14,6 +14,7 @@ from pvd_cli.cloud_options import (
     MountingRoll,
     MountingYaw,
     NotedClouds,
+    end_where_labels_are_spoilt,
     stream_for,
 )
 from pvd_cli.errors import optional_packages
@@ -50,7 +51,8 @@ def view(
 ) -> None:
     """Look at scans: the input, the truth, what networks predict and where they are wrong.
 
-    Opens a window; on a machine without a display, --png writes the same layers side by side.
+    Opens a window; on a machine without a display, --png writes the same layers side by side. The exit code is 4 if
+    scans lie where no network knows them, such as in millimetres.
 
     In the window: N and B next scan and back, L and K layers, C and V one class at a time, A all, P picture, Q quit.
 
@@ -112,3 +114,4 @@ def view(
         with optional_packages("view", "a window"):
             from pvd_cli.view.window import show
         show(ViewState(viewed, class_), lambda state: save_sheet(Path(), state.scan, state.class_name))
+    end_where_labels_are_spoilt(noted.num_spoilt)

@@ -52,16 +52,19 @@ def write_atomically(path: str | Path, content: bytes | memoryview) -> None:
 
 
 def check_output(path: str | Path) -> None:
-    """Raises UserError if the file `path` could not be written; meant to be called before long work starts. Leaves
-    nothing behind: folders are made when there is something to write. A file that already exists is no error."""
+    """Raises UserError if the file `path` could not be written; meant to be called before long work starts. Its folder
+    must exist, so that a misspelt path makes no folders; a file that already exists is no error."""
     path = Path(path)
     if path.is_dir():
         raise UserError(f"{path} is a folder; name a file in it")
+    if not path.parent.is_dir():
+        raise UserError(f"cannot write {path}: there is no folder {path.parent}; make it, or choose another")
     _check_writable(path.parent, path)
 
 
 def check_output_folder(folder: str | Path) -> None:
-    """As `check_output`, for files in `folder`, which need not exist."""
+    """Raises UserError if no files could be written into `folder`. It need not exist, nor those above it: they are made
+    when there is something to write."""
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; name a folder")

@@ -7,7 +7,7 @@ import difflib
 import math
 import types
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -94,16 +94,9 @@ def filled(config_class: type[_Config], values: Mapping[str, Any], prefix: str =
     return config_class(**{key: _converted(value, hints[key], f"{prefix}{key}") for key, value in values.items()})
 
 
-def names_of(config_class: "type[DataclassInstance]", key: str, prefix: str = "") -> list[str]:
+def names_of(config_class: "type[DataclassInstance]", key: str) -> list[str]:
     """Full names, such as optimizer.learning_rate, of the fields called `key` in a dataclass and in those within it."""
-    found = []
-    for name, hint in typing.get_type_hints(config_class).items():
-        if name == key:
-            found.append(f"{prefix}{name}")
-        for each in (hint, *typing.get_args(hint)):
-            if isinstance(each, type) and dataclasses.is_dataclass(each):
-                found += names_of(each, key, f"{prefix}{name}.")
-    return found
+    return [full for name, full in _names_within(config_class, "") if name == key]
 
 
 def plain(value: Any) -> Any:
@@ -121,8 +114,20 @@ def _unknown_key(key: object, config_class: "type[DataclassInstance]", prefix: s
     fields, name = [field.name for field in dataclasses.fields(config_class)], str(key)[:_LONGEST_KEY]
     # A setting under its right name in the wrong section says more than another one that is spelt like it.
     close = names_of(config_class, name) or difflib.get_close_matches(name, fields, n=1)
+    if not close:
+        names = [each for each, _ in _names_within(config_class, "")]
+        close = [full for each in difflib.get_close_matches(name, names, n=1) for full in names_of(config_class, each)]
     hint = f"did you mean {prefix}{close[0]}? " if close else ""
     return f"unknown config key {prefix + name!r}; {hint}Known: {', '.join(prefix + name for name in fields)}"
+
+
+def _names_within(config_class: "type[DataclassInstance]", prefix: str) -> Iterator[tuple[str, str]]:
+    """(name, full name) of each field of a dataclass and of those within it."""
+    for name, hint in typing.get_type_hints(config_class).items():
+        yield name, f"{prefix}{name}"
+        for each in (hint, *typing.get_args(hint)):
+            if isinstance(each, type) and dataclasses.is_dataclass(each):
+                yield from _names_within(each, f"{prefix}{name}.")
 
 
 def _converted(value: Any, hint: Any, name: str) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.files import check_output, written_atomically
@@ -12,8 +11,6 @@ from pvd_core.borders.files import check_output, written_atomically
 
 def check_report_path(path: str) -> None:
     """UserError if no report could be written to `path` now; its folder must exist."""
-    if not Path(path).parent.is_dir():
-        raise UserError(f"parameter report_path: the folder of {path} does not exist; make it, or choose another")
     try:
         check_output(path)
     except UserError as error:

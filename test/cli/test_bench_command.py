@@ -77,6 +77,7 @@ def test_quick_examples_are_examples():
 def test_files_hold_the_promised_columns_and_how_to_repeat_them(folder, no_processes, capsys, monkeypatch):
     words = ["bench", "scan.bin", "--threads", "1", "--runs", "3", "--json", "new/b.json", "--markdown", "new/b.md"]
     monkeypatch.setattr("sys.argv", ["pvd", *words])
+    (folder / "new").mkdir()
     assert run(words) == 0
     result = json.loads((folder / "new/b.json").read_text())
     (row,) = result["rows"]

@@ -88,10 +88,10 @@ def test_clouds_that_networks_do_not_expect_are_remarked_on_once_a_sequence(data
     for path in data.glob("sequences/00/velodyne/*.bin"):
         points = np.fromfile(path, "<f4").reshape(-1, 4)
         (points * (1, 1, 1, 255) + (4500, 0, 0, 0)).astype("<f4").tofile(path)
-    assert run(["dataset", "check", str(data)]) == 0
+    assert run(["dataset", "check", str(data)]) == 1
     output = capsys.readouterr().out
     first = data / "sequences/00/velodyne/000000.bin"
-    assert f"remark: {first}: its points lie around x 4,5" in output
+    assert f"error: {first}: its points lie around x 4,5" in output
     assert f"remark: {first}: intensity reaches 2" in output
     assert "more of this kind" not in output
 

@@ -67,7 +67,7 @@ def values_of(message, name):
         (["-p", "points_in:=/segmenter/points"], "points_in is /segmenter/points, an output of this node"),
         (["-r", "/velodyne_points:=/segmenter/static"], "points_in is /segmenter/static, an output of this node"),
         (["-p", "report_path:=/proc/report.json"], "parameter report_path: cannot write /proc/report.json"),
-        (["-p", "report_path:=/nowhere/r.json"], "the folder of /nowhere/r.json does not exist"),
+        (["-p", "report_path:=/nowhere/r.json"], "there is no folder /nowhere"),
         (["-p", "latency_warn_ms:=2000.0"], "latency_warn_ms is 2000, above latency_error_ms = 1000"),
         (["-p", "intensity_field:=x"], "intensity field 'x' is a coordinate"),
         (["-p", "device:=tpu"], "expected auto, cpu, cuda or cuda:N"),

@@ -20,9 +20,13 @@ def write_dataset(root, sequences):
     """Writes `sequences`, {name: number of scans}, under `root` and returns it."""
     for sequence, num_scans in sequences.items():
         for frame in range(num_scans):
-            points, raw_labels = random_scan(np.random.default_rng((int(sequence), frame)))
+            points, raw_labels = random_scan(np.random.default_rng((*_seed_of(sequence), frame)))
             write_scan(root, sequence, f"{frame:06d}", points, raw_labels)
     return root
+
+
+def _seed_of(sequence):
+    return [int(sequence)] if sequence.isdigit() else list(sequence.encode())
 
 
 def write_scan(root, sequence, frame, points, raw_labels):

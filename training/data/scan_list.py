@@ -1,5 +1,6 @@
 """Which scans a folder in SemanticKITTI's layout has: its splits, sequences and files, from names alone."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,9 @@ SPLITS = {
     "valid": ("08",),
     "test": ("11", "12", "13", "14", "15", "16", "17", "18", "19", "20", "21"),
 }
+
+
+_FOLDERS = ("sequences", "velodyne", "labels")
 
 
 @dataclass(frozen=True)
@@ -31,20 +35,22 @@ class Scan:
 
 def existing_sequences(root: str | Path) -> list[str]:
     """Names of all sequences in a data set, sorted; folders whose names are no text are none. UserError where there is
-    no folder for them."""
+    no folder for them, or one that is spelt in capitals."""
     root = Path(root)
     folder = root / "sequences"
     if not root.is_dir():
         raise UserError(f"data set folder {root} does not exist; give the folder that holds 'sequences'")
     if not folder.is_dir():
+        _check_spelling(root)
         hint = f"; give its parent {root.parent} instead" if root.name == "sequences" else ""
         raise UserError(
             f"{root} has no folder 'sequences': expected SemanticKITTI's layout, sequences/SS/velodyne{hint}"
         )
     try:
-        return sorted(
-            path.name for path in folder.iterdir() if path.name.isprintable() and (path / "velodyne").is_dir()
-        )
+        folders = sorted(path for path in folder.iterdir() if path.name.isprintable() and path.is_dir())
+        for path in folders:
+            _check_spelling(path)
+        return [path.name for path in folders if (path / "velodyne").is_dir()]
     except OSError as error:
         raise UserError(f"{folder} cannot be read: {error.strerror}") from error
 
@@ -82,6 +88,14 @@ def evenly_spaced(num_all: int, num_wanted: int | None) -> list[int]:
     if num_wanted is None or num_wanted >= num_all:
         return list(range(num_all))
     return [i * num_all // num_wanted for i in range(num_wanted)]
+
+
+def _check_spelling(folder: Path) -> None:
+    """UserError where a folder of the layout stands in `folder` in capitals: as such it would not be seen."""
+    names = {path.name for path in folder.iterdir()} if os.access(folder, os.R_OK | os.X_OK) else set()
+    for name in names:
+        if (expected := name.lower()) in _FOLDERS and expected not in names:
+            raise UserError(f"{folder} holds {name!r}, expected {expected!r}, in small letters; rename it")
 
 
 def _wanted(choice: str | Sequence[str]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pvd_core.borders.errors import UserError
-from pvd_core.borders.files import check_output, written_atomically
+from pvd_core.borders.files import check_output_folder, written_atomically
 from pvd_core.borders.wording import counted
 from training.realism.charts import save_charts
 from training.realism.families import CLASSES
@@ -58,7 +58,7 @@ def compare_scans(
     paired = [scans[0] for scans in pictured]
     if pair:
         paired = [sample.named(name) for sample, name in zip(samples, pair, strict=True)]
-    check_output(out / "report.md")
+    check_output_folder(out)
     total = sum(map(len, samples))
 
     def tell(before: int, done: int) -> None:

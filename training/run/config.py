@@ -1,7 +1,7 @@
 """Every setting of a training run: frozen dataclasses, filled from YAML and `key=value` overrides."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -25,6 +25,8 @@ OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("cosine", "constant")
 DATA = ("folder", "simulated")
 PRECISIONS = ("auto", "fp32", "bf16", "fp64")
+# Of settings that take memory or threads: a mistyped one would fill the machine long before it fails.
+_LARGEST = {"batch_size": 1000, "accumulate": 1000, "num_threads": 256, "num_workers": 256}
 # Names in the configs of runs of earlier versions.
 _OLD_PRECISIONS = {"32-true": "fp32", "bf16-mixed": "bf16"}
 
@@ -66,6 +68,8 @@ class OptimizerConfig:
         _at_least("optimizer", self, ("weight_decay", "gradient_clip", "momentum"), 0)
         if not self.momentum < 1:
             raise UserError(f"optimizer.momentum is {self.momentum}: expected 0 <= value < 1")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise UserError(f"optimizer.betas are {list(self.betas)}: expected 0 <= value < 1 for both")
 
 
 @dataclass(frozen=True)
@@ -192,6 +196,7 @@ class TrainConfig:
             "max_voxels",
         )
         _positive("", self, (*positive, "checkpoint_every_steps"))
+        _at_most(self, _LARGEST)
         _at_least("", self, ("num_threads", "num_workers", "seed", "log_gradients_every_steps"), 0)
         if self.max_steps is None and (self.epochs is None or self.data == "simulated"):
             reason = "epochs and max_steps are null" if self.epochs is None else "data is simulated, which has no end"
@@ -355,3 +360,9 @@ def _at_least(section: str, config: object, names: Iterable[str], minimum: float
         value = getattr(config, name)
         if not value >= minimum:
             raise UserError(f"{f'{section}.{name}'.lstrip('.')} is {value}: expected at least {minimum}")
+
+
+def _at_most(config: object, largest: Mapping[str, int]) -> None:
+    for name, most in largest.items():
+        if getattr(config, name) > most:
+            raise UserError(f"{name} is {getattr(config, name)}: expected at most {most}")

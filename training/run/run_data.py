@@ -1,11 +1,12 @@
 """The scans of a run: checked, then opened."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from pvd_core.borders.errors import UserError
 from pvd_core.taxonomy import taxonomy_named
+from training.data.checking.appearance import judge_clouds
 from training.data.checking.check import SCORE, TRAIN, Part, check_dataset
 from training.data.dataset import ScanFolder
 from training.data.folder_stream import FolderStream
@@ -51,10 +52,12 @@ def check_data(config: TrainConfig, progress: NoProgress) -> LeftOut:
         parts.insert(0, Part(TRAIN, config.sequences, config.max_scans))
     taxonomy = taxonomy_named(config.taxonomy)
     report = check_dataset(config.dataset, parts, config.columns, progress.checking, taxonomy)
+    judge_clouds(report)
     report.say(progress.note)
     if config.mixing.partners is None:
         return LeftOut(report.left_out)
     partners = check_dataset(config.mixing.partners, [Part(TRAIN, "train")], "4", progress.checking, taxonomy)
+    judge_clouds(partners)
     partners.say(progress.note)
     return LeftOut(report.left_out, partners.left_out)
 
@@ -68,11 +71,22 @@ def _check_sequences(config: TrainConfig) -> None:
     problems = {name: problem for name, choice in choices.items() if (problem := _problem(config.dataset, choice))}
     if not problems:
         return
-    # The last sequence is kept for the validation if there are others.
-    proposed = {"validation.sequences": existing[-1:], "sequences": existing[:-1] or existing}
+    used = {name: chosen_sequences(config.dataset, choices[name])[0] for name in choices if name not in problems}
+    proposed = _proposed(existing, used)
     settings = " ".join(f"--set '{name}=[{','.join(proposed[name])}]'" for name in problems)
     advice = f"; to use what is there: {settings}" if existing else ""
     raise UserError("; ".join(f"{name}: {problem}" for name, problem in problems.items()) + advice)
+
+
+def _proposed(existing: Sequence[str], used: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+    """{setting: sequences that it may name}. `used`: those of a setting that stays. None is proposed both to train and
+    to validate on if there are others."""
+    others = [name for name in existing if name not in used.get("sequences", ())] or existing
+    validated = used.get("validation.sequences", others[-1:])
+    return {
+        "validation.sequences": validated,
+        "sequences": [name for name in existing if name not in validated] or existing,
+    }
 
 
 def _problem(dataset: str, choice: str | Sequence[str]) -> str:

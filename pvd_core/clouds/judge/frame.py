@@ -59,7 +59,8 @@ def _wrong_axes(ground: Ground, up: np.ndarray, height: float) -> Remark:
         f"the ground lies towards {'+' if up[axis] < 0 else '-'}{'xyz'[axis]}, expected towards -z",
         "turn the axes where the clouds are made: x forward, y left, z up",
         {"mounting_height": f"{height:.2f}", **_turns(upright if upright.any() else up)},
-        is_certain=False,
+        is_certain=False,  # which of the turns is meant
+        spoils_labels=ground.share >= _CERTAIN_SHARE,
     )
 
 

@@ -82,14 +82,14 @@ def test_demos_at_the_same_time_take_different_domains():
 def test_a_file_that_could_not_be_written_is_refused_beforehand(tmp_path):
     (tmp_path / "file").write_text("kept")
     check_output(tmp_path / "file")
-    check_output(tmp_path / "new/folders/result.json")
     assert (tmp_path / "file").read_text() == "kept"
     check_output_folder(tmp_path / "other/new/folders")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     with pytest.raises(UserError, match="is a folder; name a file in it"):
         check_output(tmp_path)
-    with pytest.raises(UserError, match=r"cannot write .*Not a directory"):
-        check_output(tmp_path / "file/result.json")
+    for folder in ("file", "new/folders"):
+        with pytest.raises(UserError, match=rf"cannot write .*: there is no folder .*/{folder}; make it"):
+            check_output(tmp_path / folder / "result.json")
     with pytest.raises(UserError, match=r"cannot write /proc/result\.json"):
         check_output("/proc/result.json")
     with pytest.raises(UserError, match=r"cannot write into .*Not a directory"):

@@ -70,6 +70,7 @@ def test_a_mounting_that_was_not_told_is_remarked_on_and_found(name, kinds, scan
     mounting, found = MOUNTINGS[name], {}
     remarks = judge(as_mounted(scan, mounting))
     assert {remark.kind for remark in remarks} == kinds
+    assert [remark.spoils_labels for remark in remarks] == [remark.kind == "axes" for remark in remarks]
     for remark in remarks:
         found |= {setting: float(value) for setting, value in remark.settings.items()}
     # Where the ground is cannot tell the yaw; the street itself slopes by up to 3 degrees.

@@ -179,3 +179,12 @@ def test_other_scans_beyond_the_range_of_intensity_are_remarked_on_and_left_alon
     folder = ScanFolder(tmp_path, "valid")
     assert "intensity reaches 255" in folder.remark()
     assert (folder.points(0) == points).all()
+
+
+@pytest.mark.parametrize("name", ["Sequences", "sequences/00/Velodyne", "sequences/08/LABELS"])
+def test_folders_that_are_spelt_in_capitals_are_named(tmp_path, name):
+    root = write_dataset(tmp_path, {"00": 1, "08": 1})
+    (root / name.lower()).rename(root / name)
+    folder, _, spelt = f"{tmp_path}/{name}".rpartition("/")
+    with pytest.raises(UserError, match=f"{folder} holds '{spelt}', expected '{spelt.lower()}', in small letters"):
+        ScanFolder(root, "train")

@@ -224,6 +224,21 @@ def test_only_the_scans_that_are_used_are_checked(root):
     assert check_dataset(root, [Part(TRAIN, ["00"], max_scans=2)]).errors == []
 
 
+def test_scans_to_score_that_are_copies_of_training_scans_are_named(root):
+    for number, copied in ((1, 4), (2, 5)):
+        points = np.fromfile(path_of(root, copied), "<f4").reshape(-1, 4)
+        write_scan(root, "08", f"{number:06d}", points, np.full(len(points), 40))
+    report = check_folder(root)
+    assert report.errors == []
+    (line,) = [line for line in report.remark_lines() if "trained on" in line]
+    assert "08/velodyne/000001.bin: holds the same points as 00/000004, which is trained on" in line
+    assert line.endswith("(1 more of this kind)")
+    # Empty scans are all alike.
+    for sequence, number in (("00", 0), ("08", 1), ("08", 2)):
+        write_scan(root, sequence, f"{number:06d}", points[:0], np.full(0, 40))
+    assert "trained on" not in kinds(check_folder(root).remarks)
+
+
 def test_whole_folder_is_checked_with_the_files_beside_the_scans(root):
     for sequence in ("11", "12"):
         write_dataset(root, {sequence: 2})

@@ -86,6 +86,28 @@ def test_faults_of_validation_scans_are_found_at_the_start_too(data, tmp_path):
         trained(data, tmp_path / "run")
 
 
+def scaled(data, sequence, factors):
+    for path in data.glob(f"sequences/{sequence}/velodyne/*.bin"):
+        (np.fromfile(path, "<f4").reshape(-1, 4) * np.float32(factors)).astype("<f4").tofile(path)
+
+
+@pytest.mark.parametrize("sequence", ["00", "08"])
+def test_scans_from_which_nothing_can_be_learned_are_refused_at_the_start(data, tmp_path, sequence):
+    scaled(data, sequence, [1000, 1000, 1000, 1])
+    with pytest.raises(UserError, match=rf"{sequence}/velodyne/000000\.bin: .*millimetres\?: divide"):
+        trained(data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_training_scans_with_intensity_off_its_scale_are_said_once(data, tmp_path):
+    scaled(data, "00", [1, 1, 1, 255])
+    notes = Notes()
+    trained(data, tmp_path / "run", "max_minutes=1e-6", progress=notes)
+    (line,) = [line for line in notes.lines if "intensity reaches" in line]
+    assert "00/velodyne/000000.bin: intensity reaches 2" in line
+    assert "multiply it by 0.00" in line
+
+
 def test_scans_of_other_columns_are_refused_with_the_setting_that_then_works(tmp_path):
     data = tmp_path / "data"
     for sequence in ("00", "08"):
@@ -98,13 +120,15 @@ def test_scans_of_other_columns_are_refused_with_the_setting_that_then_works(tmp
     assert trained(data, tmp_path / "run", "columns=4xfloat64")["steps"] == 6
 
 
-@pytest.mark.parametrize("names", [["00"], ["08"], ["30", "31", "32"]])
+@pytest.mark.parametrize("names", [["00"], ["08"], ["30", "31", "32"], ["08", "town_a"], ["01", "town_a"]])
 def test_missing_sequences_are_refused_with_the_settings_that_then_work(tmp_path, names):
     data = write_dataset(tmp_path / "data", dict.fromkeys(names, 1))
     with pytest.raises(UserError, match="to use what is there: --set ") as refusal:
         trained(data, tmp_path / "run")
     words = shlex.split(str(refusal.value).partition("to use what is there: ")[2])
-    assert trained(data, tmp_path / "run", *words[1::2])["steps"] == 6
+    notes = Notes()
+    assert trained(data, tmp_path / "run", *words[1::2], progress=notes)["steps"] == 6
+    assert any("trained on and validated on" in line for line in notes.lines) == (len(names) == 1)
 
 
 def test_scans_without_intensity_are_trained_on_with_three_columns(data, tmp_path):
@@ -120,6 +144,14 @@ def test_validating_on_what_is_trained_on_is_said(data, tmp_path):
         notes = Notes()
         trained(data, tmp_path / str(number), f"sequences={sequences}", "max_minutes=1e-6", progress=notes)
         assert sum("08 are trained on and validated on" in line for line in notes.lines) == number
+
+
+def test_validating_on_copies_of_training_scans_is_said_also_when_nothing_is_read_again(data, tmp_path):
+    (data / "sequences/08/velodyne/000000.bin").write_bytes((data / "sequences/00/velodyne/000002.bin").read_bytes())
+    for number in range(2):
+        notes = Notes()
+        trained(data, tmp_path / str(number), "max_minutes=1e-6", progress=notes)
+        assert sum("holds the same points as 00/000002" in line for line in notes.lines) == 1
 
 
 def test_unknown_columns_are_refused(data, tmp_path):

@@ -52,10 +52,14 @@ def check_dataset(
     widths = recognised([scan for scan, _ in wanted], sizes_of(stamps), expected, taxonomy)
     _judge_widths(root, widths, expected, len(scans), report)
     examined = _examined(root, wanted, stamps, widths, taxonomy, progress)
+    learnt = {each.digest: scan for (part, scan), each in zip(scans, examined, strict=True) if part.use == TRAIN}
+    learnt.pop("", None)
     for part in parts:
         of_part = [(scan, found) for (each, scan), found in zip(scans, examined, strict=True) if each is part]
         for scan, found in of_part:
             _judge_scan(scan, found, part.use, report)
+            if part.use != TRAIN and found.digest in learnt:
+                _judge_copy(scan, learnt[found.digest], report)
         _judge_part(root, part, [found for _, found in of_part], report)
     return report
 
@@ -156,6 +160,13 @@ def _judge_scan(scan: Scan, found: Examined, use: str, report: Report) -> None:
         remarks.append(("not finite", f"{points} of {found.num_points:,} not finite; such points get no label"))
     for kind, what in remarks:
         report.add(Finding(kind, str(scan.points_path), what, False, scan.sequence))
+
+
+def _judge_copy(scan: Scan, learnt: Scan, report: Report) -> None:
+    """A scan to score or to label that is also one to train on. Whole sequences in both are said by the training."""
+    if scan.name != learnt.name:
+        what = f"holds the same points as {learnt.name}, which is trained on: no score of unseen scans; leave one out"
+        report.add(Finding("trained on", str(scan.points_path), what, False, scan.sequence))
 
 
 def _judge_part(root: Path, part: Part, found: Sequence[Examined], report: Report) -> None:

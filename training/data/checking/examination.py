@@ -1,5 +1,6 @@
 """What the bytes of one scan and its label file say. N points."""
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ _LARGEST_INTENSITY = 1e6
 _LARGEST_FILE = 1 << 30
 # Fewer numbers may all be odd by chance.
 _LEAST_JUDGED, _MOST_JUDGED = 30, 5000
+# All of a scan would take as long as the rest of its check; no two recordings share so many points.
+_MOST_DIGESTED = 4000
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class Examined:
     """Points with a coordinate or an intensity that is not finite."""
     num_labelled: int = 0
     """Usable points of a class."""
+    digest: str = ""
+    """The same for the same points; "" where none is usable."""
     problems: tuple[tuple[str, bool, str], ...] = ()
     """(kind, whether it is the label file, what is wrong with it) of files that cannot be used."""
 
@@ -61,7 +66,8 @@ def examine(scan: Scan, has_labels: bool, columns: BinColumns, label_type: str, 
         except UnknownLabelError as error:
             what = str(error).partition(";")[0]
             problems.append(("label ids", True, f"{what}; map these labels to the ids of {taxonomy.title}"))
-    return Examined(len(points), num_usable, num_not_finite, num_labelled, tuple(problems))
+    digest = _digest(points) if num_usable else ""
+    return Examined(len(points), num_usable, num_not_finite, num_labelled, digest, tuple(problems))
 
 
 def known_labels(data: bytes, label_type: str, taxonomy: Taxonomy) -> bool:
@@ -145,6 +151,11 @@ def _measured(points: np.ndarray) -> tuple[np.ndarray | None, int]:
         return None, 0
     num_not_finite = 0 if np.isfinite(largest) else int(np.count_nonzero(~np.isfinite(points).all(axis=1)))
     return is_measured(points), num_not_finite
+
+
+def _digest(points: np.ndarray) -> str:
+    drawn = points[:: max(1, len(points) // _MOST_DIGESTED)]
+    return f"{len(points)}:{hashlib.blake2b(drawn.tobytes(), digest_size=8).hexdigest()}"
 
 
 def _wrong_count(num_labels: int, num_points: int) -> str:

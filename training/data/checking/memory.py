@@ -22,7 +22,7 @@ from training.data.checking.examination import UNREADABLE, Examined
 from training.data.checking.widths import Widths
 
 # To be raised when the same files would be judged in another way.
-_FORMAT = 1
+_FORMAT = 2
 # A file may change again within one tick of the file system's clock and keep its time.
 _SETTLED_NS = 2 * 10**9
 
@@ -50,12 +50,12 @@ class Memory:
             before, values = self._entries[name]
             if tuple(before) != stamp:
                 return None
-            num_points, num_usable, num_not_finite, num_labelled, problems = values
+            num_points, num_usable, num_not_finite, num_labelled, digest, problems = values
             numbers = num_points, num_usable, num_not_finite, num_labelled
-            if not all(type(number) is int and number >= 0 for number in numbers):
+            if not all(type(number) is int and number >= 0 for number in numbers) or not isinstance(digest, str):
                 return None
             told = tuple((str(kind), bool(is_labels), str(what)) for kind, is_labels, what in problems)
-            return Examined(*numbers, told)
+            return Examined(*numbers, digest, told)
         except (KeyError, TypeError, ValueError):
             return None
 

@@ -1,7 +1,6 @@
 """The check of a whole data set, for whatever use: all sequences, what their clouds look like, the files beside."""
 
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ import numpy as np
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.wording import counted
 from pvd_core.clouds.bin_columns import bin_columns
-from training.data.checking.appearance import remarks_on_clouds
+from training.data.checking.appearance import judge_clouds
 from training.data.checking.check import LABEL, SCORE, TRAIN, Part, Progress, check_dataset
 from training.data.checking.findings import Finding, Report
 from training.data.scan_list import SPLITS, existing_sequences, scans_of
@@ -30,11 +29,10 @@ def check_folder(
         found = ", ".join(existing) or "none with velodyne"
         raise UserError(f"{root / 'sequences'} has {what}; found {found}")
     report = check_dataset(root, list(_parts(root, wanted)), expected, progress)
-    unusable = {finding.where for finding in report.errors}
+    judge_clouds(report)
     for name in wanted:
-        for finding in chain(remarks_on_clouds(root, name, report.columns), _beside_the_scans(root, name)):
-            if finding.where not in unusable:
-                report.add(finding)
+        for finding in _beside_the_scans(root, name):
+            report.add(finding)
     if not sequences:
         _judge_splits(root, existing, report)
     return report
