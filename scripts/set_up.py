@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import time
 from pathlib import Path
 
 from bare_pip import add_pip
+from make_settings import fault_of
 from pip_progress import PipError, disk_is_full, install
 from venv_parts import gone_files, restored_on_failure, size_gb, top_level_parts
 
@@ -72,7 +74,8 @@ def main(purpose: str) -> None:
     with restored_on_failure(VENV, ASIDE, say):
         make_venv(ros_distro, NEEDED_GB[purpose])
         install_packages(wanted["extras"], ros_distro)
-        STAMP.write_text(json.dumps({**wanted, "packages": top_level_parts(VENV), "never_there": gone_files(VENV)}))
+        found = {"packages": top_level_parts(VENV), "never_there": gone_files(VENV), "compiler": compiler()}
+        STAMP.write_text(json.dumps({**wanted, **found}))
     say(f"set up in {time.monotonic() - started:.0f} s")
 
 
@@ -87,8 +90,23 @@ def wanted_extras(purpose: str, ros_distro: "str | None") -> "set[str]":
 
 
 def is_whole(stamp: dict) -> bool:
-    """Whether all that the stamp names is still there, and the command too, which alone is quickly made again."""
-    return (VENV / "bin" / "pvd").exists() and not lost_parts(stamp)
+    """Whether all that the stamp names is still there, and the command and the native engine too, which alone are
+    quickly made again."""
+    return (VENV / "bin" / "pvd").exists() and not lost_parts(stamp) and not can_now_be_compiled(stamp)
+
+
+def can_now_be_compiled(stamp: dict) -> bool:
+    """Whether the native engine is missing, and a compiler is there that the set-up of the stamp did not have."""
+    return not (ROOT / ENGINE / "engine.so").exists() and compiler() not in ("", stamp.get("compiler"))
+
+
+def compiler() -> str:
+    """The command of the C++ compiler that the native engine is built with; "" where there is none."""
+    build = runpy.run_path(str(Path(__file__).parent.parent / ENGINE / "build.py"))
+    try:
+        return " ".join(build["compiler"]())
+    except build["BuildError"]:
+        return ""
 
 
 def lost_parts(stamp: dict) -> "list[str]":
@@ -252,9 +270,11 @@ def say(text: str) -> None:
     print(f"[set-up] {text}", flush=True)
 
 
-def run(purpose: str) -> None:
-    """`main`; an error ends the program with one line."""
+def run(purpose: str, settings: "list[str]") -> None:
+    """`main`, once the settings of `make` are looked at, each NAME=VALUE; an error ends the program with one line."""
     try:
+        if fault := fault_of(settings):
+            raise SetUpError(fault)
         main(purpose)
     except (SetUpError, PipError) as error:
         sys.exit(f"error: {error}")

@@ -1,8 +1,6 @@
 """Set-up: what it refuses, what it says when the network or the disk fails, and what it makes anew."""
 
-import ast
 import json
-import subprocess
 import sys
 from collections import namedtuple
 from pathlib import Path
@@ -12,12 +10,6 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "scripts"
 
-_OTHER_PYTHON = """
-import runpy, sys
-sys.version_info = ({major}, {minor}, 0, "final", 0)
-sys.path.insert(0, {scripts!r})
-runpy.run_path({scripts!r} + "/start_set_up.py", run_name="__main__")
-"""
 # A pip that says what it is told and ends with an error, or by a signal.
 _FAKE_PIP = """#!/bin/sh
 echo "Collecting torch"
@@ -31,7 +23,7 @@ exit 1
 def set_up(monkeypatch, tmp_path):
     """The module, with a project of its own below tmp_path."""
     monkeypatch.syspath_prepend(str(SCRIPTS))
-    for name in ("set_up", "pip_progress", "bare_pip", "venv_parts"):
+    for name in ("set_up", "pip_progress", "bare_pip", "venv_parts", "make_settings"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     import set_up
 
@@ -44,33 +36,6 @@ def set_up(monkeypatch, tmp_path):
     for name in set_up.INPUTS:
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     return set_up
-
-
-@pytest.mark.parametrize(("major", "minor"), [(3, 8), (3, 9), (3, 14)])
-def test_python_that_is_too_old_or_too_new_is_refused_with_the_one_to_name(major, minor):
-    script = _OTHER_PYTHON.format(major=major, minor=minor, scripts=str(SCRIPTS))
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert result.returncode == 1
-    expected = f"error: Python {major}.{minor} found, 3.10 to 3.13 expected; name another one: make PYTHON=python3.13"
-    assert expected in result.stderr
-    assert "Traceback" not in result.stderr
-
-
-def test_the_check_of_the_version_is_read_by_python_2():
-    source = (SCRIPTS / "start_set_up.py").read_bytes()
-    newer = (ast.JoinedStr, ast.AnnAssign, ast.NamedExpr, ast.FunctionDef, ast.Starred)
-    assert source.isascii()
-    assert [node for node in ast.walk(ast.parse(source)) if isinstance(node, newer)] == []
-
-
-def test_python_in_a_folder_with_spaces_is_called(tmp_path):
-    python = tmp_path / "my tools" / "python"
-    python.parent.mkdir()
-    python.write_text('#!/bin/sh\necho "called with $@"\n')
-    python.chmod(0o755)
-    command = ["make", "--no-print-directory", "setup", f"PYTHON={python}"]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert result.stdout == "called with scripts/start_set_up.py test\n"
 
 
 def test_what_is_installed_is_not_installed_again(set_up, monkeypatch):
@@ -147,7 +112,7 @@ def test_full_disk_anywhere_in_set_up_gets_the_same_sentence(set_up, monkeypatch
 
     monkeypatch.setattr(set_up, "main", fail)
     with pytest.raises(SystemExit, match=r"error: the disk is full: \.venv could not be installed; free some GB"):
-        set_up.run("demo")
+        set_up.run("demo", [])
 
 
 def test_ensurepip_on_a_full_disk_says_so_and_is_not_taken_for_missing(set_up, tmp_path):
