@@ -48,7 +48,7 @@ setup:
 	@$(SET_UP) test
 
 demo:
-	@$(SET_UP) demo "BAG=$(BAG)" "RATE=$(RATE)" "SECONDS=$(SECONDS)" "SCANS=$(SCANS)" "WEIGHTS=$(WEIGHTS)"
+	@$(SET_UP) demo "BAG=$(BAG)" "RATE=$(RATE)" "SECONDS=$(SECONDS)" "SCANS=$(SCANS)"
 	@$(BIN)/pvd demo $(if $(BAG),--bag "$(BAG)") $(if $(TOPIC),--topic "$(TOPIC)") \
 		$(if $(RATE),--rate "$(RATE)") $(if $(SECONDS),--seconds "$(SECONDS)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
 		$(if $(OUT),--out "$(OUT)") $(if $(SCANS),--scans "$(SCANS)") $(if $(ODOMETRY),--odometry "$(ODOMETRY)")

@@ -7,7 +7,6 @@ from pathlib import Path
 # The limits of the options of `pvd demo`.
 RANGES = {"SECONDS": (0.5, 600), "RATE": (0.01, math.inf), "SCANS": (1, 21)}
 WHOLE_NUMBERS = ("SCANS",)
-FILES = ("BAG", "WEIGHTS")
 
 
 def fault_of(settings: Iterable[str]) -> str:
@@ -21,7 +20,7 @@ def fault_of(settings: Iterable[str]) -> str:
             kind = "a whole number" if name in WHOLE_NUMBERS else "a number"
             limits = f"at least {least}" if most == math.inf else f"from {least} to {most}"
             return f"{name}={value}: expected {kind}, {limits}"
-        if name in FILES and not Path(value).exists():
+        if name == "BAG" and not Path(value).exists():
             return f"{name}={value}: no such file or folder"
     return ""
 
