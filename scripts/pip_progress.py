@@ -93,14 +93,13 @@ def _what_went_wrong(title: str, return_code: int, lines: "list[str]", log_path:
             f"no network: pip reached no package index for {title}; check the connection, or name a proxy or mirror "
             "(https_proxy, PIP_INDEX_URL), then run the same command again, which goes on where this one stopped"
         )
-    last_lines = "\n".join(lines[-15:])
     if _NOT_AT_INDEX.search(text):
         return (
             f"pip found no fitting {title}: either it did not reach the package index, or the index lacks a version "
-            f"that constraints.txt names; pip's last lines:\n{last_lines}\n"
-            "check the connection and the index (https_proxy, PIP_INDEX_URL, TORCH_INDEX), then run the same command "
-            "again"
+            "that constraints.txt names; check the connection and the index (https_proxy, PIP_INDEX_URL, TORCH_INDEX), "
+            f"then run the same command again; pip's output is in {log_path}"
         )
+    last_lines = "\n".join(lines[-15:])
     return (
         f"pip could not install {title} (exit code {return_code}); its last lines:\n{last_lines}\n"
         f"all of them are in {log_path}; check the network or the index, then run the same command again"
