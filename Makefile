@@ -39,16 +39,19 @@ help:
 	@echo "make clean       remove .venv and what the targets wrote"
 	@echo "settings: PYTHON= TORCH_INDEX= BAG= TOPIC= RATE= SECONDS= SCANS= ODOMETRY= WEIGHTS= OUT= SCAN="
 
-SET_UP = TORCH_INDEX="$(TORCH_INDEX)" "$(PYTHON)" scripts/start_set_up.py
+# A Python that is there is told by start_set_up.py whether it suits.
+SET_UP = command -v "$(PYTHON)" > /dev/null || { echo "error: PYTHON=$(PYTHON): no such program;" \
+	"the name of a Python from 3.10 to 3.13 expected, such as PYTHON=python3" >&2; exit 1; }; \
+	TORCH_INDEX="$(TORCH_INDEX)" "$(PYTHON)" scripts/start_set_up.py
 
 setup:
 	@$(SET_UP) test
 
 demo:
-	@$(SET_UP) demo
+	@$(SET_UP) demo "BAG=$(BAG)" "RATE=$(RATE)" "SECONDS=$(SECONDS)" "SCANS=$(SCANS)"
 	@$(BIN)/pvd demo $(if $(BAG),--bag "$(BAG)") $(if $(TOPIC),--topic "$(TOPIC)") \
-		$(if $(RATE),--rate $(RATE)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
-		$(if $(OUT),--out "$(OUT)") $(if $(SCANS),--scans $(SCANS)) $(if $(ODOMETRY),--odometry "$(ODOMETRY)")
+		$(if $(RATE),--rate "$(RATE)") $(if $(SECONDS),--seconds "$(SECONDS)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
+		$(if $(OUT),--out "$(OUT)") $(if $(SCANS),--scans "$(SCANS)") $(if $(ODOMETRY),--odometry "$(ODOMETRY)")
 
 # A process more than there are cores, for some tests wait, four at most; the tests of one file stay together, for they
 # share data.
@@ -72,10 +75,10 @@ BENCH_CPU = $(BIN)/pvd bench "$(SCAN)" --device cpu --precision fp32,bf16 --forc
 bench_files = --json benchmarks/cpu/$(1).json --markdown benchmarks/cpu/$(1).md
 
 bench-cpu: bench-scan
-	@$(BENCH_CPU) --runs $(RUNS) --threads $(THREADS) --backends $(BACKENDS) \
+	@$(BENCH_CPU) --runs "$(RUNS)" --threads "$(THREADS)" --backends "$(BACKENDS)" \
 		--beside 0,2 $(call bench_files,shipped)
-	@$(BENCH_CPU) --runs $(RUNS) --threads $(THREADS) --backends $(BACKENDS) \
-		--model $(MODELS) $(call bench_files,networks)
+	@$(BENCH_CPU) --runs "$(RUNS)" --threads "$(THREADS)" --backends "$(BACKENDS)" \
+		--model "$(MODELS)" $(call bench_files,networks)
 	@$(BENCH_CPU) --model cylinder3d-0.5x --stages --layers $(call bench_files,layers)
 	@$(BENCH_CPU) --model cylinder3d-0.25x,cylinder3d-0.5x --train $(call bench_files,training)
 	@$(BENCH_CPU) --runs 5 --growth --batch 1,2,4,8 $(call bench_files,growth)
@@ -88,14 +91,14 @@ GPU_PYTHON = $(if $(filter file,$(origin PYTHON)),$(BIN)/python,$(PYTHON))
 
 gpu: $(if $(filter file,$(origin PYTHON)),setup)
 	@for part in $(or $(PART),1 2); do \
-		$(GPU_PYTHON) -m scripts.gpu $(if $(filter file,$(origin SCAN)),,"$(SCAN)") --part $$part --device $(DEVICE) \
-			--budget $(BUDGET) $(if $(OUT),--out "$(OUT)") || failed=1; \
+		$(GPU_PYTHON) -m scripts.gpu $(if $(filter file,$(origin SCAN)),,"$(SCAN)") --part $$part --device "$(DEVICE)" \
+			--budget "$(BUDGET)" $(if $(OUT),--out "$(OUT)") || failed=1; \
 	done; test -z "$$failed"
 
 MINUTES ?= 10
 HOURS ?= 1
 POINTS ?= 60000
-ENDURANCE = $(BIN)/python -m scripts.endurance --points $(POINTS)
+ENDURANCE = $(BIN)/python -m scripts.endurance --points "$(POINTS)"
 node_files = $(if $(SAVE),--json benchmarks/node/$(1).json --markdown benchmarks/node/$(1).md)
 
 # SAVE=1 replaces the figures in benchmarks/node.
@@ -107,10 +110,10 @@ delivery: setup
 	@$(BIN)/python -m scripts.delivery $(call node_files,delivery$(if $(findstring cyclone,$(RMW_IMPLEMENTATION)),_cyclonedds))
 
 overload: setup
-	@$(ENDURANCE) --minutes $(MINUTES) --times 5 $(call node_files,overload) $(PARAMETERS)
+	@$(ENDURANCE) --minutes "$(MINUTES)" --times 5 $(call node_files,overload) $(PARAMETERS)
 
 soak: setup
-	@$(ENDURANCE) --hours $(HOURS) --times 1 $(call node_files,soak) $(PARAMETERS)
+	@$(ENDURANCE) --hours "$(HOURS)" --times 1 $(call node_files,soak) $(PARAMETERS)
 
 lint: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -8,12 +8,16 @@ import typer
 
 from pvd_cli.errors import EXIT_SPOILT, print_error
 from pvd_core.borders.wording import counted
+from pvd_core.clouds.files import SUFFIXES
 from pvd_core.clouds.judge import MOUNTING_SETTINGS, options
 from pvd_core.clouds.mounting import NETWORK_HEIGHT_M, Mounting
 from pvd_core.clouds.stream import CloudStream
 
 if TYPE_CHECKING:
     import numpy as np
+
+CLOUD_FILES = ", ".join(SUFFIXES)
+"""The kinds of files that hold a scan, for helps."""
 
 IntensityScale = Annotated[
     str, typer.Option(help="Factor that brings intensity to 0..1, such as 0.00392 (1/255); auto finds it if certain.")

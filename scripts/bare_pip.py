@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from pip_progress import PipError
+from pip_progress import PipError, disk_is_full
 
 _INDEX = "https://pypi.org/simple"
 # One release that every supported Python runs.
@@ -22,19 +22,27 @@ _WHEEL = re.compile(r'href="([^"#]*/(pip-25\.3-py3-none-any\.whl))#sha256=([0-9a
 
 def add_pip(python: Path, say: Callable[[str], None]) -> None:
     """Installs pip for the interpreter of a virtual environment; PipError where it cannot be had."""
-    if subprocess.run([str(python), "-m", "ensurepip", "--upgrade"], capture_output=True).returncode == 0:
+    ensurepip = subprocess.run([str(python), "-m", "ensurepip", "--upgrade"], capture_output=True, text=True)
+    if ensurepip.returncode == 0:
         # ensurepip makes pip3 alone.
         if not (python.parent / "pip").exists():
             (python.parent / "pip").write_bytes((python.parent / "pip3").read_bytes())
             (python.parent / "pip").chmod(0o755)
         return
-    say("this Python comes without ensurepip (Debian's python3-venv): fetching pip itself")
+    if full := disk_is_full(ensurepip.stdout + ensurepip.stderr, "pip"):
+        raise PipError(full)
+    if "No module named ensurepip" in ensurepip.stderr:
+        say("this Python comes without ensurepip (Debian's python3-venv): fetching pip itself")
+    else:
+        last_line = (ensurepip.stderr.strip().splitlines() or ["ended without a message"])[-1]
+        say(f"this Python's ensurepip failed ({last_line}): fetching pip itself")
     with tempfile.TemporaryDirectory(prefix="pvd_pip_") as folder:
         wheel = _fetched(Path(folder))
         command = [str(python), f"{wheel}/pip", "install", "--no-index", "--disable-pip-version-check", str(wheel)]
         result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode != 0:
-        raise PipError(f"pip could not install itself:\n{result.stdout}{result.stderr}")
+        output = f"{result.stdout}{result.stderr}"
+        raise PipError(disk_is_full(output, "pip") or f"pip could not install itself:\n{output}")
 
 
 def _fetched(folder: Path) -> Path:

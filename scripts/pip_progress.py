@@ -17,11 +17,20 @@ _NOISE = re.compile(r"is ignored|Requirement already satisfied|Looking in")
 _NO_NETWORK = re.compile(
     r"NewConnectionError|NameResolutionError|name resolution|ConnectTimeout|ReadTimeout|ProxyError"
 )
-_NO_SPACE = re.compile(r"No space left on device")
+_NOT_AT_INDEX = re.compile(r"No matching distribution found|ResolutionImpossible")
+# The last: of Python's tempfile.
+_NO_SPACE = re.compile(r"No space left on device|Disk quota exceeded|No usable temporary directory")
 
 
 class PipError(Exception):
     """pip ended with an error; the message says what to do."""
+
+
+def disk_is_full(text: str, what: str) -> str:
+    """A sentence where `text`, of an error or a program, says that the disk is full; otherwise ""."""
+    if not _NO_SPACE.search(text):
+        return ""
+    return f"the disk is full: {what} could not be installed; free some GB, then run the same command again"
 
 
 def install(python: Path, arguments: "list[str]", title: str, say: Callable[[str], None], log_path: Path) -> None:
@@ -77,12 +86,18 @@ def _what_went_wrong(title: str, return_code: int, lines: "list[str]", log_path:
             f"pip was killed by signal {number} ({signal.strsignal(number)}) while it installed {title}{why}; "
             f"run the same command again; pip's output is in {log_path}"
         )
-    if _NO_SPACE.search(text):
-        return f"the disk is full: pip could not install {title}; free some GB, then run the same command again"
+    if full := disk_is_full(text, title):
+        return full
     if _NO_NETWORK.search(text):
         return (
             f"no network: pip reached no package index for {title}; check the connection, or name a proxy or mirror "
             "(https_proxy, PIP_INDEX_URL), then run the same command again, which goes on where this one stopped"
+        )
+    if _NOT_AT_INDEX.search(text):
+        return (
+            f"pip found no fitting {title}: either it did not reach the package index, or the index lacks a version "
+            "that constraints.txt names; check the connection and the index (https_proxy, PIP_INDEX_URL, TORCH_INDEX), "
+            f"then run the same command again; pip's output is in {log_path}"
         )
     last_lines = "\n".join(lines[-15:])
     return (

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -14,10 +15,14 @@ import time
 from pathlib import Path
 
 from bare_pip import add_pip
-from pip_progress import PipError, install
+from make_settings import fault_of
+from pip_progress import PipError, disk_is_full, install
+from venv_parts import gone_files, restored_on_failure, size_gb, top_level_parts
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
+# Where the old one stays until the new one stands.
+ASIDE = ROOT / "build" / "venv_before"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "set_up.json"
 LOG = ROOT / "build" / "set_up.log"
@@ -63,10 +68,14 @@ def main(purpose: str) -> None:
     if ros_distro:
         say(f"ROS 2 {ros_distro} is sourced: using its rclpy and messages, not the pip wheels")
     LOG.parent.mkdir(exist_ok=True)
-    check_free_space(purpose)
-    make_venv(ros_distro)
-    install_packages(wanted["extras"], ros_distro)
-    STAMP.write_text(json.dumps({**wanted, "packages": package_folders()}))
+    if STAMP.exists():
+        # Of a set-up that was killed after its end.
+        shutil.rmtree(ASIDE, ignore_errors=True)
+    with restored_on_failure(VENV, ASIDE, say):
+        make_venv(ros_distro, NEEDED_GB[purpose])
+        install_packages(wanted["extras"], ros_distro)
+        found = {"packages": top_level_parts(VENV), "never_there": gone_files(VENV), "compiler": compiler()}
+        STAMP.write_text(json.dumps({**wanted, **found}))
     say(f"set up in {time.monotonic() - started:.0f} s")
 
 
@@ -81,24 +90,30 @@ def wanted_extras(purpose: str, ros_distro: "str | None") -> "set[str]":
 
 
 def is_whole(stamp: dict) -> bool:
-    """Whether all that the stamp names is still there, and the command too, which alone is quickly made again."""
-    return (VENV / "bin" / "pvd").exists() and not lost_parts(stamp)
+    """Whether all that the stamp names is still there, and the command and the native engine too, which alone are
+    quickly made again."""
+    return (VENV / "bin" / "pvd").exists() and not lost_parts(stamp) and not can_now_be_compiled(stamp)
 
 
-def package_folders() -> "list[str]":
-    """Paths in .venv of the packages that are installed. Without their metadata, which change with the versions."""
-    folders = (path for path in VENV.glob("lib/python*/site-packages/*") if path.is_dir())
-    return sorted(
-        str(path.relative_to(VENV))
-        for path in folders
-        if path.suffix != ".dist-info" and path.name != "__pycache__" and not path.name.startswith("~")
-    )
+def can_now_be_compiled(stamp: dict) -> bool:
+    """Whether the native engine is missing, and a compiler is there that the set-up of the stamp did not have."""
+    return not (ROOT / ENGINE / "engine.so").exists() and compiler() not in ("", stamp.get("compiler"))
+
+
+def compiler() -> str:
+    """The command of the C++ compiler that the native engine is built with; "" where there is none."""
+    build = runpy.run_path(str(Path(__file__).parent.parent / ENGINE / "build.py"))
+    try:
+        return " ".join(build["compiler"]())
+    except build["BuildError"]:
+        return ""
 
 
 def lost_parts(stamp: dict) -> "list[str]":
     """Paths that .venv had when the stamp was written, and has no more."""
     parts = ["pyvenv.cfg", "bin/python", "bin/pip", *stamp.get("packages", [])]
-    return [part for part in parts if not (VENV / part).exists()]
+    lost = [part for part in parts if not (VENV / part).exists()]
+    return lost or (gone_files(VENV, but=stamp["never_there"]) if "never_there" in stamp else [])
 
 
 def read_stamp() -> dict:
@@ -136,33 +151,59 @@ def fingerprint(ros_distro: "str | None") -> str:
     return f"{digest.hexdigest()} {facts!r}"
 
 
-def check_free_space(purpose: str) -> None:
-    """SetUpError where the disk cannot hold a first set-up."""
-    free_gb = shutil.disk_usage(ROOT).free / 1e9
-    if not PYTHON.exists() and free_gb < NEEDED_GB[purpose]:
-        raise SetUpError(
-            f"{free_gb:.1f} GB free in {ROOT}, set-up needs about {NEEDED_GB[purpose]}: free some, then start again"
-        )
-
-
-def make_venv(ros_distro: "str | None") -> None:
-    """A new .venv where none stands, or where the one there is damaged or for another Python, ROS or folder."""
+def make_venv(ros_distro: "str | None", needed_gb: float) -> None:
+    """A new .venv where none stands, or where the one there is damaged or for another Python, ROS or folder: then that
+    is moved to ASIDE, if it ever was whole. SetUpError where the disk cannot hold `needed_gb` of packages."""
+    if VENV.is_symlink() or (VENV.exists() and not VENV.is_dir()):
+        check_link_or_file(ros_distro)
+        return
     if VENV.exists():
         flaw = flaw_of_venv(ros_distro)
         if not flaw:
+            if not STAMP.exists():
+                check_free_space(needed_gb, size_gb(VENV))
             return
         say(f"{VENV.name} {flaw}: making it anew")
-        shutil.rmtree(VENV)
+        if STAMP.exists():
+            check_free_space(needed_gb, beside=f" beside the old {VENV.name}, which `make clean` removes")
+            VENV.rename(ASIDE)
+        else:
+            shutil.rmtree(VENV)
+    check_free_space(needed_gb)
     say("making the virtual environment")
     command = [sys.executable, "-m", "venv", "--without-pip", *(["--system-site-packages"] if ros_distro else [])]
     result = subprocess.run([*command, str(VENV)], capture_output=True, text=True)
     try:
         if result.returncode != 0:
-            raise SetUpError(f"`{' '.join(command)} {VENV}` failed:\n{result.stdout}{result.stderr}")
+            output = f"{result.stdout}{result.stderr}"
+            raise SetUpError(disk_is_full(output, VENV.name) or f"`{' '.join(command)} {VENV}` failed:\n{output}")
         add_pip(PYTHON, say)
     except BaseException:
         shutil.rmtree(VENV, ignore_errors=True)
         raise
+
+
+def check_free_space(needed_gb: float, there_gb: float = 0.0, beside: str = "") -> None:
+    """SetUpError where the disk cannot hold a set-up of which `there_gb` are there."""
+    free_gb = shutil.disk_usage(ROOT).free / 1e9
+    if free_gb + there_gb < needed_gb:
+        raise SetUpError(
+            f"{free_gb:.1f} GB free in {ROOT}, set-up needs about {needed_gb - there_gb:.2g}{beside}: "
+            "free some, then start again"
+        )
+
+
+def check_link_or_file(ros_distro: "str | None") -> None:
+    """SetUpError unless what stands in the place of the folder is a link to a usable .venv: what it links to is not
+    ours to remove."""
+    what = f"a link to {os.readlink(VENV)}" if VENV.is_symlink() else "a file"
+    flaw = "is not there" if not VENV.exists() else "is no folder" if not VENV.is_dir() else flaw_of_venv(ros_distro)
+    if flaw:
+        which = f", which {flaw}" if VENV.is_symlink() else ""
+        raise SetUpError(
+            f"{VENV} is {what}{which}; a folder, or no file at all, expected: "
+            f"remove it (rm {VENV.name}), then run the same command again"
+        )
 
 
 def flaw_of_venv(ros_distro: "str | None") -> str:
@@ -229,13 +270,17 @@ def say(text: str) -> None:
     print(f"[set-up] {text}", flush=True)
 
 
-def run(purpose: str) -> None:
-    """`main`; an error ends the program with one line."""
+def run(purpose: str, settings: "list[str]") -> None:
+    """`main`, once the settings of `make` are looked at, each NAME=VALUE; an error ends the program with one line."""
     try:
+        if fault := fault_of(settings):
+            raise SetUpError(fault)
         main(purpose)
     except (SetUpError, PipError) as error:
         sys.exit(f"error: {error}")
     except OSError as error:
+        if full := disk_is_full(str(error), VENV.name):
+            sys.exit(f"error: {full}")
         sys.exit(f"error: {error.strerror or error} ({error.filename or ROOT}); then run the same command again")
     except KeyboardInterrupt:
         sys.exit("error: interrupted; run the same command again to go on")

@@ -64,8 +64,10 @@ def _native_engine():
     from pvd_core.native import library
 
     is_usable, found = library.status()
-    remedy = "" if is_usable else "apt install g++, then python -m pvd_core.native.build; until then plain torch serves"
-    return Finding("native engine", is_usable, f"built, {found} instructions" if is_usable else found, remedy)
+    remedy = f"apt install g++, then {library.BUILD_COMMAND}; until then plain torch serves"
+    return Finding(
+        "native engine", is_usable, f"built, {found} instructions" if is_usable else found, "" if is_usable else remedy
+    )
 
 
 def _bf16_on_cpu():

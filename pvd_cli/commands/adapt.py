@@ -8,6 +8,7 @@ import typer
 
 from pvd_cli import options
 from pvd_cli.cloud_options import (
+    CLOUD_FILES,
     USUAL_HEIGHT,
     IntensityScale,
     MountingHeight,
@@ -31,7 +32,7 @@ def _known_norms(norms: str) -> str:
 
 
 def adapt(
-    inputs: Annotated[list[Path], typer.Argument(help="Bags, scans (.bin, .npy, .pcd, .ply) and folders of them.")],
+    inputs: Annotated[list[Path], typer.Argument(help=f"Bags, scans ({CLOUD_FILES}) and folders of them.")],
     out: Annotated[Path, typer.Option(help="Weights to write (.safetensors); the report goes to NAME_report beside.")],
     weights: options.Weights = None,
     topic: Annotated[str | None, typer.Option(help="With the clouds, where a bag has several such.")] = None,

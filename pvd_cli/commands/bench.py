@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pvd_cli import options
+from pvd_cli.cloud_options import CLOUD_FILES
 from pvd_cli.comma_lists import numbers_in, some_names_in
 from pvd_cli.errors import interruptible
 from pvd_core.borders.errors import UserError
@@ -21,7 +22,7 @@ _GROWTH_POINTS = "10000,20000,50000,100000,200000,500000,1000000,2000000"
 
 
 def bench(
-    scans: Annotated[list[Path], typer.Argument(metavar="SCAN...", help="Scans (.bin, .npy, .pcd, .ply) and folders.")],
+    scans: Annotated[list[Path], typer.Argument(metavar="SCAN...", help=f"Scans ({CLOUD_FILES}) and folders.")],
     weights: options.Weights = None,
     model: Annotated[
         str | None, typer.Option(help="Networks by name instead, with random weights: cylinder3d-0.5x,cylinder3d-1x")

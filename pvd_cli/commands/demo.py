@@ -53,7 +53,7 @@ def demo(
       pvd demo --bag truck.mcap --mounting-height 3.2
     """
     from pvd_cli.demo.drive import check_simulation, given_drive, prepare_folder, simulated_drive
-    from pvd_cli.demo.live import label_live
+    from pvd_cli.demo.live import label_live, what_ctrl_c_left
     from pvd_cli.demo.offline import label_offline, why_no_node
     from pvd_cli.demo.results import compare_movers, judge, print_results, write_picture, write_report
     from pvd_cli.errors import interruptible
@@ -83,7 +83,7 @@ def demo(
         print(f"note: --seconds is the length of a simulated drive; all of {bag} is labelled", flush=True)
     no_node = why_no_node()
     with (
-        interruptible(lambda: "player, node and recorder are stopped"),
+        interruptible(lambda: what_ctrl_c_left(out)),
         held_alone(out, "running a demo"),
     ):
         out = prepare_folder(out)

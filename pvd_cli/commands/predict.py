@@ -12,6 +12,7 @@ import typer
 
 from pvd_cli import options
 from pvd_cli.cloud_options import (
+    CLOUD_FILES,
     USUAL_HEIGHT,
     IntensityScale,
     MountingHeight,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 
 def predict(
-    inputs: Annotated[list[Path], typer.Argument(help="Scans (.bin, .npy, .pcd, .ply) and folders of them.")],
+    inputs: Annotated[list[Path], typer.Argument(help=f"Scans ({CLOUD_FILES}) and folders of them.")],
     out: Annotated[Path, typer.Option(help="Folder for the .label files.")],
     weights: options.Weights = None,
     device: options.Device = "auto",

@@ -7,6 +7,7 @@ import typer
 
 from pvd_cli import options
 from pvd_cli.cloud_options import (
+    CLOUD_FILES,
     USUAL_HEIGHT,
     IntensityScale,
     MountingHeight,
@@ -22,7 +23,7 @@ from pvd_core.borders.wording import counted
 
 
 def pseudo_label(
-    inputs: Annotated[list[Path], typer.Argument(help="Bags, scans (.bin, .npy, .pcd, .ply) and folders of them.")],
+    inputs: Annotated[list[Path], typer.Argument(help=f"Bags, scans ({CLOUD_FILES}) and folders of them.")],
     out: Annotated[Path, typer.Option(help="New folder for the data set.")],
     weights: options.Weights = None,
     topic: Annotated[str | None, typer.Option(help="With the clouds, where a bag has several such.")] = None,

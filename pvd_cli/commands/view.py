@@ -7,6 +7,7 @@ import typer
 
 from pvd_cli import options
 from pvd_cli.cloud_options import (
+    CLOUD_FILES,
     USUAL_HEIGHT,
     IntensityScale,
     MountingHeight,
@@ -22,7 +23,7 @@ from pvd_core.borders.errors import UserError
 
 
 def view(
-    scans: Annotated[list[Path], typer.Argument(metavar="SCAN...", help="Scans (.bin, .npy, .pcd, .ply) and folders.")],
+    scans: Annotated[list[Path], typer.Argument(metavar="SCAN...", help=f"Scans ({CLOUD_FILES}) and folders.")],
     weights: Annotated[
         list[Path] | None,
         typer.Option(help="Weights, or the folder of a training run; may be repeated, to compare networks."),

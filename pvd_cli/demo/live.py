@@ -66,6 +66,13 @@ def label_live(
     return _labelled_drive(labelled_bag, taxonomy, *(json.loads(path.read_text()) for path in reports.values()))
 
 
+def what_ctrl_c_left(out: Path) -> str:
+    """What became of the processes of `label_live`, if it had begun to start them."""
+    if (out / "logs" / "recorder.log").exists():
+        return "player, node and recorder are stopped"
+    return "the demo is not finished; repeat the command to start anew"
+
+
 def _history_parameters(drive: Drive, num_past: int, rate: float) -> dict[str, object]:
     # Played slowly, odometry comes later behind its cloud.
     wait_ms = min(100.0 * max(1.0, 1 / rate), 10_000.0)

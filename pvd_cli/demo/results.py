@@ -18,6 +18,9 @@ from pvd_ros.codec import stamp_of
 from pvd_ros.poses import summary
 from training.judge.metrics import ConfusionMatrix
 
+# The usual drive has 120.
+_FEW_CLOUDS = 50
+
 
 def judge(drive: Drive, run: LabelledDrive) -> ConfusionMatrix | None:
     """ConfusionMatrix of the recorded labels against the truth, clouds matched by stamp; None without a truth."""
@@ -127,6 +130,9 @@ def print_results(
     if movers:
         print()
         print_movers(movers, num_scans)
+    if 0 < report["recorded"] < _FEW_CLOUDS:
+        longer = "; a longer drive (--seconds, make demo SECONDS=) says more" if scores else ""
+        print(f"note: of so few clouds ({report['recorded']}) latency and IoU scatter from run to run{longer}")
     print()
     for name in ("labelled_bag", "picture", "report"):
         print(f"{name.replace('_', ' '):<13} {report['paths'][name]}")

@@ -7,7 +7,9 @@ import numpy as np
 
 from pvd_core.clouds.errors import CloudFileError
 
-_INTENSITY_NAMES = ("intensity", "i", "remission", "reflectivity", "reflectance", "scalar_intensity")
+# Of fields of files and of PointCloud2, in this order. `reflectivity` comes late, because sensors that send both
+# calibrate it differently; `scalar_intensity` is CloudCompare's.
+INTENSITY_NAMES = ("intensity", "intensities", "i", "remission", "reflectance", "reflectivity", "scalar_intensity")
 
 
 def points_from_columns(path: Path, columns: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -24,7 +26,7 @@ def points_from_columns(path: Path, columns: Mapping[str, np.ndarray]) -> np.nda
     points = np.zeros((len(by_name["x"]), 4), dtype=np.float32)
     for index, name in enumerate("xyz"):
         points[:, index] = by_name[name]
-    intensity = next((by_name[name] for name in _INTENSITY_NAMES if name in by_name), None)
+    intensity = next((by_name[name] for name in INTENSITY_NAMES if name in by_name), None)
     if intensity is not None:
         points[:, 3] = intensity
     return points

@@ -2,13 +2,17 @@
 
 import ctypes
 import functools
+import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
 from pvd_core.borders.errors import UserError
 from pvd_core.native.build import LIBRARY, LOG, source_digest
 
-_REMEDY = "python -m pvd_core.native.build builds it"
+BUILD_COMMAND = f"{shlex.quote(sys.executable)} -m pvd_core.native.build"
+"""Builds the library for this interpreter's packages, whichever one the shell calls python."""
+_REMEDY = f"`{BUILD_COMMAND}` builds it"
 
 _int, _long, _float, _pointer = ctypes.c_int32, ctypes.c_int64, ctypes.c_float, ctypes.c_void_p
 # Result and arguments of each function of engine.cpp. Without them ctypes would cut pointers to 32 bits.

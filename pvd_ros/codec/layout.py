@@ -14,15 +14,13 @@ from typing import Any
 import numpy as np
 
 from pvd_core.borders.errors import UserError
+from pvd_core.clouds.fields import INTENSITY_NAMES
 
 CLOUD_TYPE = "sensor_msgs/msg/PointCloud2"
 
 # sensor_msgs/PointField datatype -> NumPy kind and bytes.
 DATATYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
 FLOAT_DATATYPES = (7, 8)
-# Tried in this order if no field is named. `reflectivity` comes last, because sensors that send both calibrate it
-# differently.
-INTENSITY_NAMES = ("intensity", "intensities", "i", "remission", "reflectance", "reflectivity")
 # Fields that drivers send beside it, and that hold something else.
 _NEVER_INTENSITY = {
     "x", "y", "z", "t", "time", "timestamp", "time_stamp", "offset_time", "time_offset", "ring", "line", "laser_id",

@@ -2,13 +2,15 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 
 import pytest
 
-from pvd_cli.checks.hardware import check_gpu
+from pvd_cli.checks.hardware import check_gpu, check_torch
 from pvd_cli.main import run
+from pvd_core.native import library
 
 
 def test_doctor_tells_what_is_there_and_what_to_do_about_the_rest(tmp_path, capsys):
@@ -21,6 +23,12 @@ def test_doctor_tells_what_is_there_and_what_to_do_about_the_rest(tmp_path, caps
     assert all(finding["remedy"] for finding in findings.values() if not finding["is_present"])
     assert (code == 0) == all(f["is_present"] for f in findings.values() if f["is_needed"])
     assert "scans" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_doctor_names_the_interpreter_that_builds_the_engine(monkeypatch):
+    monkeypatch.setattr(library, "status", lambda: (False, "no C++ compiler"))
+    (engine,) = [finding for finding in check_torch() if finding.name == "native engine"]
+    assert f"then {shlex.quote(sys.executable)} -m pvd_core.native.build" in engine.remedy
 
 
 def test_doctor_tells_of_an_spconv_that_cannot_use_the_gpu(monkeypatch):

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from multiscan_weights import save_multiscan_weights
 
+from pvd_cli.demo import drive
+from pvd_cli.main import run
 from pvd_core.clouds import read_cloud
 from pvd_core.segmenter import Segmenter
 from pvd_core.taxonomy import SEMANTICKITTI
@@ -80,7 +82,14 @@ def test_score_is_that_of_the_offline_segmenter_on_the_recorded_clouds(finished,
 
 def test_tables_and_paths_are_printed(finished):
     out, printed = finished
-    for text in ("stamp to publish", "clouds in 5, labelled", "IoU %", "road", str(out / "picture.png")):
+    for text in (
+        "stamp to publish",
+        "clouds in 5, labelled",
+        "IoU %",
+        "road",
+        "latency and IoU scatter from run to run; a longer",
+        str(out / "picture.png"),
+    ):
         assert text in printed
     assert (out / "picture.png").read_bytes().startswith(b"\x89PNG")
 
@@ -150,7 +159,17 @@ def test_stopped_demo_leaves_no_process_behind(finished, weights, tmp_path, numb
     _, errors = demo.communicate(timeout=TIMEOUT_S)
     assert demo.returncode in (130, 128 + signal.SIGTERM)
     assert "Traceback" not in errors
+    assert "player, node and recorder are stopped" in errors
     assert [pid for pid in children if Path(f"/proc/{pid}").exists()] == []
+
+
+def test_demo_that_is_stopped_before_it_starts_a_process_speaks_of_none(weights, tmp_path, monkeypatch, capsys):
+    def interrupted(*_arguments, **_named):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(drive, "simulated_drive", interrupted)
+    assert run(["demo", "--weights", str(weights), "--out", str(tmp_path / "out")]) == 130
+    assert "interrupted: the demo is not finished; repeat the command" in capsys.readouterr().err
 
 
 def wait_until(condition, demo):

@@ -155,6 +155,7 @@ def test_clouds_that_came_too_fast_are_explained_with_the_rate_that_suits(capsys
     printed = capsys.readouterr().out
     assert "note: 90 clouds came while this machine was busy" in printed
     assert "--rate 0.2 (make demo RATE=0.2)" in printed
+    assert "note: of so few clouds (30) latency and IoU scatter from run to run\n" in printed
     print_results({**report, "labelled": 120, "recorded": 120, "dropped": 0, "lost_in_transport": 0}, None, rate=1.0)
     assert "note" not in capsys.readouterr().out
 

@@ -9,9 +9,11 @@ import typer
 from test_architecture import ROOMS
 
 from pvd_cli.main import COMMANDS, app
+from pvd_core.clouds import SUFFIXES
 from pvd_ros.codec import REASONS
 from pvd_ros.node.parameters import SPECS
 from pvd_ros.report.counters import CloudCounters
+from training.simulate.sensor.sensors import SENSORS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -191,3 +193,19 @@ def test_names_that_tell_where_things_go_are_in_the_files_beside_them():
         names = {span.rpartition(".")[2] for span in spans if NAME.fullmatch(span) and not PATH.fullmatch(span)}
         unknown += [f"{thing}: {name}" for name in sorted(names) if not re.search(rf"\b{name}\b", text)]
     assert unknown == []
+
+
+def test_every_simulated_sensor_is_in_the_table_and_the_help():
+    rows = [INLINE.search(row[0])[1] for row in table_under("docs/training.md", "sensor")]
+    assert rows == list(SENSORS)
+    helps = text_of("pvd_cli/commands/simulate.py")
+    assert [name for name in SENSORS if name not in helps] == []
+
+
+@pytest.mark.parametrize("command", ["adapt", "bench", "predict", "pseudo-label", "view"])
+def test_every_kind_of_cloud_file_is_named_by_those_who_take_it(command):
+    arguments = typer.main.get_command(app).commands[command].params
+    assert any(", ".join(SUFFIXES) in (parameter.help or "") for parameter in arguments)
+    for page in ("README.md", "docs/architecture.md"):
+        assert " ".join(SUFFIXES) in text_of(page)
+    assert ", ".join(SUFFIXES) in text_of("scripts/gpu/__main__.py")

@@ -1,6 +1,7 @@
 """Decoding any PointCloud2 layout, against a reader that takes one value at a time."""
 
 import struct
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ros_clouds import LETTERS, SIZES, STORE, XYZI, rclpy_cloud, rosbags_cloud, slow_column, xyzi_cloud
 
+from pvd_core.clouds import read_cloud
 from pvd_core.clouds.example import spinning_scan
+from pvd_core.clouds.fields import INTENSITY_NAMES
 from pvd_core.clouds.judge import options
 from pvd_core.clouds.stream import CloudStream
 from pvd_ros.codec import decode
@@ -139,6 +142,17 @@ def test_the_intensity_field_can_be_named():
     message = rosbags_cloud(fields=fields, data=struct.pack("<4fH", 1, 2, 3, 9, 255), width=1, point_step=18)
     assert decode(message).points[0, 3] == 9
     assert decode(message, 1 / 255, intensity_field="reflectivity").points[0, 3] == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("first", "second"), list(pairwise(INTENSITY_NAMES)))
+def test_the_same_names_of_intensity_count_in_messages_and_in_files(first, second, tmp_path):
+    fields = [*XYZI[:3], (second, 16, 7, 1), (first, 12, 7, 1)]
+    point = struct.pack("<5f", 1, 2, 3, 9, 255)
+    assert decode(rosbags_cloud(fields=fields, data=point, width=1, point_step=20)).points[0, 3] == 9
+    assert decode(rosbags_cloud(fields=fields[:4], data=point, width=1, point_step=20)).points[0, 3] == 255
+    table = np.array([(1, 2, 3, 255, 9)], dtype=[(name, "f4") for name in ("x", "y", "z", second, first)])
+    np.save(tmp_path / "both.npy", table)
+    assert read_cloud(tmp_path / "both.npy")[0, 3] == 9
 
 
 def test_an_empty_cloud_without_any_field_gives_no_points():

@@ -20,6 +20,8 @@ from training.data.simulated_stream import StreamConfig
 from training.distil.config import DistillationConfig, MultiToSingleConfig
 
 DEFAULT_MODEL = "cylinder3d-compact"
+SUPERVISED_TERMS = {"cross_entropy": "voxels", "lovasz": "voxels", "point_cross_entropy": "points"}
+"""The terms that learn from labels, each a factor in LossConfig -> what it scores; all others are of a distillation."""
 CLASS_WEIGHTS = ("none", "sqrt", "cuberoot")
 OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("cosine", "constant")
@@ -45,9 +47,14 @@ class LossConfig:
 
     def __post_init__(self) -> None:
         _one_of("loss.class_weights", self.class_weights, CLASS_WEIGHTS)
-        _at_least("loss", self, ("cross_entropy", "lovasz", "point_cross_entropy"), 0)
-        if self.cross_entropy + self.lovasz + self.point_cross_entropy == 0:
+        _at_least("loss", self, SUPERVISED_TERMS, 0)
+        if not self.scored:
             raise UserError("every factor in 'loss' is 0: nothing to train; give at least one a positive value")
+
+    @property
+    def scored(self) -> set[str]:
+        """What the terms that are not left out score: some of "voxels", "points"."""
+        return {scored for term, scored in SUPERVISED_TERMS.items() if getattr(self, term)}
 
 
 @dataclass(frozen=True)

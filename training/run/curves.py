@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from training.run.config import SUPERVISED_TERMS
 from training.run.logs import SHARE
-from training.run.objective import SUPERVISED_TERMS
 from training.run.run_folder import RunFolder
 
 if TYPE_CHECKING:

@@ -108,9 +108,9 @@ def _fabric_of_ranks(config: TrainConfig, world_size: int) -> Fabric:
 
 def _reaches_every_parameter(config: TrainConfig) -> bool:
     """Whether every parameter gets a gradient, which DDP has to know; it depends on the factors of the losses."""
-    on_voxels, on_points = config.loss.cross_entropy or config.loss.lovasz, config.loss.point_cross_entropy
     # CD's linear map gets gradients only from the feature term, which may be switched off.
-    return bool(on_voxels and on_points) and (config.distillation is None or config.distillation.method != "cd")
+    has_cd = config.distillation is not None and config.distillation.method == "cd"
+    return config.loss.scored == {"voxels", "points"} and not has_cd
 
 
 def agreed_reason(reason: str | None, device: torch.device) -> str | None:

@@ -15,7 +15,7 @@ from pvd_core.models import Network
 from pvd_core.models.output import SegmentationOutput
 from pvd_core.runtime.precision import widened
 from pvd_core.runtime.ranks import sum_over_ranks
-from training.run.objective import SUPERVISED_TERMS
+from training.run.config import SUPERVISED_TERMS
 
 
 @contextlib.contextmanager

@@ -3,6 +3,8 @@
 V voxels, P points, C classes.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
@@ -12,10 +14,7 @@ from pvd_core.models.output import SegmentationOutput
 from pvd_core.runtime.precision import widened
 from pvd_core.sparse import Sites
 from training.data.batches import TrainingBatch
-from training.run.config import LossConfig
-
-SUPERVISED_TERMS = ("cross_entropy", "lovasz", "point_cross_entropy")
-"""Names of the terms that learn from labels; all others are of a distillation."""
+from training.run.config import SUPERVISED_TERMS, LossConfig
 
 
 class SegmentationObjective(nn.Module):
@@ -50,20 +49,28 @@ class SegmentationObjective(nn.Module):
     ) -> SegmentationOutput:
         """The network's output, with the point fields if the losses or `with_points` need them. `sites`: those of the
         batch's voxels, if they have been built already."""
-        has_point_loss = self.model.has_point_loss and self.config.point_cross_entropy > 0
+        has_point_loss = self.model.has_point_loss and "points" in self.config.scored
         return self.model(batch.voxels, with_points=with_points or has_point_loss, sites=sites)
 
     def terms(self, output: SegmentationOutput, batch: TrainingBatch) -> dict[str, torch.Tensor]:
         """{term: loss times its factor}; to be called with autocast off."""
-        voxel_logits_VC = widened(output.voxel_logits_VC)
-        terms = {}
-        if self.config.cross_entropy:
-            loss = cross_entropy(voxel_logits_VC, batch.voxel_labels_V, self.class_weights)
-            terms["cross_entropy"] = self.config.cross_entropy * loss
-        if self.config.lovasz:
-            loss = lovasz_softmax(voxel_logits_VC.softmax(dim=1), batch.voxel_labels_V)
-            terms["lovasz"] = self.config.lovasz * loss
-        if self.config.point_cross_entropy and self.model.has_point_loss and output.point_logits_PC is not None:
-            loss = cross_entropy(widened(output.point_logits_PC), batch.point_labels_P, self.class_weights)
-            terms["point_cross_entropy"] = self.config.point_cross_entropy * loss
-        return terms
+        scores = {"voxels": (widened(output.voxel_logits_VC), batch.voxel_labels_V)}
+        if self.model.has_point_loss and output.point_logits_PC is not None:
+            scores["points"] = widened(output.point_logits_PC), batch.point_labels_P
+        return {
+            term: getattr(self.config, term) * _LOSSES[term](*scores[scored], self.class_weights)
+            for term, scored in SUPERVISED_TERMS.items()
+            if getattr(self.config, term) and scored in scores
+        }
+
+
+def _lovasz(logits: torch.Tensor, labels: torch.Tensor, _class_weights: torch.Tensor | None) -> torch.Tensor:
+    return lovasz_softmax(logits.softmax(dim=1), labels)
+
+
+# Of (scores, labels, class weights), for each of SUPERVISED_TERMS.
+_LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]] = {
+    "cross_entropy": cross_entropy,
+    "lovasz": _lovasz,
+    "point_cross_entropy": cross_entropy,
+}

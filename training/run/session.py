@@ -111,7 +111,7 @@ def _initial_network(config: TrainConfig) -> Network:
 
 
 def _check_objective(config: TrainConfig, model: Network) -> None:
-    if model.predicts_from_points and not config.loss.point_cross_entropy:
+    if model.predicts_from_points and "points" not in config.loss.scored:
         raise UserError(
             "loss.point_cross_entropy is 0, but the network labels points by its point outputs, which only that term "
             "trains; give it a positive value, or take a Cylinder3D whose model.refinement is R1 or none"

@@ -1,5 +1,6 @@
 """Schedule, class weights, running mean, objective, checkpoint files."""
 
+import dataclasses
 import itertools
 import resource
 import subprocess
@@ -21,7 +22,7 @@ from training.data.dataset import ScanFolder
 from training.data.folder_stream import FolderStream
 from training.data.mix import MixingConfig
 from training.run.checkpoint import load_checkpoint, random_states, restore_random_states, save_checkpoint
-from training.run.config import LossConfig, ScheduleConfig
+from training.run.config import SUPERVISED_TERMS, LossConfig, ScheduleConfig
 from training.run.objective import SegmentationObjective
 from training.run.optimization import RunningMean, learning_rate
 from training.run.run_folder import JsonLines
@@ -104,6 +105,23 @@ def test_objective_leaves_out_terms_of_factor_zero_and_points_of_a_network_witho
     assert set(SegmentationObjective(model, LossConfig())(batch)) == {"cross_entropy", "lovasz"}
     model = build_model(TINY_MODEL)
     assert set(SegmentationObjective(model, LossConfig(0, 0, 1))(batch)) == {"point_cross_entropy"}
+
+
+def test_every_factor_of_the_loss_has_a_term_that_is_trained_alone_and_reported_as_supervised(batch):
+    factors = {field.name for field in dataclasses.fields(LossConfig)} - {"class_weights"}
+    assert factors == set(SUPERVISED_TERMS)
+    model = build_model(TINY_MODEL).eval()
+    assert list(SegmentationObjective(model, LossConfig(**dict.fromkeys(factors, 1.0)))(batch)) == list(
+        SUPERVISED_TERMS
+    )
+    for term, scored in SUPERVISED_TERMS.items():
+        alone = LossConfig(**{**dict.fromkeys(factors, 0.0), term: 2.0})
+        assert alone.scored == {scored}
+        assert list(SegmentationObjective(model, alone)(batch)) == [term]
+        with pytest.raises(UserError, match=f"loss.{term} is -1"):
+            LossConfig(**{term: -1.0})
+    with pytest.raises(UserError, match="every factor in 'loss' is 0"):
+        LossConfig(**dict.fromkeys(factors, 0.0))
 
 
 def test_checkpoint_keeps_values_and_random_states(tmp_path):
