@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -18,17 +18,20 @@ _LEAST_BYTES = 1600
 _LARGEST, _SMALLEST = 1e6, 1e-9
 # Shares of such numbers among those of the right and of the wrong type.
 _RIGHT, _WRONG, _LEAST_LEAD = 0.95, 0.85, 0.02
-# Steps along the right columns are so much smaller than those along wrong ones.
-_CLEARLY = 0.25
+# Steps along the right columns are so much smaller than those along wrong ones; fewer steps say nothing.
+_CLEARLY, _LEAST_STEPS = 0.25, 100
+# Drivers write one place for all pulses that did not come back; no other holds so large a share of the points.
+_SHARE_OF_NO_RETURN, _ROWS_DRAWN = 0.05, 1000
 
 
 @dataclass(frozen=True)
 class BinColumns:
     """The numbers of each point in a .bin file: x, y, z first, then the intensity if there are more; little endian, no
-    header."""
+    header. `is_certain`: the user is sure, so files are not asked whether they look so."""
 
     number: int = 4
     is_float64: bool = False
+    is_certain: bool = field(default=False, compare=False)
 
     @property
     def dtype(self) -> str:
@@ -67,16 +70,17 @@ FOUR_COLUMNS = BinColumns()
 
 
 def bin_columns(text: str | int | BinColumns) -> BinColumns:
-    """The BinColumns that "4", "5" or "4xfloat64" stand for; UserError for anything else."""
+    """The BinColumns that "4", "5", "4xfloat64" or, for the sure, "4!" stand for; UserError for anything else."""
     if isinstance(text, BinColumns):
         return text
-    match = re.fullmatch(r"(\d{1,3})(?:x(float32|float64))?", str(text).strip())
+    match = re.fullmatch(r"(\d{1,3})(?:x(float32|float64))?(!?)", str(text).strip())
     if match is None or not LEAST_COLUMNS <= int(match[1]) <= MOST_COLUMNS:
         raise UserError(
             f"columns is {text!r}: expected how many float32 numbers a point has in the .bin files, {LEAST_COLUMNS} to "
-            f"{MOST_COLUMNS} (x, y, z, then intensity and more), or such as 4xfloat64 where they are float64"
+            f"{MOST_COLUMNS} (x, y, z, then intensity and more), or such as 4xfloat64 where they are float64; 4! where "
+            "they look otherwise"
         )
-    return BinColumns(int(match[1]), match[2] == "float64")
+    return BinColumns(int(match[1]), match[2] == "float64", is_certain=bool(match[3]))
 
 
 def candidates(num_bytes: int) -> list[BinColumns]:
@@ -93,7 +97,7 @@ def likely_columns(data: bytes, expected: BinColumns, among: Iterable[BinColumns
     random order show no clear difference.
     """
     data = data[: _BYTES_LOOKED_AT - _BYTES_LOOKED_AT % expected.point_bytes]
-    if len(data) < _LEAST_BYTES:
+    if len(data) < _LEAST_BYTES or expected.is_certain:
         return expected
     is_float64 = _is_float64(data, expected.is_float64)
     same_type = [columns for columns in among if columns.is_float64 == is_float64]
@@ -153,8 +157,22 @@ def _best_columns(numbers: np.ndarray, default: BinColumns, among: list[BinColum
 
 
 def _median_step(numbers: np.ndarray, row_length: int) -> float:
-    """Median difference between numbers that are `row_length` apart."""
+    """Median difference between numbers that are `row_length` apart; infinite where too few can be compared. Left out
+    are rows without a return, whose neighbours in time are elsewhere, and equal numbers, which any padding has."""
+    rows = numbers[: len(numbers) - len(numbers) % row_length].reshape(-1, row_length)
+    rows = rows[~_is_no_return(rows)]
     with np.errstate(invalid="ignore", over="ignore"):  # differences that are not finite are left out below
-        steps = np.abs(numbers[row_length:] - numbers[:-row_length])
-    steps = steps[np.isfinite(steps)]
-    return float(np.median(steps)) if len(steps) else 0.0
+        steps = np.abs(rows[1:] - rows[:-1])
+    steps = steps[np.isfinite(steps) & (steps > 0)]
+    return float(np.median(steps)) if len(steps) >= _LEAST_STEPS else np.inf
+
+
+def _is_no_return(rows: np.ndarray) -> np.ndarray:
+    """bool (N,): whether the x, y, z of a row are those of very many rows. `rows` (N, 3 or more)."""
+    xyz = rows[:, :3]
+    drawn = xyz[np.random.default_rng(0).integers(len(xyz), size=_ROWS_DRAWN)]
+    places, counts = np.unique(drawn, axis=0, return_counts=True)
+    is_one_N = np.zeros(len(xyz), bool)
+    for place in places[counts > _SHARE_OF_NO_RETURN * _ROWS_DRAWN]:
+        is_one_N |= (xyz == place).all(axis=1)
+    return is_one_N

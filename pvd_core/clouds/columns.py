@@ -25,8 +25,8 @@ def read_bin(path: Path, columns: BinColumns = FOUR_COLUMNS) -> np.ndarray:
         )
     if likely != columns:
         raise CloudFileError(
-            f"{path}: its numbers look like {likely} ({likely.names}), but {columns} are expected; are they? Then say "
-            f"so: --columns {likely.option}"
+            f"{path}: its numbers look like {likely} ({likely.names}), but {columns} are expected: if you are sure "
+            f"of these, --columns {columns.option}! (in settings '{columns.option}!'), else --columns {likely.option}"
         )
     return columns.points(data)
 
