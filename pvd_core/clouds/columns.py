@@ -60,7 +60,8 @@ def read_npy(path: Path) -> np.ndarray:
     if not isinstance(array, np.ndarray):
         raise CloudFileError(f"{path}: an archive of several arrays found, one array expected")
     if array.dtype.names:
-        return points_from_columns(path, {name: array[name].reshape(-1) for name in array.dtype.names})
+        table = array.reshape(-1)
+        return points_from_columns(path, [(name, table[name]) for name in array.dtype.names])
     is_table = array.ndim in (2, 3) and 3 <= array.shape[-1] <= _MOST_COLUMNS
     if not is_table or array.dtype.kind not in "fiu":
         raise CloudFileError(

@@ -1,6 +1,7 @@
-"""Points from named columns: x, y, z, and whichever column holds the intensity."""
+"""Points from named columns: x, y, z, and whichever column holds the intensity. N points."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -10,21 +11,62 @@ from pvd_core.clouds.errors import CloudFileError
 _INTENSITY_NAMES = ("intensity", "i", "remission", "reflectivity", "reflectance", "scalar_intensity")
 
 
-def points_from_columns(path: Path, columns: Mapping[str, np.ndarray]) -> np.ndarray:
-    """float32 (N, 4): x, y, z, intensity, from a dictionary of field name to column (N,) of any number type. Upper and
-    lower case are alike; the intensity is 0 if no field has one of its names. CloudFileError, which names the file
-    `path`, if x, y or z is missing."""
-    by_name = {name.lower(): column for name, column in columns.items()}
-    missing = [name for name in "xyz" if name not in by_name]
+def points_from_columns(path: Path, columns: Iterable[tuple[str, np.ndarray]]) -> np.ndarray:
+    """float32 (N, 4): x, y, z, intensity, from (field name, column) pairs; a column is (N,) of any number type, or
+    (N, C) where the field has C values a point. Upper and lower case are alike; the intensity is 0 if no field has one
+    of its names. CloudFileError, which names the file `path`, if x, y or z is missing, or if one of the four is there
+    twice or is no single number a point."""
+    columns = list(columns)
+    found = {name: _column(path, columns, name) for name in ("x", "y", "z", *_INTENSITY_NAMES)}
+    missing = [name for name in "xyz" if found[name] is None]
     if missing:
         raise CloudFileError(
-            f"{path}: no field {', '.join(missing)} among {', '.join(columns) or 'no fields at all'}; "
+            f"{path}: no field {', '.join(missing)} among {_listed(columns) or 'no fields at all'}; "
             "fields x, y, z expected"
         )
-    points = np.zeros((len(by_name["x"]), 4), dtype=np.float32)
-    for index, name in enumerate("xyz"):
-        points[:, index] = by_name[name]
-    intensity = next((by_name[name] for name in _INTENSITY_NAMES if name in by_name), None)
-    if intensity is not None:
-        points[:, 3] = intensity
+    intensity = next((found[name] for name in _INTENSITY_NAMES if found[name] is not None), None)
+    taken = [found[name] for name in "xyz"] + ([] if intensity is None else [intensity])
+    points = np.zeros((len(taken[0]), 4), dtype=np.float32)
+    with np.errstate(over="ignore"):  # too large for float32 becomes inf, which is no measurement either
+        for index, column in enumerate(taken):
+            points[:, index] = column
     return points
+
+
+def check_separators(path: Path, text: bytes) -> None:
+    """CloudFileError if `text`, the points of a file as text, has commas or semicolons, which would be misread."""
+    if b"," in text or b";" in text:
+        line = next(line for line in text.splitlines() if b"," in line or b";" in line)[:80].decode(errors="replace")
+        raise CloudFileError(
+            f"{path}: a line of its points is {line!r}, numbers with decimal points and spaces between them are "
+            "expected; replace commas and semicolons, and write the file again"
+        )
+
+
+def check_left_over(path: Path, data: memoryview, num_points: int) -> None:
+    """CloudFileError if `data`, what follows the `num_points` points that a header declares, holds more than padding
+    by zeros or white space."""
+    if bytes(data).strip(b"\0 \t\r\n"):
+        raise CloudFileError(
+            f"{path}: {len(data)} bytes are left over after the {num_points} points that its header declares; is the "
+            "header of another file, or was it not updated at the end of writing? Correct its number of points"
+        )
+
+
+def _column(path: Path, columns: list[tuple[str, np.ndarray]], wanted: str) -> np.ndarray | None:
+    """(N,) of the field `wanted`; None if there is none."""
+    found = [(name, column) for name, column in columns if name.lower() == wanted]
+    if not found:
+        return None
+    if len(found) > 1:
+        names = " and ".join(name for name, _ in found)
+        raise CloudFileError(f"{path}: fields {names} found, one {wanted} expected; name all but one of them otherwise")
+    name, column = found[0]
+    if column.ndim != 1 or column.dtype.kind not in "fiub":
+        kind = f"{math.prod(column.shape[1:])} values" if column.ndim != 1 else f"values of type {column.dtype}"
+        raise CloudFileError(f"{path}: field {name} has {kind} a point, one number expected")
+    return column
+
+
+def _listed(columns: list[tuple[str, np.ndarray]]) -> str:
+    return ", ".join(name for name, _ in columns)

@@ -212,6 +212,14 @@ def packed(size, body):
         (pcd(encoding="zipped"), "zipped"),
         (pcd(encoding="ascii", body=b"1 2 3 4 5"), "5 values found"),
         (pcd(encoding="ascii", body=b"1 2 3 4 5 six"), "not a number"),
+        (pcd(encoding="ascii", body=b"1.0,2.0,3.0\n4.0,5.0,6.0\n"), "'1.0,2.0,3.0', .* decimal points and spaces"),
+        (pcd(encoding="ascii", body=b"1,5 2 3\n4 5 6\n"), "'1,5 2 3', .* decimal points and spaces"),
+        (pcd(points=1, body=bytes(12) + b"\1" * 12), "12 bytes are left over after the 1 points"),
+        (pcd(points=0, body=b"\1" * 24), "24 bytes are left over after the 0 points"),
+        (pcd().replace(b"WIDTH 2", b"WIDTH 3"), "WIDTH 3 and HEIGHT 1, which are 3 points, but POINTS 2"),
+        (pcd("x y z X", "4 4 4 4", "F F F F", body=bytes(32)), "fields x and X found, one x expected"),
+        (pcd("x y z intensity intensity", "4 4 4 4 4", "F F F F F", body=bytes(40)), "one intensity expected"),
+        (pcd("x y z X", "4 4 4 4", "F F F F", 1, "ascii", b"1 2 3 4"), "fields x and X found, one x expected"),
         (pcd(encoding="binary_compressed", body=b"\x04\x00"), "truncated"),
         (pcd(encoding="binary_compressed", body=packed(24, b"\xff\xff\xff")), "broken"),
     ],
@@ -221,6 +229,67 @@ def test_broken_pcd_files_are_refused(tmp_path, content, message):
     path.write_bytes(content)
     with pytest.raises(CloudFileError, match=message):
         read_cloud(path)
+
+
+def test_pcd_padded_by_zeros_with_several_padding_fields_is_read(tmp_path):
+    path = tmp_path / "cloud.pcd"
+    path.write_bytes(pcd("x y z _ _", "4 4 4 4 1", "F F F F U", 2, body=np.ones(34, "u1").tobytes() + bytes(4096)))
+    assert read_cloud(path).shape == (2, 4)
+
+
+def test_pcd_field_of_several_values_is_read_over_unless_it_is_a_coordinate(tmp_path):
+    path, counts = tmp_path / "cloud.pcd", b"COUNT 1 1 1 2\nWIDTH"
+    body = np.arange(10, dtype="<f4").tobytes()
+    path.write_bytes(pcd("x y z normal", "4 4 4 4", "F F F F", body=body).replace(b"WIDTH", counts))
+    np.testing.assert_array_equal(read_cloud(path), [(0, 1, 2, 0), (5, 6, 7, 0)])
+    path.write_bytes(pcd("x y z intensity", "4 4 4 4", "F F F F", body=body).replace(b"WIDTH", counts))
+    with pytest.raises(CloudFileError, match="field intensity has 2 values a point, one number expected"):
+        read_cloud(path)
+
+
+def ply(body, properties=("x", "y", "z"), count=2, encoding="ascii", more=""):
+    names = "".join(f"property float {name}\n" for name in properties)
+    return f"ply\nformat {encoding} 1.0\nelement vertex {count}\n{names}{more}end_header\n".encode() + body
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (ply(b"1 2 3\n4 5 6\n7 8 9\n"), "3 lines of data, .*, but 2 lines"),
+        (ply(b"1 2 3 4\n4 5 6 7\n"), "up to 4 values, found, .* with 3 values, are declared"),
+        (ply(b"1 2 3\n"), "truncated"),
+        (ply(b"1;2;3\n4;5;6\n"), "'1;2;3', .* decimal points and spaces"),
+        (ply(b"1 2 3 4\n4 5 6 7\n", ("x", "y", "z", "X")), "fields x and X found, one x expected"),
+        (ply(b"\1" * 36, encoding="binary_little_endian"), "12 bytes are left over after the 2 points"),
+    ],
+)  # fmt: skip
+def test_ply_files_whose_header_does_not_fit_are_refused(tmp_path, content, message):
+    path = tmp_path / "cloud.ply"
+    path.write_bytes(content)
+    with pytest.raises(CloudFileError, match=message):
+        read_cloud(path)
+
+
+def test_ply_with_faces_behind_its_vertices_is_read(tmp_path):
+    path, faces = tmp_path / "cloud.ply", "element face 1\nproperty list uchar int vertex_indices\n"
+    path.write_bytes(ply(b"1 2 3\n4 5 6\n3 0 1 1\n", more=faces))
+    np.testing.assert_array_equal(read_cloud(path), [(1, 2, 3, 0), (4, 5, 6, 0)])
+    path.write_bytes(ply(bytes(24) + b"\2" * 9, encoding="binary_little_endian", more=faces))
+    assert read_cloud(path).shape == (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ([("x", "f4"), ("y", "f4", 2), ("z", "f4")], "field y has 2 values a point, one number expected"),
+        ([("x", "f4"), ("y", "f4"), ("z", "U3")], "field z has values of type <U3 a point"),
+        ([("x", "f4"), ("y", "f4"), ("z", "f4"), ("i", [("a", "f4")])], "field i has values of type"),
+        ([("x", "f4"), ("X", "f4"), ("y", "f4"), ("z", "f4")], "fields x and X found, one x expected"),
+    ],
+)
+def test_named_arrays_without_one_number_for_each_coordinate_are_refused(tmp_path, fields, message):
+    with pytest.raises(CloudFileError, match=message):
+        read_cloud(saved(tmp_path / "cloud.npy", np.zeros(5, fields)))
 
 
 @settings(max_examples=150, deadline=None)
