@@ -10,7 +10,15 @@ from pvd_core.borders.errors import UserError
 
 LEAST_COLUMNS, MOST_COLUMNS = 3, 16
 _RECOGNISED_COLUMNS = range(LEAST_COLUMNS, 9)
-_BYTES_LOOKED_AT = 4_000_000
+# What BinColumns cannot be; the numbers do not always tell two types of 16 bits apart.
+_FOREIGN_TYPES = {
+    ">f4": "float32, big endian",
+    ">f8": "float64, big endian",
+    "<i4": "int32",
+    "<f2": "float16 or int16",
+    "<i2": "float16 or int16",
+}
+_BYTES_LOOKED_AT, _BYTES_JUDGED_BY_TYPE = 4_000_000, 96_000
 # Fewer numbers may be close to each other by chance.
 _LEAST_BYTES = 1600
 
@@ -112,6 +120,21 @@ def likely_columns(data: bytes, expected: BinColumns, among: Iterable[BinColumns
     return best or default
 
 
+def foreign_type(data: bytes) -> str | None:
+    """The type of the numbers in a file, in words, if it clearly is one that BinColumns cannot be."""
+    data = data[:_BYTES_JUDGED_BY_TYPE]
+    if len(data) < _LEAST_BYTES or any(_finite_share(_numbers(data, usual)) > _RIGHT for usual in ("<f4", "<f8")):
+        return None
+    for dtype, name in _FOREIGN_TYPES.items():
+        numbers = _numbers(data, dtype)
+        is_usual_size = min(np.mean(np.abs(numbers) < _LARGEST), _finite_share(numbers)) > _RIGHT
+        if is_usual_size and _best_columns(
+            numbers, FOUR_COLUMNS, [BinColumns(number) for number in _RECOGNISED_COLUMNS]
+        ):
+            return name
+    return None
+
+
 def looks_like_points(numbers: np.ndarray) -> bool:
     """Whether nearly all of some coordinates are what a sensor could send, or stand for "no return" (NaN, inf, 0)."""
     return plausible_share(numbers) > _WRONG
@@ -123,6 +146,12 @@ def plausible_share(numbers: np.ndarray) -> float:
         sizes = np.abs(numbers)
     is_odd = ((sizes > _LARGEST) & (sizes < np.inf)) | ((sizes < _SMALLEST) & (sizes > 0))
     return 1 - np.count_nonzero(is_odd) / max(1, sizes.size)
+
+
+def _numbers(data: bytes, dtype: str) -> np.ndarray:
+    """Whole numbers in `data`, float64 (N,)."""
+    with np.errstate(invalid="ignore"):
+        return np.frombuffer(data[: len(data) - len(data) % np.dtype(dtype).itemsize], dtype).astype(np.float64)
 
 
 def _is_float64(data: bytes, expected: bool) -> bool:

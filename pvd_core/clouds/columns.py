@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pvd_core.clouds.bin_columns import FOUR_COLUMNS, BinColumns, candidates, likely_columns
+from pvd_core.clouds.bin_columns import FOUR_COLUMNS, BinColumns, candidates, foreign_type, likely_columns
 from pvd_core.clouds.errors import CloudFileError
 from pvd_core.clouds.fields import points_from_columns
 
@@ -16,6 +16,13 @@ def read_bin(path: Path, columns: BinColumns = FOUR_COLUMNS) -> np.ndarray:
     Of more columns the first four are kept, of three the intensity is 0. CloudFileError if the file does not look like
     these columns."""
     data = path.read_bytes()
+    if not data:
+        raise CloudFileError(f"{path}: no bytes found, points expected: was it copied to its end? Copy it again")
+    if not columns.is_certain and (foreign := foreign_type(data)):
+        raise CloudFileError(
+            f"{path}: its numbers look like {foreign}, float32 or float64 (little endian) are expected; write it again "
+            "as float32, x, y and z in metres"
+        )
     fitting = _fitting(path, len(data))
     likely = likely_columns(data, columns, fitting)
     if len(data) % columns.point_bytes:
@@ -60,8 +67,8 @@ def read_npy(path: Path) -> np.ndarray:
     if not isinstance(array, np.ndarray):
         raise CloudFileError(f"{path}: an archive of several arrays found, one array expected")
     if array.dtype.names:
-        table = array.reshape(-1)
-        return points_from_columns(path, [(name, table[name]) for name in array.dtype.names])
+        flat = array.reshape(-1)
+        return points_from_columns(path, [(name, flat[name]) for name in array.dtype.names])
     is_table = array.ndim in (2, 3) and 3 <= array.shape[-1] <= _MOST_COLUMNS
     if not is_table or array.dtype.kind not in "fiu":
         raise CloudFileError(

@@ -17,15 +17,15 @@ def points_from_columns(path: Path, columns: Iterable[tuple[str, np.ndarray]]) -
     of its names. CloudFileError, which names the file `path`, if x, y or z is missing, or if one of the four is there
     twice or is no single number a point."""
     columns = list(columns)
-    found = {name: _column(path, columns, name) for name in ("x", "y", "z", *_INTENSITY_NAMES)}
-    missing = [name for name in "xyz" if found[name] is None]
+    wanted = ("x", "y", "z", *_INTENSITY_NAMES)
+    found = {name: column for name in wanted if (column := _column(path, columns, name)) is not None}
+    missing = [name for name in "xyz" if name not in found]
     if missing:
         raise CloudFileError(
             f"{path}: no field {', '.join(missing)} among {_listed(columns) or 'no fields at all'}; "
             "fields x, y, z expected"
         )
-    intensity = next((found[name] for name in _INTENSITY_NAMES if found[name] is not None), None)
-    taken = [found[name] for name in "xyz"] + ([] if intensity is None else [intensity])
+    taken = [found[name] for name in wanted if name in found][:4]  # the first name of an intensity counts
     points = np.zeros((len(taken[0]), 4), dtype=np.float32)
     with np.errstate(over="ignore"):  # too large for float32 becomes inf, which is no measurement either
         for index, column in enumerate(taken):

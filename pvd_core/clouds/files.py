@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pvd_core.borders.files import why_not_a_file
 from pvd_core.clouds.bin_columns import bin_columns
 from pvd_core.clouds.columns import read_bin, read_npy
 from pvd_core.clouds.errors import CloudFileError
@@ -42,9 +43,9 @@ def read_cloud(path: str | Path, intensity_scale: float = 1.0, columns: str | in
     if reader is None:
         raise CloudFileError(f"{path}: suffix {path.suffix or '(none)'} found, one of {', '.join(SUFFIXES)} expected")
     try:
+        if what := why_not_a_file(path):
+            raise CloudFileError(f"{path} {what}")
         points = reader(path, bin_columns(columns)) if reader is read_bin else reader(path)
-    except IsADirectoryError:
-        raise CloudFileError(f"{path} is a folder, a file expected") from None
     except OSError as error:
         raise CloudFileError(f"{path}: cannot be read: {error.strerror or error}") from None
     # A copy, because some readers return read-only views of the file's bytes.
@@ -74,8 +75,14 @@ def find_clouds(inputs: Iterable[str | Path]) -> list[Path]:
 
 
 def _clouds_below(folder: Path) -> list[Path]:
+    paths = []
     # Data sets often consist of symbolic links, which Path.rglob does not follow before Python 3.13.
-    paths = [Path(top, name) for top, _, names in os.walk(folder, followlinks=True) for name in names]
+    for top, folders, names in os.walk(folder, followlinks=True):
+        inside = [Path(top), *Path(top).parents]
+        entered = {os.path.realpath(each) for each in inside[: len(inside) - len(folder.parents)]}
+        # A link to a folder that it lies in would be followed without end.
+        folders[:] = [name for name in folders if os.path.realpath(Path(top, name)) not in entered]
+        paths += [Path(top, name) for name in names]
     return sorted(path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file())
 
 

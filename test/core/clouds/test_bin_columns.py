@@ -113,6 +113,24 @@ def test_real_scans_as_float64_are_recognised(tmp_path, shared_data):
         assert read_cloud(path, columns="4xfloat64").tobytes() == scan.read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("dtype", "found", "factor"),
+    [
+        (">f4", "float32, big endian", 1),
+        (">f8", "float64, big endian", 1),
+        ("<f2", "float16 or int16", 1),
+        ("<i2", "float16 or int16", 100),
+        ("<i4", "int32", 1000),
+    ],
+)
+@pytest.mark.parametrize("num_points", [100_000, 100_001])
+def test_numbers_of_other_types_are_named(tmp_path, shared_data, dtype, found, factor, num_points):
+    scan = shared_data / "semantickitti/sequences/08/velodyne/000000.bin"
+    (np.fromfile(scan, "<f4").reshape(-1, 4)[:num_points] * factor).astype(dtype).tofile(tmp_path / "scan.bin")
+    with pytest.raises(CloudFileError, match=f"look like {found}, float32 or float64"):
+        read_cloud(tmp_path / "scan.bin")
+
+
 @given(st.binary(max_size=3000), st.sampled_from(["4", "5", "4xfloat64"]))
 def test_any_bytes_are_read_or_refused(tmp_path_factory, content, columns):
     path = tmp_path_factory.getbasetemp() / "any.bin"

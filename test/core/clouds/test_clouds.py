@@ -1,6 +1,7 @@
 """Clouds from files: real ones of every kind, the ways in which files are broken, and what must not be misread."""
 
 import contextlib
+import os
 
 import numpy as np
 import pytest
@@ -135,13 +136,13 @@ def test_npy_with_named_fields_and_without_intensity_is_read(tmp_path):
 
 
 def test_empty_and_one_point_files_are_clouds(tmp_path):
+    assert read_cloud(saved(tmp_path / "empty.npy", np.zeros((0, 4), np.float32))).shape == (0, 4)
     for name in ("cloud.bin", "cloud.npy"):
-        assert read_cloud(saved(tmp_path / name, np.zeros((0, 4), np.float32))).shape == (0, 4)
         assert read_cloud(saved(tmp_path / name, np.ones((1, 4), np.float32))).shape == (1, 4)
 
 
 @settings(max_examples=25, deadline=None)
-@given(points=arrays(np.float32, st.tuples(st.integers(0, 400), st.just(4)), elements=_COORDINATES))
+@given(points=arrays(np.float32, st.tuples(st.integers(1, 400), st.just(4)), elements=_COORDINATES))
 def test_any_four_column_cloud_is_accepted(scratch, points):
     path = scratch / "cloud.bin"
     assert read_cloud(saved(path, points)).tobytes() == points.tobytes()
@@ -159,6 +160,9 @@ def test_more_columns_than_four_are_noticed_at_any_length(tmp_path, num_columns)
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
+        ("empty.bin", b"", "no bytes found, points expected"),
+        ("pointer.bin", b"version https://git-lfs.github.com/spec/v1\noid", "not the file itself; .* git lfs pull"),
+        ("pointer.npy", b"version https://git-lfs.github.com/spec/v1\noid", "not the file itself; .* git lfs pull"),
         ("cut.bin", bytes(30), "30 bytes found, a multiple of 16"),
         ("text.bin", b"x y z i\n" * 40, "which no LiDAR measures"),
         ("cut.npy", b"\x93NUMPY\x01\x00", "not a .npy array"),
@@ -233,7 +237,7 @@ def test_broken_pcd_files_are_refused(tmp_path, content, message):
 
 def test_pcd_padded_by_zeros_with_several_padding_fields_is_read(tmp_path):
     path = tmp_path / "cloud.pcd"
-    path.write_bytes(pcd("x y z _ _", "4 4 4 4 1", "F F F F U", 2, body=np.ones(34, "u1").tobytes() + bytes(4096)))
+    path.write_bytes(pcd("x y z _ _", "4 4 4 4 1", "F F F F U", 2, body=b"\x40" * 34 + bytes(4096)))
     assert read_cloud(path).shape == (2, 4)
 
 
@@ -303,6 +307,31 @@ def test_damaged_real_files_never_raise_anything_but_the_clear_error(shared_data
     path.write_bytes(content)
     with contextlib.suppress(CloudFileError):
         assert read_cloud(path).shape[1] == 4
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "cloud.bin")
+    with pytest.raises(CloudFileError, match="is no regular file, such as a pipe"):
+        read_cloud(tmp_path / "cloud.bin")
+    (tmp_path / "b.bin").mkdir()
+    with pytest.raises(CloudFileError, match="is a folder, a file expected"):
+        read_cloud(tmp_path / "b.bin")
+
+
+def test_links_to_a_folder_that_holds_them_are_not_followed_and_others_are(tmp_path):
+    for name in ("drive/a/1.bin", "drive/b/2.bin", "other/3.bin"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    for link, target in (
+        ("latest", "."),
+        ("a/up", ".."),
+        ("b/across", "../a"),
+        ("a/across", "../b"),
+        ("far", "../other"),
+    ):
+        (tmp_path / "drive" / link).symlink_to(target)
+    found = [str(path.relative_to(tmp_path / "drive")) for path in find_clouds([tmp_path / "drive"])]
+    assert found == ["a/1.bin", "a/across/2.bin", "b/2.bin", "b/across/1.bin", "far/3.bin"]
 
 
 def test_folders_give_their_clouds_sorted_through_all_levels(tmp_path):
