@@ -74,6 +74,11 @@ class NotedClouds:
                 print(f"{count} of {self._num_scans} scans: {text}")
 
     @property
+    def intensity_factor(self) -> float:
+        """What the intensity of the scan last prepared was multiplied by."""
+        return self._stream.factor
+
+    @property
     def num_spoilt(self) -> int:
         """Scans so far whose labels are worthless."""
         return self._stream.num_spoilt

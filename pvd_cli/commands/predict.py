@@ -143,7 +143,7 @@ def predict(
             read_ms = (time.perf_counter() - started) * 1e3
             prepared = noted.prepared(cloud, points, num_own)
             # Others were cut short or changed, or belong to another scan.
-            if cloud in earlier and record.is_unchanged(paths[cloud], points):
+            if cloud in earlier and record.is_unchanged(paths[cloud], points, noted.intensity_factor):
                 score(cloud, read_labels(paths[cloud], taxonomy))
                 num_kept, num_done = num_kept + 1, num_done + 1
                 continue
@@ -157,13 +157,14 @@ def predict(
                 save_prediction_picture(paths[cloud].with_suffix(".png"), points[:num_own], labels, taxonomy, truth)
             # Written last, because for --resume a scan with labels is done.
             content = label_bytes(labels, taxonomy)
-            record.add(paths[cloud], points, content)
+            record.add(paths[cloud], points, noted.intensity_factor, content)
             write_labels(paths[cloud], content)
             num_done += 1
     if num_kept:
         notes.add(f"{counted(num_kept, 'scan')} labelled before, with the same weights and options")
     if num_kept < len(earlier):
-        notes.add(f"{counted(len(earlier) - num_kept, 'scan')} labelled anew: the scan or its file has changed since")
+        anew = counted(len(earlier) - num_kept, "scan")
+        notes.add(f"{anew} labelled anew: the scan, the factor of its intensity or its label file has changed since")
     _report(num_done, num_failed, out, timings_ms, confusion, sorted(notes))
     if classes := classes_found_text(counts, taxonomy):
         print(classes)
