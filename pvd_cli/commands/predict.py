@@ -12,7 +12,9 @@ import typer
 
 from pvd_cli import options
 from pvd_cli.cloud_options import (
+    FIELD_OPTIONS,
     USUAL_HEIGHT,
+    IntensityField,
     IntensityScale,
     MountingHeight,
     MountingPitch,
@@ -41,6 +43,7 @@ def predict(
     precision: options.Precision = "fp32",
     threads: options.Threads = 0,
     intensity_scale: IntensityScale = "auto",
+    intensity_field: IntensityField = "",
     mounting_height: MountingHeight = USUAL_HEIGHT,
     mounting_roll: MountingRoll = 0.0,
     mounting_pitch: MountingPitch = 0.0,
@@ -71,6 +74,7 @@ def predict(
       pvd predict kitti --out submission
       pvd predict kitti --out submission --resume
       pvd predict cloud.pcd --picture --out labels
+      pvd predict radar.pcd --intensity-field rcs --out labels
       pvd predict sweep.pcd.bin --columns 5 --mounting-height 1.84 --mounting-yaw 90 --out labels
     """
     import numpy as np
@@ -82,7 +86,7 @@ def predict(
     from pvd_cli.progress import tracked
     from pvd_core import default_weights
     from pvd_core.borders.files import check_output_folder
-    from pvd_core.clouds import CloudFileError, find_clouds, read_cloud
+    from pvd_core.clouds import CloudFileError, find_clouds, read_cloud_file
     from pvd_core.clouds.bin_columns import bin_columns
     from pvd_core.clouds.mounting import Mounting
     from pvd_core.segmenter import Segmenter
@@ -92,7 +96,7 @@ def predict(
     bin_columns(columns)  # refused once, not for each scan
     mounting = Mounting(mounting_height, mounting_roll, mounting_pitch, mounting_yaw)
     file = weights_file(weights or default_weights())
-    noted = NotedClouds(stream_for(file, intensity_scale, mounting))
+    noted = NotedClouds(stream_for(file, intensity_scale, mounting, FIELD_OPTIONS))
     clouds = find_clouds(inputs)
     paths = label_paths(clouds, inputs, out)
     earlier = _earlier(paths, overwrite, resume)
@@ -106,12 +110,13 @@ def predict(
     made_with = {
         "precision": segmenter.precision,
         "intensity_scale": intensity_scale,
+        "intensity_field": intensity_field,
         "mounting": list(dataclasses.astuple(mounting)),
         "columns": columns,
     }
     record = LabelRecord(out, file, {**made_with, "version": program_version()})
     record.check_own(earlier.values())
-    past = PastClouds(clouds, segmenter.past_scans, columns)
+    past = PastClouds(clouds, segmenter.past_scans, columns, intensity_field)
     segmenter.warm_up()
 
     confusion = ConfusionMatrix(taxonomy)
@@ -134,14 +139,14 @@ def predict(
         for cloud in tracked(clouds, "labelling", "scans"):
             started = time.perf_counter()
             try:
-                points = read_cloud(cloud, columns=columns)
+                points, other_fields = read_cloud_file(cloud, columns=columns, intensity_field=intensity_field)
             except CloudFileError as error:
                 print_error(error)
                 num_failed += 1
                 continue
             num_own, points = len(points), past.fused(cloud, points)
             read_ms = (time.perf_counter() - started) * 1e3
-            prepared = noted.prepared(cloud, points, num_own)
+            prepared = noted.prepared(cloud, points, num_own, other_fields)
             # Others were cut short or changed, or belong to another scan.
             if cloud in earlier and record.is_unchanged(paths[cloud], points, noted.intensity_factor):
                 score(cloud, read_labels(paths[cloud], taxonomy))

@@ -6,15 +6,16 @@ import numpy as np
 
 from pvd_core.clouds.bin_columns import FOUR_COLUMNS, BinColumns, candidates, foreign_type, likely_columns
 from pvd_core.clouds.errors import CloudFileError
-from pvd_core.clouds.fields import points_from_columns
+from pvd_core.clouds.fields import FilePoints, check_has_fields, points_from_columns
 
 _MOST_COLUMNS = 16
 
 
-def read_bin(path: Path, columns: BinColumns = FOUR_COLUMNS) -> np.ndarray:
-    """float32 (N, 4), perhaps read-only, of KITTI's format: x, y, z, intensity of each point, little endian, no header.
-    Of more columns the first four are kept, of three the intensity is 0. CloudFileError if the file does not look like
-    these columns."""
+def read_bin(path: Path, intensity_field: str = "", columns: BinColumns = FOUR_COLUMNS) -> FilePoints:
+    """Points of KITTI's format: x, y, z, intensity of each point, little endian, no header. Of more columns the first
+    four are kept, of three the intensity is 0. CloudFileError if the file does not look like these columns, or an
+    `intensity_field` is asked for."""
+    check_has_fields(path, intensity_field)
     data = path.read_bytes()
     if not data:
         raise CloudFileError(f"{path}: no bytes found, points expected: was it copied to its end? Copy it again")
@@ -35,7 +36,7 @@ def read_bin(path: Path, columns: BinColumns = FOUR_COLUMNS) -> np.ndarray:
             f"{path}: its numbers look like {likely} ({likely.names}), but {columns} are expected: if you are sure "
             f"of these, --columns {columns.option}! (in settings '{columns.option}!'), else --columns {likely.option}"
         )
-    return columns.points(data)
+    return FilePoints(columns.points(data))
 
 
 def _fitting(path: Path, num_bytes: int) -> list[BinColumns]:
@@ -57,9 +58,9 @@ def _hint(expected: BinColumns, likely: BinColumns, fitting: list[BinColumns]) -
     return f"; by its size, but not clearly by its numbers, --columns {options}" if options else ""
 
 
-def read_npy(path: Path) -> np.ndarray:
-    """float32 (N, 4) of an array (N, C) or (H, W, C) with columns x, y, z, intensity and more, intensity 0 if C = 3; or
-    of an array with named fields. CloudFileError for any other array."""
+def read_npy(path: Path, intensity_field: str = "") -> FilePoints:
+    """Points of an array (N, C) or (H, W, C) with columns x, y, z, intensity and more, intensity 0 if C = 3; or of an
+    array with named fields. CloudFileError for any other array, and as `points_from_columns`."""
     try:
         array = np.load(path, allow_pickle=False)
     except (ValueError, EOFError) as error:
@@ -68,7 +69,8 @@ def read_npy(path: Path) -> np.ndarray:
         raise CloudFileError(f"{path}: an archive of several arrays found, one array expected")
     if array.dtype.names:
         flat = array.reshape(-1)
-        return points_from_columns(path, [(name, flat[name]) for name in array.dtype.names])
+        return points_from_columns(path, [(name, flat[name]) for name in array.dtype.names], intensity_field)
+    check_has_fields(path, intensity_field)
     is_table = array.ndim in (2, 3) and 3 <= array.shape[-1] <= _MOST_COLUMNS
     if not is_table or array.dtype.kind not in "fiu":
         raise CloudFileError(
@@ -79,4 +81,4 @@ def read_npy(path: Path) -> np.ndarray:
     points = np.zeros((len(table), 4), dtype=np.float32)
     num_taken = min(4, table.shape[1])
     points[:, :num_taken] = table[:, :num_taken]
-    return points
+    return FilePoints(points)

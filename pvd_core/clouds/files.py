@@ -11,10 +11,11 @@ from pvd_core.borders.files import why_not_a_file
 from pvd_core.clouds.bin_columns import bin_columns
 from pvd_core.clouds.columns import read_bin, read_npy
 from pvd_core.clouds.errors import CloudFileError
+from pvd_core.clouds.fields import FilePoints
 from pvd_core.clouds.pcd import read_pcd
 from pvd_core.clouds.ply import read_ply
 
-_READERS: dict[str, Callable[..., np.ndarray]] = {
+_READERS: dict[str, Callable[..., FilePoints]] = {
     ".bin": read_bin,
     ".npy": read_npy,
     ".pcd": read_pcd,
@@ -29,10 +30,18 @@ _LEAST_MEDIAN_M = 1e-9
 
 
 def read_cloud(path: str | Path, intensity_scale: float = 1.0, columns: str | int = 4) -> np.ndarray:
+    """The points of `read_cloud_file`."""
+    return read_cloud_file(path, intensity_scale, columns).points
+
+
+def read_cloud_file(
+    path: str | Path, intensity_scale: float = 1.0, columns: str | int = 4, intensity_field: str = ""
+) -> FilePoints:
     """Points of the file, float32 (N, 4): x, y, z in metres and the intensity times `intensity_scale`; intensity 0 if
     the file has none. KITTI's intensity is in 0..1; for a sensor whose intensity is in 0..255 take 1/255.
     `columns`: numbers of each point in a .bin file, of which the first four are kept: 4, or 3 without intensity, or 5
-    as in nuScenes, or "4xfloat64" where they are float64.
+    as in nuScenes, or "4xfloat64" where they are float64. `intensity_field`: name of the field that holds the
+    intensity, where it is not a usual one; files whose numbers have no names have none.
 
     All points of the file are kept in their order, also NaN and no-return points. Raises CloudFileError.
     """
@@ -45,7 +54,8 @@ def read_cloud(path: str | Path, intensity_scale: float = 1.0, columns: str | in
     try:
         if what := why_not_a_file(path):
             raise CloudFileError(f"{path} {what}")
-        points = reader(path, bin_columns(columns)) if reader is read_bin else reader(path)
+        more = (bin_columns(columns),) if reader is read_bin else ()
+        points, other_fields = reader(path, intensity_field, *more)
     except OSError as error:
         raise CloudFileError(f"{path}: cannot be read: {error.strerror or error}") from None
     # A copy, because some readers return read-only views of the file's bytes.
@@ -53,7 +63,7 @@ def read_cloud(path: str | Path, intensity_scale: float = 1.0, columns: str | in
     _check_coordinates(path, points)
     if intensity_scale != 1.0:
         points[:, 3] *= np.float32(intensity_scale)
-    return points
+    return FilePoints(points, other_fields)
 
 
 def find_clouds(inputs: Iterable[str | Path]) -> list[Path]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pvd_core.clouds.errors import CloudFileError
-from pvd_core.clouds.fields import check_left_over, check_separators, points_from_columns
+from pvd_core.clouds.fields import FilePoints, check_left_over, check_separators, points_from_columns
 from pvd_core.clouds.lzf import LzfError, decompress
 
 _TYPES = {
@@ -33,15 +33,16 @@ class _Header:
         return sum(dtype.itemsize * count for _, dtype, count in self.fields)
 
 
-def read_pcd(path: Path) -> np.ndarray:
-    """float32 (N, 4): x, y, z, intensity in the file's order; organised clouds row by row. CloudFileError if broken."""
+def read_pcd(path: Path, intensity_field: str = "") -> FilePoints:
+    """The points in the file's order; organised clouds row by row. CloudFileError if the file is broken, and as
+    `points_from_columns`."""
     data = path.read_bytes()
     header = _read_header(path, data)
     body = memoryview(data)[header.data_start :]
     columns = _DECODERS[header.encoding](path, header, body)
     # A count of 0 means that the field is not there.
     single = [(name, column[:, 0] if column.shape[1] == 1 else column) for name, column in columns if column.shape[1]]
-    return points_from_columns(path, single)
+    return points_from_columns(path, single, intensity_field)
 
 
 def _read_header(path: Path, data: bytes) -> _Header:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pvd_core.clouds.errors import CloudFileError
-from pvd_core.clouds.fields import check_left_over, check_separators, points_from_columns
+from pvd_core.clouds.fields import FilePoints, check_left_over, check_separators, points_from_columns
 
 _TYPES = {
     "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "i2", "int16": "i2", "ushort": "u2",
@@ -26,8 +26,8 @@ class _Element:
     has_lists: bool = False
 
 
-def read_ply(path: Path) -> np.ndarray:
-    """float32 (N, 4): x, y, z, intensity in the file's order. CloudFileError if the file is broken."""
+def read_ply(path: Path, intensity_field: str = "") -> FilePoints:
+    """The points in the file's order. CloudFileError if the file is broken, and as `points_from_columns`."""
     data = path.read_bytes()
     encoding, elements, start = _read_header(path, data)
     place = next((place for place, element in enumerate(elements) if element.name == "vertex"), None)
@@ -37,7 +37,8 @@ def read_ply(path: Path) -> np.ndarray:
         if element.has_lists:
             raise CloudFileError(f"{path}: PLY element {element.name} with lists before or in vertex is not supported")
     read = _ascii_columns if encoding == "ascii" else _binary_columns
-    return points_from_columns(path, read(path, memoryview(data)[start:], elements, place, _BYTE_ORDERS[encoding]))
+    columns = read(path, memoryview(data)[start:], elements, place, _BYTE_ORDERS[encoding])
+    return points_from_columns(path, columns, intensity_field)
 
 
 def _read_header(path: Path, data: bytes) -> tuple[str, list[_Element], int]:

@@ -155,6 +155,21 @@ def test_resume_labels_anew_where_another_scan_decides_the_factor_of_intensity(s
     assert "2 scans labelled before" in capsys.readouterr().err
 
 
+def test_fields_that_may_hold_the_intensity_are_named_and_one_is_taken(weights, tmp_path, capsys):
+    table = np.zeros(3000, [(name, "<f4") for name in ("x", "y", "z", "rcs")])
+    for name, column in zip(("x", "y", "z", "rcs"), spinning_scan(3000).T, strict=True):
+        table[name] = column
+    np.save(tmp_path / "scan.npy", table)
+    line = ["predict", str(tmp_path / "scan.npy"), "--weights", str(weights), "--out", str(tmp_path / "out")]
+    assert run(line) == 0
+    assert "perhaps set --intensity-field rcs, if that holds it" in capsys.readouterr().err
+    assert run([*line, "--overwrite", "--intensity-field", "rcs"]) == 0
+    assert "without intensity" not in capsys.readouterr().err
+    named = Segmenter.from_weights(weights, device="cpu").segment(spinning_scan(3000)).labels
+    labels = np.fromfile(tmp_path / "out/scan.label", "<u4")
+    np.testing.assert_array_equal(labels, SEMANTICKITTI.raw_from_class_ids(named))
+
+
 def test_the_folder_of_a_run_may_stand_for_its_weights(scan, weights, tmp_path):
     (tmp_path / "run").mkdir()
     shutil.copy(weights, tmp_path / "run" / "best.safetensors")

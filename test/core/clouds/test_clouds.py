@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pvd_core.clouds import CloudFileError, find_clouds, read_cloud
+from pvd_core.clouds import CloudFileError, find_clouds, read_cloud, read_cloud_file
 
 # Sixteenths are exact in float32.
 _COORDINATES = st.integers(-3200, 3200).map(lambda sixteenths: sixteenths / 16)
@@ -221,9 +221,9 @@ def packed(size, body):
         (pcd(points=1, body=bytes(12) + b"\1" * 12), "12 bytes are left over after the 1 points"),
         (pcd(points=0, body=b"\1" * 24), "24 bytes are left over after the 0 points"),
         (pcd().replace(b"WIDTH 2", b"WIDTH 3"), "WIDTH 3 and HEIGHT 1, which are 3 points, but POINTS 2"),
-        (pcd("x y z X", "4 4 4 4", "F F F F", body=bytes(32)), "fields x and X found, one x expected"),
-        (pcd("x y z intensity intensity", "4 4 4 4 4", "F F F F F", body=bytes(40)), "one intensity expected"),
-        (pcd("x y z X", "4 4 4 4", "F F F F", 1, "ascii", b"1 2 3 4"), "fields x and X found, one x expected"),
+        (pcd("x y z X", "4 4 4 4", "F F F F", body=bytes(32)), "fields x and X found, one of them expected"),
+        (pcd("x y z intensity intensity", "4 4 4 4 4", "F F F F F", body=bytes(40)), "intensity and intensity found"),
+        (pcd("x y z X", "4 4 4 4", "F F F F", 1, "ascii", b"1 2 3 4"), "fields x and X found, one of them expected"),
         (pcd(encoding="binary_compressed", body=b"\x04\x00"), "truncated"),
         (pcd(encoding="binary_compressed", body=packed(24, b"\xff\xff\xff")), "broken"),
     ],
@@ -233,6 +233,27 @@ def test_broken_pcd_files_are_refused(tmp_path, content, message):
     path.write_bytes(content)
     with pytest.raises(CloudFileError, match=message):
         read_cloud(path)
+
+
+def test_an_intensity_of_another_name_is_named_and_read_if_asked_for(tmp_path):
+    path = tmp_path / "cloud.pcd"
+    body = np.arange(12, dtype="<f4").tobytes()
+    path.write_bytes(pcd("x y z ring scalar_rcs Ambient", *[" ".join(c * 6) for c in "4F"], body=body + body[:0]))
+    found = read_cloud_file(path)
+    assert found.other_fields == ("scalar_rcs", "Ambient")
+    assert not found.points[:, 3].any()
+    found = read_cloud_file(path, intensity_field="Ambient")
+    np.testing.assert_array_equal(found.points, [(0, 1, 2, 5), (6, 7, 8, 11)])
+    assert found.other_fields == ("scalar_rcs",)
+    with pytest.raises(CloudFileError, match=r"no field 'ambient', .*, among x, y, z, ring, scalar_rcs, Ambient"):
+        read_cloud_file(path, intensity_field="ambient")
+    with pytest.raises(CloudFileError, match="numbers have no names"):
+        read_cloud_file(saved(tmp_path / "cloud.bin", scan()), intensity_field="Ambient")
+
+
+def test_names_of_fields_are_known_in_capitals_and_with_the_prefix_of_cloudcompare(tmp_path):
+    named = np.ones(5, dtype=[("X", "f4"), ("Y", "f4"), ("Z", "f4"), ("scalar_Intensities", "f4")])
+    np.testing.assert_array_equal(read_cloud(saved(tmp_path / "named.npy", named)), np.ones((5, 4)))
 
 
 def test_pcd_padded_by_zeros_with_several_padding_fields_is_read(tmp_path):
@@ -263,7 +284,7 @@ def ply(body, properties=("x", "y", "z"), count=2, encoding="ascii", more=""):
         (ply(b"1 2 3 4\n4 5 6 7\n"), "up to 4 values, found, .* with 3 values, are declared"),
         (ply(b"1 2 3\n"), "truncated"),
         (ply(b"1;2;3\n4;5;6\n"), "'1;2;3', .* decimal points and spaces"),
-        (ply(b"1 2 3 4\n4 5 6 7\n", ("x", "y", "z", "X")), "fields x and X found, one x expected"),
+        (ply(b"1 2 3 4\n4 5 6 7\n", ("x", "y", "z", "X")), "fields x and X found, one of them expected"),
         (ply(b"\1" * 36, encoding="binary_little_endian"), "12 bytes are left over after the 2 points"),
     ],
 )  # fmt: skip
@@ -288,7 +309,7 @@ def test_ply_with_faces_behind_its_vertices_is_read(tmp_path):
         ([("x", "f4"), ("y", "f4", 2), ("z", "f4")], "field y has 2 values a point, one number expected"),
         ([("x", "f4"), ("y", "f4"), ("z", "U3")], "field z has values of type <U3 a point"),
         ([("x", "f4"), ("y", "f4"), ("z", "f4"), ("i", [("a", "f4")])], "field i has values of type"),
-        ([("x", "f4"), ("X", "f4"), ("y", "f4"), ("z", "f4")], "fields x and X found, one x expected"),
+        ([("x", "f4"), ("X", "f4"), ("y", "f4"), ("z", "f4")], "fields x and X found, one of them expected"),
     ],
 )
 def test_named_arrays_without_one_number_for_each_coordinate_are_refused(tmp_path, fields, message):
