@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 
 LabelledTopic = Annotated[str, typer.Option(help="Topic of the labelled clouds; TOPIC/labelled if left out.")]
-IntensityField = Annotated[str, typer.Option(help="Field that holds intensity, where it has another name.")]
 Entropy = Annotated[
     bool, typer.Option("--entropy", help="Also a field `entropy`: 0 (certain) to 1 (any class as probable).")
 ]

@@ -1,6 +1,7 @@
 """What commands that label clouds ask about them, and the notes that they print on them."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,7 @@ import typer
 from pvd_cli.errors import EXIT_SPOILT, print_error
 from pvd_core.borders.wording import counted
 from pvd_core.clouds.files import SUFFIXES
-from pvd_core.clouds.judge import MOUNTING_SETTINGS, options
+from pvd_core.clouds.judge import MOUNTING_SETTINGS, Wording, options
 from pvd_core.clouds.mounting import NETWORK_HEIGHT_M, Mounting
 from pvd_core.clouds.stream import CloudStream
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 CLOUD_FILES = ", ".join(SUFFIXES)
 """The kinds of files that hold a scan, for helps."""
 
+IntensityField = Annotated[str, typer.Option(help="Field that holds intensity, where it has another name.")]
 IntensityScale = Annotated[
     str, typer.Option(help="Factor that brings intensity to 0..1, such as 0.00392 (1/255); auto finds it if certain.")
 ]
@@ -33,7 +35,7 @@ USUAL_HEIGHT = NETWORK_HEIGHT_M
 
 LABELLING_OPTIONS = options("intensity_scale", *MOUNTING_SETTINGS)
 """How remarks name the options of commands that have all of the above."""
-BAG_OPTIONS = options("intensity_scale", "intensity_field", *MOUNTING_SETTINGS)
+FIELD_OPTIONS = options("intensity_scale", "intensity_field", *MOUNTING_SETTINGS)
 
 
 def end_where_labels_are_spoilt(num_spoilt: int) -> None:
@@ -53,21 +55,23 @@ class NotedClouds:
     def __init__(self, stream: CloudStream) -> None:
         self._stream, self._num_scans = stream, 0
 
-    def prepared(self, path: Path, points: "np.ndarray", num_own: int | None = None) -> "np.ndarray":
+    def prepared(
+        self, path: Path, points: "np.ndarray", num_own: int | None = None, other_fields: Sequence[str] = ()
+    ) -> "np.ndarray":
         """The points of the scan `path` as networks get them; both float32 (N, 4). `num_own`: how many are its own,
-        with those of past scans after them; None for all."""
-        self.look_at(path, points[:num_own])
+        with those of past scans after them; None for all. `other_fields`: as of FilePoints."""
+        self.look_at(path, points[:num_own], other_fields)
         return self.in_frame(points)
 
     def in_frame(self, points: "np.ndarray") -> "np.ndarray":
         """As `prepared`, of a scan that was looked at before."""
         return self._stream.prepared(points)
 
-    def look_at(self, path: Path, points: "np.ndarray") -> None:
+    def look_at(self, path: Path, points: "np.ndarray", other_fields: Sequence[str] = ()) -> None:
         """Prints, and lets an automatic scale be decided."""
         if sentence := self._stream.decide(points):
             _note(f"{path}: {sentence}")
-        for sentence in self._stream.look_at(points):
+        for sentence in self._stream.look_at(points, other_fields):
             _note(f"{path}: {sentence}; not said of other scans")
         self._num_scans += 1
 
@@ -78,18 +82,25 @@ class NotedClouds:
                 print(f"{count} of {self._num_scans} scans: {text}")
 
     @property
+    def intensity_factor(self) -> float:
+        """What the intensity of the scan last prepared was multiplied by."""
+        return self._stream.factor
+
+    @property
     def num_spoilt(self) -> int:
         """Scans so far whose labels are worthless."""
         return self._stream.num_spoilt
 
 
-def stream_for(weights: Path, intensity_scale: str, mounting: Mounting) -> CloudStream:
-    """A stream by the options of a command, to what these weights know. UserError for values that do not fit, and for
-    weights that cannot be read."""
+def stream_for(
+    weights: Path, intensity_scale: str, mounting: Mounting, wording: Wording = LABELLING_OPTIONS
+) -> CloudStream:
+    """A stream by the options of a command, to what these weights know. `wording` names its options. UserError for
+    values that do not fit, and for weights that cannot be read."""
     from pvd_core.weights import expected_cloud, read_facts
 
     usual_95th = expected_cloud(read_facts(weights)).intensity_95th
-    return CloudStream(intensity_scale, mounting, LABELLING_OPTIONS, usual_95th)
+    return CloudStream(intensity_scale, mounting, wording, usual_95th)
 
 
 def _note(text: str) -> None:

@@ -1,7 +1,8 @@
 """The record beside label files: which weights and options made each of them, so that --resume knows what it may keep.
 
 A line of JSON for each set of weights and options that was used, and one for each label file. Lines are only added; of
-several for one file the last one counts. A file is known by checksums of the scan and of its labels.
+several for one file the last one counts. A file is known by checksums of the scan and of its labels, and by what the
+intensity was multiplied by, which other scans may have decided.
 """
 
 import hashlib
@@ -52,16 +53,18 @@ class LabelRecord:
             "anew with --overwrite"
         )
 
-    def is_unchanged(self, path: Path, points: np.ndarray) -> bool:
-        """Whether the label file `path` is as it was written, and for these `points`, float32 (N, 4)."""
+    def is_unchanged(self, path: Path, points: np.ndarray, intensity_factor: float) -> bool:
+        """Whether the label file `path` is as it was written, for these `points`, float32 (N, 4), and this factor of
+        their intensity."""
         line = self._files.get(self._name(path), {})
-        return line.get("scan_crc32") == _checksum(points) and line.get("crc32") == zlib.crc32(path.read_bytes())
+        made_of = _facts(points, intensity_factor, path.read_bytes())
+        return {name: line.get(name) for name in made_of} == made_of
 
-    def add(self, path: Path, points: np.ndarray, content: bytes) -> None:
-        """Adds the label file `path`, about to be written with this content for these points. UserError if it
-        cannot. Added first, so that after a kill no file is without its line."""
-        checksums = {"scan_crc32": _checksum(points), "crc32": zlib.crc32(content)}
-        lines: list[dict[str, Any]] = [{"file": self._name(path), "by": self._key, **checksums}]
+    def add(self, path: Path, points: np.ndarray, intensity_factor: float, content: bytes) -> None:
+        """Adds the label file `path`, about to be written with this content for these points and this factor of their
+        intensity. UserError if it cannot. Added first, so that after a kill no file is without its line."""
+        made_of = _facts(points, intensity_factor, content)
+        lines: list[dict[str, Any]] = [{"file": self._name(path), "by": self._key, **made_of}]
         if not self._has_begun:
             self._has_begun = True
             lines.insert(0, {"id": self._key, "made_with": self._maker})
@@ -106,5 +109,7 @@ def _lines(path: Path) -> Iterable[dict[str, Any]]:
             yield values
 
 
-def _checksum(points: np.ndarray) -> int:
-    return zlib.crc32(np.ascontiguousarray(points).data)
+def _facts(points: np.ndarray, intensity_factor: float, content: bytes) -> dict[str, Any]:
+    """What is recorded of a scan and its labels."""
+    scan_crc32 = zlib.crc32(np.ascontiguousarray(points).data)
+    return {"scan_crc32": scan_crc32, "intensity_factor": intensity_factor, "crc32": zlib.crc32(content)}

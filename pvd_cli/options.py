@@ -34,7 +34,8 @@ Threads = Annotated[int, typer.Option(min=0, max=256, help="Threads of the netwo
 _COLUMNS = typer.Option(
     "--columns",
     metavar="N",
-    help="Numbers a point in .bin files: 4 (x, y, z, intensity), 3 without intensity, 5 as in nuScenes; 4xfloat64.",
+    help="Numbers a point in .bin files: 4 (x, y, z, intensity), 3 without intensity, 5 as in nuScenes; 4xfloat64; 4! "
+    "where they look otherwise.",
 )
 Columns = Annotated[str, _COLUMNS]
 ColumnsSetting = Annotated[str | None, _COLUMNS]  # None leaves it to the settings of a run

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pvd_core.clouds.errors import CloudFileError
-from pvd_core.clouds.files import read_cloud
+from pvd_core.clouds.files import read_cloud_file
 from pvd_core.clouds.history import PastScans, single_remark
 from pvd_core.clouds.past_frames import PastFrames
 from pvd_core.clouds.poses import has_poses
@@ -20,8 +20,8 @@ class PastClouds:
     in the one above; where there is none, a remark says so and scans stay single. UserError for poses that cannot be
     used. Remarks are printed on stderr."""
 
-    def __init__(self, clouds: Iterable[Path], past: PastScans, columns: str) -> None:
-        self._columns = columns
+    def __init__(self, clouds: Iterable[Path], past: PastScans, columns: str, intensity_field: str = "") -> None:
+        self._columns, self._intensity_field = columns, intensity_field
         self._folders: dict[tuple[Path, str], tuple[PastFrames, list[Path]]] = {}
         self._unreadable: set[Path] = set()
         for folder, suffix in sorted({(cloud.parent, cloud.suffix) for cloud in clouds}) if past.past else ():
@@ -45,7 +45,7 @@ class PastClouds:
 
     def _read(self, path: Path, points: "np.ndarray") -> "np.ndarray":
         try:
-            return read_cloud(path, columns=self._columns)
+            return read_cloud_file(path, columns=self._columns, intensity_field=self._intensity_field).points
         except CloudFileError as error:
             if path not in self._unreadable:
                 self._unreadable.add(path)

@@ -13,7 +13,6 @@ from pvd_cli.bag_options import (
     FixedFrame,
     History,
     HistoryStride,
-    IntensityField,
     LabelledTopic,
     MaxSpeed,
     MaxTurnRate,
@@ -24,8 +23,9 @@ from pvd_cli.bag_options import (
     Storage,
 )
 from pvd_cli.cloud_options import (
-    BAG_OPTIONS,
+    FIELD_OPTIONS,
     USUAL_HEIGHT,
+    IntensityField,
     IntensityScale,
     MountingHeight,
     MountingPitch,
@@ -106,7 +106,7 @@ def label_bag(
     label_options = LabelOptions(
         intensity_scale=intensity_scale,
         mounting=Mounting(mounting_height, mounting_roll, mounting_pitch, mounting_yaw),
-        wording=BAG_OPTIONS,
+        wording=FIELD_OPTIONS,
         intensity_field=intensity_field,
         entropy=entropy,
         labelled_topic=labelled_topic,

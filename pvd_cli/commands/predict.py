@@ -13,7 +13,9 @@ import typer
 from pvd_cli import options
 from pvd_cli.cloud_options import (
     CLOUD_FILES,
+    FIELD_OPTIONS,
     USUAL_HEIGHT,
+    IntensityField,
     IntensityScale,
     MountingHeight,
     MountingPitch,
@@ -42,6 +44,7 @@ def predict(
     precision: options.Precision = "fp32",
     threads: options.Threads = 0,
     intensity_scale: IntensityScale = "auto",
+    intensity_field: IntensityField = "",
     mounting_height: MountingHeight = USUAL_HEIGHT,
     mounting_roll: MountingRoll = 0.0,
     mounting_pitch: MountingPitch = 0.0,
@@ -72,6 +75,7 @@ def predict(
       pvd predict kitti --out submission
       pvd predict kitti --out submission --resume
       pvd predict cloud.pcd --picture --out labels
+      pvd predict radar.pcd --intensity-field rcs --out labels
       pvd predict sweep.pcd.bin --columns 5 --mounting-height 1.84 --mounting-yaw 90 --out labels
     """
     import numpy as np
@@ -83,7 +87,7 @@ def predict(
     from pvd_cli.progress import tracked
     from pvd_core import default_weights
     from pvd_core.borders.files import check_output_folder
-    from pvd_core.clouds import CloudFileError, find_clouds, read_cloud
+    from pvd_core.clouds import CloudFileError, find_clouds, read_cloud_file
     from pvd_core.clouds.bin_columns import bin_columns
     from pvd_core.clouds.mounting import Mounting
     from pvd_core.segmenter import Segmenter
@@ -93,7 +97,7 @@ def predict(
     bin_columns(columns)  # refused once, not for each scan
     mounting = Mounting(mounting_height, mounting_roll, mounting_pitch, mounting_yaw)
     file = weights_file(weights or default_weights())
-    noted = NotedClouds(stream_for(file, intensity_scale, mounting))
+    noted = NotedClouds(stream_for(file, intensity_scale, mounting, FIELD_OPTIONS))
     clouds = find_clouds(inputs)
     paths = label_paths(clouds, inputs, out)
     earlier = _earlier(paths, overwrite, resume)
@@ -107,12 +111,13 @@ def predict(
     made_with = {
         "precision": segmenter.precision,
         "intensity_scale": intensity_scale,
+        "intensity_field": intensity_field,
         "mounting": list(dataclasses.astuple(mounting)),
         "columns": columns,
     }
     record = LabelRecord(out, file, {**made_with, "version": program_version()})
     record.check_own(earlier.values())
-    past = PastClouds(clouds, segmenter.past_scans, columns)
+    past = PastClouds(clouds, segmenter.past_scans, columns, intensity_field)
     segmenter.warm_up()
 
     confusion = ConfusionMatrix(taxonomy)
@@ -135,16 +140,16 @@ def predict(
         for cloud in tracked(clouds, "labelling", "scans"):
             started = time.perf_counter()
             try:
-                points = read_cloud(cloud, columns=columns)
+                points, other_fields = read_cloud_file(cloud, columns=columns, intensity_field=intensity_field)
             except CloudFileError as error:
                 print_error(error)
                 num_failed += 1
                 continue
             num_own, points = len(points), past.fused(cloud, points)
             read_ms = (time.perf_counter() - started) * 1e3
-            prepared = noted.prepared(cloud, points, num_own)
+            prepared = noted.prepared(cloud, points, num_own, other_fields)
             # Others were cut short or changed, or belong to another scan.
-            if cloud in earlier and record.is_unchanged(paths[cloud], points):
+            if cloud in earlier and record.is_unchanged(paths[cloud], points, noted.intensity_factor):
                 score(cloud, read_labels(paths[cloud], taxonomy))
                 num_kept, num_done = num_kept + 1, num_done + 1
                 continue
@@ -158,13 +163,14 @@ def predict(
                 save_prediction_picture(paths[cloud].with_suffix(".png"), points[:num_own], labels, taxonomy, truth)
             # Written last, because for --resume a scan with labels is done.
             content = label_bytes(labels, taxonomy)
-            record.add(paths[cloud], points, content)
+            record.add(paths[cloud], points, noted.intensity_factor, content)
             write_labels(paths[cloud], content)
             num_done += 1
     if num_kept:
         notes.add(f"{counted(num_kept, 'scan')} labelled before, with the same weights and options")
     if num_kept < len(earlier):
-        notes.add(f"{counted(len(earlier) - num_kept, 'scan')} labelled anew: the scan or its file has changed since")
+        anew = counted(len(earlier) - num_kept, "scan")
+        notes.add(f"{anew} labelled anew: the scan, the factor of its intensity or its label file has changed since")
     _report(num_done, num_failed, out, timings_ms, confusion, sorted(notes))
     if classes := classes_found_text(counts, taxonomy):
         print(classes)

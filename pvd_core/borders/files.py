@@ -11,6 +11,8 @@ from pathlib import Path
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.locks import locked, run_time_folder
 
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
 
 @contextlib.contextmanager
 def written_atomically(path: str | Path) -> Iterator[Path]:
@@ -40,6 +42,25 @@ def sha256_of(path: str | Path) -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def why_not_a_file(path: str | Path) -> str:
+    """What `path` is instead of a file that can be read to its end, and what to do, to be put after its name; "" for
+    such a file. OSError where it is not there or cannot be read."""
+    path = Path(path)
+    if path.is_dir():
+        return "is a folder, a file expected; name a file in it"
+    if path.exists() and not path.is_file():  # a pipe would be waited for without end
+        return "is no regular file, such as a pipe or a device; write it to a file first"
+    with path.open("rb") as file:
+        return why_not_content(file.read(len(_LFS_POINTER)))
+
+
+def why_not_content(start: bytes) -> str:
+    """As `why_not_a_file`, from the first bytes of a file."""
+    if start.startswith(_LFS_POINTER):
+        return "is a Git LFS pointer to a file, not the file itself; fetch that with: git lfs pull"
+    return ""
 
 
 def write_atomically(path: str | Path, content: bytes | memoryview) -> None:

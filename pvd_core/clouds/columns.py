@@ -4,18 +4,26 @@ from pathlib import Path
 
 import numpy as np
 
-from pvd_core.clouds.bin_columns import FOUR_COLUMNS, BinColumns, candidates, likely_columns
+from pvd_core.clouds.bin_columns import FOUR_COLUMNS, BinColumns, candidates, foreign_type, likely_columns
 from pvd_core.clouds.errors import CloudFileError
-from pvd_core.clouds.fields import points_from_columns
+from pvd_core.clouds.fields import FilePoints, check_has_fields, points_from_columns
 
 _MOST_COLUMNS = 16
 
 
-def read_bin(path: Path, columns: BinColumns = FOUR_COLUMNS) -> np.ndarray:
-    """float32 (N, 4), perhaps read-only, of KITTI's format: x, y, z, intensity of each point, little endian, no header.
-    Of more columns the first four are kept, of three the intensity is 0. CloudFileError if the file does not look like
-    these columns."""
+def read_bin(path: Path, intensity_field: str = "", columns: BinColumns = FOUR_COLUMNS) -> FilePoints:
+    """Points of KITTI's format: x, y, z, intensity of each point, little endian, no header. Of more columns the first
+    four are kept, of three the intensity is 0. CloudFileError if the file does not look like these columns, or an
+    `intensity_field` is asked for."""
+    check_has_fields(path, intensity_field)
     data = path.read_bytes()
+    if not data:
+        raise CloudFileError(f"{path}: no bytes found, points expected: was it copied to its end? Copy it again")
+    if not columns.is_certain and (foreign := foreign_type(data)):
+        raise CloudFileError(
+            f"{path}: its numbers look like {foreign}, float32 or float64 (little endian) are expected; write it again "
+            "as float32, x, y and z in metres"
+        )
     fitting = _fitting(path, len(data))
     likely = likely_columns(data, columns, fitting)
     if len(data) % columns.point_bytes:
@@ -25,10 +33,10 @@ def read_bin(path: Path, columns: BinColumns = FOUR_COLUMNS) -> np.ndarray:
         )
     if likely != columns:
         raise CloudFileError(
-            f"{path}: its numbers look like {likely} ({likely.names}), but {columns} are expected; are they? Then say "
-            f"so: --columns {likely.option}"
+            f"{path}: its numbers look like {likely} ({likely.names}), but {columns} are expected: if you are sure "
+            f"of these, --columns {columns.option}! (in settings '{columns.option}!'), else --columns {likely.option}"
         )
-    return columns.points(data)
+    return FilePoints(columns.points(data))
 
 
 def _fitting(path: Path, num_bytes: int) -> list[BinColumns]:
@@ -50,9 +58,9 @@ def _hint(expected: BinColumns, likely: BinColumns, fitting: list[BinColumns]) -
     return f"; by its size, but not clearly by its numbers, --columns {options}" if options else ""
 
 
-def read_npy(path: Path) -> np.ndarray:
-    """float32 (N, 4) of an array (N, C) or (H, W, C) with columns x, y, z, intensity and more, intensity 0 if C = 3; or
-    of an array with named fields. CloudFileError for any other array."""
+def read_npy(path: Path, intensity_field: str = "") -> FilePoints:
+    """Points of an array (N, C) or (H, W, C) with columns x, y, z, intensity and more, intensity 0 if C = 3; or of an
+    array with named fields. CloudFileError for any other array, and as `points_from_columns`."""
     try:
         array = np.load(path, allow_pickle=False)
     except (ValueError, EOFError) as error:
@@ -60,7 +68,9 @@ def read_npy(path: Path) -> np.ndarray:
     if not isinstance(array, np.ndarray):
         raise CloudFileError(f"{path}: an archive of several arrays found, one array expected")
     if array.dtype.names:
-        return points_from_columns(path, {name: array[name].reshape(-1) for name in array.dtype.names})
+        flat = array.reshape(-1)
+        return points_from_columns(path, [(name, flat[name]) for name in array.dtype.names], intensity_field)
+    check_has_fields(path, intensity_field)
     is_table = array.ndim in (2, 3) and 3 <= array.shape[-1] <= _MOST_COLUMNS
     if not is_table or array.dtype.kind not in "fiu":
         raise CloudFileError(
@@ -71,4 +81,4 @@ def read_npy(path: Path) -> np.ndarray:
     points = np.zeros((len(table), 4), dtype=np.float32)
     num_taken = min(4, table.shape[1])
     points[:, :num_taken] = table[:, :num_taken]
-    return points
+    return FilePoints(points)

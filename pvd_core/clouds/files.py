@@ -7,13 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
+from pvd_core.borders.files import why_not_a_file
 from pvd_core.clouds.bin_columns import bin_columns
 from pvd_core.clouds.columns import read_bin, read_npy
 from pvd_core.clouds.errors import CloudFileError
+from pvd_core.clouds.fields import FilePoints
 from pvd_core.clouds.pcd import read_pcd
 from pvd_core.clouds.ply import read_ply
 
-_READERS: dict[str, Callable[..., np.ndarray]] = {
+_READERS: dict[str, Callable[..., FilePoints]] = {
     ".bin": read_bin,
     ".npy": read_npy,
     ".pcd": read_pcd,
@@ -28,10 +30,18 @@ _LEAST_MEDIAN_M = 1e-9
 
 
 def read_cloud(path: str | Path, intensity_scale: float = 1.0, columns: str | int = 4) -> np.ndarray:
+    """The points of `read_cloud_file`."""
+    return read_cloud_file(path, intensity_scale, columns).points
+
+
+def read_cloud_file(
+    path: str | Path, intensity_scale: float = 1.0, columns: str | int = 4, intensity_field: str = ""
+) -> FilePoints:
     """Points of the file, float32 (N, 4): x, y, z in metres and the intensity times `intensity_scale`; intensity 0 if
     the file has none. KITTI's intensity is in 0..1; for a sensor whose intensity is in 0..255 take 1/255.
     `columns`: numbers of each point in a .bin file, of which the first four are kept: 4, or 3 without intensity, or 5
-    as in nuScenes, or "4xfloat64" where they are float64.
+    as in nuScenes, or "4xfloat64" where they are float64. `intensity_field`: name of the field that holds the
+    intensity, where it is not a usual one; files whose numbers have no names have none.
 
     All points of the file are kept in their order, also NaN and no-return points. Raises CloudFileError.
     """
@@ -42,18 +52,19 @@ def read_cloud(path: str | Path, intensity_scale: float = 1.0, columns: str | in
     if reader is None:
         raise CloudFileError(f"{path}: suffix {path.suffix or '(none)'} found, one of {', '.join(SUFFIXES)} expected")
     try:
+        if what := why_not_a_file(path):
+            raise CloudFileError(f"{path} {what}")
+        more = (bin_columns(columns),) if reader is read_bin else ()
         # float64 beyond the range of float32 becomes infinite, which is no measurement.
         with np.errstate(over="ignore", invalid="ignore"):
-            points = reader(path, bin_columns(columns)) if reader is read_bin else reader(path)
+            points, other_fields = reader(path, intensity_field, *more)
             # A copy, because some readers return read-only views of the file's bytes.
             points = np.array(points, dtype=np.float32, order="C")
             points[:, 3] *= np.float32(intensity_scale)
-    except IsADirectoryError:
-        raise CloudFileError(f"{path} is a folder, a file expected") from None
     except OSError as error:
         raise CloudFileError(f"{path}: cannot be read: {error.strerror or error}") from None
     _check_coordinates(path, points)
-    return points
+    return FilePoints(points, other_fields)
 
 
 def find_clouds(inputs: Iterable[str | Path]) -> list[Path]:
@@ -75,8 +86,14 @@ def find_clouds(inputs: Iterable[str | Path]) -> list[Path]:
 
 
 def _clouds_below(folder: Path) -> list[Path]:
+    paths = []
     # Data sets often consist of symbolic links, which Path.rglob does not follow before Python 3.13.
-    paths = [Path(top, name) for top, _, names in os.walk(folder, followlinks=True) for name in names]
+    for top, folders, names in os.walk(folder, followlinks=True):
+        inside = [Path(top), *Path(top).parents]
+        entered = {os.path.realpath(each) for each in inside[: len(inside) - len(folder.parents)]}
+        # A link to a folder that it lies in would be followed without end.
+        folders[:] = [name for name in folders if os.path.realpath(Path(top, name)) not in entered]
+        paths += [Path(top, name) for name in names]
     return sorted(path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file())
 
 

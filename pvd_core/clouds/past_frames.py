@@ -27,6 +27,12 @@ class PastFrames:
         self._numbers = [int(frame) for frame in frames]
         place_of = {number: place for place, number in enumerate(self._numbers)}
         self._before = [self._chosen(place, number, place_of) for place, number in enumerate(self._numbers)]
+        # At the start of a drive there is nothing before a scan.
+        short = [
+            number
+            for number in self._numbers
+            if any(number >= step and number - step not in place_of for step in past.steps)
+        ]
         self.remarks = [read.remark] if read.remark else []
         """What of the sequence is to be said to the user."""
         if self._num_jumps:
@@ -37,6 +43,12 @@ class PastFrames:
         if len(frames) > 1 and not any(self._before):
             self.remarks.append(
                 f"{folder}: none of {counted(len(frames), 'scan')} has a past scan that fits; each stays as it is"
+            )
+        elif short:
+            self.remarks.append(
+                f"{folder}: fewer than {counted(past.past, 'past scan')} are put behind {len(short)} of "
+                f"{counted(len(frames), 'scan')} (first {short[0]:06d}), for scans before these are not there; copy "
+                "them here too"
             )
 
     def before(self, place: int) -> list[int]:

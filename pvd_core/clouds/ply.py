@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pvd_core.clouds.errors import CloudFileError
-from pvd_core.clouds.fields import points_from_columns
+from pvd_core.clouds.fields import FilePoints, check_left_over, check_separators, points_from_columns
 
 _TYPES = {
     "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "i2", "int16": "i2", "ushort": "u2",
@@ -26,21 +26,19 @@ class _Element:
     has_lists: bool = False
 
 
-def read_ply(path: Path) -> np.ndarray:
-    """float32 (N, 4): x, y, z, intensity in the file's order. CloudFileError if the file is broken."""
+def read_ply(path: Path, intensity_field: str = "") -> FilePoints:
+    """The points in the file's order. CloudFileError if the file is broken, and as `points_from_columns`."""
     data = path.read_bytes()
     encoding, elements, start = _read_header(path, data)
-    skipped: list[_Element] = []
-    for element in elements:
+    place = next((place for place, element in enumerate(elements) if element.name == "vertex"), None)
+    if place is None:
+        raise CloudFileError(f"{path}: no element vertex among {[e.name for e in elements]}")
+    for element in elements[: place + 1]:
         if element.has_lists:
             raise CloudFileError(f"{path}: PLY element {element.name} with lists before or in vertex is not supported")
-        if element.name == "vertex":
-            break
-        skipped.append(element)
-    else:
-        raise CloudFileError(f"{path}: no element vertex among {[e.name for e in elements]}")
     read = _ascii_columns if encoding == "ascii" else _binary_columns
-    return points_from_columns(path, read(path, memoryview(data)[start:], skipped, element, _BYTE_ORDERS[encoding]))
+    columns = read(path, memoryview(data)[start:], elements, place, _BYTE_ORDERS[encoding])
+    return points_from_columns(path, columns, intensity_field)
 
 
 def _read_header(path: Path, data: bytes) -> tuple[str, list[_Element], int]:
@@ -70,36 +68,48 @@ def _read_header(path: Path, data: bytes) -> tuple[str, list[_Element], int]:
 
 
 def _ascii_columns(
-    path: Path, body: memoryview, skipped: Sequence[_Element], element: _Element, _byte_order: str
-) -> dict[str, np.ndarray]:
-    first = sum(other.count for other in skipped)
-    lines = [line for line in bytes(body).splitlines() if line.strip()][first : first + element.count]
-    words = [line.split() for line in lines]
-    expected = len(element.properties)
-    if len(words) != element.count or any(len(row) < expected for row in words):
+    path: Path, body: memoryview, elements: Sequence[_Element], place: int, _byte_order: str
+) -> list[tuple[str, np.ndarray]]:
+    vertex, first = elements[place], sum(other.count for other in elements[:place])
+    lines = [line for line in bytes(body).splitlines() if line.strip()]
+    of_vertices = lines[first : first + vertex.count]
+    check_separators(path, b"\n".join(of_vertices))
+    words = [line.split() for line in of_vertices]
+    expected = len(vertex.properties)
+    if len(words) != vertex.count or any(len(row) < expected for row in words):
         raise CloudFileError(
-            f"{path}: {len(words)} vertex lines found, {element.count} of {expected} values expected: truncated?"
+            f"{path}: {len(words)} vertex lines found, {vertex.count} of {expected} values expected: truncated?"
+        )
+    longest = max(map(len, words), default=expected)
+    num_declared = sum(other.count for other in elements)
+    if longest > expected or len(lines) > num_declared:
+        raise CloudFileError(
+            f"{path}: {len(lines)} lines of data, of vertices with up to {longest} values, found, but {num_declared} "
+            f"lines, of vertices with {expected} values, are declared; correct the header, or write the file again"
         )
     try:
-        table = np.array([row[:expected] for row in words], dtype=np.float64).reshape(element.count, expected)
+        table = np.array(words, dtype=np.float64).reshape(vertex.count, expected)
     except ValueError as error:
         raise CloudFileError(f"{path}: not a number among the vertices: {error}") from None
-    return {name: table[:, index] for index, (name, _) in enumerate(element.properties)}
+    return [(name, table[:, index]) for index, (name, _) in enumerate(vertex.properties)]
 
 
 def _binary_columns(
-    path: Path, body: memoryview, skipped: Sequence[_Element], element: _Element, byte_order: str
-) -> dict[str, np.ndarray]:
-    start = sum(other.count * _row_type(path, other, byte_order).itemsize for other in skipped)
-    row_type = _row_type(path, element, byte_order)
-    needed = element.count * row_type.itemsize
+    path: Path, body: memoryview, elements: Sequence[_Element], place: int, byte_order: str
+) -> list[tuple[str, np.ndarray]]:
+    vertex = elements[place]
+    start = sum(other.count * _row_type(path, other, byte_order).itemsize for other in elements[:place])
+    row_type = _row_type(path, vertex, byte_order)
+    needed = vertex.count * row_type.itemsize
     if len(body) - start < needed:
         raise CloudFileError(
             f"{path}: {len(body) - start} bytes of vertices found, {needed} expected "
-            f"({element.count} x {row_type.itemsize}): truncated"
+            f"({vertex.count} x {row_type.itemsize}): truncated"
         )
-    table = np.frombuffer(body, dtype=row_type, count=element.count, offset=start)
-    return {name: table[name] for name in row_type.names or ()}
+    if not any(other.count for other in elements[place + 1 :]):
+        check_left_over(path, body[start + needed :], vertex.count)
+    table = np.frombuffer(body, dtype=row_type, count=vertex.count, offset=start)
+    return [(name, table[name]) for name in row_type.names or ()]
 
 
 def _row_type(path: Path, element: _Element, byte_order: str) -> np.dtype:

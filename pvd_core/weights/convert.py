@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from pvd_core.borders.errors import UserError, unknown_name
+from pvd_core.borders.files import why_not_a_file
 from pvd_core.borders.wording import shown
 from pvd_core.clouds.history import PastScans
 from pvd_core.models.blocks import KERNEL_PLANS
@@ -58,7 +59,11 @@ def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
     if path.suffix == ".safetensors":
         raise WeightsError(f"checkpoint {path} is in our format already; expected an official .pt file")
     try:
+        if what := why_not_a_file(path):
+            raise WeightsError(f"checkpoint {path} {what}")
         state = torch.load(path, map_location="cpu", weights_only=True)
+    except WeightsError:
+        raise
     except OSError as error:
         raise WeightsError(f"checkpoint {path} cannot be read: {error.strerror or error}") from error
     except Exception as error:  # a broken pickle makes torch raise errors of a dozen types

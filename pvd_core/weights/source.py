@@ -6,6 +6,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from pvd_core import default_weights, multiscan_weights
+from pvd_core.borders.files import why_not_content
 from pvd_core.weights.errors import WeightsError
 
 # A header has some hundred bytes a tensor and some thousand of facts. The library allows much more, and would read it.
@@ -65,6 +66,8 @@ def _why_not(path: Path) -> str | None:
         start = file.read(200)
     if not start:
         return "is empty"
+    if what := why_not_content(start):
+        return what
     if start.startswith(b"PK\x03\x04") or (start[:1] == b"\x80" and start[1] in range(2, 6)):
         return f"holds {_PICKLED}"
     length = struct.unpack("<Q", start[:8])[0] if len(start) >= 8 else size

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pvd_core.borders.errors import UserError
+from pvd_core.borders.files import why_not_a_file
 from pvd_core.borders.wording import counted
 from pvd_ros.bags.bag import Bag
 from pvd_ros.bags.channel import CDR, BagError, BagFile, Channel, NoCloudsError
@@ -122,6 +123,8 @@ def _way_out(num_clouds: int) -> str:
 
 def _file(path: Path, held: ExitStack) -> BagFile:
     try:
+        if path.is_file() and (what := why_not_a_file(path)):
+            raise BagError(f"{path} {what}")
         if path.name.lower().endswith(PACKED):
             path = _unpacked(path, held)
         return _reader_of(path)(path)

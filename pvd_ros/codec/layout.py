@@ -14,20 +14,13 @@ from typing import Any
 import numpy as np
 
 from pvd_core.borders.errors import UserError
-from pvd_core.clouds.fields import INTENSITY_NAMES
+from pvd_core.clouds.fields import INTENSITY_NAMES, may_be_intensity, plain_name
 
 CLOUD_TYPE = "sensor_msgs/msg/PointCloud2"
 
 # sensor_msgs/PointField datatype -> NumPy kind and bytes.
 DATATYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
 FLOAT_DATATYPES = (7, 8)
-# Fields that drivers send beside it, and that hold something else.
-_NEVER_INTENSITY = {
-    "x", "y", "z", "t", "time", "timestamp", "time_stamp", "offset_time", "time_offset", "ring", "line", "laser_id",
-    "channel", "beam", "column", "row", "tag", "range", "distance", "azimuth", "elevation", "rgb", "rgba", "r", "g",
-    "b", "a", "label", "instance", "confidence", "return_type", "return_mode", "normal_x", "normal_y", "normal_z",
-    "curvature", "velocity", "doppler", "_",
-}  # fmt: skip
 
 REASONS = {
     "missing_xyz": "a cloud with points has no field x, y or z",
@@ -89,6 +82,7 @@ def read_layout(message: Any, intensity_field: str = "") -> CloudLayout:
     """The layout of `message`, a PointCloud2; MalformedCloudError if it contradicts itself.
 
     intensity_field: name of the field that holds the intensity; "" takes the first of INTENSITY_NAMES in the cloud.
+    Upper and lower case of x, y, z and these are alike.
     """
     num_points = message.height * message.width
     num_bytes = _num_bytes(message.data)
@@ -113,7 +107,7 @@ def read_layout(message: Any, intensity_field: str = "") -> CloudLayout:
         tuple(
             field.name
             for field in message.fields
-            if field.count <= 1 and field.name.lower() not in _NEVER_INTENSITY and field is not intensity
+            if field.count <= 1 and may_be_intensity(field.name) and field is not intensity
         ),
     )
 
@@ -155,14 +149,17 @@ def _chosen_fields(fields: Sequence[Any], intensity_field: str) -> dict[str, Any
     """{"x": field, "y": ..., "z": ..., "intensity": ... if there is one}."""
     chosen = {}
     names = [field.name for field in fields]
-    intensity_name = intensity_field or next((name for name in INTENSITY_NAMES if name in names), None)
+    known = {plain_name(name) for name in names}
+    intensity_name = intensity_field or next((name for name in INTENSITY_NAMES if name in known), None)
     if intensity_field and intensity_field not in names:
         raise MalformedCloudError(
             "missing_intensity",
             f"no field {intensity_field!r} as set by intensity_field; the cloud has: {_listed(names)}",
         )
     for role, name in (("x", "x"), ("y", "y"), ("z", "z"), ("intensity", intensity_name)):
-        found = [field for field in fields if field.name == name]
+        # Only a field that was named is to be spelled as it is.
+        is_exact = role == "intensity" and intensity_field
+        found = [field for field in fields if (field.name if is_exact else plain_name(field.name)) == name]
         if len(found) > 1:
             raise MalformedCloudError(
                 "duplicate_field", f"field {name!r} is declared {len(found)} times, expected once"

@@ -128,7 +128,46 @@ def test_resume_labels_anew_where_the_scan_has_changed(scan, weights, tmp_path, 
     points[:, 2] += 0.5
     points.tofile(scan)
     assert run([*line, "--resume"]) == 0
-    assert "1 scan labelled anew: the scan or its file has changed since" in capsys.readouterr().err
+    assert (
+        "1 scan labelled anew: the scan, the factor of its intensity or its label file has" in capsys.readouterr().err
+    )
+
+
+def test_resume_labels_anew_where_another_scan_decides_the_factor_of_intensity(scan, weights, tmp_path, capsys):
+    folder, out = tmp_path / "scans", tmp_path / "out"
+    folder.mkdir()
+    points = np.fromfile(scan, "<f4").reshape(-1, 4)
+    points[:, 3] = np.random.default_rng(0).random(len(points)) ** 3 * 0.5
+    points.tofile(folder / "1.bin")
+    options = ["--weights", str(weights), "--out"]
+    assert run(["predict", str(folder), *options, str(out)]) == 0
+    points[:, 3] *= 0.25  # of a scale that auto mends, for all scans after it
+    points.tofile(folder / "0.bin")
+    assert run(["predict", str(folder), *options, str(tmp_path / "new")]) == 0
+    capsys.readouterr()
+
+    assert run(["predict", str(folder), *options, str(out), "--resume"]) == 0
+
+    assert "1 scan labelled anew" in capsys.readouterr().err
+    for name in ("0.label", "1.label"):
+        assert (out / name).read_bytes() == (tmp_path / "new" / name).read_bytes()
+    assert run(["predict", str(folder), *options, str(out), "--resume"]) == 0
+    assert "2 scans labelled before" in capsys.readouterr().err
+
+
+def test_fields_that_may_hold_the_intensity_are_named_and_one_is_taken(weights, tmp_path, capsys):
+    table = np.zeros(3000, [(name, "<f4") for name in ("x", "y", "z", "rcs")])
+    for name, column in zip(("x", "y", "z", "rcs"), spinning_scan(3000).T, strict=True):
+        table[name] = column
+    np.save(tmp_path / "scan.npy", table)
+    line = ["predict", str(tmp_path / "scan.npy"), "--weights", str(weights), "--out", str(tmp_path / "out")]
+    assert run(line) == 0
+    assert "perhaps set --intensity-field rcs, if that holds it" in capsys.readouterr().err
+    assert run([*line, "--overwrite", "--intensity-field", "rcs"]) == 0
+    assert "without intensity" not in capsys.readouterr().err
+    named = Segmenter.from_weights(weights, device="cpu").segment(spinning_scan(3000)).labels
+    labels = np.fromfile(tmp_path / "out/scan.label", "<u4")
+    np.testing.assert_array_equal(labels, SEMANTICKITTI.raw_from_class_ids(named))
 
 
 def test_the_folder_of_a_run_may_stand_for_its_weights(scan, weights, tmp_path):
@@ -220,13 +259,13 @@ def test_doubtful_scans_are_remarked_on_once_a_kind(weights, tmp_path, capsys):
     clouds = {"empty": loud[:0], "loud": loud, "low": low, "nothing": nothing, "zeros": 0 * loud}
     for name, points in clouds.items():
         for number in range(2):
-            points.tofile(scans / f"{name}{number}.bin")
+            np.save(scans / f"{name}{number}.npy", points)
     line = ["predict", str(scans), "--weights", str(weights), "--out"]
     assert run([*line, str(tmp_path / "out")]) == 0
     printed = capsys.readouterr()
     notes = [text for text in printed.err.splitlines() if text.startswith("note: ")]
     assert "2 of 10 scans: there is no point in it" in printed.out.splitlines()
-    expected = [str(scans / f"{name}0.bin") for name in ("empty", "loud", "low", "nothing")]
+    expected = [str(scans / f"{name}0.npy") for name in ("empty", "loud", "low", "nothing")]
     assert [note.split(": ")[1] for note in notes] == expected
     assert "there is no point in it: look at the sensor and its driver; not said of other scans" in notes[0]
     assert "expected 0..1: perhaps set --intensity-scale 4" in notes[1]
@@ -234,10 +273,10 @@ def test_doubtful_scans_are_remarked_on_once_a_kind(weights, tmp_path, capsys):
     assert "all get label 0" in notes[3]
 
     scaled = ["--intensity-scale", "0.0000045", "--mounting-height", "0.8"]
-    both = [str(scans / "loud0.bin"), str(scans / "low0.bin")]
+    both = [str(scans / "loud0.npy"), str(scans / "low0.npy")]
     assert run(["predict", *both, *line[2:], str(tmp_path / "scaled"), *scaled]) == 0
     (note,) = [text for text in capsys.readouterr().err.splitlines() if text.startswith("note: ")]
-    assert "low0.bin: intensity reaches 4" in note
+    assert "low0.npy: intensity reaches 4" in note
 
 
 def test_a_folder_of_byte_intensities_is_labelled_as_the_same_scans_scaled(weights, tmp_path, capsys):

@@ -80,6 +80,14 @@ def test_one_scan_of_a_sequence_gets_its_past_ones_too(drive, many_scans, tmp_pa
     assert (labels == expected_labels(drive, many_scans, PastScans(2))[3]).all()
 
 
+def test_a_scan_without_those_before_it_is_told(drive, many_scans, tmp_path, capsys):
+    for frame in range(3):
+        (drive / f"sequences/08/velodyne/{frame:06d}.bin").unlink()
+    code, labels = predicted(drive, many_scans, tmp_path / "out")
+    assert (code, len(labels)) == (0, 1)
+    assert "fewer than 2 past scans are put behind 1 of 1 scan (first 000003)" in capsys.readouterr().err
+
+
 def test_without_poses_a_remark_says_so_and_scans_are_single(drive, many_scans, tmp_path, capsys):
     (drive / "sequences/08/poses.txt").unlink()
     code, labels = predicted(drive, many_scans, tmp_path / "out")

@@ -135,6 +135,12 @@ def test_a_file_of_another_kind_says_how_it_begins(tmp_path):
         assert "it is empty" in error_of(tmp_path / name)
 
 
+@pytest.mark.parametrize("name", ["a.mcap", "b.db3", "c.bag", "d.mcap.zstd"])
+def test_a_pointer_of_git_lfs_is_named(tmp_path, name):
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    assert "git lfs pull" in error_of(tmp_path / name)
+
+
 def edit_metadata(bag, change):
     file = bag / "metadata.yaml"
     content = yaml.safe_load(file.read_text())

@@ -15,7 +15,7 @@ from pvd_core.clouds.example import spinning_scan
 from pvd_core.clouds.fields import INTENSITY_NAMES
 from pvd_core.clouds.judge import options
 from pvd_core.clouds.stream import CloudStream
-from pvd_ros.codec import decode
+from pvd_ros.codec import MalformedCloudError, decode
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
@@ -106,6 +106,18 @@ def advice_of(fields):
 def test_an_intensity_field_is_advised_only_where_the_cloud_has_one_that_may_be_it(fields, advice):
     (text,) = advice_of(fields)
     assert text.endswith(advice)
+
+
+def test_names_of_fields_are_known_in_capitals_too():
+    names = ("X", "Y", "Z", "Intensity")
+    fields = [(name, 4 * place, 7, 1) for place, name in enumerate(names)]
+    cloud = decode(rosbags_cloud(data=np.arange(8, dtype="<f4").tobytes(), fields=fields))
+    np.testing.assert_array_equal(cloud.points, [(0, 1, 2, 3), (4, 5, 6, 7)])
+    assert cloud.layout.intensity_field == "Intensity"
+    with pytest.raises(MalformedCloudError, match="declared 2 times"):
+        decode(rosbags_cloud(data=bytes(32), fields=[*fields[:3], ("x", 12, 7, 1)]))
+    with pytest.raises(MalformedCloudError, match="no field 'intensity' as set"):
+        decode(rosbags_cloud(data=bytes(32), fields=fields), intensity_field="intensity")
 
 
 @pytest.mark.parametrize("build", [rosbags_cloud, rclpy_cloud])

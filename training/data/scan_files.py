@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from pvd_core.borders.errors import UserError
+from pvd_core.borders.files import why_not_a_file
 from pvd_core.clouds.bin_columns import FOUR_COLUMNS, BinColumns
 from pvd_core.taxonomy import Taxonomy, UnknownLabelError
 
@@ -51,8 +52,8 @@ def class_ids_of(raw_labels: np.ndarray, path: str | Path, taxonomy: Taxonomy) -
 def _read(path: str | Path, kind: str, item_size: int) -> bytes:
     path = Path(path)
     try:
-        if path.exists() and not path.is_file():  # a pipe would be waited for without end
-            raise UserError(f"{kind} {path} cannot be read: it is no file; move it away")
+        if what := why_not_a_file(path):
+            raise UserError(f"{kind} {path} {what}")
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"{kind} {path} cannot be read: {error.strerror}") from error

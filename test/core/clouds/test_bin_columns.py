@@ -26,7 +26,7 @@ def test_columns_are_read_and_written_the_same(text):
     assert bin_columns(columns.option) == columns == bin_columns(columns)
 
 
-@pytest.mark.parametrize("text", ["2", "17", "", "four", "4xfloat16", "4 x float64", "-5", "4.0", None])
+@pytest.mark.parametrize("text", ["2", "17", "", "four", "4xfloat16", "4 x float64", "-5", "4.0", "!", None])
 def test_other_words_are_refused_with_an_example(text):
     with pytest.raises(UserError, match="such as 4xfloat64"):
         bin_columns(text)
@@ -58,6 +58,40 @@ def test_scan_without_intensity_is_read_with_no_other_columns_than_three(tmp_pat
     np.testing.assert_array_equal(read_cloud(path, columns=3), np.c_[xyz, np.zeros(num_points, "f4")])
 
 
+@pytest.mark.parametrize("place", [(0, 0, 0), (100, 100, 100), (0, 0, -1.73)])
+@pytest.mark.parametrize("num_points", [123_389, 123_388, 120_000, 100_800])
+def test_pulses_without_return_say_nothing_about_columns(tmp_path, shared_data, place, num_points):
+    scan = shared_data / "semantickitti/sequences/08/velodyne/000000.bin"
+    path, random = tmp_path / "scan.bin", np.random.default_rng(0)
+    for is_lost in (np.arange(num_points) % 2 == 1, random.random(num_points) < 0.7):
+        points = np.fromfile(scan, "<f4").reshape(-1, 4)[:num_points]
+        points[is_lost, :3] = place
+        points.tofile(path)
+        np.testing.assert_array_equal(read_cloud(path), points)
+
+
+def test_second_return_that_never_came_back_is_no_second_half_of_a_row(tmp_path, shared_data):
+    scan = shared_data / "semantickitti/sequences/08/velodyne/000000.bin"
+    points, path = np.zeros((200_000, 4), "<f4"), tmp_path / "scan.bin"
+    points[::2] = np.fromfile(scan, "<f4").reshape(-1, 4)[:100_000]
+    points.tofile(path)
+    np.testing.assert_array_equal(read_cloud(path), points)
+
+
+def test_who_is_sure_of_the_columns_gets_them_whatever_the_numbers_look_like(tmp_path):
+    path = tmp_path / "scan.bin"
+    pairs = np.c_[ring(), -3 * ring()]  # eight columns, or four of two returns
+    pairs.tofile(path)
+    with pytest.raises(CloudFileError, match=r"sure of these, --columns 4! .*--columns 8$"):
+        read_cloud(path)
+    np.testing.assert_array_equal(read_cloud(path, columns="4!"), pairs.reshape(-1, 4))
+    assert bin_columns("5xfloat64!").is_certain
+    assert not bin_columns("5").is_certain
+    path.write_bytes(bytes(30))
+    with pytest.raises(CloudFileError, match="a multiple of 16"):
+        read_cloud(path, columns="4!")
+
+
 def test_points_in_random_order_get_the_columns_named_that_their_size_and_labels_fit(tmp_path):
     path, labels = tmp_path / "velodyne/000000.bin", tmp_path / "labels/000000.label"
     path.parent.mkdir()
@@ -77,6 +111,24 @@ def test_real_scans_as_float64_are_recognised(tmp_path, shared_data):
         with pytest.raises(CloudFileError, match="--columns 4xfloat64"):
             read_cloud(path)
         assert read_cloud(path, columns="4xfloat64").tobytes() == scan.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "found", "factor"),
+    [
+        (">f4", "float32, big endian", 1),
+        (">f8", "float64, big endian", 1),
+        ("<f2", "float16 or int16", 1),
+        ("<i2", "float16 or int16", 100),
+        ("<i4", "int32", 1000),
+    ],
+)
+@pytest.mark.parametrize("num_points", [100_000, 100_001])
+def test_numbers_of_other_types_are_named(tmp_path, shared_data, dtype, found, factor, num_points):
+    scan = shared_data / "semantickitti/sequences/08/velodyne/000000.bin"
+    (np.fromfile(scan, "<f4").reshape(-1, 4)[:num_points] * factor).astype(dtype).tofile(tmp_path / "scan.bin")
+    with pytest.raises(CloudFileError, match=f"look like {found}, float32 or float64"):
+        read_cloud(tmp_path / "scan.bin")
 
 
 @given(st.binary(max_size=3000), st.sampled_from(["4", "5", "4xfloat64"]))

@@ -1,6 +1,7 @@
 """Clouds from files: real ones of every kind, the ways in which files are broken, and what must not be misread."""
 
 import contextlib
+import os
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pvd_core.clouds import CloudFileError, find_clouds, read_cloud
+from pvd_core.clouds import CloudFileError, find_clouds, read_cloud, read_cloud_file
 
 # Sixteenths are exact in float32.
 _COORDINATES = st.integers(-3200, 3200).map(lambda sixteenths: sixteenths / 16)
@@ -135,13 +136,13 @@ def test_npy_with_named_fields_and_without_intensity_is_read(tmp_path):
 
 
 def test_empty_and_one_point_files_are_clouds(tmp_path):
+    assert read_cloud(saved(tmp_path / "empty.npy", np.zeros((0, 4), np.float32))).shape == (0, 4)
     for name in ("cloud.bin", "cloud.npy"):
-        assert read_cloud(saved(tmp_path / name, np.zeros((0, 4), np.float32))).shape == (0, 4)
         assert read_cloud(saved(tmp_path / name, np.ones((1, 4), np.float32))).shape == (1, 4)
 
 
 @settings(max_examples=25, deadline=None)
-@given(points=arrays(np.float32, st.tuples(st.integers(0, 400), st.just(4)), elements=_COORDINATES))
+@given(points=arrays(np.float32, st.tuples(st.integers(1, 400), st.just(4)), elements=_COORDINATES))
 def test_any_four_column_cloud_is_accepted(scratch, points):
     path = scratch / "cloud.bin"
     assert read_cloud(saved(path, points)).tobytes() == points.tobytes()
@@ -159,6 +160,9 @@ def test_more_columns_than_four_are_noticed_at_any_length(tmp_path, num_columns)
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
+        ("empty.bin", b"", "no bytes found, points expected"),
+        ("pointer.bin", b"version https://git-lfs.github.com/spec/v1\noid", "not the file itself; .* git lfs pull"),
+        ("pointer.npy", b"version https://git-lfs.github.com/spec/v1\noid", "not the file itself; .* git lfs pull"),
         ("cut.bin", bytes(30), "30 bytes found, a multiple of 16"),
         ("text.bin", b"x y z i\n" * 40, "which no LiDAR measures"),
         ("cut.npy", b"\x93NUMPY\x01\x00", "not a .npy array"),
@@ -212,6 +216,14 @@ def packed(size, body):
         (pcd(encoding="zipped"), "zipped"),
         (pcd(encoding="ascii", body=b"1 2 3 4 5"), "5 values found"),
         (pcd(encoding="ascii", body=b"1 2 3 4 5 six"), "not a number"),
+        (pcd(encoding="ascii", body=b"1.0,2.0,3.0\n4.0,5.0,6.0\n"), "'1.0,2.0,3.0', .* decimal points and spaces"),
+        (pcd(encoding="ascii", body=b"1,5 2 3\n4 5 6\n"), "'1,5 2 3', .* decimal points and spaces"),
+        (pcd(points=1, body=bytes(12) + b"\1" * 12), "12 bytes are left over after the 1 points"),
+        (pcd(points=0, body=b"\1" * 24), "24 bytes are left over after the 0 points"),
+        (pcd().replace(b"WIDTH 2", b"WIDTH 3"), "WIDTH 3 and HEIGHT 1, which are 3 points, but POINTS 2"),
+        (pcd("x y z X", "4 4 4 4", "F F F F", body=bytes(32)), "fields x and X found, one of them expected"),
+        (pcd("x y z intensity intensity", "4 4 4 4 4", "F F F F F", body=bytes(40)), "intensity and intensity found"),
+        (pcd("x y z X", "4 4 4 4", "F F F F", 1, "ascii", b"1 2 3 4"), "fields x and X found, one of them expected"),
         (pcd(encoding="binary_compressed", body=b"\x04\x00"), "truncated"),
         (pcd(encoding="binary_compressed", body=packed(24, b"\xff\xff\xff")), "broken"),
     ],
@@ -221,6 +233,88 @@ def test_broken_pcd_files_are_refused(tmp_path, content, message):
     path.write_bytes(content)
     with pytest.raises(CloudFileError, match=message):
         read_cloud(path)
+
+
+def test_an_intensity_of_another_name_is_named_and_read_if_asked_for(tmp_path):
+    path = tmp_path / "cloud.pcd"
+    body = np.arange(12, dtype="<f4").tobytes()
+    path.write_bytes(pcd("x y z ring scalar_rcs Ambient", *[" ".join(c * 6) for c in "4F"], body=body + body[:0]))
+    found = read_cloud_file(path)
+    assert found.other_fields == ("scalar_rcs", "Ambient")
+    assert not found.points[:, 3].any()
+    found = read_cloud_file(path, intensity_field="Ambient")
+    np.testing.assert_array_equal(found.points, [(0, 1, 2, 5), (6, 7, 8, 11)])
+    assert found.other_fields == ("scalar_rcs",)
+    with pytest.raises(CloudFileError, match=r"no field 'ambient', .*, among x, y, z, ring, scalar_rcs, Ambient"):
+        read_cloud_file(path, intensity_field="ambient")
+    with pytest.raises(CloudFileError, match="numbers have no names"):
+        read_cloud_file(saved(tmp_path / "cloud.bin", scan()), intensity_field="Ambient")
+
+
+def test_names_of_fields_are_known_in_capitals_and_with_the_prefix_of_cloudcompare(tmp_path):
+    named = np.ones(5, dtype=[("X", "f4"), ("Y", "f4"), ("Z", "f4"), ("scalar_Intensities", "f4")])
+    np.testing.assert_array_equal(read_cloud(saved(tmp_path / "named.npy", named)), np.ones((5, 4)))
+
+
+def test_pcd_padded_by_zeros_with_several_padding_fields_is_read(tmp_path):
+    path = tmp_path / "cloud.pcd"
+    path.write_bytes(pcd("x y z _ _", "4 4 4 4 1", "F F F F U", 2, body=b"\x40" * 34 + bytes(4096)))
+    assert read_cloud(path).shape == (2, 4)
+
+
+def test_pcd_field_of_several_values_is_read_over_unless_it_is_a_coordinate(tmp_path):
+    path, counts = tmp_path / "cloud.pcd", b"COUNT 1 1 1 2\nWIDTH"
+    body = np.arange(10, dtype="<f4").tobytes()
+    path.write_bytes(pcd("x y z normal", "4 4 4 4", "F F F F", body=body).replace(b"WIDTH", counts))
+    np.testing.assert_array_equal(read_cloud(path), [(0, 1, 2, 0), (5, 6, 7, 0)])
+    path.write_bytes(pcd("x y z intensity", "4 4 4 4", "F F F F", body=body).replace(b"WIDTH", counts))
+    with pytest.raises(CloudFileError, match="field intensity has 2 values a point, one number expected"):
+        read_cloud(path)
+
+
+def ply(body, properties=("x", "y", "z"), count=2, encoding="ascii", more=""):
+    names = "".join(f"property float {name}\n" for name in properties)
+    return f"ply\nformat {encoding} 1.0\nelement vertex {count}\n{names}{more}end_header\n".encode() + body
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (ply(b"1 2 3\n4 5 6\n7 8 9\n"), "3 lines of data, .*, but 2 lines"),
+        (ply(b"1 2 3 4\n4 5 6 7\n"), "up to 4 values, found, .* with 3 values, are declared"),
+        (ply(b"1 2 3\n"), "truncated"),
+        (ply(b"1;2;3\n4;5;6\n"), "'1;2;3', .* decimal points and spaces"),
+        (ply(b"1 2 3 4\n4 5 6 7\n", ("x", "y", "z", "X")), "fields x and X found, one of them expected"),
+        (ply(b"\1" * 36, encoding="binary_little_endian"), "12 bytes are left over after the 2 points"),
+    ],
+)  # fmt: skip
+def test_ply_files_whose_header_does_not_fit_are_refused(tmp_path, content, message):
+    path = tmp_path / "cloud.ply"
+    path.write_bytes(content)
+    with pytest.raises(CloudFileError, match=message):
+        read_cloud(path)
+
+
+def test_ply_with_faces_behind_its_vertices_is_read(tmp_path):
+    path, faces = tmp_path / "cloud.ply", "element face 1\nproperty list uchar int vertex_indices\n"
+    path.write_bytes(ply(b"1 2 3\n4 5 6\n3 0 1 1\n", more=faces))
+    np.testing.assert_array_equal(read_cloud(path), [(1, 2, 3, 0), (4, 5, 6, 0)])
+    path.write_bytes(ply(bytes(24) + b"\2" * 9, encoding="binary_little_endian", more=faces))
+    assert read_cloud(path).shape == (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ([("x", "f4"), ("y", "f4", 2), ("z", "f4")], "field y has 2 values a point, one number expected"),
+        ([("x", "f4"), ("y", "f4"), ("z", "U3")], "field z has values of type <U3 a point"),
+        ([("x", "f4"), ("y", "f4"), ("z", "f4"), ("i", [("a", "f4")])], "field i has values of type"),
+        ([("x", "f4"), ("X", "f4"), ("y", "f4"), ("z", "f4")], "fields x and X found, one of them expected"),
+    ],
+)
+def test_named_arrays_without_one_number_for_each_coordinate_are_refused(tmp_path, fields, message):
+    with pytest.raises(CloudFileError, match=message):
+        read_cloud(saved(tmp_path / "cloud.npy", np.zeros(5, fields)))
 
 
 @settings(max_examples=150, deadline=None)
@@ -234,6 +328,31 @@ def test_damaged_real_files_never_raise_anything_but_the_clear_error(shared_data
     path.write_bytes(content)
     with contextlib.suppress(CloudFileError):
         assert read_cloud(path).shape[1] == 4
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "cloud.bin")
+    with pytest.raises(CloudFileError, match="is no regular file, such as a pipe"):
+        read_cloud(tmp_path / "cloud.bin")
+    (tmp_path / "b.bin").mkdir()
+    with pytest.raises(CloudFileError, match="is a folder, a file expected"):
+        read_cloud(tmp_path / "b.bin")
+
+
+def test_links_to_a_folder_that_holds_them_are_not_followed_and_others_are(tmp_path):
+    for name in ("drive/a/1.bin", "drive/b/2.bin", "other/3.bin"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    for link, target in (
+        ("latest", "."),
+        ("a/up", ".."),
+        ("b/across", "../a"),
+        ("a/across", "../b"),
+        ("far", "../other"),
+    ):
+        (tmp_path / "drive" / link).symlink_to(target)
+    found = [str(path.relative_to(tmp_path / "drive")) for path in find_clouds([tmp_path / "drive"])]
+    assert found == ["a/1.bin", "a/across/2.bin", "b/2.bin", "b/across/1.bin", "far/3.bin"]
 
 
 def test_folders_give_their_clouds_sorted_through_all_levels(tmp_path):

@@ -135,6 +135,11 @@ def test_files_that_are_no_checkpoint_are_refused(convert, content):
         convert(content)
 
 
+def test_a_pointer_of_git_lfs_is_no_checkpoint_and_says_so(convert):
+    with pytest.raises(UserError, match="git lfs pull"):
+        convert(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+
+
 def test_a_folder_a_missing_file_and_our_own_format_are_named(tmp_path, tiny_model):
     for path, message in ((tmp_path, "is a folder"), (tmp_path / "none.pt", "does not exist")):
         with pytest.raises(UserError, match=message):

@@ -180,7 +180,11 @@ def test_a_file_of_another_program_is_refused(saved):
         (lambda whole: whole + b"\0", "not a whole safetensors file"),
         (lambda whole: bytes(1000), "not a whole safetensors file"),
         (lambda whole: struct.pack("<Q", 2**60) + whole[8:], "not a whole safetensors file"),
-        (lambda whole: b"version https://git-lfs.github.com/spec/v1\n", "is a text file that begins with"),
+        (
+            lambda whole: b"version https://git-lfs.github.com/spec/v1\n",
+            "not the file itself; fetch that with: git lfs pull",
+        ),
+        (lambda whole: b"version 7 of my weights\n", "is a text file that begins with"),
         (lambda whole: b"\x80\x02}q\x00.", "a pickled checkpoint"),
         (lambda whole: b"PK\x03\x04" + bytes(100), "`pvd convert` turns official ones into weights"),
     ],

@@ -141,6 +141,37 @@ def test_labels_of_another_type_are_recognised_with_the_line_that_converts_them(
     assert checked(root).findings == []
 
 
+def test_int64_labels_with_instances_are_recognised(tmp_path):
+    root = streets(tmp_path, 4, lambda p, k: (p, (k + (np.arange(len(k)) << 16)).astype("<i8")))
+    report = checked(root)
+    assert kinds(report.errors) == ["label type"]
+    assert "hold int64 numbers" in str(report.errors[0])
+
+
+@pytest.mark.parametrize(("dtype", "found"), [("<f2", "float16 or int16"), (">f4", "float32, big endian")])
+def test_scans_of_other_types_are_named_in_a_data_set(tmp_path, dtype, found):
+    root = streets(tmp_path, 4, lambda p, k: (p.astype(dtype), k))
+    report = checked(root)
+    assert kinds(report.errors) == ["numbers"] * 4
+    assert f"numbers that look like {found}; write it again" in str(report.errors[0])
+
+
+def test_columns_that_the_user_is_sure_of_are_not_doubted(tmp_path):
+    root = streets(tmp_path, 4, lambda p, k: (np.c_[p, -3 * p].astype("<f4"), np.repeat(k, 2)))
+    assert kinds(checked(root, LABEL).errors) == ["columns"]
+    assert checked(root, LABEL, columns="4!").errors == []
+
+
+def test_pointers_of_git_lfs_are_named_and_may_become_files(root):
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+    for number, kind in ((1, "bin"), (2, "label")):
+        path_of(root, number, kind).write_text(pointer)
+    errors = checked(root).errors
+    assert ["git lfs pull" in str(error) for error in errors] == [True, True]
+    with pytest.raises(UserError, match="git lfs pull"):
+        ScanFolder(root, ["00"]).points(1)
+
+
 def test_float64_scans_with_int64_labels_have_the_sizes_of_usual_ones_and_are_recognised(tmp_path):
     root = streets(tmp_path, 4, lambda p, k: (p.astype("<f8"), k.astype("<i8")))
     assert kinds(checked(root).errors) == ["columns", "label type"]

@@ -64,6 +64,7 @@ def test_a_scan_that_is_not_there_is_left_out_by_its_number(root):
     points = scans.points(3)
     np.testing.assert_allclose(points[POINTS_A_SCAN:][:1500, :3], points[:1500, :3], atol=1e-4)
     assert "has 6 poses for 5 scans: right where scans of the sequence were left out" in scans.remarks[0]
+    assert "fewer than 2 past scans are put behind 2 of 5 scans (first 000004)" in scans.remarks[1]
 
 
 def test_without_past_scans_no_poses_are_needed(root):

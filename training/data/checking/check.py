@@ -86,7 +86,8 @@ def _judge_widths(root: Path, widths: Widths, expected: BinColumns, num_scans: i
     if widths.columns != expected:
         what = (
             f"the .bin files hold {widths.columns}, as the sizes and numbers of {counted(num_scans, 'scan')} show, "
-            f"{expected} are expected: give --columns {widths.columns.option} (in settings: columns)"
+            f"{expected} are expected: give --columns {widths.columns.option} (in settings: columns), or "
+            f"{expected.option}! if you are sure of these"
         )
         report.add(Finding("columns", where, what, True))
         report.columns = widths.columns.option

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from pvd_core.borders.files import why_not_content
 from pvd_core.borders.wording import counted
-from pvd_core.clouds.bin_columns import BinColumns, looks_like_points
+from pvd_core.clouds.bin_columns import BinColumns, foreign_type, looks_like_points
 from pvd_core.clouds.measured import MAX_COORDINATE_M, is_measured
 from pvd_core.taxonomy import Taxonomy, UnknownLabelError
 from training.data.scan_list import Scan
@@ -73,14 +74,18 @@ def examine(scan: Scan, has_labels: bool, columns: BinColumns, label_type: str, 
 def known_labels(data: bytes, label_type: str, taxonomy: Taxonomy) -> bool:
     """Whether all numbers of this type in the bytes of a label file are ids that the taxonomy defines."""
     numbers = np.frombuffer(data[: len(data) - len(data) % np.dtype(label_type).itemsize], label_type)
-    if label_type == LABELS:
-        numbers = numbers & 0xFFFF
+    if numbers.itemsize >= 4:  # instances are in the next 16 bits
+        numbers = np.where((numbers >= 0) & (numbers < 1 << 32), numbers & 0xFFFF, -1)
     return bool(np.isin(np.unique(numbers), list(taxonomy.raw_names)).all())
 
 
 def _points(path: Path, columns: BinColumns, problems: list[tuple[str, bool, str]]) -> np.ndarray | None:
     data = _read(path, False, problems)
     if data is None:
+        return None
+    if not columns.is_certain and (foreign := foreign_type(data)):
+        what = f"numbers that look like {foreign}; write it again as float32, x, y and z in metres"
+        problems.append(("numbers", False, what))
         return None
     if len(data) % columns.point_bytes:
         what = f"{len(data)} bytes, expected a multiple of {columns.point_bytes} ({columns}): cut short? Copy it again"
@@ -127,7 +132,11 @@ def _read(path: Path, is_labels: bool, problems: list[tuple[str, bool, str]]) ->
         # A pipe would be waited for without end.
         if not path.exists() or path.is_file():
             if (size := path.stat().st_size) <= _LARGEST_FILE:
-                return path.read_bytes()
+                data = path.read_bytes()
+                if not (what := why_not_content(data)):
+                    return data
+                problems.append((UNREADABLE, is_labels, what))
+                return None
             problems.append(("size", is_labels, f"{size / 1e9:.1f} GB, expected a single scan; move it away"))
             return None
         kind, what = UNREADABLE, f"is {'a folder' if path.is_dir() else 'no file'}; move it away"

@@ -40,7 +40,9 @@ class Memory:
     """The remembered examinations of the scans of one data set, read with the same widths as the same classes."""
 
     def __init__(self, root: Path, widths: Widths, taxonomy: Taxonomy) -> None:
-        about = json.dumps([_FORMAT, str(root.resolve()), widths.columns.option, widths.label_type, taxonomy.name])
+        columns = widths.columns
+        read_as = [columns.option, columns.is_certain, widths.label_type, taxonomy.name]
+        about = json.dumps([_FORMAT, str(root.resolve()), *read_as])
         self._path = cache_folder() / "datasets" / f"{hashlib.sha256(about.encode()).hexdigest()[:24]}.json"
         self._entries = _entries(self._path)
 
