@@ -9,6 +9,7 @@ from pvd_core.clouds.intensity import USUAL_95TH
 from pvd_core.clouds.judge.brightness import remarks_on_intensity
 from pvd_core.clouds.judge.extent import remark_on_repeats, remarks_on_extent
 from pvd_core.clouds.judge.frame import remarks_on_frame
+from pvd_core.clouds.judge.glance import Glance, glance_at
 from pvd_core.clouds.judge.remark import MOUNTING_SETTINGS, Remark, Wording, options, parameters
 from pvd_core.clouds.measured import is_measured
 from pvd_core.clouds.mounting import Mounting
@@ -52,4 +53,14 @@ def drawn_points(points: np.ndarray) -> np.ndarray:
     return points[np.random.default_rng(0).integers(len(points), size=_SAMPLE)]
 
 
-__all__ = ["MOUNTING_SETTINGS", "Remark", "Wording", "drawn_points", "judge", "options", "parameters"]
+__all__ = [
+    "MOUNTING_SETTINGS",
+    "Glance",
+    "Remark",
+    "Wording",
+    "drawn_points",
+    "glance_at",
+    "judge",
+    "options",
+    "parameters",
+]

@@ -155,10 +155,63 @@ def test_a_remark_of_a_kind_is_made_once_a_stream(scan):
     assert stream.remarks == []
 
 
-def test_of_many_clouds_the_first_and_then_some_are_looked_at():
+def looks(stream, clouds, frames=None):
+    """The numbers, from 1, of the clouds that are judged."""
+    judged, found = stream.look_at, []
+    number = 0
+    stream.look_at = lambda *cloud: found.append(number) or judged(*cloud)
+    for number, cloud in enumerate(clouds, 1):
+        stream.look_if_due(cloud, (), frames[number - 1] if frames else "")
+    return found
+
+
+def test_of_many_like_clouds_the_first_and_then_some_are_looked_at():
+    assert looks(CloudStream(), [spinning_scan(500)] * 200) == [1, 2, 3, 50, 100, 150, 200]
+
+
+def test_scans_of_a_real_drive_are_like_each_other(shared_data):
+    for drive, ending in (("semantickitti/sequences/00", ""), ("nuscenes/scene-1072", "")):
+        paths = sorted((shared_data / drive / "velodyne").glob(f"*{ending}.bin"))[:10]
+        assert looks(CloudStream(), [read_cloud(path) for path in paths]) == [1, 2, 3], drive
+
+
+CHANGES = {
+    "in millimetres": FAULTS["units"],
+    "in centimetres": lambda p: p * np.float32([100, 100, 100, 1]),
+    "off its intensity's scale": lambda p: changed(p, i=lambda i: i * 255),
+    "upside down": lambda p: changed(p, z=lambda z: -z, y=lambda y: -y),
+    "of a lower sensor": lambda p: changed(p, z=lambda z: z + 1),
+    "moved": lambda p: p + np.float32([5, 0, 0, 0]),
+    "without returns": FAULTS["unmeasured"],
+    "without intensity": FAULTS["no_intensity"],
+    "with many intensities 0": lambda p: p * np.where(np.arange(len(p)) % 2, 1, [[1], [1], [1], [0]]).T.astype("f4"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_cloud_that_differs_from_those_before_it_is_looked_at_whenever_it_comes(change, scan):
+    assert looks(CloudStream(), [*[scan] * 7, *[CHANGES[change](scan)] * 5, scan]) == [1, 2, 3, 8, 13]
+
+
+def test_every_frame_of_a_topic_is_judged_on_its_own(scan):
+    stream, other = CloudStream(), CHANGES["of a lower sensor"](scan)
+    clouds, frames = [scan, other] * 6, ["top", "low"] * 6
+    assert looks(stream, clouds, frames) == [1, 2, 3, 4, 5, 6]
+    assert stream.look_at(other, (), "low") == []
+    assert len(stream.look_at(CHANGES["of a lower sensor"](other), (), "top")) == 1
+
+
+def test_made_up_names_of_frames_do_not_fill_the_memory():
+    stream, cloud = CloudStream(), spinning_scan(500)
+    looks(stream, [cloud] * 100, [f"frame{number}" for number in range(100)])
+    assert len(stream._watched) <= 21
+
+
+def test_clouds_without_measurements_use_no_looks_up(scan):
+    clouds = [scan[:0]] * 4 + [scan] * 3 + [FAULTS["units"](scan)] * 2
     stream = CloudStream()
-    due = [number for number in range(1, 201) if stream.is_look_due()]
-    assert due == [1, 2, 3, 50, 100, 150, 200]
+    assert looks(stream, clouds) == [1, 5, 6, 7, 8]
+    assert stream.num_spoilt == 2, "a cloud like the judged one is spoilt too"
 
 
 def test_the_synthetic_scan_is_an_ordinary_one():
