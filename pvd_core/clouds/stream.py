@@ -9,6 +9,7 @@ from pvd_core.clouds.intensity import AUTO, USUAL_95TH, IntensityScale
 from pvd_core.clouds.judge import Glance, Wording, drawn_points, glance_at, judge
 from pvd_core.clouds.measured import is_measured
 from pvd_core.clouds.mounting import Mounting
+from pvd_core.clouds.other_quantity import other_quantity
 
 # With a sensor at 10 Hz, the first clouds and then one in five seconds, besides those that differ.
 _FIRST_CLOUDS, _EVERY_CLOUDS = 3, 50
@@ -38,6 +39,7 @@ class CloudStream:
         self.num_spoilt = 0
         self._wording = wording or Wording()
         self._scale, self._usual_95th = IntensityScale(intensity_scale, usual_95th), usual_95th
+        self._is_auto = intensity_scale == AUTO
         self._said: dict[tuple[str, str], str] = {}  # (frame, kind): what was first found of it
         self._watched: dict[str, _Watched] = {}  # of each frame
 
@@ -58,8 +60,15 @@ class CloudStream:
             return ""
         drawn = drawn_points(points)
         intensity = drawn[is_measured(drawn), 3]
-        if not self._scale.look_at(intensity):
+        other = other_quantity(points)
+        if not self._scale.look_at(intensity, bool(other)):
             return ""
+        if self.factor == 0:
+            found = f"is {other} of each point" if other else f"is as low as {np.nanmin(intensity):g}"
+            return (
+                f"what stands for intensity {found}: from here on clouds are labelled as without intensity, as with an "
+                "intensity scale of 0, which intensity scale auto chose"
+            )
         return (
             f"intensity reaches {np.max(intensity[np.isfinite(intensity)]):g}: from here on it is multiplied by "
             f"{self.factor:.6g}, which intensity scale auto chose"
@@ -78,7 +87,8 @@ class CloudStream:
         """Judges a cloud, `points` as in `decide`; `other_fields` as `judge` takes them; `frame`: the name of the one
         it is in. Returns sentences on what is said of this stream and frame for the first time; all that is to be said
         of the cloud is in `remarks`."""
-        found = judge(points, self.factor, self.mounting, self._usual_95th, other_fields)
+        told_by_others = self._is_auto and self.is_decided
+        found = judge(points, self.factor, self.mounting, self._usual_95th, other_fields, told_by_others)
         self.remarks = [self._wording.sentence(remark) for remark in found]
         watched = self._watched.setdefault(frame, _Watched())
         watched.is_spoilt = any(remark.spoils_labels for remark in found)

@@ -57,6 +57,8 @@ FAULTS = {
     "no_intensity": lambda p: changed(p, i=lambda i: 0 * i),
     "intensity_scale": lambda p: changed(p, i=lambda i: i * 4096),
     "negative_intensity": lambda p: changed(p, i=lambda i: i - 0.5),
+    "patchy_intensity": lambda p: p * np.where(np.arange(len(p)) % 2, 1, [[1], [1], [1], [0]]).T.astype(np.float32),
+    "not_intensity": lambda p: changed(p, i=lambda i: np.arange(len(i)) / len(i)),
     "empty": lambda p: p[:0],
 }
 
@@ -76,6 +78,44 @@ def test_the_height_of_a_frame_above_or_below_the_ground_is_found(lift, scan):
     (remark,) = judge(scan + np.float32([0, 0, lift, 0]))
     assert float(remark.settings["mounting_height"]) == pytest.approx(1.78 - lift, abs=0.1)
     assert ("m above" in remark.text) == (lift > 1.78)
+
+
+def spoiled_intensities(scan, every, value):
+    return changed(scan, i=lambda i: np.where(np.arange(len(i)) % every, i, value))
+
+
+@pytest.mark.parametrize(
+    ("every", "value", "words"),
+    [(2, 0, "of its intensities are 0"), (3, np.inf, "% of its intensities are NaN or infinite"), (2, 1, "are 1")],
+)
+def test_many_intensities_that_tell_nothing_are_remarked_on(every, value, words, scan):
+    (remark,) = judge(spoiled_intensities(scan, every, value))
+    assert remark.kind == "patchy_intensity"
+    assert words in remark.text
+    assert remark.settings == {"intensity_scale": "0"}
+
+
+def elevation(scan):
+    return np.arctan2(scan[:, 2], np.hypot(scan[:, 0], scan[:, 1]))
+
+
+OTHER_COLUMNS = {
+    "the ring": lambda p: np.floor((elevation(p) + 0.44) / 0.0077),
+    "the range": lambda p: np.linalg.norm(p[:, :3], axis=1),
+    "the time or azimuth": lambda p: (np.arctan2(p[:, 1], p[:, 0]) + 4) % (2 * np.pi) / 60,
+    "the time or number": lambda p: np.arange(len(p)),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_COLUMNS)
+def test_a_column_that_is_no_intensity_is_recognised_and_left_out(name, scan):
+    cloud = scan.copy()
+    cloud[:, 3] = OTHER_COLUMNS[name](scan)
+    assert any(name in remark.text for remark in judge(cloud))
+    stream = CloudStream()
+    assert f"is {name} of each point" in stream.decide(cloud)
+    assert stream.factor == 0
+    assert stream.look_at(cloud) == []
 
 
 def test_labels_are_worthless_where_the_place_is_wrong_for_certain(scan):
@@ -184,7 +224,7 @@ CHANGES = {
     "moved": lambda p: p + np.float32([5, 0, 0, 0]),
     "without returns": FAULTS["unmeasured"],
     "without intensity": FAULTS["no_intensity"],
-    "with many intensities 0": lambda p: p * np.where(np.arange(len(p)) % 2, 1, [[1], [1], [1], [0]]).T.astype("f4"),
+    "with many intensities 0": FAULTS["patchy_intensity"],
 }
 
 
