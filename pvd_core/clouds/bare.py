@@ -2,7 +2,7 @@
 
 import numpy as np
 
-# Of the points of real clouds with intensity at most 19 % have the same one. With 80 % of a scan's set to 0, 12 % of its
+# In real clouds with intensity at most 19 % have the same one. With 80 % of a scan's set to 0, 12 % of its
 # points are labelled right with the usual statistics, without any intensity 55 to 63.
 _LEAST_SHARE = 0.8
 

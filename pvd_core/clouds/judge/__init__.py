@@ -37,15 +37,15 @@ def judge(
         return [Remark("empty", "there is no point in it", "look at the sensor and its driver")]
     sample = drawn_points(points)
     is_measured_N = is_measured(sample)
-    measured = sample[is_measured_N]
+    all_measured, measured = points[is_measured(points)], sample[is_measured_N]
     remarks = list(remarks_on_extent(sample, is_measured_N, len(points)))
-    if repeats := remark_on_repeats(points):
+    if repeats := remark_on_repeats(all_measured):
         remarks.append(repeats)
     if len(measured):
-        is_misplaced = any(remark.kind in ("map_frame", "units", "rings") for remark in remarks)
-        of_frame = () if is_misplaced else remarks_on_frame(measured, mounting)
+        is_misplaced = any(remark.kind in ("map_frame", "units", "polar", "rings") for remark in remarks)
+        of_frame = () if is_misplaced else remarks_on_frame(all_measured, measured, mounting)
         scale = Scale(intensity_factor, usual_95th, is_factor_of_others)
-        remarks += chain(of_frame, remarks_on_intensity(points, measured[:, 3], scale, other_fields))
+        remarks += chain(of_frame, remarks_on_intensity(all_measured, measured[:, 3], scale, other_fields))
     return remarks
 
 

@@ -8,13 +8,12 @@ import numpy as np
 from pvd_core.clouds.bare import is_bare, most_common
 from pvd_core.clouds.intensity import LARGEST_USUAL, USUAL_95TH, are_negative, certain_factor, usual_factor
 from pvd_core.clouds.judge.remark import Remark
-from pvd_core.clouds.measured import is_measured
 from pvd_core.clouds.other_quantity import other_quantity
 
 # Every real and simulated sensor has 1 % of its points above 0.34, and the network labels as without intensity where
 # they are a tenth of what it knows. One data set gives 0.0115 at most.
 _LEAST_99TH = 0.1
-# At most 19 % of a real cloud's intensities are the same, and all are finite. Of a scan's points 17 % are labelled right
+# At most 19 % of real intensities are the same, and all are finite. Of a scan's points 17 % are labelled right
 # with half of the intensities set to 0, 20 with every third infinite, 55 to 63 without any.
 _MOST_SAME, _MOST_NOT_FINITE = 0.4, 0.1
 _LABEL_WITHOUT = {"intensity_scale": "0"}
@@ -36,15 +35,15 @@ class Scale:
 
 
 def remarks_on_intensity(
-    points: np.ndarray, raw: np.ndarray, scale: Scale, other_fields: Sequence[str] = ()
+    measured: np.ndarray, raw: np.ndarray, scale: Scale, other_fields: Sequence[str] = ()
 ) -> Iterator[Remark]:
-    """`points` float32 (N, 4), all of a cloud, as it has them. `raw`: intensities float32 (P,), P > 0, of some of its
-    measured points. `other_fields`: as `judge` takes them."""
+    """`measured` float32 (P, 4): all measured points of a cloud, as it has them. `raw`: intensities, float32
+    (S,), S > 0, of some of them. `other_fields`: as `judge` takes them."""
     if scale.factor == 0:
         return
-    if is_bare(points[is_measured(points)]):
+    if is_bare(measured):
         yield _bare(raw, other_fields)
-    elif other := other_quantity(points):
+    elif other := other_quantity(measured):
         yield Remark(
             "not_intensity",
             f"what stands for its intensity is {other} of each point",

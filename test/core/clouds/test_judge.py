@@ -1,5 +1,6 @@
 """What is not as networks expect it is named, and ordinary clouds are left in peace."""
 
+import itertools
 import time
 
 import numpy as np
@@ -12,6 +13,7 @@ from pvd_core.clouds.example import spinning_scan
 from pvd_core.clouds.intensity import certain_factor
 from pvd_core.clouds.judge import judge
 from pvd_core.clouds.measured import is_measured
+from pvd_core.clouds.mounting import NETWORK_HEIGHT_M, Mounting
 from pvd_core.clouds.stream import CloudStream
 from pvd_ros.codec import decode
 
@@ -47,6 +49,10 @@ def with_rows(points, share, row):
     return result
 
 
+def elevation(scan):
+    return np.arctan2(scan[:, 2], np.hypot(scan[:, 0], scan[:, 1]))
+
+
 FAULTS = {
     "map_frame": lambda p: changed(p, x=lambda x: x + 4000, y=lambda y: y - 900),
     "units": lambda p: p * np.float32([1000, 1000, 1000, 1]),
@@ -73,6 +79,47 @@ def test_a_scan_whose_sensor_is_not_at_the_origin_is_named(shift, scan):
     assert kinds(scan + np.float32([*shift, 0])) == ["map_frame"]
 
 
+@pytest.mark.parametrize("metres", [5, 8, 12, -5, -8, -12])
+@pytest.mark.parametrize("name", ["semantickitti/sequences/04/velodyne/000000", "nuscenes/scene-1072/velodyne/000005"])
+def test_a_scan_whose_sensor_is_some_metres_before_or_behind_the_origin_is_doubted(metres, name, shared_data):
+    street = read_cloud(shared_data / f"{name}.bin")
+    factor = certain_factor(street[:, 3])
+    along = np.roll(np.float32([metres, 0, 0, 0]), "nuscenes" in name)  # their x points to the right
+    (remark,) = judge(street + along, factor)
+    assert remark.kind == "origin"
+    assert not remark.is_certain
+    mounted = street + along + np.float32([0, 0, NETWORK_HEIGHT_M, 0])
+    assert "origin" in {each.kind for each in judge(mounted, factor, Mounting(height=0.0))}
+
+
+@pytest.mark.parametrize("unit", [1, 180 / np.pi])
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_a_range_and_two_angles_are_recognised_in_any_order(unit, order, scan):
+    ranges, azimuth = np.linalg.norm(scan[:, :3], axis=1), np.arctan2(scan[:, 1], scan[:, 0])
+    columns = [ranges, azimuth * unit, elevation(scan) * unit]
+    polar = np.stack([*(columns[place] for place in order), scan[:, 3]], axis=1).astype(np.float32)
+    assert kinds(polar) == ["polar"]
+
+
+@pytest.mark.parametrize(
+    ("factor", "words"),
+    [(3.28, "feet?"), (10, "decimetres?"), (39.37, "or inches?"), (2, "in another unit"), (0.5, "in another unit")],
+)
+def test_other_units_are_named_where_they_may_be_the_cause(factor, words, shared_data):
+    street = read_cloud(shared_data / "semantickitti/sequences/08/velodyne/000000.bin")
+    (remark,) = judge(street * np.float32([factor, factor, factor, 1]))
+    assert words in remark.text
+    assert remark.spoils_labels == (factor >= 10)
+
+
+def test_a_few_points_repeated_many_times_do_not_count_for_all(scan):
+    cloud = scan.copy()
+    cloud[::3, :3] = 0, 0, -1.73
+    assert "repeats" not in kinds(cloud)
+    (remark,) = (each for each in judge(np.tile(scan[::4], (4, 1))) if each.kind == "repeats")
+    assert remark.text.startswith("75% of the points")
+
+
 @pytest.mark.parametrize("lift", [-8, -3, 1, 2.5, 5, 10])
 def test_the_height_of_a_frame_above_or_below_the_ground_is_found(lift, scan):
     (remark,) = judge(scan + np.float32([0, 0, lift, 0]))
@@ -93,10 +140,6 @@ def test_many_intensities_that_tell_nothing_are_remarked_on(every, value, words,
     assert remark.kind == "patchy_intensity"
     assert words in remark.text
     assert remark.settings == {"intensity_scale": "0"}
-
-
-def elevation(scan):
-    return np.arctan2(scan[:, 2], np.hypot(scan[:, 0], scan[:, 1]))
 
 
 OTHER_COLUMNS = {
