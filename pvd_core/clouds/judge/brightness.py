@@ -42,7 +42,7 @@ def remarks_on_intensity(
     if scale.factor == 0:
         return
     if is_bare(measured):
-        yield _bare(raw, other_fields)
+        yield _bare(measured[:, 3], other_fields)
     elif other := other_quantity(measured):
         yield Remark(
             "not_intensity",
@@ -54,10 +54,10 @@ def remarks_on_intensity(
         yield from _remarks_on_values(raw, scale)
 
 
-def _bare(raw: np.ndarray, other_fields: Sequence[str]) -> Remark:
-    value, share = most_common(raw)
-    value = np.nan if np.isnan(raw).all() else value
-    where = "everywhere" if share == 1 else f"nearly everywhere ({share:.1%})"
+def _bare(intensity: np.ndarray, other_fields: Sequence[str]) -> Remark:
+    value, share = most_common(intensity)
+    value = np.nan if np.isnan(intensity).all() else value
+    where = "everywhere" if share == 1 else "nearly everywhere"
     return Remark(
         "no_intensity",
         f"its intensity is {'NaN' if np.isnan(value) else f'{value:g}'} {where}, or it has none, and labels without it "

@@ -20,9 +20,8 @@ _CERTAIN_SHARE = 0.5
 # The ground within a cone of 31 degrees below the origin: no point of it is in any real scan, and 20 to 1700 points are
 # where the origin is 5 to 20 m before or behind the sensor. An Ouster OS0 that looks down by 10 degrees sees past it.
 _CONE, _THICKNESS_M, _MANY_BELOW = 0.6, 0.15, 10
-# Nobody who means another unit has the sensor on the ground.
-_OF_A_SENSOR_M = 0.3
-_LIKE_A_UNIT = "; x, y and z in another unit than metres look the same"
+# Another unit leaves a sensor above the ground, at another height.
+_ABOVE_GROUND_M = 0.3
 
 
 def remarks_on_frame(all_measured: np.ndarray, measured: np.ndarray, mounting: Mounting) -> Iterator[Remark]:
@@ -50,8 +49,7 @@ def remarks_on_frame(all_measured: np.ndarray, measured: np.ndarray, mounting: M
     if ground.height < NETWORK_HEIGHT_M - _TOO_NEAR_M or ground.height > NETWORK_HEIGHT_M + _TOO_FAR_M:
         yield Remark(
             "height",
-            f"the ground is {_beside_the_origin(height)} the cloud's origin, expected {mounting.height:g} m"
-            f"{_LIKE_A_UNIT if height > _OF_A_SENSOR_M else ''}",
+            f"the ground is {_beside_the_origin(height)} the cloud's origin, expected {mounting.height:g} m",
             f"shift z so that the ground is at {-NETWORK_HEIGHT_M}, where networks know it",
             {"mounting_height": f"{height:.2f}"},
             is_certain,
@@ -97,7 +95,8 @@ def _turns(up: np.ndarray) -> dict[str, str]:
 
 
 def _beside_the_origin(height: float) -> str:
-    return f"{height:.2f} m below" if height >= 0 else f"{-height:.2f} m above (not below)"
+    unit = "m (if x, y and z are metres)" if height > _ABOVE_GROUND_M else "m"
+    return f"{height:.2f} {unit} below" if height >= 0 else f"{-height:.2f} m above (not below)"
 
 
 def _as_mounted(mounting: Mounting) -> str:

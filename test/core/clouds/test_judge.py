@@ -103,7 +103,13 @@ def test_a_range_and_two_angles_are_recognised_in_any_order(unit, order, scan):
 
 @pytest.mark.parametrize(
     ("factor", "words"),
-    [(3.28, "feet?"), (10, "decimetres?"), (39.37, "or inches?"), (2, "in another unit"), (0.5, "in another unit")],
+    [
+        (3.28, "feet?"),
+        (10, "decimetres?"),
+        (39.37, "or inches?"),
+        (2, "if x, y and z are metres"),
+        (0.5, "if x, y and z are metres"),
+    ],
 )
 def test_other_units_are_named_where_they_may_be_the_cause(factor, words, shared_data):
     street = read_cloud(shared_data / "semantickitti/sequences/08/velodyne/000000.bin")
