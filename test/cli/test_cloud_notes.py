@@ -68,6 +68,29 @@ def test_labels_of_clouds_in_a_maps_frame_end_with_a_last_line_and_an_exit_code(
         assert printed.err.endswith("the notes say why\n") == bool(shift)
 
 
+@pytest.mark.parametrize(
+    ("spoil", "cause"),
+    [(lambda points: points * np.float32([1000, 1000, 1000, 1]), "millimetres?"),
+     (lambda points: points[:, [1, 2, 0, 3]] * np.float32([-1, -1, 1, 1]), "the ground lies towards +y")],
+)  # fmt: skip
+def test_every_command_that_labels_says_by_its_exit_code_that_labels_are_worthless(
+    spoil, cause, weights, tmp_path, capfd
+):
+    points = spinning_scan(24_000)
+    write_scan(tmp_path, "08", "000000", spoil(points), np.full(len(points), 40))
+    for line in ("predict {0} --out {0}/out", "evaluate {0}", "view {0} --png {0}/png", "view {0} --gif {0}/a.gif"):
+        assert run([*line.format(tmp_path).split(), "--weights", str(weights)]) == 4
+        printed = capfd.readouterr()
+        assert cause in printed.err
+        assert printed.err.endswith("the notes say why\n")
+    # These would learn from such labels, or hand them in.
+    write_scan(tmp_path, "11", "000000", spoil(points), None)
+    for line in ("pseudo-label {0} --out {0}/own", "balance {0} --split 08 --out {0}/w.safetensors --weights",
+                 "submit {0} --out {0}/s.zip --allow-missing"):  # fmt: skip
+        assert run([*line.format(tmp_path).removesuffix(" --weights").split(), "--weights", str(weights)]) == 2
+        assert cause in capfd.readouterr().err
+
+
 CHANGES = {
     "millimetres": lambda points: points * np.float32([1000, 1000, 1000, 1]),
     "reaches 2": lambda points: points * np.float32([1, 1, 1, 255]),

@@ -40,6 +40,9 @@ def test_numbers_in_the_wrong_byte_order_are_remarked_on_without_a_warning_of_nu
     turned = scan.byteswap()
     turned.view(np.uint32)[::10] = 0x7FA00000
     assert "units" in kinds(turned)
+    assert CloudStream().look_if_due(turned)
+    odd = np.where(np.arange(4) == 3, turned, scan)  # the intensity alone
+    assert CloudStream().look_if_due(odd)
     assert not Crop(min_range=1.0).is_cropped(turned)[::10].any()
 
 
