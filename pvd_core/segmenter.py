@@ -202,7 +202,7 @@ class Segmenter:
         if self._runner is None:
             return None
         start = time.perf_counter()
-        if self._bare_runner is not None and is_bare_message(data, layout):
+        if self._bare_runner is not None and (intensity_scale == 0 or is_bare_message(data, layout)):
             answer = self._bare_runner.label(data, layout, 0.0, meanwhile, with_entropy)
         else:
             answer = self._runner.label(data, layout, intensity_scale, meanwhile, with_entropy)

@@ -113,13 +113,11 @@ class CloudLabeller:
             self.history.keep(*self._received(cloud, message))
 
     def remarks_on(self, labelled: LabelledCloud) -> list[str]:
-        """Sentences on what is said for the first time of the clouds that come here. Looks only now and then, for that
-        takes some milliseconds; to be asked after each cloud."""
-        stream, cloud = self.stream, labelled.cloud
+        """Sentences on what is said for the first time of the clouds that come here. Judges clouds that differ, and
+        one now and then, for that takes some milliseconds; to be asked after each cloud."""
+        cloud, frame = labelled.cloud, labelled.header.frame_id
         found = self.history.new_remarks() if self.history is not None else []
-        if stream.is_look_due():
-            found += stream.look_at(cloud.raw_points, cloud.layout.other_fields)
-        return found
+        return found + self.stream.look_if_due(cloud.raw_points, cloud.layout.other_fields, frame)
 
     def _segmented(self, message: Any) -> tuple[DecodedCloud, Segmentation, str]:
         layout, stream = read_layout(message, self.intensity_field), self.stream

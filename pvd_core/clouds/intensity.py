@@ -8,6 +8,7 @@ import math
 import numpy as np
 
 from pvd_core.borders.errors import UserError
+from pvd_core.clouds.bare import is_constant
 
 AUTO = "auto"
 """The setting with which the clouds themselves tell the factor."""
@@ -24,18 +25,22 @@ Between these shares of it nothing is changed, so that a scan in 0..1 has the sa
 
 _LARGEST_16_BIT = 65535.0
 _LEAST_VALUES = 200
+_MOST_BELOW_0, _LEAST_NEGATIVE = 0.01, 0.025
 
 
 def certain_factor(intensity: np.ndarray, usual_95th: float = USUAL_95TH) -> float | None:
     """The factor for raw intensities float32 (N,) of measured points; None where they do not tell it with certainty.
     `usual_95th`: of the intensities that the network knows, 95 % are below about this.
 
-    Intensities like those stay as they are. Others, such as bytes and counts of photons, are scaled by their 95th
+    0 where they cannot be intensities: more than 1 % are negative, as in decibels and signed bytes. Intensities like
+    those stay as they are. Others, such as bytes and counts of photons, are scaled by their 95th
     percentile, not their largest: a few mirrors return thousands where everything else returns hundreds.
     """
     values = intensity[np.isfinite(intensity)].astype(np.float64)
-    if len(values) < _LEAST_VALUES or values.min() < 0 or values.max() == values.min():
+    if len(values) < _LEAST_VALUES or is_constant(values):
         return None
+    if are_negative(values):
+        return 0.0
     largest, found = float(values.max()), float(np.percentile(values, 95))
     if largest <= LARGEST_USUAL and bool((values == np.rint(values)).all()):
         return None  # a byte sensor in the dark sends 0 and 1
@@ -43,6 +48,13 @@ def certain_factor(intensity: np.ndarray, usual_95th: float = USUAL_95TH) -> flo
     if is_like and largest <= LARGEST_USUAL * usual_95th / USUAL_95TH:
         return 1.0
     return usual_factor(values, usual_95th) if found > 0 and largest <= _LARGEST_16_BIT else None
+
+
+def are_negative(values: np.ndarray) -> bool:
+    """Whether more than 1 % of `values`, float (N,), are clearly below 0, beside the 95th percentile of the others.
+    -1 for none among bytes is not."""
+    clearly = _LEAST_NEGATIVE * np.percentile(np.maximum(values, 0), 95)
+    return bool((values < -clearly).mean() > _MOST_BELOW_0)
 
 
 def usual_factor(values: np.ndarray, usual_95th: float = USUAL_95TH) -> float:
@@ -62,14 +74,15 @@ class IntensityScale:
         self.is_decided = setting != AUTO
         self.factor = _number(setting) if self.is_decided else 1.0
 
-    def look_at(self, intensity: np.ndarray) -> bool:
-        """Decides if that is still to be done and the raw intensities (N,) of measured points allow it. Returns whether
-        it has set a factor other than 1 just now."""
+    def look_at(self, intensity: np.ndarray, is_other_quantity: bool = False) -> bool:
+        """Decides if that is still to be done and the raw intensities (N,) of measured points allow it; 0 if they are
+        no intensities, which `is_other_quantity` tells too. Returns whether it has set a factor other than 1 just
+        now."""
         if self.is_decided:
             return False
-        factor = certain_factor(intensity, self._usual_95th)
+        factor = 0.0 if is_other_quantity else certain_factor(intensity, self._usual_95th)
         self.is_decided = factor is not None
-        self.factor = factor or 1.0
+        self.factor = 1.0 if factor is None else factor
         return self.factor != 1.0
 
 

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from pvd_core.clouds.intensity import AUTO, USUAL_95TH, IntensityScale
-from pvd_core.clouds.judge import Wording, drawn_points, judge
+from pvd_core.clouds.judge import Glance, Wording, drawn_points, glance_at, judge
 from pvd_core.clouds.measured import is_measured
 from pvd_core.clouds.mounting import Mounting
+from pvd_core.clouds.other_quantity import other_quantity
 
-# With a sensor at 10 Hz, the first clouds and then one in five seconds.
+# With a sensor at 10 Hz, the first clouds and then one in five seconds, besides those that differ.
 _FIRST_CLOUDS, _EVERY_CLOUDS = 3, 50
+# Each frame of a topic is judged on its own, but a sender that makes names up must not fill the memory.
+_MOST_FRAMES = 20
 
 
 class CloudStream:
@@ -19,7 +22,7 @@ class CloudStream:
     about `usual_95th`. `wording`: how advice names settings.
 
     remarks: sentences on the cloud that was judged last. tally: {what was found: number of judged clouds}.
-    num_spoilt: judged clouds whose labels are worthless.
+    num_spoilt: clouds whose labels are worthless: judged ones, and those that look like the one judged before them.
     UserError for an intensity_scale that is none.
     """
 
@@ -36,8 +39,9 @@ class CloudStream:
         self.num_spoilt = 0
         self._wording = wording or Wording()
         self._scale, self._usual_95th = IntensityScale(intensity_scale, usual_95th), usual_95th
-        self._said: dict[str, str] = {}  # kind: what was first found of it
-        self._num_seen = 0
+        self._is_auto = intensity_scale == AUTO
+        self._said: dict[tuple[str, str], str] = {}  # (frame, kind): what was first found of it
+        self._watched: dict[str, _Watched] = {}  # of each frame
 
     @property
     def factor(self) -> float:
@@ -56,8 +60,15 @@ class CloudStream:
             return ""
         drawn = drawn_points(points)
         intensity = drawn[is_measured(drawn), 3]
-        if not self._scale.look_at(intensity):
+        other = other_quantity(points)
+        if not self._scale.look_at(intensity, bool(other)):
             return ""
+        if self.factor == 0:
+            found = f"is {other} of each point" if other else f"is as low as {np.nanmin(intensity):g}"
+            return (
+                f"what stands for intensity {found}: from here on clouds are labelled as without intensity, as with an "
+                "intensity scale of 0, which intensity scale auto chose"
+            )
         return (
             f"intensity reaches {np.max(intensity[np.isfinite(intensity)]):g}: from here on it is multiplied by "
             f"{self.factor:.6g}, which intensity scale auto chose"
@@ -72,19 +83,50 @@ class CloudStream:
                 points[:, 3] *= np.float32(self.factor)
         return self.mounting.apply(points)
 
-    def look_at(self, points: np.ndarray, other_fields: Sequence[str] = ()) -> list[str]:
-        """Judges a cloud, `points` as in `decide`; `other_fields` as `judge` takes them. Returns sentences on what is
-        said of this stream for the first time; all that is to be said of the cloud is in `remarks`."""
-        found = judge(points, self.factor, self.mounting, self._usual_95th, other_fields)
+    def look_at(self, points: np.ndarray, other_fields: Sequence[str] = (), frame: str = "") -> list[str]:
+        """Judges a cloud, `points` as in `decide`; `other_fields` as `judge` takes them; `frame`: the name of the one
+        it is in. Returns sentences on what is said of this stream and frame for the first time; all that is to be said
+        of the cloud is in `remarks`."""
+        told_by_others = self._is_auto and self.is_decided
+        found = judge(points, self.factor, self.mounting, self._usual_95th, other_fields, told_by_others)
         self.remarks = [self._wording.sentence(remark) for remark in found]
-        self.num_spoilt += any(remark.spoils_labels for remark in found)
-        unsaid = [remark for remark in found if remark.kind not in self._said]
-        self._said.update((remark.kind, remark.text) for remark in unsaid)
-        self.tally.update(self._said[remark.kind] for remark in found)
+        watched = self._watched.setdefault(frame, _Watched())
+        watched.is_spoilt = any(remark.spoils_labels for remark in found)
+        self.num_spoilt += watched.is_spoilt
+        unsaid = [remark for remark in found if (frame, remark.kind) not in self._said]
+        self._said.update(((frame, remark.kind), remark.text) for remark in unsaid)
+        self.tally.update(self._said[frame, remark.kind] for remark in found)
         return [self._wording.sentence(remark) for remark in unsaid]
 
-    def is_look_due(self) -> bool:
-        """Whether the next cloud is to be judged where not all are, for each takes some milliseconds. To be asked once
-        a cloud."""
-        self._num_seen += 1
-        return self._num_seen <= _FIRST_CLOUDS or self._num_seen % _EVERY_CLOUDS == 0
+    def look_if_due(self, points: np.ndarray, other_fields: Sequence[str] = (), frame: str = "") -> list[str]:
+        """As `look_at` where not all clouds are judged, for each takes some milliseconds: the first of a frame, every
+        50th, and those that differ from the one judged before them. To be asked once a cloud."""
+        if frame not in self._watched and len(self._watched) >= _MOST_FRAMES:
+            frame = ""
+        watched = self._watched.setdefault(frame, _Watched())
+        if watched.is_due(glance_at(points)):
+            return self.look_at(points, other_fields, frame)
+        self.num_spoilt += watched.is_spoilt
+        return []
+
+
+class _Watched:
+    """What is remembered of the clouds in one frame. is_spoilt: whether labels of the last judged one are worthless."""
+
+    def __init__(self) -> None:
+        self.is_spoilt = False
+        self._num_seen = 0
+        self._judged: Glance | None = None
+
+    def is_due(self, glance: Glance) -> bool:
+        """Whether the cloud is to be judged, which is then the last judged one. Clouds without measured points do not
+        count as seen: nothing is known of their frame and scale."""
+        self._num_seen += glance.share > 0
+        is_due = (
+            self._judged is None
+            or (glance.share > 0 and (self._num_seen <= _FIRST_CLOUDS or self._num_seen % _EVERY_CLOUDS == 0))
+            or glance.differs_from(self._judged)
+        )
+        if is_due:
+            self._judged = glance
+        return is_due

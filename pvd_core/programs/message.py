@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from pvd_core.clouds.bare import is_bare
+from pvd_core.clouds.bare import is_bare, most_common
 from pvd_core.clouds.measured import is_measured
 from pvd_core.programs.decode import decode_points
 from pvd_core.programs.layout import XYZI, PointLayout
@@ -16,6 +16,8 @@ from pvd_core.programs.layout import XYZI, PointLayout
 CloudBytes = Any
 
 _POINTS_LOOKED_AT = 2000
+# A share far below that of bare clouds, seen in so many points, tells a cloud that is none without a look at the rest.
+_CLEARLY_NOT_BARE, _LEAST_LOOKED_AT = 0.5, 200
 
 
 class CloudLayout(Protocol):
@@ -93,11 +95,15 @@ def is_bare_message(data: CloudBytes, layout: CloudLayout) -> bool:
     points_HWS = rows_HB.reshape(layout.height, layout.width, layout.point_step)
     step = -(-layout.height * layout.width // _POINTS_LOOKED_AT) or 1
     some = points_HWS[:, ::step] if layout.width >= layout.height else points_HWS[::step]
-    return all(_is_bare(_decoded(each, layout, 1.0)) for each in (some, rows_HB))
+    intensity = _measured(some, layout)[:, 3]
+    if len(intensity) > _LEAST_LOOKED_AT and most_common(intensity)[1] < _CLEARLY_NOT_BARE:
+        return False
+    return is_bare(_measured(rows_HB, layout))
 
 
-def _is_bare(points: np.ndarray) -> bool:
-    return is_bare(points[is_measured(points)])
+def _measured(bytes_of_points: np.ndarray, layout: CloudLayout) -> np.ndarray:
+    points = _decoded(bytes_of_points, layout, 1.0)
+    return points[is_measured(points)]
 
 
 def _decoded(bytes_of_points: np.ndarray, layout: CloudLayout, intensity_scale: float) -> np.ndarray:

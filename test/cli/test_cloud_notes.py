@@ -91,6 +91,28 @@ def test_every_command_that_labels_says_by_its_exit_code_that_labels_are_worthle
         assert cause in capfd.readouterr().err
 
 
+CHANGES = {
+    "millimetres": lambda points: points * np.float32([1000, 1000, 1000, 1]),
+    "reaches 2": lambda points: points * np.float32([1, 1, 1, 255]),
+    "the ground is": lambda points: points + np.float32([0, 0, 1.23, 0]),
+}
+
+
+@pytest.mark.parametrize("words", CHANGES)
+def test_what_changes_within_a_bag_is_said_and_ends_with_an_exit_code(words, weights, tmp_path, capfd):
+    points = spinning_scan(24_000)
+    with BagWriter(tmp_path / "bag") as writer:
+        for stamp in range(12):
+            cloud = CHANGES[words](points) if stamp >= 5 else points
+            writer.write_cloud("/lidar", xyzi_cloud(cloud, stamp_ns=stamp), stamp)
+    line = f"label-bag {tmp_path}/bag {tmp_path}/labelled --weights {weights}"
+    assert run(line.split()) == (4 if words == "millimetres" else 0)
+    printed = capfd.readouterr()
+    (note,) = (text for text in (printed.out + printed.err).splitlines() if words in text)
+    assert "cloud 6:" in note
+    assert ("the labels of 7 clouds are worthless" in printed.err) == (words == "millimetres")
+
+
 def test_a_mounting_that_is_told_to_an_evaluation_ends_the_note(dataset, weights, capsys):
     command = ["evaluate", str(dataset), "--weights", str(weights), "--device", "cpu"]
     assert run([*command, "--mounting-height", "0.5"]) == 0

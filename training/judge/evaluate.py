@@ -107,7 +107,7 @@ def _noting(stream: CloudStream, folder: ScanFolder, remarks: list[str]) -> _Pre
 
     def prepared(index: int, points: np.ndarray, num_current: int) -> np.ndarray:
         current = points[:num_current]
-        found = [stream.decide(current), *(stream.look_at(current) if stream.is_look_due() else ())]
+        found = [stream.decide(current), *stream.look_if_due(current)]
         remarks.extend(f"{folder.scans[index].points_path}: {sentence}" for sentence in found if sentence)
         return stream.prepared(points)
 

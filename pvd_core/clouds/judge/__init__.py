@@ -6,9 +6,10 @@ from itertools import chain
 import numpy as np
 
 from pvd_core.clouds.intensity import USUAL_95TH
-from pvd_core.clouds.judge.brightness import remarks_on_intensity
+from pvd_core.clouds.judge.brightness import Scale, remarks_on_intensity
 from pvd_core.clouds.judge.extent import remark_on_repeats, remarks_on_extent
 from pvd_core.clouds.judge.frame import remarks_on_frame
+from pvd_core.clouds.judge.glance import Glance, glance_at
 from pvd_core.clouds.judge.remark import MOUNTING_SETTINGS, Remark, Wording, options, parameters
 from pvd_core.clouds.measured import is_measured
 from pvd_core.clouds.mounting import Mounting
@@ -23,25 +24,28 @@ def judge(
     mounting: Mounting = _USUAL,
     usual_95th: float = USUAL_95TH,
     other_fields: Sequence[str] = (),
+    is_factor_of_others: bool = False,
 ) -> list[Remark]:
     """Remarks on a cloud, at most one of a kind, none if it is as networks expect it.
 
     `points` float32 (N, 4) as the cloud has them: x, y, z, intensity. `intensity_factor` and `mounting`: what will be
     applied to them. `usual_95th`: as CloudStream takes it. `other_fields`: names of those in the cloud that might hold
-    the intensity if the fourth column does not. Looks at some thousand of the points, always the same ones.
+    the intensity if the fourth column does not. `is_factor_of_others`: the factor is what earlier clouds told. Looks
+    mostly at some thousand of the points, always the same ones.
     """
     if not len(points):
         return [Remark("empty", "there is no point in it", "look at the sensor and its driver")]
     sample = drawn_points(points)
     is_measured_N = is_measured(sample)
-    measured = sample[is_measured_N]
+    all_measured, measured = points[is_measured(points)], sample[is_measured_N]
     remarks = list(remarks_on_extent(sample, is_measured_N, len(points)))
-    if repeats := remark_on_repeats(points):
+    if repeats := remark_on_repeats(all_measured):
         remarks.append(repeats)
     if len(measured):
-        is_misplaced = any(remark.kind in ("map_frame", "units", "rings") for remark in remarks)
-        of_frame = () if is_misplaced else remarks_on_frame(measured, mounting)
-        remarks += chain(of_frame, remarks_on_intensity(measured[:, 3], intensity_factor, usual_95th, other_fields))
+        is_misplaced = any(remark.kind in ("map_frame", "units", "polar", "rings") for remark in remarks)
+        of_frame = () if is_misplaced else remarks_on_frame(all_measured, measured, mounting)
+        scale = Scale(intensity_factor, usual_95th, is_factor_of_others)
+        remarks += chain(of_frame, remarks_on_intensity(all_measured, measured[:, 3], scale, other_fields))
     return remarks
 
 
@@ -52,4 +56,14 @@ def drawn_points(points: np.ndarray) -> np.ndarray:
     return points[np.random.default_rng(0).integers(len(points), size=_SAMPLE)]
 
 
-__all__ = ["MOUNTING_SETTINGS", "Remark", "Wording", "drawn_points", "judge", "options", "parameters"]
+__all__ = [
+    "MOUNTING_SETTINGS",
+    "Glance",
+    "Remark",
+    "Wording",
+    "drawn_points",
+    "glance_at",
+    "judge",
+    "options",
+    "parameters",
+]

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from pvd_core.borders.wording import counted
+from pvd_core.clouds.judge.polar import is_polar
 from pvd_core.clouds.judge.remark import Remark
-from pvd_core.clouds.measured import MAX_COORDINATE_M, is_measured
+from pvd_core.clouds.measured import MAX_COORDINATE_M
 
 # At most 41 % are no measurement (an organised cloud under the open sky).
 _MOST_UNMEASURED = 0.8
@@ -21,7 +22,12 @@ _FEW_POINTS = 1500
 # The points' median is at most 25 m from the sensor, and 5 % of the points are within 8.1 m.
 _FARTHEST_CENTRE_M, _NEAREST_OF_MAP_M, _NEAREST_DOUBTFUL_M = 50.0, 40.0, 12.0
 # The median range is at most 26 m outdoors and at least 0.7 m indoors, where 1 % lie beyond 8 m.
-_LARGEST_MEDIAN_M, _LEAST_MEDIAN_OF_MM, _SMALLEST_REACH_M = 150.0, 3000.0, 2.0
+_LARGEST_MEDIAN_M, _SMALLEST_REACH_M = 150.0, 2.0
+_SMALL_UNITS = [
+    (3000.0, "millimetres", "0.001"),
+    (700.0, "centimetres", "0.01"),
+    (_LARGEST_MEDIAN_M, "centimetres or inches", "0.01 or 0.0254"),
+]
 # A sensor that reports two returns repeats a point where they are one: at most 48 %.
 _MOST_REPEATED = 0.6
 _RING_STEP_DEG, _FEW_RING_STEPS = 0.2, 10
@@ -53,18 +59,15 @@ def remarks_on_extent(sample: np.ndarray, is_measured_N: np.ndarray, num_points:
         )
 
 
-def remark_on_repeats(points: np.ndarray) -> Remark | None:
-    """`points` float32 (N, 4), all of a cloud."""
-    # Points are drawn by a hash of x, so that all that are alike are drawn together.
-    hashes_N = points[:, 0].view(np.uint32) * np.uint32(2654435761)
-    num_shares = 1 << (len(points) // 4000).bit_length()
-    drawn = points[hashes_N < np.uint32((1 << 32) // num_shares), :3] if num_shares > 1 else points[:, :3]
-    drawn = drawn[is_measured(drawn)]
-    if len(drawn) < 200:
+def remark_on_repeats(measured: np.ndarray) -> Remark | None:
+    """`measured` float32 (P, 4), all measured points of a cloud."""
+    if len(measured) < 200:
         return None
-    bits = np.ascontiguousarray(drawn).view(np.uint32)
-    hashes = bits[:, 0] * np.uint32(73856093) ^ bits[:, 1] * np.uint32(19349663) ^ bits[:, 2] * np.uint32(83492791)
-    share = 1 - len(np.unique(hashes)) / len(drawn)
+    # Drawn points would not do: one that is there a thousand times is drawn with all its repetitions, or not at all.
+    x, y, z, _ = np.ascontiguousarray(measured).view(np.uint32).T
+    hashes = x * np.uint32(73856093) ^ y * np.uint32(19349663) ^ z * np.uint32(83492791)
+    hashes.sort()
+    share = np.count_nonzero(hashes[1:] == hashes[:-1]) / len(hashes)
     if share < _MOST_REPEATED:
         return None
     return Remark(
@@ -77,6 +80,13 @@ def remark_on_repeats(points: np.ndarray) -> Remark | None:
 def _remark_on_place(given: np.ndarray) -> Remark | None:
     """The cloud as a whole in a wrong place, or in a wrong unit. `given` float64 (N, 3): finite, and not 0, 0, 0."""
     is_many = len(given) >= _FEW_POINTS  # some points may well lie far away
+    if is_polar(given):
+        return Remark(
+            "polar",
+            "its coordinates are a range and two angles, not x, y and z",
+            "turn them into x, y and z in metres where the clouds are made",
+            spoils_labels=is_many,
+        )
     ranges_m = np.sqrt((given * given).sum(axis=1))
     centre = np.median(given, axis=0)
     near, median, reach = np.percentile(ranges_m, (5, 50, 99))
@@ -89,12 +99,20 @@ def _remark_on_place(given: np.ndarray) -> Remark | None:
             spoils_labels=is_many,
         )
     if median > _LARGEST_MEDIAN_M:
-        unit = "millimetres" if median > _LEAST_MEDIAN_OF_MM else "centimetres"
+        unit, factor = next(each for least, *each in _SMALL_UNITS if median > least)
         return Remark(
             "units",
             f"half of its points are beyond {median:,.0f} m, where metres are expected: {unit}?",
-            f"divide x, y and z by {1000 if unit == 'millimetres' else 100} where the clouds are made",
+            f"multiply x, y and z by {factor} where the clouds are made",
             spoils_labels=is_many,
+        )
+    if near > _NEAREST_DOUBTFUL_M and np.linalg.norm(centre) < 0.6 * near:
+        return Remark(
+            "units",
+            f"nearly all of its points are more than {near:.0f} m from the origin, all around it, where metres are "
+            f"expected: {'decimetres' if near > _NEAREST_OF_MAP_M else 'feet'}?",
+            "bring x, y and z to metres where the clouds are made",
+            spoils_labels=is_many and near > _NEAREST_OF_MAP_M,
         )
     if near > _NEAREST_DOUBTFUL_M:
         return Remark(

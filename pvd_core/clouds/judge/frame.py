@@ -17,10 +17,16 @@ _OTHER_AXIS_DEG = 45.0
 # The height of a frame that is not level to begin with; walls are found farther away.
 _MOST_HEIGHT_M = 3.0
 _CERTAIN_SHARE = 0.5
+# The ground within a cone of 31 degrees below the origin: no point of it is in any real scan, and 20 to 1700 points are
+# where the origin is 5 to 20 m before or behind the sensor. An Ouster OS0 that looks down by 10 degrees sees past it.
+_CONE, _THICKNESS_M, _MANY_BELOW = 0.6, 0.15, 10
+# Another unit leaves a sensor above the ground, at another height.
+_ABOVE_GROUND_M = 0.3
 
 
-def remarks_on_frame(measured: np.ndarray, mounting: Mounting) -> Iterator[Remark]:
-    """`measured`: points float32 (N, 4) in the sensor's frame, all measured, for which `mounting` is set."""
+def remarks_on_frame(all_measured: np.ndarray, measured: np.ndarray, mounting: Mounting) -> Iterator[Remark]:
+    """`all_measured` and `measured`: all measured points of a cloud and some of them, float32 (P, 4), in the sensor's
+    frame, for which `mounting` is set."""
     ground = find_ground(mounting.apply(measured)[:, :3])
     if ground is None:
         return
@@ -48,6 +54,24 @@ def remarks_on_frame(measured: np.ndarray, mounting: Mounting) -> Iterator[Remar
             {"mounting_height": f"{height:.2f}"},
             is_certain,
         )
+    if _is_seen_below(mounting.apply(all_measured), ground):
+        yield Remark(
+            "origin",
+            "the ground right below the origin is seen, where the sensor's own vehicle is expected",
+            "give clouds in the sensor's frame, as its driver sends them",
+            is_certain=False,
+        )
+
+
+def _is_seen_below(points: np.ndarray, ground: Ground) -> bool:
+    """Whether many of `points`, float32 (P, 4), lie on the ground within a cone below the origin."""
+    width = _CONE * min(ground.height, _MOST_HEIGHT_M)
+    if width <= 0:
+        return False
+    x, y, z = (points[:, axis] + np.float32(ground.up[axis] * ground.height) for axis in range(3))
+    near = x * x + y * y + z * z < width**2  # of the foot of the origin on the ground
+    above = np.stack([x[near], y[near], z[near]], axis=1) @ ground.up
+    return bool(np.count_nonzero(np.abs(above) < _THICKNESS_M) >= _MANY_BELOW)
 
 
 def _wrong_axes(ground: Ground, up: np.ndarray, height: float) -> Remark:
@@ -71,7 +95,8 @@ def _turns(up: np.ndarray) -> dict[str, str]:
 
 
 def _beside_the_origin(height: float) -> str:
-    return f"{height:.2f} m below" if height >= 0 else f"{-height:.2f} m above (not below)"
+    unit = "m (if x, y and z are metres)" if height > _ABOVE_GROUND_M else "m"
+    return f"{height:.2f} {unit} below" if height >= 0 else f"{-height:.2f} m above (not below)"
 
 
 def _as_mounted(mounting: Mounting) -> str:

@@ -47,7 +47,6 @@ def test_others_are_brought_to_the_level_that_networks_know(largest, are_whole):
         np.full(3000, 37.0),
         np.full(3000, np.nan),
         np.rint(UNIT * 1e6),
-        np.rint(UNIT * 255) - 60,
         np.rint(UNIT),
         np.rint(UNIT[:50] * 255),
         np.append(np.zeros(3000), 9.0),  # the 95th percentile is 0
@@ -68,6 +67,48 @@ def test_the_first_certain_cloud_decides_for_the_whole_stream():
     assert stream.decide(byte) == stream.decide(counts) == ""
     np.testing.assert_allclose(stream.prepared(counts)[:, 3], counts[:, 3] * factor, rtol=1e-6)
     assert any("intensity reaches" in sentence for sentence in stream.look_at(counts))
+
+
+@pytest.mark.parametrize(
+    ("intensity", "factor"),
+    [
+        (UNIT * 30 - 30, 0),  # decibels
+        (np.rint(UNIT * 255) - 60, 0),
+        (np.where(UNIT < 0.2, -1, np.rint(UNIT * 255)), certain_factor(np.rint(UNIT * 255))),  # -1 for none
+        (np.where(np.arange(3000) < 20, -1, UNIT), 1),
+        (np.full(3000, 7.0) + (np.arange(3000) < 300), None),
+    ],
+)
+def test_what_cannot_be_intensity_is_left_out(intensity, factor):
+    assert certain_factor(intensity.astype(np.float32)) == factor
+    stream, points = CloudStream(), cloud(intensity.astype(np.float32))
+    assert ("as without intensity" in stream.decide(points)) == (factor == 0)
+    assert stream.prepared(points)[:, 3].any() == (factor != 0)
+    assert any("as low as" in text for text in CloudStream(1.0).look_at(points)) == (factor == 0)
+
+
+def test_clouds_of_several_scales_get_no_factor_that_spoils_the_others():
+    stream = CloudStream(wording=options("intensity_scale"))
+    usual, byte = cloud(UNIT), cloud(np.rint(UNIT * 255))
+    stream.decide(usual)
+    (sentence,) = (text for text in stream.look_at(byte) if "intensity" in text)
+    assert f"reaches {byte[:, 3].max():g}," in sentence, "the figures are those of the file"
+    assert "on their own" in sentence
+    assert "set --intensity-scale" not in sentence
+    stream = CloudStream(wording=options("intensity_scale"))
+    stream.decide(byte)
+    (sentence,) = (text for text in stream.look_at(usual) if "intensity" in text)
+    assert f"reaches {usual[:, 3].max():.6g} (" in sentence
+    assert f"when multiplied by {stream.factor:.4g})" in sentence
+
+
+def test_no_factor_is_advised_that_is_applied_already():
+    mirrors = np.where(np.arange(3000) % 50, UNIT, 30).astype(np.float32)
+    told = certain_factor(mirrors)
+    for scale in (told, "auto"):
+        stream = CloudStream(scale, wording=options("intensity_scale"))
+        stream.decide(cloud(mirrors))
+        assert not [text for text in stream.look_at(cloud(mirrors)) if "intensity" in text]
 
 
 @pytest.mark.parametrize("level", [0.1, 60])

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from pvd_core.clouds.bare import is_bare
+from pvd_core.clouds.judge import judge
 from pvd_core.models import build_model
 from pvd_core.models.bare_statistics import estimate_bare_statistics, statistics_of, with_statistics
 from pvd_core.programs.message import ArrayLayout, is_bare_message
@@ -80,14 +81,24 @@ def test_clouds_with_intensity_are_labelled_as_before(model, programs):
     assert same(both.segment(cloud), usual.segment(cloud))
 
 
-def test_one_other_intensity_among_many_points_is_seen():
-    cloud = cloud_of(5000, 1, 0.25)
-    data, layout = cloud.tobytes(), ArrayLayout(len(cloud))
-    assert is_bare(cloud)
-    assert is_bare_message(data, layout)
-    cloud[4321, 3] = 0.5
-    assert not is_bare(cloud)
-    assert not is_bare_message(cloud.tobytes(), layout)
+@pytest.mark.parametrize(("usual", "other"), [(100, 99), (1, 0.5), (0, np.inf), (np.nan, 0.5), (0, 7)])
+@pytest.mark.parametrize(("num_other", "expected"), [(0, True), (1, True), (900, True), (1200, False), (3000, False)])
+def test_clouds_with_nearly_one_intensity_are_bare_whoever_asks(usual, other, num_other, expected):
+    cloud = cloud_of(5000, 1, usual)
+    other_at = np.random.default_rng(0).permutation(5000)[:num_other]
+    cloud[other_at, 3] = other if num_other < 2 or not np.isfinite(other) else other + other_at
+    layout = ArrayLayout(len(cloud))
+    expected = expected or not np.nan_to_num([usual, other], posinf=0).any()
+    assert is_bare(cloud) == is_bare_message(cloud.tobytes(), layout) == expected
+    assert any(remark.kind == "no_intensity" for remark in judge(cloud)) == expected
+
+
+@pytest.mark.parametrize("programs", ["off", "eager"])
+def test_an_intensity_scale_of_0_labels_as_without_intensity(model, programs):
+    segmenter = Segmenter(model, backend="reference", programs=programs)
+    cloud = cloud_of(3000, 9)
+    expected = segmenter.segment(cloud * np.float32([1, 1, 1, 0]))
+    assert same(segmenter.segment_bytes(cloud.tobytes(), ArrayLayout(len(cloud)), 0.0), expected)
 
 
 def test_a_single_point_has_no_intensity_only_if_that_is_0():
