@@ -19,7 +19,8 @@ class ScanInput:
     def __init__(self, segmenter: Segmenter, points: np.ndarray) -> None:
         """`points` float32 (N, 4): x, y, z in metres, intensity in 0..1; there may be none."""
         self.num_points = len(points)
-        self.scan = torch.from_numpy(measured_points(points, is_measured(points))).to(segmenter.device)
+        measured = segmenter.past_scans.aged(measured_points(points, is_measured(points)), 0)
+        self.scan = torch.from_numpy(measured).to(segmenter.device)
         self.batch = segmenter.model.grid.voxelise([self.scan])
         self._model = segmenter.model
 

@@ -15,8 +15,10 @@ from pvd_cli.bench.busy import busy_processes
 from pvd_cli.bench.plan import Job, Plan, Progress, Row, reason_against
 from pvd_cli.bench.process import CannotMeasureError, MeasuringProcess
 from pvd_core.borders.errors import UserError
+from pvd_core.clouds.history import PastScans
 from pvd_core.taxonomy import TAXONOMIES
 from pvd_core.weights import save_weights
+from pvd_core.weights.facts import past_scans_facts
 
 Task = tuple[dict[str, Any], Sequence[np.ndarray]]  # what names it in its rows; its clouds
 
@@ -91,9 +93,10 @@ def _groups(kind: str, plan: Plan, tasks: Sequence[Task], in_turns: bool, folder
     groups: list[list[Job]] = []
     for model, network in plan.networks.items():
         weights = str(folder / f"{next(numbers)}.safetensors")
-        # The names of the classes do not matter here, only their number.
+        # The names of the classes do not matter here, only their number; nor which past scans are missing.
         taxonomies = [each.name for each in TAXONOMIES.values() if each.num_classes == network.config.num_classes]
-        save_weights(weights, network, {"taxonomy": taxonomies[0]})
+        past = PastScans(past=1, time=True) if network.grid.time else PastScans()
+        save_weights(weights, network, {"taxonomy": taxonomies[0], **past_scans_facts(past)})
         of_network = [
             [
                 Job(

@@ -128,7 +128,10 @@ def label_bag(
     )
     segmenter = Segmenter.from_weights(weights or default_weights(), device=device, precision=precision)
     if (remark := single_remark(segmenter.past_scans)) and (history == 0 or not label_options.poses.has_source):
-        print(f"note: {remark}; --odometry, --fixed-frame or --poses gives what they expect", file=sys.stderr)
+        advice = (
+            "as --history 0 says" if history == 0 else "--odometry, --fixed-frame or --poses gives what they expect"
+        )
+        print(f"note: {remark}; {advice}", file=sys.stderr)
     with (
         interruptible(lambda: f"{out} is not complete and not there; the same command with --resume continues"),
         Steps("labelling", "clouds") as steps,

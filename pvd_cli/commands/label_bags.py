@@ -153,7 +153,8 @@ def label_bags(
     # Loaded here too, so that weights that do not fit are refused once, and before anything starts.
     remark = single_remark(Segmenter.from_weights(file, device="cpu").past_scans)
     if remark and (history == 0 or not label_options.poses.has_source):
-        print(f"note: {remark}; --odometry or --fixed-frame gives what they expect", file=sys.stderr)
+        advice = "as --history 0 says" if history == 0 else "--odometry or --fixed-frame gives what they expect"
+        print(f"note: {remark}; {advice}", file=sys.stderr)
     check_output_folder(out)
     threads = threads or (1 if ray else max(1, _num_cores() // processes))
     settings = LabelSettings(file, digest_of(file), label_options, topic, device, precision, threads)

@@ -1,5 +1,6 @@
 """`pvd view`: scans, labels, predictions and errors, in a window or as pictures."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -71,6 +72,7 @@ def view(
     from pvd_core import default_weights
     from pvd_core.borders.files import check_output, check_output_folder
     from pvd_core.clouds import find_clouds
+    from pvd_core.clouds.history import single_remark
     from pvd_core.clouds.mounting import Mounting
     from pvd_core.segmenter import Segmenter
 
@@ -99,6 +101,9 @@ def view(
         raise UserError("--errors is for pictures: name their folder with --png; in the window, L shows the errors")
     options.use_threads(threads)
     networks = {name: Segmenter.from_weights(path, device, precision) for name, path in files.items()}
+    for name, network in networks.items():
+        if remark := single_remark(network.past_scans):
+            print(f"note: {name}: {remark}", file=sys.stderr)
     viewed = ViewedScans(find_clouds(scans), networks, noted, columns)
     if gif is not None:
         from pvd_cli.view.drive import save_drive

@@ -54,13 +54,13 @@ class CloudStream:
         return self._scale.is_decided
 
     def decide(self, points: np.ndarray) -> str:
-        """Decides the factor if that is still to be done and `points`, float32 (N, 4) as the cloud has them, allow it.
-        Returns a sentence that says so, or ""."""
+        """Decides the factor if that is still to be done and `points`, float32 (N, 4 or more) as the cloud has them,
+        allow it. Returns a sentence that says so, or ""."""
         if self.is_decided:
             return ""
         drawn = drawn_points(points)
         intensity = drawn[is_measured(drawn), 3]
-        other = other_quantity(points)
+        other = other_quantity(points[:, :4])
         if not self._scale.look_at(intensity, bool(other)):
             return ""
         if self.factor == 0:

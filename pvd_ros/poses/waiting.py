@@ -41,7 +41,10 @@ class WaitingPoses:
                     is_worth_it = error.reason == LATE or (error.reason == NEVER and self._waits_for_first)
                     if not is_worth_it or left_s <= 0:
                         self._waits_for_first = False
-                        raise
+                        if error.reason != LATE:
+                            raise
+                        waited = f"after {self._wait_s * 1e3:g} ms of waiting, more with a larger pose_wait_ms"
+                        raise NoPoseError(LATE, f"{error} ({waited})") from None
                 self._condition.wait(left_s)
 
     def jumped_between(self, start_ns: int, end_ns: int, frame: str) -> bool:

@@ -6,7 +6,7 @@ import signal
 
 import numpy as np
 import pytest
-from ros_weights import TINY, tiny_weights
+from ros_weights import TINY, tiny_weights, tiny_weights_with_time
 
 from pvd_cli.commands import bench as bench_module
 from pvd_cli.commands.bench import bench
@@ -60,6 +60,12 @@ def test_quick_examples_of_the_help_run(line, folder, no_processes, capsys):
 
 def test_layers_and_stages_are_timed_in_one_run(folder, no_processes, capsys):
     assert run_example("pvd bench scan.bin --layers --stages") == 0
+    assert "|---" in capsys.readouterr().out
+
+
+def test_networks_that_take_the_time_of_points_are_timed_on_single_scans(folder, no_processes, capsys):
+    weights = tiny_weights_with_time(folder / "runs")
+    assert run(["bench", "scan.bin", "--weights", str(weights), "--runs", "3"]) == 0
     assert "|---" in capsys.readouterr().out
 
 

@@ -18,7 +18,7 @@ def test_simulated_drive_goes_through_bag_labelling_and_evaluation(weights, tmp_
     assert len(list((data / "sequences/08/velodyne").glob("*.bin"))) == 2
     assert run(["label-bag", str(bag), str(labelled), "--weights", str(weights), "--topic", "/lidar"]) == 0
     assert "2 of 2 clouds labelled" in capsys.readouterr().out
-    result_file = tmp_path / "deep" / "result.json"
+    result_file = tmp_path / "result.json"
     line = ["evaluate", str(data), "--weights", str(weights), "--split", "valid", "--json", str(result_file)]
     assert run(line) == 0
     result = json.loads(result_file.read_text())

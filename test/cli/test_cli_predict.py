@@ -276,7 +276,7 @@ def test_doubtful_scans_are_remarked_on_once_a_kind(weights, tmp_path, capsys):
     both = [str(scans / "loud0.npy"), str(scans / "low0.npy")]
     assert run(["predict", *both, *line[2:], str(tmp_path / "scaled"), *scaled]) == 0
     (note,) = [text for text in capsys.readouterr().err.splitlines() if text.startswith("note: ")]
-    assert "low0.npy: intensity reaches 4" in note
+    assert "low0.npy: intensity reaches 0.9 (4.05e-06 when multiplied by 4.5e-06)" in note
 
 
 def test_a_folder_of_byte_intensities_is_labelled_as_the_same_scans_scaled(weights, tmp_path, capsys):

@@ -108,6 +108,30 @@ def test_label_bag_says_that_weights_of_many_scans_get_single_ones(multiscan, tm
     for path, says in ((weights, True), (multiscan, False)):
         assert run(["label-bag", str(bag), str(tmp_path / f"out_{says}"), "--weights", str(path)]) == 0
         assert (remark in capsys.readouterr().err) == says
+    line = ["label-bag", str(bag), str(tmp_path / "alone"), "--weights", str(weights), "--history", "0"]
+    assert run(line) == 0
+    assert (
+        f"{remark}: labels are worse, and moving objects can hardly be told from still ones; as --history 0 says"
+        in (capsys.readouterr().err)
+    )
+
+
+def test_view_says_that_weights_of_many_scans_get_single_ones(dataset, tmp_path, capsys):
+    weights = save_multiscan_weights(tmp_path / "many.safetensors", past_scans=2)
+    assert (
+        run(
+            [
+                "view",
+                str(dataset / "sequences/08/velodyne/000000.bin"),
+                "--weights",
+                str(weights),
+                "--png",
+                str(tmp_path),
+            ]
+        )
+        == 0
+    )
+    assert "note: many: these weights expect 2 past scans behind each and get single ones" in capsys.readouterr().err
 
 
 def test_view_shows_moving_classes_and_compares_only_networks_of_the_same(

@@ -272,3 +272,5 @@ def test_waiting_ends_and_poses_that_never_come_are_waited_for_once():
     with pytest.raises(NoPoseError) as caught:
         WaitingPoses(source, wait_s=0.01).pose(START_NS + STEP_NS, "velodyne")
     assert caught.value.reason == "late"
+    assert "older than the cloud" in str(caught.value)
+    assert "(after 10 ms of waiting, more with a larger pose_wait_ms)" in str(caught.value)

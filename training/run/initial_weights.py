@@ -51,6 +51,8 @@ def growth_remark(path: str, config: TrainConfig) -> str:
 def _grown(initial: Network, found: Taxonomy, network: Network, wanted: Taxonomy) -> dict[str, torch.Tensor]:
     """The state of `initial`, with more inputs and classes where `network` is the same but for these."""
     state = initial.state_dict()
+    if type(initial) is not type(network):
+        return state  # which does not fit: whoever loads it says so
     knows_more = {"grid": network.grid, "num_classes": wanted.num_classes}
     if dataclasses.replace(initial.config, **knows_more) != network.config:
         return state

@@ -103,7 +103,7 @@ def assert_fits(points):
 
 @pytest.mark.parametrize("scan", ["semantickitti/sequences/08", "nuscenes/scene-1072", "pandaset/sequences/001"])
 def test_real_scans_fit_their_program_at_every_size_of_cubes(shared_data, scan):
-    assert_fits(read_bin(shared_data / scan / "velodyne" / "000000.bin").copy())
+    assert_fits(read_bin(shared_data / scan / "velodyne" / "000000.bin").points.copy())
 
 
 def test_points_too_far_from_each_other_for_a_program_are_labelled_without_one():

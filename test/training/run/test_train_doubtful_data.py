@@ -94,7 +94,9 @@ def scaled(data, sequence, factors):
 @pytest.mark.parametrize("sequence", ["00", "08"])
 def test_scans_from_which_nothing_can_be_learned_are_refused_at_the_start(data, tmp_path, sequence):
     scaled(data, sequence, [1000, 1000, 1000, 1])
-    with pytest.raises(UserError, match=rf"{sequence}/velodyne/000000\.bin: .*millimetres\?: divide"):
+    with pytest.raises(
+        UserError, match=rf"{sequence}/velodyne/000000\.bin: .*millimetres\?: multiply x, y and z by 0\.001"
+    ):
         trained(data, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -53,6 +53,13 @@ def test_a_student_of_the_multi_scan_task_learns_from_its_teacher(dataset, wide_
     assert list(summary["iou"]) == list(SEMANTICKITTI_MULTISCAN.names[1:])
 
 
+def test_initial_weights_of_another_family_are_refused_by_name(dataset, wide_weights, tmp_path):
+    weights = wide_weights["semantickitti"]
+    config = config_for(dataset, f"initial_weights={weights}", "model={name: minkunet-0.25x}")
+    with pytest.raises(UserError, match=str(weights)):
+        train(config, tmp_path / "a")
+
+
 def test_initial_weights_and_teachers_of_other_classes_are_refused(dataset, wide_weights, tmp_path):
     of_single_scans, of_many = wide_weights["semantickitti"], wide_weights["semantickitti-multiscan"]
     with pytest.raises(UserError, match="are of taxonomy semantickitti-multiscan, taxonomy is semantickitti: set"):
