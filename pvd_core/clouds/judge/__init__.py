@@ -29,9 +29,9 @@ def judge(
     """Remarks on a cloud, at most one of a kind, none if it is as networks expect it.
 
     `points` float32 (N, 4 or more) as the cloud has them: x, y, z, intensity. `intensity_factor` and `mounting`: what
-    will be applied to them. `usual_95th`: as CloudStream takes it. `other_fields`: names of those in the cloud that might hold
-    the intensity if the fourth column does not. `is_factor_of_others`: the factor is what earlier clouds told. Looks
-    mostly at some thousand of the points, always the same ones.
+    will be applied to them. `usual_95th`: as CloudStream takes it. `other_fields`: names of those in the cloud that
+    might hold the intensity if the fourth column does not. `is_factor_of_others`: the factor is what earlier clouds
+    told. Looks mostly at some thousand of the points, always the same ones.
     """
     points = points[:, :4]
     if not len(points):
