@@ -17,6 +17,7 @@ class Peer:
         self.node = rclpy.create_node("peer", context=context, use_global_arguments=False)
         self.executor = rclpy.executors.SingleThreadedExecutor(context=context)
         self.executor.add_node(self.node)
+        self._clients = {}
 
     def hear(self, message_type, topic, latched=False):
         """A list that fills with what arrives."""
@@ -32,7 +33,8 @@ class Peer:
         wait_until(spun)
 
     def call(self, service_type, name, request):
-        client = self.node.create_client(service_type, name)
+        # Every client of a service gets all of its answers: one for each call would make each call slower than the last.
+        client = self._clients.get(name) or self._clients.setdefault(name, self.node.create_client(service_type, name))
         self.spin_until(client.service_is_ready)
         future = client.call_async(request)
         self.spin_until(future.done)
