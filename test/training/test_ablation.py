@@ -281,3 +281,6 @@ def test_a_table_with_costs_names_each_network_its_method_and_what_it_takes(data
         assert row["miou_mean"] >= 0
     assert 3 < rows[0]["num_parameters"] / rows[1]["num_parameters"] < 5
     assert rows[0]["gmacs"] > 2 * rows[1]["gmacs"] > 0
+    threads = {row["latency_on"]["threads"] for row in rows}
+    table = (tmp_path / "out" / "families" / "results.md").read_text()
+    assert f"ms and MB: from points to labels, with {threads.pop()} threads" in table

@@ -97,6 +97,9 @@ def _origin(results: dict[str, Any]) -> str:
     for machine in results["hardware"]:
         device = machine["gpu"] or f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads"
         lines.append(f"- {device}; {machine['system']}")
+    timed_on = [row["cost"]["latency_on"] for row in results["rows"] if row.get("cost")]
+    threads = sorted({machine["threads"] for machine in timed_on if not machine["gpu"]})
+    lines += [f"- ms and MB: from points to labels, with {', '.join(map(str, threads))} threads"] if threads else []
     lines += [f"- torch {each['torch']}, Python {each['python']}" for each in results["versions"]]
     lines += [f"- commit {', '.join(results['commits'])}"] if results["commits"] else ["- no run has finished yet"]
     return "\n".join(lines)
