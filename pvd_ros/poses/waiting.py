@@ -14,12 +14,14 @@ from pvd_ros.poses.source import LATE, NEVER, NoPoseError, PoseSource
 
 class WaitingPoses:
     """A PoseSource around another one: a pose that is late is waited for, at most `wait_s` seconds. So are the first
-    poses of all, once: where none ever come, each cloud would wait in vain."""
+    poses of all, once: where none ever come, each cloud would wait in vain. After a wait in vain nothing is waited for
+    until the source has taken a message: several clouds at once, or a source that fell silent, cost one wait."""
 
     def __init__(self, source: PoseSource, wait_s: float) -> None:
         self._source, self._wait_s = source, wait_s
         self._condition = Condition()
         self._waits_for_first = True
+        self._waited_in_vain = False
         self.counters, self.remarks = source.counters, source.remarks
 
     @contextmanager
@@ -27,6 +29,7 @@ class WaitingPoses:
         """While the source takes a message."""
         with self._condition:
             yield
+            self._waited_in_vain = False
             self._condition.notify_all()
 
     def pose(self, stamp_ns: int, frame: str) -> np.ndarray:
@@ -39,8 +42,9 @@ class WaitingPoses:
                 except NoPoseError as error:
                     left_s = deadline - time.monotonic()
                     is_worth_it = error.reason == LATE or (error.reason == NEVER and self._waits_for_first)
-                    if not is_worth_it or left_s <= 0:
+                    if not is_worth_it or left_s <= 0 or self._waited_in_vain:
                         self._waits_for_first = False
+                        self._waited_in_vain |= is_worth_it
                         if error.reason != LATE:
                             raise
                         waited = f"after {self._wait_s * 1e3:g} ms of waiting, more with a larger pose_wait_ms"

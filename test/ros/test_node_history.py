@@ -1,6 +1,7 @@
 """The node with past clouds: by odometry, that comes in time, late, never, or jumps."""
 
 import importlib.util
+import time
 from threading import Event, Thread
 
 import numpy as np
@@ -274,3 +275,22 @@ def test_waiting_ends_and_poses_that_never_come_are_waited_for_once():
     assert caught.value.reason == "late"
     assert "older than the cloud" in str(caught.value)
     assert "(after 10 ms of waiting, more with a larger pose_wait_ms)" in str(caught.value)
+
+
+def test_after_a_wait_in_vain_nothing_waits_until_the_source_hears_something():
+    source = OdometryPoses("/odom", PoseLimits())
+    source.add(odometry(START_NS, pose_at(0)))
+    poses = WaitingPoses(source, wait_s=0.01)
+    with pytest.raises(NoPoseError):
+        poses.pose(START_NS + STEP_NS, "velodyne")
+    poses._wait_s = 10**6
+    for number in (1, 2):  # the clouds behind the first one
+        with pytest.raises(NoPoseError) as caught:
+            poses.pose(START_NS + number * STEP_NS, "velodyne")
+        assert caught.value.reason == "late"
+    with poses.feeding():
+        pass
+    poses._wait_s, start = 0.05, time.monotonic()
+    with pytest.raises(NoPoseError):
+        poses.pose(START_NS + STEP_NS, "velodyne")
+    assert time.monotonic() - start >= 0.05
