@@ -33,7 +33,7 @@ class Peer:
         wait_until(spun)
 
     def call(self, service_type, name, request):
-        # Every client of a service gets all of its answers: one for each call would make each call slower than the last.
+        # Every client of a service gets all of its answers: with one a call, each call is slower than the last.
         client = self._clients.get(name) or self._clients.setdefault(name, self.node.create_client(service_type, name))
         self.spin_until(client.service_is_ready)
         future = client.call_async(request)
