@@ -1,6 +1,7 @@
 """The benchmark measures what it says: relations between figures that hold on any machine, on a tiny network."""
 
 import contextlib
+import importlib.util
 import json
 import os
 import subprocess
@@ -107,14 +108,16 @@ def test_pooled_samples_go_round_all_scans(no_processes):
     assert row["voxels"] == round(sum(voxels) / 2)
 
 
-def test_a_process_says_why_a_combination_does_not_run_here(monkeypatch):
+@pytest.mark.parametrize("backend", ["triton", "spconv-triton"])
+def test_a_process_says_why_a_combination_does_not_run_here(backend, monkeypatch):
     # In processes of their own: here the kernels may have been imported for the interpreter, which takes minutes.
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     if torch.cuda.is_available():
         pytest.skip("everything runs where there is a GPU")
-    pytest.importorskip("triton")
+    if importlib.util.find_spec(backend.replace("-", "_")) is None:
+        pytest.skip(f"{backend} is not installed (extra gpu)")
     with pytest.raises(UserError, match=r"nothing could be timed: .*GPU"):
-        benchmark(plan_of(backends=("triton",)))
+        benchmark(plan_of(backends=(backend,)))
 
 
 @pytest.mark.parametrize("missing", ["backend", "precision"])
@@ -303,10 +306,11 @@ def test_files_from_before_busy_processes_are_still_rendered():
     assert "beside" not in text
 
 
-def test_reports_fit_120_columns_even_for_the_largest_network():
-    names = {"model": "cylinder3d-0.25x", "scan": "x" * 200, "backend": "reference", "precision": "bf16", "threads": 16,
+@pytest.mark.parametrize(("backend", "time_ms"), [("reference", 12345.6), ("spconv-triton", 987.6)])  # a CPU, a GPU
+def test_reports_fit_120_columns_even_for_the_largest_network(backend, time_ms):
+    names = {"model": "cylinder3d-0.25x", "scan": "x" * 200, "backend": backend, "precision": "bf16", "threads": 16,
              "beside": 16}  # fmt: skip
-    times = dict.fromkeys(("median_ms", "p90_ms", "p99_ms", "network_ms", "maps_ms", "floor_ms"), 12345.6)
+    times = dict.fromkeys(("median_ms", "p90_ms", "p99_ms", "network_ms", "maps_ms", "floor_ms"), time_ms)
     ratios = {"ratio_to_floor": 1.5, "ratio_to_spconv": 12.3, "ratio_to_spconv_of": "fp32, 1 thread"}
     sizes = {"points": 2_000_000, "voxels": 900_000, "macs": 10**12, "peak_mb": 12345.0}
     layer = {"layer": "backbone.encoder.0.branch_a.0.conv".removeprefix("backbone."), "kernel": "3x1x3",
@@ -327,7 +331,7 @@ def test_circumstances_name_the_machine_and_the_versions():
     assert machine["cores"] >= 1
     assert machine["gpu"] is None
     assert installed["torch"] == torch.__version__
-    assert set(installed) == {"python", "torch", "cuda", "triton", "spconv", "numpy"}
+    assert set(installed) == {"python", "torch", "cuda", "triton", "spconv", "spconv-triton", "numpy"}
 
 
 @cache
