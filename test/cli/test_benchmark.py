@@ -1,6 +1,7 @@
 """The benchmark measures what it says: relations between figures that hold on any machine, on a tiny network."""
 
 import contextlib
+import dataclasses
 import importlib.util
 import json
 import os
@@ -18,6 +19,8 @@ from bench_plans import CPU, plan_of, scan_of, tiny_network
 from pvd_cli.bench import Plan, as_markdown, benchmark, plan, turns
 from pvd_cli.bench.busy import busy_processes
 from pvd_cli.bench.labelling import labelling_rows
+from pvd_cli.bench.plan import Job
+from pvd_cli.bench.process import CannotMeasureError, MeasuringProcess
 from pvd_cli.bench.scan_input import ScanInput
 from pvd_cli.bench.turns import Outcome
 from pvd_core.borders.errors import UserError
@@ -25,6 +28,7 @@ from pvd_core.runtime.hardware import hardware, versions
 from pvd_core.runtime.memory import peak_mb
 from pvd_core.segmenter import Segmenter
 from pvd_core.sparse.backends.choose import backend_for
+from pvd_core.weights import save_weights
 
 PROMISED = {
     "backend", "precision", "threads", "voxels", "macs", "median_ms", "p90_ms", "p99_ms", "network_ms", "maps_ms",
@@ -162,6 +166,36 @@ def test_an_interruption_leaves_no_process_behind(monkeypatch):
     assert [process.poll() for process in started] == [0]
 
 
+@pytest.fixture
+def job(tmp_path):
+    weights = tmp_path / "tiny.safetensors"
+    save_weights(weights, tiny_network())
+    names = {"model": "tiny", "backend": "reference", "precision": "fp32"}
+    return Job("batch", names, str(weights), [scan_of(300)], "cpu", threads=1, runs=3)
+
+
+def test_a_measuring_process_ends_quietly_when_it_is_not_needed_any_more(job, capfd):
+    process = MeasuringProcess(job)
+    process._connection.send((0, 10**9))  # it is within a turn
+    process.end()
+    assert process._process.returncode == 0
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_measuring_process_that_dies_says_how(job, capfd):
+    process = MeasuringProcess(job)
+    assert process.facts["points"] == 300
+    process._process.kill()
+    with pytest.raises(CannotMeasureError, match="killed the measuring process, most likely for its memory"):
+        process.repeat(0, 1)
+    process.end()
+    with pytest.raises(RuntimeError, match="measuring tiny, reference, fp32, --threads 1 ended with code 1"):
+        MeasuringProcess(dataclasses.replace(job, kind="unknown"))
+    printed = capfd.readouterr()
+    assert "KeyError: 'unknown'" in printed.err
+    assert printed.out == ""
+
+
 def test_an_interruption_before_the_first_sample_is_passed_on(monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
@@ -294,6 +328,13 @@ def test_only_tables_with_busy_processes_have_a_column_for_them():
 
     assert "beside" in lines((0, 2))
     assert "beside" not in lines((0,))
+
+
+def test_every_table_has_its_title_even_if_another_one_has_the_same():
+    names = {"model": "tiny", "scan": "a", "backend": "reference", "precision": "fp32", "threads": 2, "beside": 0}
+    stage, layer = {**names, "stage": "encoder", "ms": 1.0, "share": 1.0}, {**names, "layer": "conv", "ms": 1.0}
+    text = as_markdown(with_circumstances({"stages": [stage], "layers": [layer], "skipped": []}))
+    assert text.count("**tiny**, a, reference, fp32, 2 threads") == 2
 
 
 def test_files_from_before_busy_processes_are_still_rendered():
