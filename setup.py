@@ -8,6 +8,7 @@ from setuptools.command.build_ext import build_ext
 
 NAME = "pvd_ros"
 TRITON = 'triton>=3.3; platform_system == "Linux"'
+SPCONV_TRITON = 'spconv-triton>=1.0; platform_system == "Linux"'
 # Its wheels are for these alone; elsewhere nothing is simulated.
 RAY_CASTER = 'embreex>=4.4; platform_machine in "x86_64 AMD64 arm64"'
 HAS_SPCONV = 'platform_system == "Linux" and platform_machine == "x86_64"'
@@ -32,6 +33,7 @@ EXTRAS = {
     "slam": ["kiss-icp>=1.2"],  # `pvd export --poses kiss-icp`, the trajectories of scripts.slam_trajectory
     "gpu": [
         TRITON,
+        SPCONV_TRITON,
         f'spconv-cu120; python_version < "3.12" and {HAS_SPCONV}',
         f'spconv-cu126; python_version >= "3.12" and {HAS_SPCONV}',
     ],
@@ -47,6 +49,7 @@ EXTRAS = {
         "types-PyYAML",
         "scipy>=1.10",
         TRITON,
+        SPCONV_TRITON,  # its kernels run in Triton's interpreter
     ],
 }
 

@@ -2,7 +2,7 @@
 by stage, as clouds and batches grow, and a training step against a forward pass."""
 
 from pvd_cli.bench.breakdown import layer_rows, stage_rows
-from pvd_cli.bench.growth import DEFAULT_SIZES, batch_rows, growth_rows
+from pvd_cli.bench.growth import batch_rows, growth_rows
 from pvd_cli.bench.labelling import benchmark
 from pvd_cli.bench.macs import macs_rows
 from pvd_cli.bench.plan import Plan
@@ -10,7 +10,6 @@ from pvd_cli.bench.report import as_markdown
 from pvd_cli.bench.training_step import training_rows
 
 __all__ = [
-    "DEFAULT_SIZES",
     "Plan",
     "as_markdown",
     "batch_rows",

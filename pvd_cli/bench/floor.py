@@ -4,7 +4,7 @@ N rows, I input channels, O output channels.
 """
 
 import math
-import time
+import timeit
 from collections.abc import Callable, Iterable, Sequence
 
 import torch
@@ -29,15 +29,14 @@ class BareProducts:
         dtype = PRECISIONS[precision] or torch.float32
         self._precision, self._device = precision, device
         shapes_of = {cost.name: _shapes(cost, dtype, device) for cost in costs}
-        shapes = {shape for of_layer in shapes_of.values() for shape in of_layer}
+        shapes = sorted({shape for of_layer in shapes_of.values() for shape in of_layer})
         # The layers share these; only the shapes of their views differ.
-        num_operands = max((rows * inputs for rows, inputs, _ in shapes), default=0)
-        num_results = max((rows * outputs for rows, _, outputs in shapes), default=0)
-        self._operands = torch.randn(num_operands, dtype=dtype, device=device)
-        self._results = torch.empty(num_results, dtype=dtype, device=device)
-        product_of = {shape: self._product(*shape) for shape in sorted(shapes)}
+        self._operands, self._results = (
+            torch.randn(max((shape[0] * shape[side] for shape in shapes), default=0), dtype=dtype, device=device)
+            for side in (1, 2)
+        )
+        product_of = {shape: self._product(*shape) for shape in shapes}
         self._products = {name: [product_of[shape] for shape in of_layer] for name, of_layer in shapes_of.items()}
-
         # As a CUDA graph, because launching small products from Python takes longer than they do.
         self._run_all = StaticFunction(lambda _: self._multiply(self._products), 1, device, device.type == "cuda")
 
@@ -70,20 +69,13 @@ class BareProducts:
 def _shapes(cost: LayerCost, dtype: torch.dtype, device: torch.device) -> list[_Shape]:
     """The products that together are a layer."""
     num_rows, channels = sum(cost.rows), (cost.in_channels, cost.out_channels)
-    if device.type == "cuda":
-        most = max(num_rows, 1)
-    else:
-        row_bytes = torch.empty((), dtype=dtype).element_size() * sum(channels)
-        most = 1 << math.floor(math.log2(max(_PIECE_BYTES // row_bytes, 1)))
+    most = max(num_rows, 1)
+    if device.type != "cuda":
+        most = 1 << math.floor(math.log2(max(_PIECE_BYTES // (dtype.itemsize * sum(channels)), 1)))
     whole, rest = divmod(num_rows, most)
     return [(most, *channels)] * whole + [(rest, *channels)] * (rest > 0)
 
 
+@torch.inference_mode()
 def _best_time(function: Callable[[], object]) -> float:
-    times = []
-    for _ in range(_TRIALS):
-        start = time.perf_counter()
-        with torch.inference_mode():
-            function()
-        times.append(time.perf_counter() - start)
-    return min(times)
+    return min(timeit.repeat(function, number=1, repeat=_TRIALS))

@@ -19,40 +19,33 @@ from pvd_core.programs.static_function import StaticFunction
 from pvd_core.runtime.precision import PRECISIONS, computing_in
 from pvd_core.segmenter import Segmenter
 
+Parts = Callable[[], dict[str, float]]  # runs them once: {part: milliseconds}
 
-class StepwiseParts:
+
+def stepwise_parts(segmenter: Segmenter, scan: ScanInput, clock: SpanClock) -> Parts:
     """Maps and floor where clouds are labelled step by step; the network is timed within the total."""
+    floor = BareProducts(scan.sparse_costs, segmenter.precision, segmenter.device)
 
-    def __init__(self, segmenter: Segmenter, scan: ScanInput, clock: SpanClock) -> None:
-        self._segmenter, self._batch, self._clock = segmenter, scan.batch, clock
-        self._floor = BareProducts(scan.sparse_costs, segmenter.precision, segmenter.device)
+    def times_ms() -> dict[str, float]:
+        with timed_maps(clock):
+            segmenter.run_network(scan.batch)
+        maps_ms = clock.own_times_ms()[MAPS]
+        return {"maps": maps_ms, **clock.times_ms({"floor": floor.run})}
 
-    def times_ms(self) -> dict[str, float]:
-        with timed_maps(self._clock):
-            self._segmenter.run_network(self._batch)
-        maps_ms = self._clock.own_times_ms()[MAPS]
-        return {"maps": maps_ms, "floor": _time_ms(self._clock, self._floor.run)}
+    return times_ms
 
 
-class ProgramParts:
+def program_parts(segmenter: Segmenter, scan: ScanInput, clock: SpanClock) -> Parts:
     """Network, maps and floor where clouds are labelled by programs, inside which nothing can be timed. The time for
     maps is the time of the network that builds them less that of the network on maps that exist already."""
+    network = FixedNetwork(segmenter, scan)
+    floor = BareProducts(scan.sparse_costs, segmenter.precision, segmenter.device)
 
-    def __init__(self, segmenter: Segmenter, scan: ScanInput, clock: SpanClock) -> None:
-        self._network, self._clock = FixedNetwork(segmenter, scan), clock
-        self._floor = BareProducts(scan.sparse_costs, segmenter.precision, segmenter.device)
+    def times_ms() -> dict[str, float]:
+        times = clock.times_ms({"network": network.run, "maps": network.run_on_kept_maps, "floor": floor.run})
+        return {**times, "maps": max(times["network"] - times["maps"], 0.0)}
 
-    def times_ms(self) -> dict[str, float]:
-        network_ms = _time_ms(self._clock, self._network.run)
-        maps_ms = max(network_ms - _time_ms(self._clock, self._network.run_on_kept_maps), 0.0)
-        return {"network": network_ms, "maps": maps_ms, "floor": _time_ms(self._clock, self._floor.run)}
-
-
-def _time_ms(clock: SpanClock, function: Callable[[], object]) -> float:
-    clock.start("function")
-    function()
-    clock.stop()
-    return clock.own_times_ms()["function"]
+    return times_ms
 
 
 class FixedNetwork:

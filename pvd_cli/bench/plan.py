@@ -2,7 +2,7 @@
 and a job of it."""
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ Progress = Callable[[int, int], object]  # samples done, all samples
 Engine = tuple[str, str, int, int]  # backend, precision, threads, busy processes beside
 
 
-@dataclass(frozen=True)
+@dataclass
 class Plan:
     """Settings with unknown names, and those of which nothing runs here, raise UserError at once, before anything is
     timed."""
@@ -35,18 +35,18 @@ class Plan:
     runs: int = 100  # samples of each measurement, after warm-up
 
     def __post_init__(self) -> None:
-        backends = (_name_of_auto(self.device) if each == "auto" else each for each in self.backends)
-        object.__setattr__(self, "backends", tuple(backends))
-        for name in ("backends", "precisions", "threads", "beside"):
-            object.__setattr__(self, name, tuple(dict.fromkeys(getattr(self, name))))
+        auto = backend_for("auto", self.device).__name__.rpartition(".")[2]
+        self.backends = _each_once(auto if each == "auto" else each for each in self.backends)
+        self.threads, self.beside = _each_once(self.threads), _each_once(self.beside)
         for name in ("networks", "scans", "backends", "precisions", "threads", "beside"):
             if not getattr(self, name):
                 raise UserError(f"nothing to time: {name} is empty; name one or more")
         for backend in self.backends:
             if backend not in BACKENDS:
                 load_backend(backend)  # says which there are
-        precisions = (each if each in PRECISIONS else resolve_precision(each, self.device) for each in self.precisions)
-        object.__setattr__(self, "precisions", tuple(dict.fromkeys(precisions)))
+        self.precisions = _each_once(
+            each if each in PRECISIONS else resolve_precision(each, self.device) for each in self.precisions
+        )
         reasons = [reason_against(*engine[:2], self.device) for engine in self.engines()]
         if all(reasons):
             raise UserError("; ".join(dict.fromkeys(filter(None, reasons))))
@@ -56,8 +56,8 @@ class Plan:
         return itertools.product(self.backends, self.precisions, self.threads, self.beside)
 
 
-def _name_of_auto(device: torch.device) -> str:
-    return backend_for("auto", device).__name__.rpartition(".")[2]
+def _each_once(values: Any) -> tuple[Any, ...]:
+    return tuple(dict.fromkeys(values))
 
 
 def reason_against(backend: str, precision: str, device: torch.device) -> str | None:
@@ -77,13 +77,7 @@ class Job:
     kind: str  # which measurement, a key of the worker's table of them
     names: dict[str, Any]  # what identifies the row: model, scan, backend, precision, beside and more for some kinds
     weights: str
-    clouds: tuple[str, ...]  # .npy files
+    clouds: Sequence[np.ndarray]
     device: str
     threads: int
     runs: int
-    labels_file: str
-
-    @property
-    def title(self) -> str:
-        threads = f"{self.threads} threads" if self.threads else "torch's threads"
-        return ", ".join([*(str(name) for name in self.names.values()), threads])

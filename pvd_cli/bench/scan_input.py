@@ -18,26 +18,17 @@ class ScanInput:
 
     def __init__(self, segmenter: Segmenter, points: np.ndarray) -> None:
         """`points` float32 (N, 4): x, y, z in metres, intensity in 0..1; there may be none."""
-        self.num_points = len(points)
         measured = segmenter.past_scans.aged(measured_points(points, is_measured(points)), 0)
         self.scan = torch.from_numpy(measured).to(segmenter.device)
         self.batch = segmenter.model.grid.voxelise([self.scan])
+        self.num_points, self.num_voxels = len(points), self.batch.num_voxels
+        self.is_empty = self.num_voxels == 0
         self._model = segmenter.model
-
-    @property
-    def num_voxels(self) -> int:
-        return self.batch.num_voxels
-
-    @property
-    def is_empty(self) -> bool:
-        return self.num_voxels == 0
 
     @cached_property
     def costs(self) -> list[LayerCost]:
         """Of every layer, in order of execution; the same whichever backend is timed."""
-        if self.is_empty:
-            return []
-        return layer_costs(self._model, self.batch)
+        return [] if self.is_empty else layer_costs(self._model, self.batch)
 
     @property
     def sparse_costs(self) -> list[LayerCost]:

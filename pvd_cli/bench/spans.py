@@ -5,10 +5,10 @@ A span's own time is its time without the spans inside it, so maps that a layer 
 
 import contextlib
 import functools
+import itertools
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,22 +19,7 @@ from pvd_core.sparse import KernelMap, Sites
 MAPS = "kernel maps"
 
 # All that depends only on coordinates is computed inside one of these; `cached` also computes what backends derive.
-_MAP_BUILDERS = (
-    (Sites, "map"),
-    (Sites, "coarse"),
-    (Sites, "cached"),
-    (KernelMap, "cached"),
-)
-
-
-@dataclass
-class _Span:
-    """`start` and `end` are seconds, or events on a GPU."""
-
-    name: str
-    parent: "_Span | None"
-    start: Any
-    end: Any = None
+_MAP_BUILDERS = ((Sites, "map"), (Sites, "coarse"), (Sites, "cached"), (KernelMap, "cached"))
 
 
 class SpanClock:
@@ -42,33 +27,49 @@ class SpanClock:
 
     def __init__(self, device: torch.device) -> None:
         self._is_cuda = device.type == "cuda"
-        self._spans: list[_Span] = []
-        self._open: list[_Span] = []
+        self._marks: list[tuple[str | None, Any]] = []  # name of a span that starts, None where one stops; when
 
     def start(self, name: str) -> None:
         """Opens a span inside the one that was opened last and is still open."""
-        parent = self._open[-1] if self._open else None
-        self._open.append(_Span(name, parent, self._mark()))
-        self._spans.append(self._open[-1])
+        self._marks.append((name, self._now()))
 
     def stop(self) -> None:
         """Closes the span that was opened last."""
-        self._open.pop().end = self._mark()
+        self._marks.append((None, self._now()))
+
+    @contextlib.contextmanager
+    def span(self, name: str) -> Iterator[None]:
+        self.start(name)
+        yield
+        self.stop()
+
+    def times_ms(self, functions: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+        """{name: milliseconds} of these functions, called one after another."""
+        times_ms: dict[str, float] = {}
+        for name, function in functions.items():
+            with self.span(name):
+                function()
+            times_ms |= self.own_times_ms()  # waits, so that each starts on an idle device
+        return times_ms
 
     def own_times_ms(self) -> dict[str, float]:
         """{name: milliseconds} of all spans so far, each without the spans inside it; forgets them."""
         if self._is_cuda:
             torch.cuda.synchronize()
-        spans, self._spans = self._spans, []
+        marks, self._marks = self._marks, []
         times_ms: defaultdict[str, float] = defaultdict(float)
-        for span in spans:
-            duration_ms = span.start.elapsed_time(span.end) if self._is_cuda else (span.end - span.start) * 1e3
-            times_ms[span.name] += duration_ms
-            if span.parent is not None:
-                times_ms[span.parent.name] -= duration_ms
+        open_spans: list[str] = []
+        for (name, start), (_, end) in itertools.pairwise(marks):
+            if name is None:
+                open_spans.pop()
+            else:
+                open_spans.append(name)
+            if open_spans:
+                times_ms[open_spans[-1]] += start.elapsed_time(end) if self._is_cuda else (end - start) * 1e3
         return dict(times_ms)
 
-    def _mark(self) -> Any:
+    def _now(self) -> Any:
+        """Seconds, or an event on a GPU."""
         if not self._is_cuda:
             return time.perf_counter()
         event = torch.cuda.Event(enable_timing=True)
@@ -79,43 +80,34 @@ class SpanClock:
 @contextlib.contextmanager
 def timed_modules(clock: SpanClock, modules: Mapping[str, nn.Module]) -> Iterator[None]:
     """Within the block each call of a module, {name: module}, is a span of that name."""
-    handles = []
-    for name, module in modules.items():
-        handles.append(module.register_forward_pre_hook(lambda *_, name=name: clock.start(name)))
-        handles.append(module.register_forward_hook(lambda *_: clock.stop()))
-    try:
+    with contextlib.ExitStack() as hooks:
+        for name, module in modules.items():
+            hooks.callback(module.register_forward_pre_hook(lambda *_, name=name: clock.start(name)).remove)
+            hooks.callback(module.register_forward_hook(lambda *_: clock.stop()).remove)
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @contextlib.contextmanager
 def timed_maps(clock: SpanClock) -> Iterator[None]:
     """Within the block, which must be one forward pass, building a kernel map or what a backend derives from it is a
     span called MAPS."""
-    originals = [(owner, name, getattr(owner, name)) for owner, name in _MAP_BUILDERS]
     asked_before: dict[tuple[Any, ...], Any] = {}
 
-    def timed(method: Callable[..., Any], name: str) -> Callable[..., Any]:
+    def timed(method: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(method)
         def run(owner: Any, *arguments: Any) -> Any:
-            key = id(owner), name, *(argument for argument in arguments if not callable(argument))
+            key = id(owner), method, *(argument for argument in arguments if not callable(argument))
             if key in asked_before:
                 return method(owner, *arguments)
             asked_before[key] = owner  # a reference, so that its id is not used again for another object
-            clock.start(MAPS)
-            try:
+            with clock.span(MAPS):
                 return method(owner, *arguments)
-            finally:
-                clock.stop()
 
         return run
 
-    try:
-        for owner, name, method in originals:
-            setattr(owner, name, timed(method, name))
+    with contextlib.ExitStack() as originals:
+        for owner, name in _MAP_BUILDERS:
+            method = getattr(owner, name)
+            originals.callback(setattr, owner, name, method)
+            setattr(owner, name, timed(method))
         yield
-    finally:
-        for owner, name, method in originals:
-            setattr(owner, name, method)

@@ -58,16 +58,12 @@ def step_cost(config: TrainConfig, num_steps: int) -> StepCost:
         clock, samples, shares = SpanClock(session.fabric.device), [], []
         for number in range(_NUM_WARMUP_STEPS + num_steps):
             batch = session.stream.batch(number)
-            clock.start("plain")
-            _step(session, plain, batch)
-            clock.stop()
-            clock.start("teacher")
-            with torch.no_grad(), session.fabric.autocast():
+            with clock.span("plain"):
+                _step(session, plain, batch)
+            with clock.span("teacher"), torch.no_grad(), session.fabric.autocast():
                 distilling.teacher_output(batch)
-            clock.stop()
-            clock.start("distilling")
-            _step(session, session.objective, batch)
-            clock.stop()
+            with clock.span("distilling"):
+                _step(session, session.objective, batch)
             samples.append(clock.own_times_ms())
             with gradient_shares(distilling, session.state.model) as of_batch:
                 session.objective(batch)

@@ -1,9 +1,8 @@
 """Measures several jobs in turns, so that disturbances of the machine affect all of them alike."""
 
 import contextlib
-import itertools
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,27 +31,22 @@ class Outcome:
     samples: list[dict[str, float]] = field(default_factory=list)
     labels: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8))  # of its clouds, if it labels them
 
-    def values(self, what: str) -> np.ndarray:
-        """Milliseconds of all samples that have `what`."""
-        return np.array([sample[what] for sample in self.samples if what in sample])
+    @property
+    def names(self) -> dict[str, Any]:
+        """What identifies a row."""
+        return {**self.job.names, "threads": self.facts["threads"]}
 
-    def median(self, what: str) -> float:
-        return float(np.median(self.values(what)))
+    @property
+    def circumstances(self) -> dict[str, Any]:
+        """What a row has besides times."""
+        return {**self.job.names, **self.facts, "samples": len(self.samples)}
 
     def percentile(self, what: str, percent: float) -> float:
-        return float(np.percentile(self.values(what), percent))
+        """Of the milliseconds in all samples that have `what`."""
+        return float(np.percentile([sample[what] for sample in self.samples if what in sample], percent))
 
-
-@dataclass
-class Measured:
-    outcomes: list[Outcome]
-    skipped: list[Row]  # jobs that do not run here, with their reason
-    ended_by: BaseException | None = None
-    """The KeyboardInterrupt or SystemExit that ended the measuring early; outcomes have the samples taken by then."""
-
-    def table(self, rows: list[Row]) -> dict[str, Any]:
-        """The result of a table's function: {"rows", "skipped", "ended_by"}."""
-        return {"rows": rows, "skipped": self.skipped, "ended_by": self.ended_by}
+    def median(self, what: str) -> float:
+        return self.percentile(what, 50)
 
 
 def by_scan(plan: Plan) -> list[Task]:
@@ -60,12 +54,20 @@ def by_scan(plan: Plan) -> list[Task]:
 
 
 def measure(
-    kind: str, plan: Plan, tasks: Sequence[Task], progress: Progress | None = None, in_turns: bool = True
-) -> Measured:
-    """Makes measurement `kind` of every task with every network and engine of the plan; outcomes in this order. The
-    engines for a network and a task take turns, as many at once as memory allows; or, with `in_turns` False, an engine
-    measures all tasks, then the next one does. UserError when nothing could be measured; an interrupt before the first
-    sample is raised again."""
+    kind: str,
+    plan: Plan,
+    tasks: Sequence[Task],
+    rows_of: Callable[[Sequence[Outcome]], list[Row]],
+    progress: Progress | None = None,
+    in_turns: bool = True,
+) -> dict[str, Any]:
+    """Makes measurement `kind` of every task with every network and engine of the plan: {"rows": those of the outcomes
+    in this order, "skipped": combinations that do not run here, with their reason, "ended_by": None, or the
+    KeyboardInterrupt or SystemExit that ended the measuring early}.
+
+    The engines for a network and a task take turns, as many at once as memory allows; or, with `in_turns` False, an
+    engine measures all tasks, then the next one does. UserError when nothing could be measured; an interrupt before the
+    first sample is raised again."""
     outcomes: list[Outcome] = []
     skipped: list[Row] = []
     ended_by: BaseException | None = None
@@ -74,59 +76,40 @@ def measure(
             _measure(_groups(kind, plan, tasks, in_turns, Path(folder)), progress, outcomes, skipped)
         except (KeyboardInterrupt, SystemExit) as error:
             ended_by = error
-        outcomes = [outcome for outcome in outcomes if outcome.samples]
-        for outcome in outcomes:
-            if Path(outcome.job.labels_file).exists():
-                outcome.labels = np.load(outcome.job.labels_file)
+    outcomes = [outcome for outcome in outcomes if outcome.samples]
     if not outcomes:
         raise ended_by or UserError(f"nothing could be timed: {'; '.join(entry['reason'] for entry in skipped)}")
-    return Measured(outcomes, skipped, ended_by)
+    return {"rows": rows_of(outcomes), "skipped": skipped, "ended_by": ended_by}
 
 
 def _groups(kind: str, plan: Plan, tasks: Sequence[Task], in_turns: bool, folder: Path) -> list[list[Job]]:
-    """Groups of jobs that take turns, with their files in `folder`."""
-    numbers = itertools.count()
-    clouds = [[str(folder / f"{next(numbers)}.npy") for _ in of_task] for _, of_task in tasks]
-    for files, (_, of_task) in zip(clouds, tasks, strict=True):
-        for file, points in zip(files, of_task, strict=True):
-            np.save(file, points)
+    """Groups of jobs that take turns; weights are written into `folder`."""
     groups: list[list[Job]] = []
-    for model, network in plan.networks.items():
-        weights = str(folder / f"{next(numbers)}.safetensors")
+    for number, (model, network) in enumerate(plan.networks.items()):
+        weights = folder / f"{number}.safetensors"
         # The names of the classes do not matter here, only their number; nor which past scans are missing.
         taxonomies = [each.name for each in TAXONOMIES.values() if each.num_classes == network.config.num_classes]
         past = PastScans(past=1, time=True) if network.grid.time else PastScans()
         save_weights(weights, network, {"taxonomy": taxonomies[0], **past_scans_facts(past)})
-        of_network = [
-            [
-                Job(
-                    kind=kind,
-                    names={"model": model, **names, "backend": backend, "precision": precision, "beside": beside},
-                    weights=weights,
-                    clouds=tuple(files),
-                    device=str(plan.device),
-                    threads=threads,
-                    runs=plan.runs,
-                    labels_file=str(folder / f"{next(numbers)}.labels.npy"),
-                )
-                for backend, precision, threads, beside in plan.engines()
-            ]
-            for (names, _), files in zip(tasks, clouds, strict=True)
-        ]
-        groups += (
-            of_network if in_turns else [[job] for of_engine in zip(*of_network, strict=True) for job in of_engine]
-        )
+        of_network = []
+        for names, clouds in tasks:
+            of_task = []
+            for backend, precision, threads, beside in plan.engines():
+                row = {"model": model, **names, "backend": backend, "precision": precision, "beside": beside}
+                of_task.append(Job(kind, row, str(weights), clouds, str(plan.device), threads, plan.runs))
+            of_network.append(of_task)
+        groups += of_network if in_turns else [[job] for jobs in zip(*of_network, strict=True) for job in jobs]
     return groups
 
 
 def _measure(groups: list[list[Job]], progress: Progress | None, outcomes: list[Outcome], skipped: list[Row]) -> None:
     """Adds to `outcomes` and `skipped`, which keep what was measured when an interrupt ends this."""
     total = sum(job.runs for group in groups for job in group)
-    for group in groups:
-        waiting = list(group)
+    for waiting in groups:
         while waiting:
             with contextlib.ExitStack() as processes:
-                turns = [(each, Outcome(each.job, each.facts)) for each in _started(processes, waiting, skipped)]
+                started = _started(processes, waiting, skipped)
+                turns = [(each, Outcome(each.job, each.facts, labels=each.labels)) for each in started]
                 outcomes += [outcome for _, outcome in turns]
                 while turns:
                     for process, outcome in turns:

@@ -1,62 +1,59 @@
-"""The measuring process: reads a job, then requests for samples, from stdin, and answers on stdout; each is a line of
-JSON."""
+"""The measuring process: gets a job, then requests for samples, and answers each, by the pipe whose number is its
+argument."""
 
-import json
-import os
+import contextlib
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, TextIO
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.connection import Connection
 
 import numpy as np
 import torch
 
-from pvd_cli.bench.breakdown import LayerTimes, StageTimes
-from pvd_cli.bench.growth import BatchTimes
-from pvd_cli.bench.labelling import LabellingTimes
-from pvd_cli.bench.measurement import Measurement, has_room_for_another
+from pvd_cli.bench.breakdown import layer_times, stage_times
+from pvd_cli.bench.growth import batch_times
+from pvd_cli.bench.labelling import labelling_times
+from pvd_cli.bench.measurement import Measurement
 from pvd_cli.bench.plan import Job
-from pvd_cli.bench.training_step import TrainingTimes
+from pvd_cli.bench.training_step import training_times
 from pvd_core.borders.errors import UserError
+from pvd_core.runtime.memory import field_mb
 from pvd_core.segmenter import Segmenter
 from pvd_core.sparse.backends import load_backend
 from pvd_core.weights import load_model
 
-_KINDS: Mapping[str, Callable[[Segmenter, list[np.ndarray], Job], Measurement]] = {
-    "labelling": LabellingTimes,
-    "layers": LayerTimes,
-    "stages": StageTimes,
-    "batch": BatchTimes,
-    "training": TrainingTimes,
+_KINDS: Mapping[str, Callable[[Segmenter, Sequence[np.ndarray], int], Measurement]] = {
+    "labelling": labelling_times,
+    "layers": layer_times,
+    "stages": stage_times,
+    "batch": batch_times,
+    "training": training_times,
 }
 
 # Quick measurements take several samples in a turn: only the first one after another process ran has cold caches.
 _TURN_SECONDS = 1.0
+
+# What a process with a CUDA context takes on the GPU besides its tensors.
+_CUDA_CONTEXT_MB = 600
 
 
 def main() -> None:
     # Ctrl-C reaches all processes of a terminal, SIGTERM often a whole group. The process that started this ends it.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    requests, answers = sys.stdin, _own_stdout()
-    job = Job(**json.loads(requests.readline()))
-    try:
-        measurement = _measurement(job)
-    except (UserError, torch.cuda.OutOfMemoryError) as error:
-        _answer(answers, {"cannot": str(error).splitlines()[0]})
-        return
-    facts = {"threads": torch.get_num_threads(), **measurement.facts}
-    _answer(answers, {"facts": facts, "has_room_for_another": has_room_for_another(torch.device(job.device))})
-    for line in requests:
-        _answer(answers, {"samples": _one_turn(measurement, **json.loads(line))})
-
-
-def _own_stdout() -> TextIO:
-    """stdout for answers; all else that is printed goes to stderr from now on."""
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    return answers
+    with Connection(int(sys.argv[1])) as connection:
+        job = connection.recv()
+        try:
+            measurement = _measurement(job)
+        except (UserError, torch.cuda.OutOfMemoryError) as error:
+            connection.send({"cannot": str(error).splitlines()[0]})
+            return
+        has_room = _has_room_for_another(torch.device(job.device))
+        connection.send({"facts": measurement.facts, "labels": measurement.labels, "has_room_for_another": has_room})
+        with contextlib.suppress(EOFError, ConnectionError):  # the other end was closed, perhaps within a turn
+            while True:
+                connection.send(_one_turn(measurement, *connection.recv()))
 
 
 def _measurement(job: Job) -> Measurement:
@@ -71,7 +68,7 @@ def _measurement(job: Job) -> Measurement:
     # Nothing can be timed inside programs, so only measurements of whole clouds use them.
     programs = "auto" if job.kind == "labelling" else "off"
     segmenter = Segmenter(model, facts, job.device, job.names["precision"], programs=programs)
-    return _KINDS[job.kind](segmenter, [np.load(path) for path in job.clouds], job)
+    return _KINDS[job.kind](segmenter, job.clouds, job.runs)
 
 
 def _one_turn(measurement: Measurement, first: int, most: int) -> list[dict[str, float]]:
@@ -82,9 +79,15 @@ def _one_turn(measurement: Measurement, first: int, most: int) -> list[dict[str,
     return samples
 
 
-def _answer(answers: TextIO, message: Mapping[str, Any]) -> None:
-    answers.write(json.dumps(message) + "\n")
-    answers.flush()
+def _has_room_for_another(device: torch.device) -> bool:
+    """Whether there is memory for a process that needs twice what this one has taken."""
+    free_mb, own_mb = field_mb("/proc/meminfo", "MemAvailable"), field_mb("/proc/self/status", "VmHWM")
+    has_room = free_mb is not None and own_mb is not None and free_mb > 2 * own_mb
+    if device.type == "cuda":
+        free_gpu_mb = torch.cuda.mem_get_info(device)[0] / 2**20
+        own_gpu_mb = torch.cuda.max_memory_reserved(device) / 2**20 + _CUDA_CONTEXT_MB
+        has_room = has_room and free_gpu_mb > 2 * own_gpu_mb
+    return has_room
 
 
 if __name__ == "__main__":

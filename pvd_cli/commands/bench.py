@@ -29,7 +29,8 @@ def bench(
     ] = None,
     device: options.Device = "auto",
     backends: Annotated[
-        str, typer.Option(help="Sparse engines to time, separated by commas: reference,native,spconv,triton.")
+        str,
+        typer.Option(help="Sparse engines to time, separated by commas: reference,native,spconv,spconv-triton,triton."),
     ] = "auto",
     precision: Annotated[str, typer.Option(help="Number formats to time, separated by commas.")] = "fp32",
     threads: Annotated[str, typer.Option(help="Numbers of threads, separated by commas; 0 leaves it to torch.")] = "0",

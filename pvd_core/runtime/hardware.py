@@ -31,6 +31,7 @@ def versions() -> dict[str, str | None]:
         "cuda": torch.version.cuda,
         "triton": _version("triton"),
         "spconv": _spconv(),
+        "spconv-triton": _version("spconv-triton"),
         "numpy": _version("numpy"),
     }
 

@@ -48,7 +48,7 @@ class MeasuringHere:
             self._measurement = worker._measurement(job)
         except UserError as error:
             raise process.CannotMeasureError(str(error).splitlines()[0]) from None
-        self.facts = {"threads": torch.get_num_threads(), **self._measurement.facts}
+        self.facts, self.labels = self._measurement.facts, self._measurement.labels
 
     def repeat(self, first, most):
         return worker._one_turn(self._measurement, first, most)

@@ -1,6 +1,8 @@
 """The benchmark measures what it says: relations between figures that hold on any machine, on a tiny network."""
 
 import contextlib
+import dataclasses
+import importlib.util
 import json
 import os
 import subprocess
@@ -17,6 +19,8 @@ from bench_plans import CPU, plan_of, scan_of, tiny_network
 from pvd_cli.bench import Plan, as_markdown, benchmark, plan, turns
 from pvd_cli.bench.busy import busy_processes
 from pvd_cli.bench.labelling import labelling_rows
+from pvd_cli.bench.plan import Job
+from pvd_cli.bench.process import CannotMeasureError, MeasuringProcess
 from pvd_cli.bench.scan_input import ScanInput
 from pvd_cli.bench.turns import Outcome
 from pvd_core.borders.errors import UserError
@@ -24,6 +28,7 @@ from pvd_core.runtime.hardware import hardware, versions
 from pvd_core.runtime.memory import peak_mb
 from pvd_core.segmenter import Segmenter
 from pvd_core.sparse.backends.choose import backend_for
+from pvd_core.weights import save_weights
 
 PROMISED = {
     "backend", "precision", "threads", "voxels", "macs", "median_ms", "p90_ms", "p99_ms", "network_ms", "maps_ms",
@@ -107,14 +112,16 @@ def test_pooled_samples_go_round_all_scans(no_processes):
     assert row["voxels"] == round(sum(voxels) / 2)
 
 
-def test_a_process_says_why_a_combination_does_not_run_here(monkeypatch):
+@pytest.mark.parametrize("backend", ["triton", "spconv-triton"])
+def test_a_process_says_why_a_combination_does_not_run_here(backend, monkeypatch):
     # In processes of their own: here the kernels may have been imported for the interpreter, which takes minutes.
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     if torch.cuda.is_available():
         pytest.skip("everything runs where there is a GPU")
-    pytest.importorskip("triton")
+    if importlib.util.find_spec(backend.replace("-", "_")) is None:
+        pytest.skip(f"{backend} is not installed (extra gpu)")
     with pytest.raises(UserError, match=r"nothing could be timed: .*GPU"):
-        benchmark(plan_of(backends=("triton",)))
+        benchmark(plan_of(backends=(backend,)))
 
 
 @pytest.mark.parametrize("missing", ["backend", "precision"])
@@ -157,6 +164,36 @@ def test_an_interruption_leaves_no_process_behind(monkeypatch):
     result = benchmark(plan_of(), progress=interrupt)
     assert isinstance(result["ended_by"], KeyboardInterrupt)
     assert [process.poll() for process in started] == [0]
+
+
+@pytest.fixture
+def job(tmp_path):
+    weights = tmp_path / "tiny.safetensors"
+    save_weights(weights, tiny_network())
+    names = {"model": "tiny", "backend": "reference", "precision": "fp32"}
+    return Job("batch", names, str(weights), [scan_of(300)], "cpu", threads=1, runs=3)
+
+
+def test_a_measuring_process_ends_quietly_when_it_is_not_needed_any_more(job, capfd):
+    process = MeasuringProcess(job)
+    process._connection.send((0, 10**9))  # it is within a turn
+    process.end()
+    assert process._process.returncode == 0
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_measuring_process_that_dies_says_how(job, capfd):
+    process = MeasuringProcess(job)
+    assert process.facts["points"] == 300
+    process._process.kill()
+    with pytest.raises(CannotMeasureError, match="killed the measuring process, most likely for its memory"):
+        process.repeat(0, 1)
+    process.end()
+    with pytest.raises(RuntimeError, match="measuring tiny, reference, fp32, --threads 1 ended with code 1"):
+        MeasuringProcess(dataclasses.replace(job, kind="unknown"))
+    printed = capfd.readouterr()
+    assert "KeyError: 'unknown'" in printed.err
+    assert printed.out == ""
 
 
 def test_an_interruption_before_the_first_sample_is_passed_on(monkeypatch):
@@ -293,6 +330,13 @@ def test_only_tables_with_busy_processes_have_a_column_for_them():
     assert "beside" not in lines((0,))
 
 
+def test_every_table_has_its_title_even_if_another_one_has_the_same():
+    names = {"model": "tiny", "scan": "a", "backend": "reference", "precision": "fp32", "threads": 2, "beside": 0}
+    stage, layer = {**names, "stage": "encoder", "ms": 1.0, "share": 1.0}, {**names, "layer": "conv", "ms": 1.0}
+    text = as_markdown(with_circumstances({"stages": [stage], "layers": [layer], "skipped": []}))
+    assert text.count("**tiny**, a, reference, fp32, 2 threads") == 2
+
+
 def test_files_from_before_busy_processes_are_still_rendered():
     (row,) = labelling_rows([outcome("reference", "fp32", 1, 10.0)])
     layer = {"model": "tiny", "scan": "a", "backend": "reference", "precision": "fp32", "threads": 1, "layer": "conv"}
@@ -303,10 +347,11 @@ def test_files_from_before_busy_processes_are_still_rendered():
     assert "beside" not in text
 
 
-def test_reports_fit_120_columns_even_for_the_largest_network():
-    names = {"model": "cylinder3d-0.25x", "scan": "x" * 200, "backend": "reference", "precision": "bf16", "threads": 16,
+@pytest.mark.parametrize(("backend", "time_ms"), [("reference", 12345.6), ("spconv-triton", 987.6)])  # a CPU, a GPU
+def test_reports_fit_120_columns_even_for_the_largest_network(backend, time_ms):
+    names = {"model": "cylinder3d-0.25x", "scan": "x" * 200, "backend": backend, "precision": "bf16", "threads": 16,
              "beside": 16}  # fmt: skip
-    times = dict.fromkeys(("median_ms", "p90_ms", "p99_ms", "network_ms", "maps_ms", "floor_ms"), 12345.6)
+    times = dict.fromkeys(("median_ms", "p90_ms", "p99_ms", "network_ms", "maps_ms", "floor_ms"), time_ms)
     ratios = {"ratio_to_floor": 1.5, "ratio_to_spconv": 12.3, "ratio_to_spconv_of": "fp32, 1 thread"}
     sizes = {"points": 2_000_000, "voxels": 900_000, "macs": 10**12, "peak_mb": 12345.0}
     layer = {"layer": "backbone.encoder.0.branch_a.0.conv".removeprefix("backbone."), "kernel": "3x1x3",
@@ -327,7 +372,7 @@ def test_circumstances_name_the_machine_and_the_versions():
     assert machine["cores"] >= 1
     assert machine["gpu"] is None
     assert installed["torch"] == torch.__version__
-    assert set(installed) == {"python", "torch", "cuda", "triton", "spconv", "numpy"}
+    assert set(installed) == {"python", "torch", "cuda", "triton", "spconv", "spconv-triton", "numpy"}
 
 
 @cache

@@ -10,13 +10,13 @@ from program_networks import program_network
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pvd_cli.bench import growth_rows, layer_rows, training_rows
-from pvd_cli.bench.breakdown import StageTimes
+from pvd_cli.bench.breakdown import stage_times
 from pvd_cli.bench.floor import BareProducts
-from pvd_cli.bench.growth import BatchTimes, cloud_of_size, turned
-from pvd_cli.bench.parts import FixedNetwork, ProgramParts
+from pvd_cli.bench.growth import batch_times, cloud_of_size, turned
+from pvd_cli.bench.parts import FixedNetwork, program_parts
 from pvd_cli.bench.scan_input import ScanInput, timed_network
 from pvd_cli.bench.spans import MAPS, SpanClock, timed_maps, timed_modules
-from pvd_cli.bench.training_step import TrainingTimes
+from pvd_cli.bench.training_step import training_times
 from pvd_core.models.macs import LayerCost
 from pvd_core.segmenter import Segmenter
 from pvd_core.sparse import Sites
@@ -57,7 +57,7 @@ def test_programs_do_not_time_what_comes_before_the_voxels():
 @pytest.mark.parametrize("family", ["cylinder3d", "minkunet", "spvcnn"])
 def test_rows_of_programs_have_all_parts(family):
     segmenter = Segmenter(program_network(family))
-    times_ms = ProgramParts(segmenter, ScanInput(segmenter, scan_of(300)), SpanClock(CPU)).times_ms()
+    times_ms = program_parts(segmenter, ScanInput(segmenter, scan_of(300)), SpanClock(CPU))()
     assert 0 <= times_ms["maps"] < times_ms["network"]
     assert times_ms["floor"] > 0
 
@@ -130,7 +130,7 @@ def test_layers_add_up_to_the_network(no_processes):
 
 
 def test_stages_add_up_to_the_total():
-    sample = StageTimes(Segmenter(tiny_network()), [scan_of(300)], None).repeat(0)
+    sample = stage_times(Segmenter(tiny_network()), [scan_of(300)], 1).repeat(0)
     assert list(sample)[:3] == ["voxelise", "point MLP", "scatter-max"]
     assert {"encoder 1", "encoder 4", "decoder 4", "decoder 1", "refinement", MAPS, "back to points"} <= set(sample)
     assert all(time_ms > 0 for time_ms in sample.values())
@@ -159,7 +159,7 @@ def test_grown_clouds_are_the_same_every_time_and_spread_out():
 
 def test_batches_hold_several_clouds_with_voxels_of_their_own():
     copies = [turned(scan_of(300), number) for number in range(2)]
-    one, two = (BatchTimes(Segmenter(tiny_network()), copies[:size], None).facts for size in (1, 2))
+    one, two = (batch_times(Segmenter(tiny_network()), copies[:size], 1).facts for size in (1, 2))
     assert (one["points"], two["points"]) == (300, 600)
     assert 1.8 * one["voxels"] < two["voxels"] < 2.2 * one["voxels"]
 
@@ -171,7 +171,7 @@ def test_training_steps_are_compared_with_inference(no_processes):
 
 def test_a_training_step_goes_forward_and_backward_as_training_does(monkeypatch):
     network = tiny_network().requires_grad_()
-    times = TrainingTimes(Segmenter(network), [scan_of(300)], None)
+    times = training_times(Segmenter(network), [scan_of(300)], 1)
     started, start = {}, SpanClock.start
 
     def recorded(clock, name):

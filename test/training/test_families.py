@@ -8,8 +8,7 @@ from ros_clouds import xyzi_cloud
 from tiny_dataset import TINY_MODEL, random_scan, write_dataset
 from toy_network import ToyConfig, ToyNetwork
 
-from pvd_cli.bench.labelling import LabellingTimes
-from pvd_cli.bench.plan import Job
+from pvd_cli.bench.labelling import labelling_times
 from pvd_cli.main import run
 from pvd_core.losses.methods import PAPER_COEFFICIENTS
 from pvd_core.models import build_model
@@ -49,11 +48,6 @@ def family(request, monkeypatch):
     return request.param
 
 
-def job(folder):
-    names = {"backend": "auto", "precision": "fp32"}
-    return Job("labelling", names, "", (), "cpu", 1, 3, str(folder / "labels.npy"))
-
-
 def trained(command, dataset, out, model, *options):
     assert (
         run([command, str(dataset), "--out", str(out), *_SHORT, "--set", f"model={json.dumps(model)}", *options]) == 0
@@ -87,7 +81,7 @@ def test_a_family_is_trained_distilled_and_labels_wherever_labels_are_made(famil
 
     message = CloudLabeller(segmenter, rosbags_cloud_types()).label(xyzi_cloud(points)).message
     assert message.width == len(points)
-    timed = LabellingTimes(segmenter, [points], job(tmp_path))
+    timed = labelling_times(segmenter, [points], 3)
     assert timed.facts["macs"] > 0
     sample = timed.repeat(0)
     assert sample["total"] > sample["network"] > 0

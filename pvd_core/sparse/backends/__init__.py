@@ -21,12 +21,13 @@ import torch
 
 from pvd_core.borders.errors import UserError
 
-BACKENDS = ("reference", "native", "spconv", "triton")
+BACKENDS = ("reference", "native", "spconv", "spconv-triton", "triton")
 
 # How to install the package that a backend needs.
 _REMEDIES = {
     "spconv": "pip install 'pvd_ros[gpu]' (spconv-cu120, for Python 3.12 and newer spconv-cu126), or without a GPU "
     "pip install 'pvd_ros[spconv]'",
+    "spconv-triton": "pip install 'pvd_ros[gpu]'",
     "triton": "pip install 'pvd_ros[gpu]'",
 }
 
@@ -42,7 +43,7 @@ def load_backend(name: str) -> ModuleType:
     if name not in BACKENDS:
         raise UserError(f"backend {name!r}: this version has {', '.join(BACKENDS)}")
     try:
-        return importlib.import_module(f"pvd_core.sparse.backends.{name}")
+        return importlib.import_module(f"pvd_core.sparse.backends.{name.replace('-', '_')}")
     except ModuleNotFoundError as error:
         raise UserError(
             f"backend {name!r}: the package {error.name} is not installed; {_REMEDIES[name]}, "

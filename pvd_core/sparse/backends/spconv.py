@@ -7,40 +7,38 @@ input channels times 27 taps, which is spconv's default. CPU: gather, multiply, 
 """
 
 import warnings
-from typing import Any, cast
+from typing import Any
 
 import torch
+from spconv import constants
+from spconv.core import ConvAlgo
 from spconv.cppconstants import CPU_ONLY_BUILD
+from spconv.pytorch import functional, ops
 
 from pvd_core.borders.errors import UserError
-from pvd_core.sparse.backends.spconv_implicit_gemm import ImplicitGemmMap
+from pvd_core.sparse.backends.spconv_implicit_gemm import ImplicitGemmMap, Package, output_first
+from pvd_core.sparse.backends.spconv_operands import check_operands
 from pvd_core.sparse.backends.spconv_pairs import PairMap
 from pvd_core.sparse.backends.spconv_problem import PlainMap, Problem
-from pvd_core.sparse.derived import derived, forget
+from pvd_core.sparse.derived import derived
 from pvd_core.sparse.interfaces import Triple
 from pvd_core.sparse.sites import Sites
 
 SpconvMap = PairMap | ImplicitGemmMap | PlainMap
 
-_DTYPES = (torch.float32, torch.float16)
+_PACKAGE = Package(ops, functional, constants, ConvAlgo.MaskImplicitGemm)
 
 
 def convolve(features_VI: torch.Tensor, weight_KIO: torch.Tensor, kernel_map: SpconvMap) -> torch.Tensor:
     """Features of the output sites, (V_out, O), in the operands' dtype; on GPUs differentiable in features and weight.
     `kernel_map` is one that Sites with this backend gave. UserError for a dtype that spconv does not have and for
     gradients on the CPU; TypeError or ValueError for operands that do not match each other or the map."""
-    _check(features_VI, weight_KIO, kernel_map)
-    if isinstance(kernel_map, PlainMap):
-        return features_VI @ weight_KIO[0]
-    features_VI = features_VI.contiguous()
-    if isinstance(kernel_map, PairMap):
-        if (fault := known_fault(features_VI.device)) is not None:
-            warnings.warn(f"backend 'spconv': {fault}", RuntimeWarning, stacklevel=2)
-        return _ForwardOnly.apply(features_VI, weight_KIO, kernel_map)
-    if torch.is_grad_enabled() and (features_VI.requires_grad or weight_KIO.requires_grad):
-        forget(weight_KIO)
-        return kernel_map.convolve_with_gradients(features_VI, _output_first(weight_KIO))
-    return kernel_map.convolve(features_VI, derived(weight_KIO, "spconv", _output_first))
+    check_operands("spconv", features_VI, weight_KIO, kernel_map, (PairMap, ImplicitGemmMap, PlainMap))
+    if not isinstance(kernel_map, PairMap):
+        return kernel_map.convolve(features_VI.contiguous(), weight_KIO)
+    if (fault := known_fault(features_VI.device)) is not None:
+        warnings.warn(f"backend 'spconv': {fault}", RuntimeWarning, stacklevel=2)
+    return _ForwardOnly.apply(features_VI.contiguous(), weight_KIO, kernel_map)
 
 
 def known_fault(device: torch.device) -> str | None:
@@ -57,10 +55,7 @@ def known_fault(device: torch.device) -> str | None:
 def build_map(sites: Sites, kernel: Triple, stride: Triple) -> tuple[torch.Tensor, Triple, SpconvMap]:
     """(coords_V4 int64, shape, kernel map) of the output sites: these are `sites` if the stride is 1, else they come in
     spconv's order."""
-    indices_V4, shape = sites.coords_V4.int().contiguous(), sites.shape
-    if kernel == stride:  # spconv would leave out sites in blocks that reach beyond the grid
-        shape = cast(Triple, tuple(-(-size // step) * step for size, step in zip(shape, stride, strict=True)))
-    problem = Problem(indices_V4, sites.batch_size, shape, kernel, stride, is_submanifold=stride == (1, 1, 1))
+    problem = Problem.of(sites, kernel, stride)
     out_indices_V4, kernel_map = _built(problem)
     return out_indices_V4.long(), problem.out_shape, kernel_map
 
@@ -76,39 +71,14 @@ def _built(problem: Problem) -> tuple[torch.Tensor, SpconvMap]:
             "backend 'spconv': the spconv installed here is built for the CPU alone; for GPUs "
             "pip uninstall spconv cumm, then pip install 'pvd_ros[gpu]'"
         )
-    return ImplicitGemmMap.build(problem)
-
-
-def _check(features_VI: torch.Tensor, weight_KIO: torch.Tensor, kernel_map: object) -> None:
-    """spconv does not check its operands: with a wrong shape it would read memory outside of them."""
-    if features_VI.dtype not in _DTYPES:
-        raise UserError(
-            f"backend 'spconv': it has no {str(features_VI.dtype).removeprefix('torch.')}; take precision fp32 or, on "
-            "GPUs, fp16; or backend 'reference'"
-        )
-    kinds = [(tensor.dtype, tensor.device) for tensor in (features_VI, weight_KIO)]
-    if kinds[0] != kinds[1]:
-        raise TypeError(f"features are of {kinds[0]}, weight of {kinds[1]}: expected the same dtype and device")
-    if not isinstance(kernel_map, SpconvMap):
-        raise TypeError(f"kernel map is {type(kernel_map).__name__}: expected one of Sites whose backend is spconv")
-    num_in, num_taps = kernel_map.num_in, kernel_map.problem.num_taps
-    if features_VI.shape != (num_in, weight_KIO.shape[1]) or weight_KIO.shape[0] != num_taps:
-        raise ValueError(
-            f"features {tuple(features_VI.shape)}, weight {tuple(weight_KIO.shape)}: the kernel map has "
-            f"{num_taps} taps and {num_in} input sites"
-        )
+    return ImplicitGemmMap.build(problem, _PACKAGE)
 
 
 class _ForwardOnly(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, features_VI: torch.Tensor, weight_KIO: torch.Tensor, kernel_map: PairMap) -> torch.Tensor:
-        return kernel_map.convolve(features_VI, derived(weight_KIO, "spconv", _output_first))
+        return kernel_map.convolve(features_VI, derived(weight_KIO, "spconv", output_first))
 
     @staticmethod
     def backward(ctx: Any, _grad_VO: torch.Tensor) -> None:
         raise UserError("backend 'spconv': it has no gradients on the CPU; train with backend 'reference', or on a GPU")
-
-
-def _output_first(weight_KIO: torch.Tensor) -> torch.Tensor:
-    """The weight as spconv wants it: contiguous (O, K, I)."""
-    return weight_KIO.permute(2, 0, 1).clone(memory_format=torch.contiguous_format)

@@ -1,4 +1,4 @@
-"""A convolution in spconv's terms, and the map of a convolution for which spconv has none.
+"""A convolution in the terms of spconv and spconv-triton, and the map of a convolution for which they have none.
 
 V sites, K taps, I input channels, O output channels.
 """
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-from spconv.pytorch import ops
 
 from pvd_core.sparse.interfaces import Triple
+from pvd_core.sparse.sites import Sites
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +23,15 @@ class Problem:
     kernel: Triple
     stride: Triple
     is_submanifold: bool
+
+    @staticmethod
+    def of(sites: Sites, kernel: Triple, stride: Triple) -> "Problem":
+        """The output sites are `sites` if the stride is 1."""
+        shape = sites.shape
+        if kernel == stride:  # spconv would leave out sites in blocks that reach beyond the grid
+            shape = cast(Triple, tuple(-(-size // step) * step for size, step in zip(shape, stride, strict=True)))
+        indices_V4 = sites.coords_V4.int().contiguous()
+        return Problem(indices_V4, sites.batch_size, shape, kernel, stride, is_submanifold=stride == (1, 1, 1))
 
     @property
     def num_in(self) -> int:
@@ -37,7 +46,9 @@ class Problem:
         """Shape of the grid of the output sites."""
         if self.is_submanifold:
             return self.shape
-        return cast(Triple, tuple(ops.get_conv_output_size(self.shape, *self._geometry[:-1])))
+        axes = zip(self.shape, self.kernel, self.stride, self._padding, strict=True)
+        sizes = ((size + 2 * padding - taps) // step + 1 for size, taps, step, padding in axes)
+        return cast(Triple, tuple(sizes))
 
     @property
     def needs_no_map(self) -> bool:
@@ -58,8 +69,11 @@ class Problem:
     @property
     def _geometry(self) -> tuple[list[int], ...]:
         """Kernel, stride, padding, dilation, output padding."""
-        padding = [0 if self.kernel == self.stride else size // 2 for size in self.kernel]
-        return list(self.kernel), list(self.stride), padding, [1, 1, 1], [0, 0, 0]
+        return list(self.kernel), list(self.stride), self._padding, [1, 1, 1], [0, 0, 0]
+
+    @property
+    def _padding(self) -> list[int]:
+        return [0 if self.kernel == self.stride else size // 2 for size in self.kernel]
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,3 +98,7 @@ class PlainMap:
     @property
     def transposed(self) -> "PlainMap":
         return self
+
+    def convolve(self, features_VI: torch.Tensor, weight_KIO: torch.Tensor) -> torch.Tensor:
+        """(num_in, O), differentiable in features and weight."""
+        return features_VI @ weight_KIO[0]
