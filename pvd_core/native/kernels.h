@@ -377,10 +377,11 @@ PVD_TARGET static void convolve_as(const Convolution &call) {
 
 // -------------------------------------------------------------------------------------------- gradient of the weight
 
-// sums (R, W vectors) += outer products of R channels of each pair's input row and a tile of its output's gradient.
-template <int R, int W>
-PVD_TARGET static void add_outer(const float *const *rows, int64_t first_channel, const float *tile,
-                                 const int32_t *locals, int64_t count, float *sums, int64_t stride) {
+// sums (R, W vectors) += outer products of R channels of each row and a tile of its gradient.
+template <class Ops, int R, int W>
+PVD_TARGET static void add_outer(const typename Ops::Unit *const *rows, int64_t first_channel,
+                                 const typename Ops::Unit *tile, const int32_t *locals, int64_t count, float *sums,
+                                 int64_t stride) {
     Vec sum[R][W];
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
@@ -388,12 +389,12 @@ PVD_TARGET static void add_outer(const float *const *rows, int64_t first_channel
         for (int w = 0; w < W; ++w) sum[r][w] = load(sums + r * stride + w * LANES);
     }
     for (int64_t n = 0; n < count; ++n) {
-        const float *row = rows[n] + first_channel;
-        const float *column = tile + static_cast<int64_t>(locals[n]) * W * LANES;
+        const typename Ops::Unit *row = rows[n] + first_channel;
+        const typename Ops::Unit *column = tile + static_cast<int64_t>(locals[n]) * W * LANES;
 #pragma GCC unroll 8
         for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 2
-            for (int w = 0; w < W; ++w) sum[r][w] = Single::add_product(sum[r][w], row[r], column + w * LANES);
+            for (int w = 0; w < W; ++w) sum[r][w] = Ops::add_product(sum[r][w], row[r], column + w * LANES);
         }
     }
 #pragma GCC unroll 8
@@ -403,13 +404,16 @@ PVD_TARGET static void add_outer(const float *const *rows, int64_t first_channel
     }
 }
 
-using AddOuter = void (*)(const float *const *, int64_t, const float *, const int32_t *, int64_t, float *, int64_t);
+template <class Ops>
+using AddOuter = void (*)(const typename Ops::Unit *const *, int64_t, const typename Ops::Unit *, const int32_t *,
+                          int64_t, float *, int64_t);
 
-template <int W>
-PVD_INLINE AddOuter add_outer_of(int rows) {
-    static constexpr AddOuter all[MOST_ROWS + 1] = {nullptr,         add_outer<1, W>, add_outer<2, W>,
-                                                    add_outer<3, W>, add_outer<4, W>, add_outer<5, W>,
-                                                    add_outer<6, W>, add_outer<7, W>, add_outer<8, W>};
+template <class Ops, int W>
+PVD_INLINE AddOuter<Ops> add_outer_of(int rows) {
+    static constexpr AddOuter<Ops> all[MOST_ROWS + 1] = {
+        nullptr,
+        add_outer<Ops, 1, W>, add_outer<Ops, 2, W>, add_outer<Ops, 3, W>, add_outer<Ops, 4, W>,
+        add_outer<Ops, 5, W>, add_outer<Ops, 6, W>, add_outer<Ops, 7, W>, add_outer<Ops, 8, W>};
     return all[rows];
 }
 
@@ -437,6 +441,94 @@ struct Pairs {
 // A block's rows of a tile and of six channels fit the first cache together.
 constexpr int64_t GRADIENT_ROWS = 256, MOST_PARTS = 8, PART_ROWS = 4096, RANGE = 48;
 
+// What one tap's products of a block read: `count` rows that begin with channel `origin`, and for each its place among
+// the rows of a tile of gradients.
+template <class Ops>
+class Outer {
+  public:
+    using Unit = typename Ops::Unit;
+    const Unit *const *rows;
+    const Unit *tiles;
+    const int32_t *locals = nullptr;
+    int64_t count = 0, origin;
+
+    PVD_TARGET Outer(const WeightGradient &call, int64_t first_channel, int64_t last_channel)
+        : origin(Ops::channels == 2 ? first_channel : 0), call_(call), first_(first_channel),
+          range_(last_channel - first_channel) {
+        thread_local Scratch pointers, space, tiles;
+        pointers_ = pointers.template get<const Unit *>(GRADIENT_ROWS);
+        const bool converts = Ops::channels == 2 || call.type != FLOAT32;
+        space_ = converts ? space.template get<Unit>(GRADIENT_ROWS * call.in_channels) : nullptr;
+        tiles_ = tiles.template get<Unit>(GRADIENT_ROWS * padded(call.out_channels));
+        this->tiles = tiles_;
+    }
+
+    // Gradients of a block of `count` output rows, before any of its taps.
+    PVD_TARGET void take_block(int64_t start, int64_t count) {
+        start_ = start;
+        if constexpr (Ops::channels == 1) {
+            for (int64_t tile = 0; tile < num_tiles(call_.out_channels); ++tile) {
+                const int64_t width = tile_width(tile, call_.out_channels), first = tile * TILE;
+                const int64_t some = call_.out_channels - first < width ? call_.out_channels - first : width;
+                for (int64_t n = 0; n < count; ++n) {
+                    Unit *to = tiles_ + first * GRADIENT_ROWS + n * width;
+                    const int64_t place = (start + n) * call_.out_channels + first;
+                    const char *gradient = static_cast<const char *>(call_.gradient);
+                    convert<Ops>(gradient + place * (call_.type == FLOAT32 ? 4 : 2), call_.type, some, to);
+                    for (int64_t c = some; c < width; ++c) to[c] = 0;
+                }
+            }
+        }
+    }
+
+    // In bfloat16 two pairs make a row: of each channel a unit holds both values. A pair that is left over has zeros.
+    PVD_TARGET void take_tap(const int32_t *first, const int32_t *local, int64_t pairs) {
+        rows = pointers_;
+        if constexpr (Ops::channels == 1) {
+            find_rows<Ops>(call_.features, call_.type, call_.in_channels, first, pairs, 1, space_, pointers_);
+            locals = local;
+            count = pairs;
+        } else {
+            const uint16_t *features = static_cast<const uint16_t *>(call_.features) + first_;
+            const uint16_t *gradient = static_cast<const uint16_t *>(call_.gradient) + start_ * call_.out_channels;
+            count = (pairs + 1) / 2;
+            for (int64_t n = 0; n < count; ++n) {
+                const bool is_odd = 2 * n + 1 == pairs;
+                const int64_t other = is_odd ? 2 * n : 2 * n + 1;
+                const uint32_t mask = is_odd ? 0xffff : 0xffffffff;
+                Unit *row = space_ + n * range_;
+                interleave(features + static_cast<int64_t>(first[2 * n]) * call_.in_channels,
+                           features + static_cast<int64_t>(first[other]) * call_.in_channels, range_, mask, row);
+                pointers_[n] = row;
+                for (int64_t tile = 0; tile < num_tiles(call_.out_channels); ++tile) {
+                    const int64_t width = tile_width(tile, call_.out_channels), begin = tile * TILE;
+                    const int64_t some = call_.out_channels - begin < width ? call_.out_channels - begin : width;
+                    Unit *to = tiles_ + begin * GRADIENT_ROWS + n * width;
+                    interleave(gradient + static_cast<int64_t>(local[2 * n]) * call_.out_channels + begin,
+                               gradient + static_cast<int64_t>(local[other]) * call_.out_channels + begin, some, mask,
+                               to);
+                    for (int64_t c = some; c < width; ++c) to[c] = 0;
+                }
+                places_[n] = static_cast<int32_t>(n);
+            }
+            locals = places_;
+        }
+    }
+
+  private:
+    PVD_INLINE void interleave(const uint16_t *low, const uint16_t *high, int64_t channels, uint32_t mask, Unit *to) {
+        for (int64_t c = 0; c < channels; ++c)
+            to[c] = static_cast<Unit>((low[c] | static_cast<uint32_t>(high[c]) << 16) & mask);
+    }
+
+    const WeightGradient &call_;
+    int64_t first_, range_, start_ = 0;
+    const Unit **pointers_;
+    Unit *space_, *tiles_;
+    int32_t places_[GRADIENT_ROWS / 2];
+};
+
+template <class Ops>
 PVD_TARGET static void weight_gradient_task(const WeightGradient &call, float *partials, int64_t num_parts,
                                             int64_t num_ranges, int64_t task) {
     const int64_t part = task / num_ranges, first_channel = task % num_ranges * RANGE;
@@ -445,41 +537,29 @@ PVD_TARGET static void weight_gradient_task(const WeightGradient &call, float *p
     const int64_t num_blocks = (call.num_out + GRADIENT_ROWS - 1) / GRADIENT_ROWS;
     const int64_t blocks_a_part = (num_blocks + num_parts - 1) / num_parts;
     float *partial = partials + part * taps * call.num_rows * ins * outs;
-    thread_local Scratch pairs_space, pointers_space, rows_space, tiles_space;
+    thread_local Scratch pairs_space;
     Pairs &pairs = *pairs_space.get<Pairs>(1);
-    const float **rows = pointers_space.get<const float *>(GRADIENT_ROWS);
-    float *space = call.type == FLOAT32 ? nullptr : rows_space.get<float>(GRADIENT_ROWS * ins);
-    float *tiles = tiles_space.get<float>(GRADIENT_ROWS * outs);
+    Outer<Ops> outer(call, first_channel, last_channel);
     for (int64_t tap = 0; tap < taps * call.num_rows; ++tap)
         __builtin_memset(partial + (tap * ins + first_channel) * outs, 0,
                          (last_channel - first_channel) * outs * sizeof(float));
     for (int64_t block = part * blocks_a_part; block < (part + 1) * blocks_a_part && block < num_blocks; ++block) {
         const int64_t start = block * GRADIENT_ROWS;
         const int64_t count = call.num_out - start < GRADIENT_ROWS ? call.num_out - start : GRADIENT_ROWS;
-        const char *gradient = static_cast<const char *>(call.gradient);
-        for (int64_t tile = 0; tile < num_tiles(call.out_channels); ++tile) {
-            const int64_t width = tile_width(tile, call.out_channels), first = tile * TILE;
-            const int64_t some = call.out_channels - first < width ? call.out_channels - first : width;
-            for (int64_t n = 0; n < count; ++n) {
-                float *to = tiles + first * GRADIENT_ROWS + n * width;
-                const int64_t place = (start + n) * call.out_channels + first;
-                convert<Single>(gradient + place * (call.type == FLOAT32 ? 4 : 2), call.type, some, to);
-                for (int64_t c = some; c < width; ++c) to[c] = 0;
-            }
-        }
+        outer.take_block(start, count);
         for (int64_t number = 0; number < call.num_rows; ++number) {
             pairs.find(call.tap_rows + number * call.num_out + start, count, call.row_length);
             for (int64_t tap = 0; tap < taps; ++tap) {
                 if (pairs.count[tap] == 0) continue;
-                find_rows<Single>(call.features, call.type, ins, pairs.first[tap], pairs.count[tap], 1, space, rows);
+                outer.take_tap(pairs.first[tap], pairs.local[tap], pairs.count[tap]);
                 float *matrix = partial + (number * taps + tap) * ins * outs;
                 for (int64_t tile = 0; tile < num_tiles(call.out_channels); ++tile) {
                     const int64_t width = tile_width(tile, call.out_channels);
                     const int most = width == TILE ? ROWS : MOST_ROWS;
                     for (int64_t channel = first_channel; channel < last_channel; channel += most) {
                         const int some = static_cast<int>(last_channel - channel < most ? last_channel - channel : most);
-                        (width == TILE ? add_outer_of<2>(some) : add_outer_of<1>(some))(
-                            rows, channel, tiles + tile * TILE * GRADIENT_ROWS, pairs.local[tap], pairs.count[tap],
+                        (width == TILE ? add_outer_of<Ops, 2>(some) : add_outer_of<Ops, 1>(some))(
+                            outer.rows, channel - outer.origin, outer.tiles + tile * TILE * GRADIENT_ROWS, outer.locals, outer.count,
                             matrix + channel * outs + tile * TILE, outs);
                     }
                 }
@@ -488,7 +568,8 @@ PVD_TARGET static void weight_gradient_task(const WeightGradient &call, float *p
     }
 }
 
-PVD_TARGET static void weight_gradient(const WeightGradient &call) {
+template <class Ops>
+PVD_TARGET static void weight_gradient_as(const WeightGradient &call) {
     const int64_t ins = call.in_channels, outs = padded(call.out_channels);
     const int64_t taps = static_cast<int64_t>(call.row_length) * call.num_rows;
     int64_t num_parts = (call.num_out + PART_ROWS - 1) / PART_ROWS;
@@ -496,7 +577,7 @@ PVD_TARGET static void weight_gradient(const WeightGradient &call) {
     const int64_t num_ranges = (ins + RANGE - 1) / RANGE;
     Scratch space;
     float *partials = space.get<float>(num_parts * taps * ins * outs);
-    auto work = [&](int64_t task) { weight_gradient_task(call, partials, num_parts, num_ranges, task); };
+    auto work = [&](int64_t task) { weight_gradient_task<Ops>(call, partials, num_parts, num_ranges, task); };
     parallel(num_parts * num_ranges, call.threads, work);
     auto add = [&](int64_t tap) {
         for (int64_t channel = tap * ins; channel < (tap + 1) * ins; ++channel) {
@@ -611,6 +692,13 @@ PVD_TARGET static void convolve(const Convolution &call) {
     if (call.type == BFLOAT16) return convolve_as<Pair>(call);
 #endif
     convolve_as<Single>(call);
+}
+
+PVD_TARGET static void weight_gradient(const WeightGradient &call) {
+#ifdef PVD_HAS_DOT
+    if (call.type == BFLOAT16) return weight_gradient_as<Pair>(call);
+#endif
+    weight_gradient_as<Single>(call);
 }
 
 PVD_TARGET static void chain(const Chain &call) {
