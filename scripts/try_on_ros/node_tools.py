@@ -10,7 +10,6 @@ from scripts.try_on_ros.programs import Program
 from scripts.try_on_ros.site import Site
 
 _NODE, _SERVICE, _START = "/segmenter", "/segmenter/get_state", "ros2 run pvd_ros segmenter_node"
-_MOST_TRIES = 5
 # (parameter, value, what the answer has)
 _REFUSED = (
     ("min_confidence", "7.0", "range"),
@@ -101,13 +100,8 @@ def _lifecycle(site: Site) -> str:
 
 
 def _asked(site: Site, tool: str, verb: str, *words: str) -> str:
-    """What a tool says of the node. It is asked again where it finds no node: the daemon of ros2cli may be late. Exit
-    codes of refusals differ between releases of ROS."""
-    for _ in range(_MOST_TRIES):
-        answer = site.output_of("ros2", tool, verb, _NODE, *words, code=None)
-        if "Node not found" not in answer:
-            break
-    return answer
+    """What a tool says of the node. It is asked again where it finds no node: the daemon of ros2cli may be late."""
+    return site.output_without("Node not found", "ros2", tool, verb, _NODE, *words)
 
 
 def _expect_in(wanted: str, answer: str) -> None:
