@@ -62,10 +62,10 @@ class Site:
                 raise UserError(f"`{' '.join(map(str, command))}` ended with exit code {found}: {program.last_lines()}")
             return program.text()
 
-    def output_without(self, text: str, *command: object) -> str:
+    def output_without(self, text: str, tries_s: float, *command: object) -> str:
         """What a command prints, whatever its exit code, which differ between releases of ROS. It is run again while
-        `text` is in it, and the last is returned when patience ends."""
-        deadline = time.monotonic() + self.patience_s
+        `text` is in it; after `tries_s` seconds what it printed last is returned all the same."""
+        deadline = time.monotonic() + tries_s
         while text in (found := self.output_of(*command, code=None)) and time.monotonic() < deadline:
             pass
         return found

@@ -85,10 +85,9 @@ def test_a_program_that_ends_instead_of_getting_ready_is_quoted(tmp_path):
 def test_a_command_is_run_until_it_finds_what_it_asks_for(tmp_path):
     late = "echo . >> tries; [ $(wc -l < tries) -gt 9 ] && echo found || echo Node not found; exit 1"
     site = Site(tmp_path, 60, os.environ)
-    assert site.output_without("Node not found", "sh", "-c", late) == "found\n"
+    assert site.output_without("Node not found", 60, "sh", "-c", late) == "found\n"
     assert (tmp_path / "tries").read_text().count(".") == 10
-    impatient = Site(tmp_path, 1, os.environ)
-    assert impatient.output_without("Node not found", "echo", "Node not found") == "Node not found\n"
+    assert site.output_without("Node not found", 0.1, "echo", "Node not found") == "Node not found\n"
 
 
 def test_counters_are_shown_without_those_that_are_zero():
