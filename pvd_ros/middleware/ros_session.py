@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event
@@ -12,6 +13,10 @@ from typing import Any
 from pvd_core.borders.errors import UserError
 from pvd_ros.middleware.stale_segments import remove_stale_segments
 from pvd_ros.middleware.transport import use_shipped_settings
+
+# Where its input is no terminal, as in a container or a service, `ros2 launch` passes Ctrl-C on to processes that have
+# got it from their process group already; it may be busy.
+_COPIES_WITHIN_S = 2.0
 
 
 def require_rclpy() -> tuple[Any, ModuleType]:
@@ -75,13 +80,19 @@ def check_topic_name(what: str, name: str) -> None:
 
 @contextmanager
 def stop_on_signals() -> Iterator[Event]:
-    """An event that SIGINT or SIGTERM sets; a second signal ends the process as usual. For the main thread only."""
+    """An event that SIGINT or SIGTERM sets. The same signal once more ends the process as usual if it comes later than
+    a copy of the first would. For the main thread only, and for programs that end after the block if the event is set:
+    from there on, the signal that came is ignored."""
     stop = Event()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    first_s: dict[int, float] = {}
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         stop.set()
-        signal.signal(number, signal.SIG_DFL)
+        now_s = time.monotonic()
+        if now_s - first_s.setdefault(number, now_s) > _COPIES_WITHIN_S:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
 
     for number in before:
         signal.signal(number, on_signal)
@@ -89,4 +100,4 @@ def stop_on_signals() -> Iterator[Event]:
         yield stop
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if number in first_s else handler)

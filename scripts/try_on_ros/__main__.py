@@ -40,7 +40,7 @@ from scripts.try_on_ros.workspace import workspace
 # Those whose versions are shown.
 _SHOWN = (
     *("rclpy", "rclcpp", FAST_DDS, CYCLONE_DDS, "fastrtps", "launch", "launch_ros", "ros2cli", "rosbag2_transport"),
-    *("tf2_msgs", "sensor_msgs", "rviz2"),
+    *("tf2_msgs", "sensor_msgs", "rviz2", "kiss_icp"),
 )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from contextlib import ExitStack
 
 from scripts.try_on_ros.drives import Drive
@@ -13,8 +12,8 @@ from scripts.try_on_ros.outcome import Ledger, NotThereError, expect
 from scripts.try_on_ros.programs import Program
 from scripts.try_on_ros.site import ROOT, Site
 
-# Launch files that need a package of others, and what they are tried with.
-_NEEDS = {"slam.launch.py": "kiss_icp", "view_bag.launch.py": "rviz2"}
+# Launch files that need a package of others.
+_SLAM, _VIEW = "slam.launch.py", "view_bag.launch.py"
 _NAMESPACES = ("front", "rear")
 
 
@@ -25,8 +24,8 @@ def launch_files(site: Site, ledger: Ledger, drive: Drive) -> None:
         ledger.attempt(f"ros2 launch {name} --show-args", lambda name=name: _show_arguments(site, name))
     ledger.attempt("ros2 launch segment.launch.py", lambda: segment(site.inside("segment"), drive))
     ledger.attempt("ros2 launch several.launch.py", lambda: _several(site.inside("several"), drive))
-    for name, package in _NEEDS.items():
-        ledger.attempt(f"ros2 launch {name}", lambda name=name, it=package: _other(site.inside(name), drive, name, it))
+    ledger.attempt(f"ros2 launch {_SLAM}", lambda: _slam(site.inside(_SLAM), drive))
+    ledger.attempt(f"ros2 launch {_VIEW}", lambda: _view(site.inside(_VIEW), drive))
 
 
 def segment(site: Site, drive: Drive) -> str:
@@ -66,23 +65,45 @@ def _several(site: Site, drive: Drive) -> str:
         return f"{'; '.join(found)}; {_ended(launched, 2)}"
 
 
-def _other(site: Site, drive: Drive, name: str, package: str) -> str:
-    """One that needs a package of others: it is refused where that is missing."""
-    words: Sequence[str] = (f"bag:={drive.bag}", f"topic:={drive.topic}") if "bag" in name else ()
-    if not site.has_package(package):
-        with _launched(site, name, *words) as launched:
-            code = launched.wait()
-            refuses = code == 1 and f"there is no {package}" in launched.text()
-            expect(refuses and "process started" not in launched.text(), f"exit code {code}: {launched.last_lines()}")
-        raise NotThereError(f"{package}; refused with what to install, before anything started")
-    with Ear(site, POINTS) as ear, _launched(site, name, *words) as launched:
-        if not words:
-            launched.wait_for("labelling")
-            words = ("--topic", drive.topic, "--publish-as", "/velodyne_points", "--wait-for-subscribers", "1")
-            with site.module("player", "pvd_ros.play", drive.bag, *words) as player:
-                player.wait_for(r"played \d+ cloud")
+def _slam(site: Site, drive: Drive) -> str:
+    """KISS-ICP publishes odometry while the node labels."""
+    _check_refused_without("kiss_icp", site, _SLAM)
+    site.need("ros2 topic")
+    hear = ("ros2", "topic", "echo", "--once", "/kiss/odometry", "nav_msgs/msg/Odometry")
+    words = ("--topic", drive.topic, "--publish-as", "/velodyne_points", "--wait-for-subscribers", "1", "--loop")
+    with Ear(site, POINTS) as ear, _launched(site, _SLAM) as launched:
+        launched.wait_for("labelling")
+        with (
+            site.program("odometry", *hear) as odometry,
+            site.module("player", "pvd_ros.play", drive.bag, *words),
+        ):
+            launched.wait_until(lambda: ear.heard(POINTS), f"published nothing on {POINTS}")
+            launched.wait_until(lambda: odometry.has_ended, "published no odometry")
+            expect("position:" in odometry.text(), f"`{' '.join(hear)}`: {odometry.last_lines()}")
+        return f"heard {POINTS} and /kiss/odometry; {_ended(launched, 2)}"
+
+
+def _view(site: Site, drive: Drive) -> str:
+    """RViz and another process hear the clouds of the bag."""
+    words = (f"bag:={drive.bag}", f"topic:={drive.topic}")
+    _check_refused_without("rviz2", site, _VIEW, *words)
+    site.need("ros2 topic")
+    ask = ("ros2", "topic", "info", "--verbose", POINTS)
+    with Ear(site, POINTS) as ear, _launched(site, _VIEW, *words) as launched:
         launched.wait_until(lambda: ear.heard(POINTS), f"published nothing on {POINTS}")
-        return f"heard {POINTS}; {_ended(launched, 3 if 'bag' in name else 2)}"
+        launched.wait_until(lambda: "Node name: rviz" in site.output_of(*ask), f"has no RViz that hears {POINTS}")
+        return f"heard {POINTS}, RViz too; {_ended(launched, 3)}"
+
+
+def _check_refused_without(package: str, site: Site, name: str, *words: str) -> None:
+    """NotThereError if the package is missing; UserError if the launch file is not refused then."""
+    if site.has_package(package):
+        return
+    with _launched(site, name, *words) as launched:
+        code = launched.wait()
+        refuses = code == 1 and f"there is no {package}" in launched.text()
+        expect(refuses and "process started" not in launched.text(), f"exit code {code}: {launched.last_lines()}")
+    raise NotThereError(f"{package}; refused with what to install, before anything started")
 
 
 def _launched(site: Site, name: str, *words: str) -> Program:

@@ -10,7 +10,7 @@ from scripts.try_on_ros.programs import Program
 from scripts.try_on_ros.site import Site
 
 _NODE, _SERVICE, _START = "/segmenter", "/segmenter/get_state", "ros2 run pvd_ros segmenter_node"
-_MOST_TRIES = 5
+_NO_NODE, _MOST_DAEMONS, _DAEMON_S = "Node not found", 4, 30.0
 # (parameter, value, what the answer has)
 _REFUSED = (
     ("min_confidence", "7.0", "range"),
@@ -101,12 +101,13 @@ def _lifecycle(site: Site) -> str:
 
 
 def _asked(site: Site, tool: str, verb: str, *words: str) -> str:
-    """What a tool says of the node. It is asked again where it finds no node: the daemon of ros2cli may be late. Exit
-    codes of refusals differ between releases of ROS."""
-    for _ in range(_MOST_TRIES):
-        answer = site.output_of("ros2", tool, verb, _NODE, *words, code=None)
-        if "Node not found" not in answer:
+    """What a tool says of the node. It is asked again where it finds no node: the daemon of ros2cli may be late, or, on
+    a busy machine, have missed the name of a node that started before it; only another daemon then knows the node."""
+    for _ in range(_MOST_DAEMONS):
+        answer = site.output_without(_NO_NODE, _DAEMON_S, "ros2", tool, verb, _NODE, *words)
+        if _NO_NODE not in answer:
             break
+        site.output_of("ros2", "daemon", "stop", code=None)
     return answer
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -60,6 +61,14 @@ class Site:
             if code is not None and found != code:
                 raise UserError(f"`{' '.join(map(str, command))}` ended with exit code {found}: {program.last_lines()}")
             return program.text()
+
+    def output_without(self, text: str, tries_s: float, *command: object) -> str:
+        """What a command prints, whatever its exit code, which differ between releases of ROS. It is run again while
+        `text` is in it; after `tries_s` seconds what it printed last is returned all the same."""
+        deadline = time.monotonic() + tries_s
+        while text in (found := self.output_of(*command, code=None)) and time.monotonic() < deadline:
+            pass
+        return found
 
     def with_variables(self, **variables: str) -> Site:
         """The same with other environment variables on top."""

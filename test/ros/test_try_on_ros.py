@@ -1,6 +1,7 @@
 """scripts/try_on_ros: what it says of steps that hold, fail, or lack their tool; and it leaves no process behind."""
 
 import os
+import signal
 import sys
 
 import numpy as np
@@ -14,6 +15,7 @@ from scripts.try_on_ros.__main__ import main
 from scripts.try_on_ros.ear import shown
 from scripts.try_on_ros.outcome import FAILED, HELD, NOT_THERE, Ledger, NotThereError
 from scripts.try_on_ros.programs import Program
+from scripts.try_on_ros.site import Site
 
 
 def raising(error):
@@ -55,12 +57,22 @@ def program(folder, shell, patience_s=60):
 
 
 def test_processes_that_a_program_leaves_are_found_and_ended(tmp_path):
-    with program(tmp_path, "setsid sleep 1000 & echo started; wait") as running:
+    with program(tmp_path, "setsid sh -c 'echo started; sleep 1000; :' & wait") as running:
         running.wait_for("started")
-        wait_until(lambda: len(running.left()) == 2)
+        wait_until(lambda: len(running.left()) == 3)
         running.interrupt()
-        assert len(running.left()) == 1  # setsid has taken it out of the reach of Ctrl-C
+        assert len(running.left()) == 2  # setsid has taken them out of the reach of Ctrl-C
     wait_until(lambda: not running.left())
+
+
+def test_ctrl_c_reaches_programs_where_a_shell_in_the_background_ignores_it(tmp_path):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with program(tmp_path, "echo started; exec sleep 1000", patience_s=9) as running:
+            running.wait_for("started")
+            assert running.interrupt() == -signal.SIGINT
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_program_that_ends_instead_of_getting_ready_is_quoted(tmp_path):
@@ -68,6 +80,14 @@ def test_a_program_that_ends_instead_of_getting_ready_is_quoted(tmp_path):
         with pytest.raises(UserError, match="some program did not say 'ready' and ended: no such network"):
             running.wait_for("ready")
         assert running.wait() == 3
+
+
+def test_a_command_is_run_until_it_finds_what_it_asks_for(tmp_path):
+    late = "echo . >> tries; [ $(wc -l < tries) -gt 9 ] && echo found || echo Node not found; exit 1"
+    site = Site(tmp_path, 60, os.environ)
+    assert site.output_without("Node not found", 60, "sh", "-c", late) == "found\n"
+    assert (tmp_path / "tries").read_text().count(".") == 10
+    assert site.output_without("Node not found", 0.1, "echo", "Node not found") == "Node not found\n"
 
 
 def test_counters_are_shown_without_those_that_are_zero():
