@@ -4,7 +4,6 @@ K kernel taps, I input and O output channels. torchsparse stores the taps of 3x3
 2x2x2 kernels with z fastest; ours have z fastest. Its class scores lack the ignored class, which ours have first.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,18 +11,12 @@ from typing import Any
 
 import torch
 
-from pvd_core.borders.errors import UserError
-from pvd_core.models.build import build_model, check_model_settings
+from pvd_core.models.build import build_model
 from pvd_core.models.unet_plan import BlockPlan, StagePlan, UNetPlan, plan_settings, ratio_plan
 from pvd_core.weights import WeightsError, load_state, save_weights
 from pvd_core.weights.convert import read_checkpoint
-from pvd_core.weights.official_unets import (
-    NUM_CLASSES,
-    layer_names,
-    plan_of_net_config,
-    searched_layer_names,
-    voxel_size_of,
-)
+from pvd_core.weights.net_config import read_net_config
+from pvd_core.weights.official_unets import NUM_CLASSES, layer_names, searched_layer_names
 
 ARCHITECTURES = ("minkunet", "spvcnn", "spvnas")
 _USUAL_RATIOS = (1.0, 0.64, 0.5, 0.25)
@@ -42,12 +35,10 @@ def convert_unet(
         what = "comes with a net.config: give it" if architecture == "spvnas" else "has no net.config: leave it out"
         raise WeightsError(f"a checkpoint of {architecture} {what}")
     official = read_checkpoint(source)
-    searched = None if net_config is None else _read_json(net_config)
-    plan = None if searched is None else plan_of_net_config(searched, str(net_config))
+    plan, grid = (None, None) if net_config is None else read_net_config(net_config)
     state, settings = converted_unet(official, architecture, plan, str(source))
-    if searched is not None:
-        settings["grid"] = {"voxel_size": voxel_size_of(searched, str(net_config))}
-        check_model_settings(settings)
+    if grid is not None:
+        settings["grid"] = {"voxel_size": grid.voxel_size}
     model = build_model(settings)
     load_state(model, state, source=str(source))
     facts = {"converted_from": Path(source).name, "layout": "torchsparse", "dataset": "semantickitti"}
@@ -137,15 +128,3 @@ def _sizes(plan: UNetPlan) -> dict[str, Any]:
         if ratio_plan(ratio) == plan:
             return {"channel_ratio": ratio}
     return {"plan": plan_settings(plan)}
-
-
-def _read_json(path: str | Path) -> dict[str, Any]:
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"net.config {path} does not exist") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"net.config {path} cannot be read as JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"net.config {path} is {type(content).__name__}: expected a JSON object")
-    return content

@@ -10,9 +10,10 @@ from torch.nn import functional
 
 from pvd_core.borders.errors import UserError
 from pvd_core.models import build_model
+from pvd_core.voxels import CartesianGrid
 from pvd_core.weights import WeightsError, load_model, load_state
 from pvd_core.weights.convert_unets import convert_unet, converted_unet
-from pvd_core.weights.official_unets import plan_of_net_config, voxel_size_of
+from pvd_core.weights.net_config import grid_of_net_config, plan_of_net_config, read_net_config
 
 CHANNELS = (4, 4, 5, 6, 7, 7, 6, 5, 5)
 OUTPUT_CHANNELS = [32, 16, 32, 48, 64, 64, 48, 32, 16]
@@ -268,6 +269,7 @@ def test_a_searched_network_is_built_from_its_net_config_and_converted(tmp_path)
         ({"upsample.2.feature.layers.0.net.layers.0": 20}, "is 20: expected a multiple of 16"),
         ({"downsample.1.transition": "wide"}, "downsample.1.transition is 'wide'"),
         ({"num_classes": 17}, "num_classes is 17: expected the 19"),
+        ({"output_channels": [64, *OUTPUT_CHANNELS[1:]]}, r"output_channels\[0\] is 64: expected 32, .* of the stem"),
     ],
 )
 def test_choices_that_the_network_cannot_have_are_refused_by_name(change, message):
@@ -275,11 +277,31 @@ def test_choices_that_the_network_cannot_have_are_refused_by_name(change, messag
         plan_of_net_config({**net_config(), **change}, "net.config")
 
 
-@pytest.mark.parametrize(("pres", "vres"), [(0.1, 0.05), (None, 0.05), ("a", "a"), (True, True)])
-def test_voxels_of_a_net_config_have_one_size(pres, vres):
-    assert voxel_size_of({"pres": 0.1, "vres": 0.1}, "net.config") == 0.1
-    with pytest.raises(UserError, match="pres and vres are"):
-        voxel_size_of({"pres": pres, "vres": vres}, "net.config")
+@pytest.mark.parametrize(
+    ("pres", "vres", "message"),
+    [
+        (0.1, 0.05, "pres and vres are 0.1 and 0.05: expected the same"),
+        (None, 0.05, "are None and 0.05"),
+        ("a", "a", "are 'a' and 'a'"),
+        (True, True, "are True and True"),
+        (-0.05, -0.05, "net.config: pres and vres make no grid: grid voxel_size is -0.05: expected a number of metres"),
+        (10**400, 10**400, "net.config: pres and vres make no grid"),
+        (float("nan"), float("nan"), "pres and vres are nan and nan"),
+    ],
+)
+def test_voxels_of_a_net_config_have_one_size(pres, vres, message):
+    assert grid_of_net_config({"pres": 0.1, "vres": 0.1}, "net.config") == CartesianGrid(0.1)
+    with pytest.raises(UserError, match=message):
+        grid_of_net_config({"pres": pres, "vres": vres}, "net.config")
+
+
+@pytest.mark.parametrize("name", net_config())
+def test_what_a_net_config_lacks_is_called_missing(name, tmp_path):
+    config = net_config() | {f"{way}sample.{number}.feature": 2 for way in ("down", "up") for number in range(4)}
+    del config[name]
+    (tmp_path / "net.config").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=rf"net\.config: {name if name not in ('pres', 'vres') else '.*'} .*missing"):
+        read_net_config(tmp_path / "net.config")
 
 
 @pytest.mark.parametrize(
