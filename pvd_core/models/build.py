@@ -104,6 +104,11 @@ def _checked(config: str | Mapping[str, Any]) -> tuple[Any, Any]:
                 f"model.name {shown(name)} is a {preset['architecture']}, model.architecture says "
                 f"{shown(settings['architecture'])}: leave one out (model.name=null)"
             )
+        if settings.get("plan") is not None:
+            raise UserError(
+                f"model.name {shown(name)} has channels of its own, model.plan names others: leave one out "
+                "(model.name=null with a model.architecture)"
+            )
         settings = {**preset, **settings}
     model_class, config_class = _look_up(ARCHITECTURES, settings.pop("architecture", "cylinder3d"), "architecture")
     fields = {field.name: field for field in dataclasses.fields(config_class)}

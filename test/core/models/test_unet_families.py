@@ -272,6 +272,11 @@ def test_a_plan_survives_its_settings_and_a_ratio_has_the_published_channels():
     [
         ({"channel_ratio": 0}, "channel_ratio is 0"),
         ({"channel_ratio": "wide"}, "channel_ratio is 'wide'"),
+        ({"channel_ratio": True}, "channel_ratio is True"),
+        ({"channel_ratio": 10**400}, "channel_ratio is 1000"),
+        ({"plan": TINY_PLAN, "channel_ratio": 0.5}, "channel_ratio is 0.5, but plan names .*: leave one out"),
+        ({"plan": TINY_PLAN, "name": "minkunet-1x"}, "'minkunet-1x' has channels of its own, .*: leave one out"),
+        ({"plan": TINY_PLAN, "name": "minkunet-0.25x"}, "'minkunet-0.25x' has channels of its own"),
         ({"plan": {"stem": 4}}, "expected a section with stem, down and up"),
         ({"plan": {**TINY_PLAN, "up": TINY_PLAN["up"][:3]}}, "expected 4 stages"),
         ({"plan": {**TINY_PLAN, "stem": 0}}, "plan.stem is 0"),
