@@ -7,12 +7,38 @@ from typing import Any
 
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.wording import shown
-from pvd_core.models.unet_plan import NUM_LEVELS, BlockPlan, StagePlan, UNetPlan
+from pvd_core.models.unet_plan import NUM_LEVELS, BlockPlan, StagePlan, UNetPlan, plan_settings
 from pvd_core.voxels import CartesianGrid
 from pvd_core.weights.official_unets import NUM_CLASSES
 
 # Channels of the larger network's stem; the search leaves them as they are.
 _STEM = 32
+
+# Settings of a network that a net.config says.
+_SAID = ("name", "architecture", "channel_ratio", "plan")
+
+
+def with_net_config(model: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Settings of a network as `build_model` takes them, from such as may have a `net_config`, the path of a file, in
+    place of an architecture. Its voxels are those of the file unless `grid` has others. UserError for a file that does
+    not fit, and for settings that it says already."""
+    if model.get("net_config") is None:
+        return {name: value for name, value in model.items() if name != "net_config"}
+    path = model["net_config"]
+    if not isinstance(path, str):
+        raise UserError(f"model.net_config is {shown(path)}: expected the path of the net.config of an SPVNAS")
+    for name in _SAID:
+        if model.get(name) is not None:
+            raise UserError(
+                f"model.{name} is {shown(model[name])}, but model.net_config says what network it is: leave one out "
+                f"(model.{name}=null)"
+            )
+    plan, grid = read_net_config(path)
+    others = {name: value for name, value in model.items() if name not in (*_SAID, "net_config")}
+    if isinstance(others.setdefault("grid", {}), dict):
+        others["grid"] = {"voxel_size": grid.voxel_size, **others["grid"]}
+    # SPVNAS is an SPVCNN with a plan of its own.
+    return {**others, "architecture": "spvcnn", "plan": plan_settings(plan)}
 
 
 def read_net_config(path: str | Path) -> tuple[UNetPlan, CartesianGrid]:

@@ -288,6 +288,9 @@ def test_a_plan_survives_its_settings_and_a_ratio_has_the_published_channels():
         ({"grid": {"voxel_size": 0}}, "voxel_size"),
         ({"grid": {"shape": [4, 4, 4]}}, "shape"),
         ({"width": 8}, "unknown model setting 'width'"),
+        ({"name": "spvnas-1x"}, "unknown model 'spvnas-1x': an SPVNAS is made from its net.config, .*model.net_config"),
+        ({"architecture": "SPVNAS"}, "unknown architecture 'SPVNAS': an SPVNAS is made from its net.config"),
+        ({"architecture": "spvnas", "name": "minkunet-1x"}, "an SPVNAS is made from its net.config"),
         ({"name": "spvcnn-0.5x"}, "model.name 'spvcnn-0.5x' is a spvcnn, model.architecture says 'minkunet'"),
     ],
 )

@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from net_configs import OUTPUT_CHANNELS, net_config
 from torch.nn import functional
 
 from pvd_core.borders.errors import UserError
@@ -16,7 +17,6 @@ from pvd_core.weights.convert_unets import convert_unet, converted_unet
 from pvd_core.weights.net_config import grid_of_net_config, plan_of_net_config, read_net_config
 
 CHANNELS = (4, 4, 5, 6, 7, 7, 6, 5, 5)
-OUTPUT_CHANNELS = [32, 16, 32, 48, 64, 64, 48, 32, 16]
 
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -200,16 +200,6 @@ def test_a_full_checkpoint_is_known_by_its_channel_ratio():
         official[f"{theirs[layer]}.{'kernel' if is_kernel else field}"] = value.squeeze(0) if is_kernel else value
     _, settings = converted_unet(official, "minkunet")
     assert settings == {"architecture": "minkunet", "channel_ratio": 0.5}
-
-
-def net_config():
-    config = {"num_classes": 19, "pres": 0.05, "vres": 0.05, "output_channels": OUTPUT_CHANNELS}
-    for way in ("down", "up"):
-        for number in range(4):
-            place = f"{way}sample.{number}"
-            config |= {f"{place}.transition": 16 * (number % 2 + 1), f"{place}.feature": 1 + number % 2}
-            config |= {f"{place}.feature.layers.{index}.net.layers.0": 16 for index in range(2)}
-    return config
 
 
 def searched_state(plan):
