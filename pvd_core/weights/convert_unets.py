@@ -4,6 +4,7 @@ K kernel taps, I input and O output channels. torchsparse stores the taps of 3x3
 2x2x2 kernels with z fastest; ours have z fastest. Its class scores lack the ignored class, which ours have first.
 """
 
+import contextlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Any
 
 import torch
 
-from pvd_core.models.build import build_model
+from pvd_core.borders.errors import UserError
+from pvd_core.models.build import build_model, check_model_settings
+from pvd_core.models.channels import MOST_CHANNELS
 from pvd_core.models.unet_plan import BlockPlan, StagePlan, UNetPlan, plan_settings, ratio_plan
 from pvd_core.weights import WeightsError, load_state, save_weights
 from pvd_core.weights.convert import read_checkpoint
@@ -62,15 +65,20 @@ def converted_unet(
         if architecture == "minkunet" and ours.startswith("branch."):
             continue  # in the checkpoint, but not used
         state[f"{ours}.{_FIELDS.get(field, field)}"] = _converted(name, tensor, field, source)
-    _check_classes(state, source)
     used = _plan_of(official, source) if plan is None else plan
+    _check_classifier(state, used.out, plan is not None, source)
     if plan is not None:
         # The larger network's classifier is kept whole; the searched one uses its first columns.
         state["classifier.weight"] = state["classifier.weight"][:, : plan.out].contiguous()
     for name in ("classifier.weight", "classifier.bias"):
         ignored = torch.zeros_like(state[name][:1])
         state[name] = torch.cat((ignored, state[name]))
-    return state, {"architecture": "spvcnn" if architecture == "spvnas" else architecture, **_sizes(used)}
+    settings = {"architecture": "spvcnn" if architecture == "spvnas" else architecture, **_sizes(used)}
+    try:
+        check_model_settings(settings)
+    except UserError as error:
+        raise WeightsError(f"{source}: {error}") from error
+    return state, settings
 
 
 def _converted(name: str, tensor: torch.Tensor, field: str, source: str) -> torch.Tensor:
@@ -85,14 +93,23 @@ def _converted(name: str, tensor: torch.Tensor, field: str, source: str) -> torc
     return tensor.view(3, 3, 3, *tensor.shape[1:]).transpose(0, 2).reshape(tensor.shape).contiguous()
 
 
-def _check_classes(state: Mapping[str, torch.Tensor], source: str) -> None:
-    bias = state.get("classifier.bias")
-    if bias is None or "classifier.weight" not in state:
+def _check_classifier(state: Mapping[str, torch.Tensor], channels: int, may_be_wider: bool, source: str) -> None:
+    """WeightsError unless the classifier, as the checkpoint has it, gives the scores from `channels`."""
+    weight, bias = (state.get(f"classifier.{name}") for name in ("weight", "bias"))
+    if weight is None or bias is None:
         raise WeightsError(f"{source}: no classifier; expected an official checkpoint")
     if bias.numel() != NUM_CLASSES:
         raise WeightsError(
             f"{source} has scores for {bias.numel()} classes; expected the {NUM_CLASSES} of SemanticKITTI's "
             "single-scan task"
+        )
+    fits = weight.dim() == 2 and (weight.shape[1] == channels or (may_be_wider and weight.shape[1] > channels))
+    if bias.dim() != 1 or not fits or len(weight) != NUM_CLASSES:
+        found = " and ".join("x".join(map(str, tensor.shape)) for tensor in (weight, bias))
+        more = " or more" if may_be_wider else ""
+        raise WeightsError(
+            f"{source}: weight and bias of the classifier have shapes {found}: expected {NUM_CLASSES}x{channels}{more} "
+            f"and {NUM_CLASSES}, the classes by the channels before them"
         )
 
 
@@ -103,7 +120,11 @@ def _plan_of(official: Mapping[str, torch.Tensor], source: str) -> UNetPlan:
         tensor = official.get(f"{name}.weight")
         if tensor is None or tensor.dim() != 1:
             raise WeightsError(f"{source}: no norm {name}; expected an official checkpoint of MinkUNet or SPVCNN")
-        return tensor.shape[0]
+        if not 1 <= len(tensor) <= MOST_CHANNELS:
+            raise WeightsError(
+                f"{source}: {name}.weight has {len(tensor)} values: expected one for each channel, 1 to {MOST_CHANNELS}"
+            )
+        return len(tensor)
 
     def stage(step: str, blocks: str, first: int) -> StagePlan:
         plans = (
@@ -125,6 +146,7 @@ def _plan_of(official: Mapping[str, torch.Tensor], source: str) -> UNetPlan:
 def _sizes(plan: UNetPlan) -> dict[str, Any]:
     """Settings of the network: its channel ratio where the plan is that of one."""
     for ratio in (*_USUAL_RATIOS, plan.stem / 32):
-        if ratio_plan(ratio) == plan:
-            return {"channel_ratio": ratio}
+        with contextlib.suppress(ValueError):  # of a stem so wide that there is no such ratio
+            if ratio_plan(ratio) == plan:
+                return {"channel_ratio": ratio}
     return {"plan": plan_settings(plan)}

@@ -302,13 +302,35 @@ def test_what_a_net_config_lacks_is_called_missing(name, tmp_path):
         (lambda s: s.update({"classifier.0.bias": tensor(16)}), "scores for 16 classes"),
         (lambda s: s.pop("classifier.0.bias"), "no classifier"),
         (lambda s: s.update({"stem.0.kernel": tensor(125, 4, 4)}), "expected 8 or 27 kernel taps"),
+        (lambda s: s.update({"stem.4.weight": tensor(0)}), "test: stem.4.weight has 0 values: .* 1 to 4096"),
+        (lambda s: s.update({"up3.1.0.net.4.weight": tensor(9000)}), "test: up3.1.0.net.4.weight has 9000 values"),
+        (lambda s: s.update({"stage2.1.net.4.weight": tensor(6)}), "test: model settings: plan: a block without proj"),
+        (lambda s: s.update({"classifier.0.weight": tensor(17, 5)}), "shapes 17x5 and 19: expected 19x5 and 19"),
+        (lambda s: s.update({"classifier.0.weight": tensor(19)}), "shapes 19 and 19: expected 19x5"),
+        (lambda s: s.update({"classifier.0.weight": tensor(19, 6)}), "shapes 19x6 and 19: expected 19x5"),
+        (lambda s: s.update({"classifier.0.bias": tensor(19, 1)}), "shapes 19x5 and 19x1: expected 19x5 and 19"),
     ],
 )
 def test_checkpoints_of_other_networks_are_refused(change, message):
     official = official_unet()
     change(official)
     with pytest.raises(WeightsError, match=message):
-        converted_unet(official, "spvcnn")
+        converted_unet(official, "spvcnn", source="test")
+
+
+def test_a_stem_wider_than_any_ratio_makes_a_plan():
+    official = official_unet()
+    official["stem.4.weight"] = tensor(600)
+    _, settings = converted_unet(official, "spvcnn")
+    assert settings["plan"]["stem"] == 600
+
+
+@pytest.mark.parametrize("shape", [(19, 8), (16, 128), (19,), (19, 128, 1)])
+def test_a_searched_network_refuses_a_classifier_that_does_not_fit(shape):
+    plan = plan_of_net_config(net_config(), "net.config")
+    official = {**searched_state(plan), "classifier.linear.weight": tensor(*shape)}
+    with pytest.raises(WeightsError, match="and 19: expected 19x16 or more and 19"):
+        converted_unet(official, "spvnas", plan)
 
 
 def test_a_missing_convolution_is_named(tmp_path):
