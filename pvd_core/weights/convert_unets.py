@@ -55,6 +55,8 @@ def converted_unet(
     """(our state_dict, settings for build_model) from an official state_dict; `plan` of SPVNAS alone. WeightsError,
     which names `source`, if it is of another network."""
     official = {re.sub(r"^module\.", "", name): tensor for name, tensor in official.items()}
+    if plan is None:
+        _check_branch(official, architecture, source)
     names = dict(layer_names(_plan_of(official, source)) if plan is None else searched_layer_names(plan))
     state = {}
     for name, tensor in official.items():
@@ -79,6 +81,28 @@ def converted_unet(
     except UserError as error:
         raise WeightsError(f"{source}: {error}") from error
     return state, settings
+
+
+def _check_branch(official: Mapping[str, torch.Tensor], architecture: str, source: str) -> None:
+    """WeightsError where the point branch tells that the checkpoint is of the other architecture. Both have the branch,
+    but a MinkUNet never calls it: the statistics of its norms are as they began. Without statistics nothing tells."""
+    started = {"running_mean": 0, "running_var": 1, "num_batches_tracked": 0}
+    has_changed = [
+        bool((tensor != started[field]).any())
+        for name, tensor in official.items()
+        for layer, _, field in [name.rpartition(".")]
+        if layer.startswith("point_transforms.") and field in started
+    ]
+    if any(has_changed) and architecture == "minkunet":
+        raise WeightsError(
+            f"{source}: its point branch has learned, so it is no minkunet: the statistics of the norms in "
+            "point_transforms have changed; give --architecture spvcnn"
+        )
+    if has_changed and not any(has_changed) and architecture == "spvcnn":
+        raise WeightsError(
+            f"{source}: its point branch has learned nothing, so it is no spvcnn: the statistics of the norms in "
+            "point_transforms are as they began; give --architecture minkunet"
+        )
 
 
 def _converted(name: str, tensor: torch.Tensor, field: str, source: str) -> torch.Tensor:

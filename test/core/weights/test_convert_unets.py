@@ -40,8 +40,17 @@ def kernel_tensor(volume, into, out):
     return tensor(into, out) if volume == 1 else tensor(volume, into, out)
 
 
-def official_unet():
-    """A state_dict of MinkUNet with `point_transforms`, which is that of SPVCNN, with few channels."""
+def untouched_norm(name, channels):
+    state = norm_tensors(name, channels)
+    return state | {
+        f"{name}.running_mean": torch.zeros(channels),
+        f"{name}.running_var": torch.ones(channels),
+        f"{name}.num_batches_tracked": torch.tensor(0),
+    }
+
+
+def official_unet(uses_branch=True):
+    """A state_dict of SPVCNN with few channels, or of MinkUNet, which does not use its `point_transforms`."""
     cs, state = CHANNELS, {}
 
     def pair(name, first, volume, into, out):
@@ -66,7 +75,8 @@ def official_unet():
     for k, (into, out) in enumerate(((cs[0], cs[4]), (cs[4], cs[6]), (cs[6], cs[8]))):
         state[f"point_transforms.{k}.0.weight"] = tensor(out, into)
         state[f"point_transforms.{k}.0.bias"] = tensor(out)
-        state.update(norm_tensors(f"point_transforms.{k}.1", out))
+        norm = norm_tensors if uses_branch else untouched_norm
+        state.update(norm(f"point_transforms.{k}.1", out))
     state["classifier.0.weight"], state["classifier.0.bias"] = tensor(19, cs[8]), tensor(19)
     return state
 
@@ -155,7 +165,7 @@ def one_scan():
 
 
 def test_converted_minkunet_gives_the_scores_of_the_official_layers():
-    official = official_unet()
+    official = official_unet(uses_branch=False)
     state, settings = converted_unet(official, "minkunet")
     model = build_model({**settings, "grid": {"voxel_size": 1.0}}).double().eval()
     load_state(model, state, "test")
@@ -186,6 +196,29 @@ def test_converted_spvcnn_takes_every_tensor_and_loads_from_its_file(tmp_path):
         + 1
         + CHANNELS[8]
     )
+
+
+@pytest.mark.parametrize("given", ["minkunet", "spvcnn"])
+def test_the_point_branch_tells_a_minkunet_from_an_spvcnn(given):
+    other = "spvcnn" if given == "minkunet" else "minkunet"
+    official = {f"module.{name}": value for name, value in official_unet(uses_branch=other == "spvcnn").items()}
+    with pytest.raises(WeightsError, match=f"so it is no {given}: .* give --architecture {other}"):
+        converted_unet(official, given)
+    of_given = official_unet(uses_branch=given == "spvcnn")
+    assert converted_unet(of_given, given)[1]["architecture"] == given
+
+
+def test_a_minkunet_without_a_point_branch_is_taken_as_it_is_called():
+    official = {name: value for name, value in official_unet().items() if "point_transforms" not in name}
+    assert converted_unet(official, "minkunet")[1]["architecture"] == "minkunet"
+
+
+def test_one_statistic_that_has_changed_tells_an_spvcnn():
+    official = official_unet(uses_branch=False)
+    official["point_transforms.2.1.num_batches_tracked"] = torch.tensor(143475)
+    assert converted_unet(official, "spvcnn")[1]["architecture"] == "spvcnn"
+    with pytest.raises(WeightsError, match="give --architecture spvcnn"):
+        converted_unet(official, "minkunet")
 
 
 def test_a_full_checkpoint_is_known_by_its_channel_ratio():
@@ -334,7 +367,7 @@ def test_a_searched_network_refuses_a_classifier_that_does_not_fit(shape):
 
 
 def test_a_missing_convolution_is_named(tmp_path):
-    official = in_float32(official_unet())
+    official = in_float32(official_unet(uses_branch=False))
     del official["up2.1.0.net.3.kernel"]
     torch.save(official, tmp_path / "official.pt")
     with pytest.raises(WeightsError, match=r"missing backbone.up.1.blocks.0.second.conv.weight"):
