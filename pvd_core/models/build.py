@@ -128,7 +128,8 @@ def _look_up(choices: Mapping[str, _Value], key: object, what: str) -> _Value:
     if shown(key).lower().startswith("'spvnas"):
         raise UserError(
             f"unknown {what} {shown(key)}: an SPVNAS is made from its net.config, which training takes as "
-            "model.net_config=FILE (with model.name=null where that is set), `pvd convert` as --net-config FILE"
+            "model.net_config=FILE in place of model.name and model.architecture (null where they are set), `pvd "
+            "convert` as --net-config FILE"
         )
     close = difflib.get_close_matches(shown(key), choices, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else "."
