@@ -99,10 +99,17 @@ def _checked(config: str | Mapping[str, Any]) -> tuple[Any, Any]:
     name = settings.pop("name", None)
     if name is not None:
         preset = _look_up(PRESETS, name, "model")
-        if settings.get("architecture", preset["architecture"]) != preset["architecture"]:
+        architecture = settings.get("architecture", preset["architecture"])
+        _look_up(ARCHITECTURES, architecture, "architecture")
+        if architecture != preset["architecture"]:
             raise UserError(
                 f"model.name {shown(name)} is a {preset['architecture']}, model.architecture says "
-                f"{shown(settings['architecture'])}: leave one out (model.name=null)"
+                f"{shown(architecture)}: leave one out (model.name=null)"
+            )
+        if settings.get("plan") is not None:
+            raise UserError(
+                f"model.name {shown(name)} has channels of its own, model.plan names others: leave one out "
+                "(model.name=null with a model.architecture)"
             )
         settings = {**preset, **settings}
     model_class, config_class = _look_up(ARCHITECTURES, settings.pop("architecture", "cylinder3d"), "architecture")
@@ -118,6 +125,12 @@ def _checked(config: str | Mapping[str, Any]) -> tuple[Any, Any]:
 def _look_up(choices: Mapping[str, _Value], key: object, what: str) -> _Value:
     if isinstance(key, str) and key in choices:
         return choices[key]
+    if shown(key).lower().startswith("'spvnas"):
+        raise UserError(
+            f"unknown {what} {shown(key)}: an SPVNAS is made from its net.config, which training takes as "
+            "model.net_config=FILE in place of model.name and model.architecture (null where they are set), `pvd "
+            "convert` as --net-config FILE"
+        )
     close = difflib.get_close_matches(shown(key), choices, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else "."
     raise UserError(f"unknown {what} {shown(key)}{hint} Known: {', '.join(choices)}")

@@ -14,7 +14,7 @@ from pvd_core.voxels import CartesianGrid, grid_from_settings
 @dataclass(frozen=True)
 class CartesianConfig:
     """Sizes of the network, by `channel_ratio` (1 is the full network) or, for searched ones, by a `plan` in settings
-    as `unet_plan.plan_settings` makes them. ValueError for impossible ones."""
+    as `unet_plan.plan_settings` makes them. ValueError for impossible ones, and for both."""
 
     channel_ratio: float = 1.0
     plan: Mapping[str, Any] | None = None
@@ -29,6 +29,9 @@ class CartesianConfig:
         check_channels("num_classes", self.num_classes, MOST_CLASSES)
         if self.plan is not None:
             object.__setattr__(self, "plan", plan_settings(plan_from_settings(self.plan)))
+            if self.channel_ratio != CartesianConfig.channel_ratio:
+                ratio = shown(self.channel_ratio)
+                raise ValueError(f"channel_ratio is {ratio}, but plan names the channels of each layer: leave one out")
         ratio_plan(self.channel_ratio)
 
     @property

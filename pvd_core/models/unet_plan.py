@@ -6,6 +6,7 @@ from typing import Any
 
 from pvd_core.borders.wording import shown
 from pvd_core.models.channels import check_channels
+from pvd_core.voxels.settings import is_number
 
 NUM_LEVELS = 4
 """Steps down, and up again."""
@@ -66,7 +67,7 @@ class UNetPlan:
 def ratio_plan(channel_ratio: float) -> UNetPlan:
     """The plan of MinkUNet and SPVCNN: every count of channels is that of ratio 1 times `channel_ratio`, rounded down.
     ValueError where that leaves none, or thousands."""
-    if not isinstance(channel_ratio, (int, float)) or not 1 / 32 <= channel_ratio <= 16:
+    if not is_number(channel_ratio) or not 1 / 32 <= channel_ratio <= 16:
         raise ValueError(f"channel_ratio is {shown(channel_ratio)}: expected a number from 1/32 to 16")
     stem, *outs = (int(channel_ratio * full) for full in _FULL)
     stages, channels = [], stem

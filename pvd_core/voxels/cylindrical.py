@@ -33,6 +33,9 @@ _FARTHEST_M = 10_000.0
 
 _FIRST_CELL_M = 0.05  # of NUC-Net
 
+# No LiDAR tells millimetres apart, and floats do not tell the borders of far thinner cells apart.
+_THINNEST_M = 0.001
+
 
 @dataclass(frozen=True)
 class CylindricalGrid:
@@ -60,8 +63,10 @@ class CylindricalGrid:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", _checked_shape(self.shape))
-        for name in ("rho_range", "z_range"):
-            object.__setattr__(self, name, _checked_range(name, getattr(self, name)))
+        for name, num_cells in (("rho_range", self.shape[0]), ("z_range", self.shape[2])):
+            object.__setattr__(self, name, _checked_range(name, getattr(self, name), num_cells))
+        if self.rho_range[0] < 0:
+            raise ValueError(f"grid rho_range is {shown(self.rho_range)}: expected radii, from 0 metres on")
         if self.radial not in RADIAL:
             raise ValueError(f"grid radial is {shown(self.radial)}: expected one of {', '.join(RADIAL)}")
         check_time(self.time)
@@ -70,8 +75,9 @@ class CylindricalGrid:
                 raise ValueError(f"grid first_cell is {shown(self.first_cell)}, but radial is uniform: remove one")
             return
         first = _FIRST_CELL_M if self.first_cell is None else self.first_cell
-        if not is_number(first) or not first > 0:
-            raise ValueError(f"grid first_cell is {shown(first)}: expected a number of metres above 0")
+        if not is_number(first) or not _THINNEST_M <= first <= _FARTHEST_M:
+            expected = f"a number of metres from {_THINNEST_M:g} to {_FARTHEST_M:g}"
+            raise ValueError(f"grid first_cell is {shown(first)}: expected {expected}")
         object.__setattr__(self, "first_cell", float(first))
         ring_growth(*self._rings)
 
@@ -184,13 +190,16 @@ def _checked_shape(shape: Any) -> Triple:
     return rho, phi, z
 
 
-def _checked_range(name: str, limits: Any) -> tuple[float, float]:
+def _checked_range(name: str, limits: Any, num_cells: int) -> tuple[float, float]:
     if not isinstance(limits, (list, tuple)) or len(limits) != 2 or not all(map(_is_distance, limits)):
         expected = f"a list of two numbers of metres, up to {_FARTHEST_M:g}"
         raise ValueError(f"grid {name} is {shown(limits)}: expected {expected}")
     low, high = map(float, limits)
     if not low < high:
         raise ValueError(f"grid {name} is {shown(limits)}: the first must be below the second")
+    if high - low < num_cells * _THINNEST_M:
+        expected = f"cells of {_THINNEST_M:g} m or more"
+        raise ValueError(f"grid {name} is {shown(limits)}, {num_cells} cells in all: expected {expected}")
     return low, high
 
 

@@ -7,6 +7,7 @@ checkpoint the others may be NaN.
 
 import math
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,11 @@ def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
     try:
         if what := why_not_a_file(path):
             raise WeightsError(f"checkpoint {path} {what}")
+        if _lacks_its_end(path):
+            raise WeightsError(
+                f"checkpoint {path} looks cut short: after its {path.stat().st_size:,} bytes there should be more; "
+                "copy or download it again"
+            )
         state = torch.load(path, map_location="cpu", weights_only=True)
     except WeightsError:
         raise
@@ -82,6 +88,12 @@ def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
                 f"checkpoint {path}: expected a dictionary of tensors, found {type(value).__name__} for {shown(name)}"
             )
     return state
+
+
+def _lacks_its_end(path: Path) -> bool:
+    """Whether a file begins as a zip archive, which torch.save writes, but does not end as one."""
+    with path.open("rb") as file:
+        return file.read(4) == b"PK\x03\x04" and not zipfile.is_zipfile(file)
 
 
 def converted_state(

@@ -13,7 +13,7 @@ from pvd_core.models.build import grid_of
 from training.ablation.grid import PRETRAINED, RANDOM, SEED_STEP, TEACHER, GridConfig, RowConfig, merged
 from training.ablation.near_far import write_near_far
 from training.distil.distillation import in_words
-from training.run.config import DEFAULT_MODEL, TrainConfig, with_precision
+from training.run.config import DEFAULT_MODEL, NAMES_OF_MODELS, TrainConfig, with_precision
 from training.run.run_folder import RunFolder
 
 
@@ -144,7 +144,7 @@ class _Builder:
         weights: str | None = None,
     ) -> Run:
         values = merged({"model": {}}, *map(_named, [self.grid.settings, *layers]))
-        if not {"name", "architecture"} & values["model"].keys():
+        if values["model"].keys().isdisjoint(NAMES_OF_MODELS):
             values["model"]["name"] = DEFAULT_MODEL
         try:
             config = filled(TrainConfig, {**values, "dataset": self.dataset, "seed": seed + seed_offset})

@@ -14,12 +14,15 @@ from pvd_core.models.build import check_model_settings, grid_of
 from pvd_core.runtime.precision import resolve_precision
 from pvd_core.segmenter import resolve_device
 from pvd_core.taxonomy import taxonomy_named
+from pvd_core.weights.net_config import with_net_config
 from training.data.augment import AugmentationConfig
 from training.data.mix import MixingConfig
 from training.data.simulated_stream import StreamConfig
 from training.distil.config import DistillationConfig, MultiToSingleConfig
 
 DEFAULT_MODEL = "cylinder3d-compact"
+NAMES_OF_MODELS = ("name", "architecture", "net_config")
+"""Of the settings in 'model' those that say what network it is; where there are none, it is the default one."""
 SUPERVISED_TERMS = {"cross_entropy": "voxels", "lovasz": "voxels", "point_cross_entropy": "points"}
 """The terms that learn from labels, each a factor in LossConfig -> what it scores; all others are of a distillation."""
 CLASS_WEIGHTS = ("none", "sqrt", "cuberoot")
@@ -111,7 +114,8 @@ class TrainConfig:
     dataset: str
     """Folder that holds 'sequences'."""
     model: dict | str = field(default_factory=lambda: {"name": DEFAULT_MODEL})
-    """A preset's name, or a section with a 'name' and any field of the network's config."""
+    """A preset's name, or a section with a 'name', an 'architecture' or the 'net_config' of an SPVNAS (a file, in whose
+    place a run records what it says), and any field of the network's config."""
     initial_weights: str | None = None
     """A weights file to start from, of a network with the same settings; null starts from random weights."""
     initial_slice: bool = False
@@ -180,6 +184,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if isinstance(self.model, str):
             object.__setattr__(self, "model", {"name": self.model})
+        object.__setattr__(self, "model", with_net_config(cast(dict, self.model)))
         architecture = check_model_settings(self.model)
         if self.distillation is not None:
             object.__setattr__(self, "distillation", self.distillation.of_network(architecture))
@@ -280,8 +285,8 @@ def load_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -
     """
     values, overrides = {} if path is None else read_yaml(path), list(overrides)
     # So that "model.width=16" changes the default network instead of naming another one.
-    is_named = not any(override.startswith("model.architecture=") for override in overrides)
-    values.setdefault("model", {"name": DEFAULT_MODEL} if is_named else {})
+    is_named = any(override.startswith(f"model.{name}=") for override in overrides for name in NAMES_OF_MODELS)
+    values.setdefault("model", {} if is_named else {"name": DEFAULT_MODEL})
     if isinstance(values["model"], str):
         values["model"] = {"name": values["model"]}
     return filled(TrainConfig, apply_overrides(values, overrides))

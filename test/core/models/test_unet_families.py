@@ -272,6 +272,11 @@ def test_a_plan_survives_its_settings_and_a_ratio_has_the_published_channels():
     [
         ({"channel_ratio": 0}, "channel_ratio is 0"),
         ({"channel_ratio": "wide"}, "channel_ratio is 'wide'"),
+        ({"channel_ratio": True}, "channel_ratio is True"),
+        ({"channel_ratio": 10**400}, "channel_ratio is 1000"),
+        ({"plan": TINY_PLAN, "channel_ratio": 0.5}, "channel_ratio is 0.5, but plan names .*: leave one out"),
+        ({"plan": TINY_PLAN, "name": "minkunet-1x"}, "'minkunet-1x' has channels of its own, .*: leave one out"),
+        ({"plan": TINY_PLAN, "name": "minkunet-0.25x"}, "'minkunet-0.25x' has channels of its own"),
         ({"plan": {"stem": 4}}, "expected a section with stem, down and up"),
         ({"plan": {**TINY_PLAN, "up": TINY_PLAN["up"][:3]}}, "expected 4 stages"),
         ({"plan": {**TINY_PLAN, "stem": 0}}, "plan.stem is 0"),
@@ -283,6 +288,9 @@ def test_a_plan_survives_its_settings_and_a_ratio_has_the_published_channels():
         ({"grid": {"voxel_size": 0}}, "voxel_size"),
         ({"grid": {"shape": [4, 4, 4]}}, "shape"),
         ({"width": 8}, "unknown model setting 'width'"),
+        ({"name": "spvnas-1x"}, "unknown model 'spvnas-1x': an SPVNAS is made from its net.config, .*model.net_config"),
+        ({"architecture": "SPVNAS"}, "unknown architecture 'SPVNAS': an SPVNAS is made from its net.config"),
+        ({"architecture": "spvnas", "name": "minkunet-1x"}, "an SPVNAS is made from its net.config"),
         ({"name": "spvcnn-0.5x"}, "model.name 'spvcnn-0.5x' is a spvcnn, model.architecture says 'minkunet'"),
     ],
 )

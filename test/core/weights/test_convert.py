@@ -147,3 +147,14 @@ def test_a_folder_a_missing_file_and_our_own_format_are_named(tmp_path, tiny_mod
     save_weights(tmp_path / "ours.safetensors", tiny_model)
     with pytest.raises(UserError, match="in our format already"):
         convert_checkpoint(tmp_path / "ours.safetensors", tmp_path / "o.safetensors", "spconv1", "as_trained")
+
+
+@pytest.mark.parametrize("share", [0.01, 0.2, 0.5, 0.9, 0.999])
+def test_a_checkpoint_that_was_cut_off_is_said_to_be_cut_short(convert, tmp_path, share):
+    torch.save(official_checkpoint(), tmp_path / "whole.pt")
+    whole = (tmp_path / "whole.pt").read_bytes()
+    cut = whole[: int(share * len(whole))]
+    with pytest.raises(
+        UserError, match=rf"official\.pt looks cut short: after its {len(cut):,} bytes .* download it again"
+    ):
+        convert(cut)

@@ -6,16 +6,17 @@ import json
 
 import pytest
 import torch
+from net_configs import OUTPUT_CHANNELS, net_config
 from torch.nn import functional
 
 from pvd_core.borders.errors import UserError
 from pvd_core.models import build_model
+from pvd_core.voxels import CartesianGrid
 from pvd_core.weights import WeightsError, load_model, load_state
 from pvd_core.weights.convert_unets import convert_unet, converted_unet
-from pvd_core.weights.official_unets import plan_of_net_config, voxel_size_of
+from pvd_core.weights.net_config import grid_of_net_config, plan_of_net_config, read_net_config
 
 CHANNELS = (4, 4, 5, 6, 7, 7, 6, 5, 5)
-OUTPUT_CHANNELS = [32, 16, 32, 48, 64, 64, 48, 32, 16]
 
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -39,8 +40,17 @@ def kernel_tensor(volume, into, out):
     return tensor(into, out) if volume == 1 else tensor(volume, into, out)
 
 
-def official_unet():
-    """A state_dict of MinkUNet with `point_transforms`, which is that of SPVCNN, with few channels."""
+def untouched_norm(name, channels):
+    state = norm_tensors(name, channels)
+    return state | {
+        f"{name}.running_mean": torch.zeros(channels),
+        f"{name}.running_var": torch.ones(channels),
+        f"{name}.num_batches_tracked": torch.tensor(0),
+    }
+
+
+def official_unet(uses_branch=True):
+    """A state_dict of SPVCNN with few channels, or of MinkUNet, which does not use its `point_transforms`."""
     cs, state = CHANNELS, {}
 
     def pair(name, first, volume, into, out):
@@ -65,7 +75,8 @@ def official_unet():
     for k, (into, out) in enumerate(((cs[0], cs[4]), (cs[4], cs[6]), (cs[6], cs[8]))):
         state[f"point_transforms.{k}.0.weight"] = tensor(out, into)
         state[f"point_transforms.{k}.0.bias"] = tensor(out)
-        state.update(norm_tensors(f"point_transforms.{k}.1", out))
+        norm = norm_tensors if uses_branch else untouched_norm
+        state.update(norm(f"point_transforms.{k}.1", out))
     state["classifier.0.weight"], state["classifier.0.bias"] = tensor(19, cs[8]), tensor(19)
     return state
 
@@ -154,7 +165,7 @@ def one_scan():
 
 
 def test_converted_minkunet_gives_the_scores_of_the_official_layers():
-    official = official_unet()
+    official = official_unet(uses_branch=False)
     state, settings = converted_unet(official, "minkunet")
     model = build_model({**settings, "grid": {"voxel_size": 1.0}}).double().eval()
     load_state(model, state, "test")
@@ -187,6 +198,29 @@ def test_converted_spvcnn_takes_every_tensor_and_loads_from_its_file(tmp_path):
     )
 
 
+@pytest.mark.parametrize("given", ["minkunet", "spvcnn"])
+def test_the_point_branch_tells_a_minkunet_from_an_spvcnn(given):
+    other = "spvcnn" if given == "minkunet" else "minkunet"
+    official = {f"module.{name}": value for name, value in official_unet(uses_branch=other == "spvcnn").items()}
+    with pytest.raises(WeightsError, match=f"so it is no {given}: .* give --architecture {other}"):
+        converted_unet(official, given)
+    of_given = official_unet(uses_branch=given == "spvcnn")
+    assert converted_unet(of_given, given)[1]["architecture"] == given
+
+
+def test_a_minkunet_without_a_point_branch_is_taken_as_it_is_called():
+    official = {name: value for name, value in official_unet().items() if "point_transforms" not in name}
+    assert converted_unet(official, "minkunet")[1]["architecture"] == "minkunet"
+
+
+def test_one_statistic_that_has_changed_tells_an_spvcnn():
+    official = official_unet(uses_branch=False)
+    official["point_transforms.2.1.num_batches_tracked"] = torch.tensor(143475)
+    assert converted_unet(official, "spvcnn")[1]["architecture"] == "spvcnn"
+    with pytest.raises(WeightsError, match="give --architecture spvcnn"):
+        converted_unet(official, "minkunet")
+
+
 def test_a_full_checkpoint_is_known_by_its_channel_ratio():
     model = build_model({"name": "minkunet-0.5x", "num_classes": 19})
     from pvd_core.weights.official_unets import layer_names
@@ -199,16 +233,6 @@ def test_a_full_checkpoint_is_known_by_its_channel_ratio():
         official[f"{theirs[layer]}.{'kernel' if is_kernel else field}"] = value.squeeze(0) if is_kernel else value
     _, settings = converted_unet(official, "minkunet")
     assert settings == {"architecture": "minkunet", "channel_ratio": 0.5}
-
-
-def net_config():
-    config = {"num_classes": 19, "pres": 0.05, "vres": 0.05, "output_channels": OUTPUT_CHANNELS}
-    for way in ("down", "up"):
-        for number in range(4):
-            place = f"{way}sample.{number}"
-            config |= {f"{place}.transition": 16 * (number % 2 + 1), f"{place}.feature": 1 + number % 2}
-            config |= {f"{place}.feature.layers.{index}.net.layers.0": 16 for index in range(2)}
-    return config
 
 
 def searched_state(plan):
@@ -268,6 +292,7 @@ def test_a_searched_network_is_built_from_its_net_config_and_converted(tmp_path)
         ({"upsample.2.feature.layers.0.net.layers.0": 20}, "is 20: expected a multiple of 16"),
         ({"downsample.1.transition": "wide"}, "downsample.1.transition is 'wide'"),
         ({"num_classes": 17}, "num_classes is 17: expected the 19"),
+        ({"output_channels": [64, *OUTPUT_CHANNELS[1:]]}, r"output_channels\[0\] is 64: expected 32, .* of the stem"),
     ],
 )
 def test_choices_that_the_network_cannot_have_are_refused_by_name(change, message):
@@ -275,11 +300,31 @@ def test_choices_that_the_network_cannot_have_are_refused_by_name(change, messag
         plan_of_net_config({**net_config(), **change}, "net.config")
 
 
-@pytest.mark.parametrize(("pres", "vres"), [(0.1, 0.05), (None, 0.05), ("a", "a"), (True, True)])
-def test_voxels_of_a_net_config_have_one_size(pres, vres):
-    assert voxel_size_of({"pres": 0.1, "vres": 0.1}, "net.config") == 0.1
-    with pytest.raises(UserError, match="pres and vres are"):
-        voxel_size_of({"pres": pres, "vres": vres}, "net.config")
+@pytest.mark.parametrize(
+    ("pres", "vres", "message"),
+    [
+        (0.1, 0.05, "pres and vres are 0.1 and 0.05: expected the same"),
+        (None, 0.05, "are None and 0.05"),
+        ("a", "a", "are 'a' and 'a'"),
+        (True, True, "are True and True"),
+        (-0.05, -0.05, "net.config: pres and vres make no grid: grid voxel_size is -0.05: expected a number of metres"),
+        (10**400, 10**400, "net.config: pres and vres make no grid"),
+        (float("nan"), float("nan"), "pres and vres are nan and nan"),
+    ],
+)
+def test_voxels_of_a_net_config_have_one_size(pres, vres, message):
+    assert grid_of_net_config({"pres": 0.1, "vres": 0.1}, "net.config") == CartesianGrid(0.1)
+    with pytest.raises(UserError, match=message):
+        grid_of_net_config({"pres": pres, "vres": vres}, "net.config")
+
+
+@pytest.mark.parametrize("name", net_config())
+def test_what_a_net_config_lacks_is_called_missing(name, tmp_path):
+    config = net_config() | {f"{way}sample.{number}.feature": 2 for way in ("down", "up") for number in range(4)}
+    del config[name]
+    (tmp_path / "net.config").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=rf"net\.config: {name if name not in ('pres', 'vres') else '.*'} .*missing"):
+        read_net_config(tmp_path / "net.config")
 
 
 @pytest.mark.parametrize(
@@ -290,17 +335,39 @@ def test_voxels_of_a_net_config_have_one_size(pres, vres):
         (lambda s: s.update({"classifier.0.bias": tensor(16)}), "scores for 16 classes"),
         (lambda s: s.pop("classifier.0.bias"), "no classifier"),
         (lambda s: s.update({"stem.0.kernel": tensor(125, 4, 4)}), "expected 8 or 27 kernel taps"),
+        (lambda s: s.update({"stem.4.weight": tensor(0)}), "test: stem.4.weight has 0 values: .* 1 to 4096"),
+        (lambda s: s.update({"up3.1.0.net.4.weight": tensor(9000)}), "test: up3.1.0.net.4.weight has 9000 values"),
+        (lambda s: s.update({"stage2.1.net.4.weight": tensor(6)}), "test: model settings: plan: a block without proj"),
+        (lambda s: s.update({"classifier.0.weight": tensor(17, 5)}), "shapes 17x5 and 19: expected 19x5 and 19"),
+        (lambda s: s.update({"classifier.0.weight": tensor(19)}), "shapes 19 and 19: expected 19x5"),
+        (lambda s: s.update({"classifier.0.weight": tensor(19, 6)}), "shapes 19x6 and 19: expected 19x5"),
+        (lambda s: s.update({"classifier.0.bias": tensor(19, 1)}), "shapes 19x5 and 19x1: expected 19x5 and 19"),
     ],
 )
 def test_checkpoints_of_other_networks_are_refused(change, message):
     official = official_unet()
     change(official)
     with pytest.raises(WeightsError, match=message):
-        converted_unet(official, "spvcnn")
+        converted_unet(official, "spvcnn", source="test")
+
+
+def test_a_stem_wider_than_any_ratio_makes_a_plan():
+    official = official_unet()
+    official["stem.4.weight"] = tensor(600)
+    _, settings = converted_unet(official, "spvcnn")
+    assert settings["plan"]["stem"] == 600
+
+
+@pytest.mark.parametrize("shape", [(19, 8), (16, 128), (19,), (19, 128, 1)])
+def test_a_searched_network_refuses_a_classifier_that_does_not_fit(shape):
+    plan = plan_of_net_config(net_config(), "net.config")
+    official = {**searched_state(plan), "classifier.linear.weight": tensor(*shape)}
+    with pytest.raises(WeightsError, match="and 19: expected 19x16 or more and 19"):
+        converted_unet(official, "spvnas", plan)
 
 
 def test_a_missing_convolution_is_named(tmp_path):
-    official = in_float32(official_unet())
+    official = in_float32(official_unet(uses_branch=False))
     del official["up2.1.0.net.3.kernel"]
     torch.save(official, tmp_path / "official.pt")
     with pytest.raises(WeightsError, match=r"missing backbone.up.1.blocks.0.second.conv.weight"):
