@@ -95,7 +95,7 @@ def _name_of(model_class: type[Network]) -> str:
 
 
 def _checked(config: str | Mapping[str, Any]) -> tuple[Any, Any]:
-    settings = {"name": config} if isinstance(config, str) else dict(config)
+    settings: dict[str, Any] = {"name": config} if isinstance(config, str) else dict(config)
     name = settings.pop("name", None)
     if name is not None:
         preset = _look_up(PRESETS, name, "model")
