@@ -20,6 +20,7 @@ _SMALL_RUN = (
     "batch_size=1",
     "validation.max_scans=1",
     "validation.every_steps=0",
+    "schedule.warmup_steps=1",
     "model.name=cylinder3d-compact",
 )
 
