@@ -12,7 +12,7 @@ from pvd_cli.cloud_options import NotedClouds
 from pvd_cli.label_files import read_labels
 from pvd_cli.progress import Steps
 from pvd_cli.unlabelled_scans import UnlabelledScan, UnlabelledScans
-from pvd_core.borders.errors import UserError
+from pvd_core.borders.errors import UserError, naming_scan
 from pvd_core.borders.wording import counted
 from pvd_core.clouds.bare import is_bare
 from pvd_core.clouds.measured import is_measured, measured_points
@@ -80,7 +80,8 @@ def compare(
     with Steps("comparing", "scans") as steps:
         for number, scan in enumerate(scans):
             points, truth = in_frame(scan, noted), truth_of(scan)
-            before, after = comparison.add(points, truth)
+            with naming_scan(scan.name):
+                before, after = comparison.add(points, truth)
             if number in pictured:
                 panels = {"before": before, "after": after} | ({} if truth is None else {"truth": truth})
                 found.append(ChangedScan(f"scan_{number + 1:04d}", scan.name, points, panels))

@@ -10,6 +10,7 @@ from pvd_cli.cloud_options import NotedClouds
 from pvd_cli.label_files import label_bytes
 from pvd_cli.progress import Steps
 from pvd_cli.unlabelled_scans import UnlabelledScans
+from pvd_core.borders.errors import naming_scan
 from pvd_core.borders.files import sha256_of, whole_folder
 from pvd_core.clouds.measured import is_measured
 from pvd_core.segmenter import Segmenter
@@ -38,7 +39,8 @@ def write_pseudo_labelled(
             points = in_frame(scan, noted)
             points = np.where(is_measured(points)[:, None], points, np.float32(0))
             _write(folder, number, len(scans), "velodyne", ".bin", points.astype("<f4").tobytes())
-            labelled.append(LevelledLabels.of(votes(segmenter, points, num_votes)))
+            with naming_scan(scan.name):
+                labelled.append(LevelledLabels.of(votes(segmenter, points, num_votes)))
             surest.add(labelled[-1])
             steps.show(number + 1, len(scans))
         for number, levelled in enumerate(labelled):

@@ -11,8 +11,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from pvd_core.borders.errors import TooWideError
 from pvd_core.clouds.stream import CloudStream
-from pvd_ros.codec import CloudLayout, CloudTypes, DecodedCloud, decode_data, encode, read_layout, stamp_of
+from pvd_ros.codec import (
+    CloudLayout,
+    CloudTypes,
+    DecodedCloud,
+    MalformedCloudError,
+    decode_data,
+    encode,
+    read_layout,
+    stamp_of,
+)
 from pvd_ros.poses import CloudHistory
 
 if TYPE_CHECKING:  # its module imports torch
@@ -77,9 +87,13 @@ class CloudLabeller:
         self._cropper = cropper
 
     def label(self, message: Any) -> LabelledCloud:
-        """The labelled cloud of `message`, a PointCloud2; MalformedCloudError if the message contradicts itself."""
+        """The labelled cloud of `message`, a PointCloud2; MalformedCloudError if the message contradicts itself, or
+        reaches so far that the network cannot label it."""
         start = time.perf_counter()
-        cloud, segmentation, note = self._segmented(message)
+        try:
+            cloud, segmentation, note = self._segmented(message)
+        except TooWideError as error:
+            raise MalformedCloudError("too_wide", str(error)) from error
         segmented = time.perf_counter()
         taxonomy = self.segmenter.taxonomy
         output = self._encoder(message, cloud, segmentation, self.types, taxonomy, segmentation.entropy)

@@ -25,7 +25,9 @@ def ablate(
     columns: options.ColumnsSetting = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="One key of the grid file; may be repeated."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="One key of the grid file, a row's by its name; may be repeated."
+        ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List the runs, measure some steps, tell the time.")
@@ -47,6 +49,7 @@ def ablate(
       pvd ablate config/ablations/table3.yaml --data data/simulated --out runs/methods --set base=cpu.yaml
       pvd ablate config/ablations/table3.yaml --data kitti --out runs/table3 --seeds 0 --only none,aff_v
       pvd ablate config/ablations/table2.yaml --data kitti --out runs/table2 --set teacher.weights=t.safetensors
+      pvd ablate config/ablations/table3.yaml --data kitti --out runs/table3 --set rows.none.settings.max_steps=100
     """
     with optional_packages("train", "training"):
         from training.ablation.grid import read_grid

@@ -26,7 +26,8 @@ def calibrate(
     Networks are surer than they are right: of points labelled with confidence 0.9, 75 in 100 may have that class. This
     finds the temperature that class scores have to be divided by, on labelled scans that the network has not learned
     from, and keeps it in the weights. No label changes. Every other scan is for the search; the error before and after
-    is that of those between. Do it last: training and `pvd balance` leave the temperature out.
+    is that of those between; if it grew, a warning says so. Do it last: training and `pvd balance` leave the
+    temperature out.
 
     \b
     Examples:
@@ -80,3 +81,9 @@ def calibrate(
         f"{counted(result.num_points_checked, 'point')} of {counted(result.num_scans_checked, 'other scan')}"
     )
     print(f"wrote {out}")
+    if result.ece_after > result.ece_before:
+        print(
+            "warning: confidences of the other scans became less true: the scans are too few or too unlike one another "
+            f"for one temperature; leave {out} alone and calibrate on more scans",
+            file=sys.stderr,
+        )

@@ -20,6 +20,7 @@ _SMALL_RUN = (
     "batch_size=1",
     "validation.max_scans=1",
     "validation.every_steps=0",
+    "schedule.warmup_steps=1",
     "model.name=cylinder3d-compact",
 )
 
@@ -71,10 +72,10 @@ def distill(
         _dry_run(method or "pvd", overrides)
         return
     if resume is None:
-        if teacher is None and config is None:
-            raise UserError("no teacher: name its weights with --teacher (`pvd train` makes some)")
         overrides += [f"distillation.teacher={teacher}"] if teacher is not None else []
         overrides = [*_chosen(method, config), *overrides]
+        if not _names_teacher(config, overrides):
+            raise UserError("no teacher: name its weights with --teacher (`pvd train` makes some)")
     elif teacher is not None or method is not None:
         raise UserError("--resume takes everything from the run's own folder; leave out --teacher and --method")
     if time is not None:
@@ -97,6 +98,13 @@ def _chosen(method: str | None, config: Path | None) -> list[str]:
         return [f"distillation.method={method}"]
     print(f"note: distillation.settings of {config} are those of {of_file} and left out", file=sys.stderr)
     return [f"distillation.method={method}", "distillation.settings={}"]
+
+
+def _names_teacher(config: Path | None, overrides: list[str]) -> bool:
+    from pvd_core.borders.settings import apply_overrides, read_yaml
+
+    section = apply_overrides(read_yaml(config) if config is not None else {}, overrides)["distillation"]
+    return section.get("teacher") is not None
 
 
 def _print_step_cost(settings: "TrainConfig", num_steps: int) -> None:

@@ -27,7 +27,7 @@ from pvd_cli.cloud_options import (
 )
 from pvd_cli.errors import EXIT_INCOMPLETE, EXIT_USER_ERROR, interruptible, optional_packages, print_error
 from pvd_cli.version import program_version
-from pvd_core.borders.errors import UserError
+from pvd_core.borders.errors import TooWideError, UserError
 from pvd_core.borders.wording import counted
 
 if TYPE_CHECKING:
@@ -66,7 +66,8 @@ def predict(
 
     Networks expect of a cloud: x forward, y left, z up, in metres, the sensor about 1.7 m above the ground, intensity
     0..1. predict.jsonl beside the labels says which weights and options made each file. The exit code is 3 if some
-    scans could not be read, 4 if scans lie where no network knows them, such as in a map's frame or in millimetres.
+    scans could not be read or reach too far for the network's voxels, 4 if scans lie where no network knows them, such
+    as in a map's frame or in millimetres.
 
     \b
     Examples:
@@ -153,8 +154,13 @@ def predict(
                 score(cloud, read_labels(paths[cloud], taxonomy))
                 num_kept, num_done = num_kept + 1, num_done + 1
                 continue
+            try:
+                result = segmenter.segment(prepared)
+            except TooWideError as error:
+                print_error(f"{cloud}: {error}")
+                num_failed += 1
+                continue
             timings_ms["read"].append(read_ms)
-            result = segmenter.segment(prepared)
             labels = result.labels[:num_own]
             for stage, value in result.timings_ms.items():
                 timings_ms[stage].append(value)

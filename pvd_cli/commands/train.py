@@ -11,7 +11,13 @@ from pvd_cli.training_runs import settings_of, start_or_resume
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.wording import counted
 
-_FEW_STEPS = ("epochs=null", "max_steps=3", "validation.max_scans=1", "validation.every_steps=0")
+_FEW_STEPS = (
+    "epochs=null",
+    "max_steps=3",
+    "schedule.warmup_steps=1",
+    "validation.max_scans=1",
+    "validation.every_steps=0",
+)
 _SMALL = ("batch_size=1", "model.name=cylinder3d-compact")
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from pvd_cli.cloud_options import NotedClouds
 from pvd_cli.label_files import true_labels
 from pvd_cli.view.layers import layers_of
+from pvd_core.borders.errors import naming_scan
 from pvd_core.clouds import read_cloud
 from pvd_core.clouds.stream import CloudStream
 from pvd_core.segmenter import Segmenter
@@ -63,6 +64,7 @@ class ViewedScans:
         path = self._paths[number]
         points = self._noted.prepared(path, read_cloud(path, columns=self._columns))
         truth, _reason = true_labels(path, len(points), self.taxonomy)
-        predictions = {name: segmenter.segment(points).labels for name, segmenter in self._segmenters.items()}
+        with naming_scan(path):
+            predictions = {name: segmenter.segment(points).labels for name, segmenter in self._segmenters.items()}
         layers = layers_of(points, truth, predictions, self.taxonomy)
         return ViewedScan(path.stem, self.taxonomy, points, truth, predictions, layers)

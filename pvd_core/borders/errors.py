@@ -1,11 +1,25 @@
 """The error for a mistake in what the user gave: a file, a setting, weights, a message."""
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 
 class UserError(Exception):
     """The message says what was found, what was expected and what to do; the command line prints it as one line."""
+
+
+class TooWideError(UserError):
+    """Points reach so far that a network's voxels cannot be numbered there."""
+
+
+@contextlib.contextmanager
+def naming_scan(name: object) -> Iterator[None]:
+    """A TooWideError within the block says which scan it is about."""
+    try:
+        yield
+    except TooWideError as error:
+        raise TooWideError(f"{name}: {error}") from error
 
 
 def unknown_name(what: str, name: object, known: Iterable[str]) -> UserError:

@@ -51,7 +51,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 def apply_overrides(values: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
     """A copy of the nested dictionary `values` with each override "section.key=VALUE" applied; VALUE is read as YAML.
-    UserError for an override of another form."""
+    Items of a list are sections by their `name`. UserError for an override of another form."""
     result = copy.deepcopy(dict(values))
     for override in overrides:
         key, equals, text = override.partition("=")
@@ -61,20 +61,34 @@ def apply_overrides(values: Mapping[str, Any], overrides: Iterable[str]) -> dict
             )
         value = parsed_yaml(text, f"the value of override {shown(override)}")
         *sections, name = key.strip().split(".")
-        target = result
+        target, below = result, ""
         for section in sections:
-            target = target.setdefault(section, {})
-            if isinstance(target, list):
-                raise UserError(
-                    f"override {shown(override)}: {shown(section)} is a list, whose items have no names: change it in "
-                    "the file"
-                )
-            if not isinstance(target, dict):
-                raise UserError(
-                    f"override {shown(override)}: {shown(section)} holds {shown(target)}, not further settings"
-                )
+            target, below = _section(target, section, below, override), section
+        if isinstance(target, list):
+            raise UserError(f"override {shown(override)}: {shown(below)} is a list: give a setting of one of its items")
         target[name] = value
     return result
+
+
+def _section(target: Any, section: str, below: str, override: str) -> Any:
+    """The section or list `section` of `target`, which is a section or the list `below`."""
+    if isinstance(target, list):
+        named = {each["name"]: each for each in target if isinstance(each, dict) and isinstance(each.get("name"), str)}
+        if not named:
+            raise UserError(
+                f"override {shown(override)}: {shown(below)} is a list, whose items have no names: change it in the "
+                "file"
+            )
+        if section not in named:
+            raise UserError(
+                f"override {shown(override)}: {shown(below)} has no {shown(section)}; it has {', '.join(named)}"
+            )
+        found = named[section]
+    else:
+        found = target.setdefault(section, {})
+    if not isinstance(found, (dict, list)):
+        raise UserError(f"override {shown(override)}: {shown(section)} holds {shown(found)}, not further settings")
+    return found
 
 
 def filled(config_class: type[_Config], values: Mapping[str, Any], prefix: str = "") -> _Config:

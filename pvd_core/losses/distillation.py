@@ -87,5 +87,5 @@ class DistillationMethod(nn.Module):
 
 
 def needs_points(method_config: MethodConfig) -> bool:
-    """Whether a method reads point outputs, and so needs networks with point refinement."""
+    """Whether a method reads point outputs, and so needs networks that have them."""
     return any(name.startswith("point_") for name in method_config.teacher_fields)

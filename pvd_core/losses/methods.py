@@ -21,6 +21,9 @@ METHODS: dict[str, tuple[Callable[[Any, Channels, Channels], DistillationMethod]
     "ka": (KA, KAConfig),
 }
 
+# Of the methods that may read point outputs: the settings with which they do not.
+WITHOUT_POINTS = {"pvd": ("point_output=0", "point_affinity=0"), "kd": ("on_points=false",)}
+
 # By backbone and method, from table 4 of the PVD paper's supplementary material. Those for Cylinder3D are the defaults
 # of the configs.
 PAPER_COEFFICIENTS: dict[str, dict[str, dict[str, float]]] = {

@@ -12,6 +12,7 @@ from typing import cast
 import torch
 from torch import nn
 
+from pvd_core.borders.errors import naming_scan
 from pvd_core.models.network import Network
 from pvd_core.models.norm import Norm
 
@@ -45,8 +46,9 @@ def estimate_statistics(
     # Labelling folds norms into the layers beside them, with their running statistics. With gradients enabled nothing
     # is folded; as no parameter asks for any, none are computed.
     with torch.enable_grad():
-        for points_P4 in scans:
-            network(network.grid.voxelise([points_P4]))
+        for number, points_P4 in enumerate(scans, start=1):
+            with naming_scan(f"scan {number}"):
+                network(network.grid.voxelise([points_P4]))
             num_points += len(points_P4)
     found: dict[str, torch.Tensor] = {}
     for name, norm in norms.items():

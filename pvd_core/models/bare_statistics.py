@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from pvd_core.borders.errors import naming_scan
 from pvd_core.models.network import Network
 from pvd_core.models.norm import Norm
 
@@ -50,8 +51,9 @@ def estimate_bare_statistics(model: Network, scans: Iterable[torch.Tensor]) -> d
             module.momentum = None  # type: ignore[assignment]  # torch: the mean of all batches
     # With gradients, as only then nothing is computed from the statistics of before.
     with torch.enable_grad():
-        for points_P4 in scans:
+        for number, points_P4 in enumerate(scans, start=1):
             bare_P4 = points_P4.clone()
             bare_P4[:, 3] = 0
-            network(network.grid.voxelise([bare_P4]))
+            with naming_scan(f"scan {number}"):
+                network(network.grid.voxelise([bare_P4]))
     return {name: tensor.detach() for name, tensor in statistics_of(network).items()}

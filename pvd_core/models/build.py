@@ -14,7 +14,7 @@ from pvd_core.models.cylinder3d import Cylinder3D, Cylinder3DConfig
 from pvd_core.models.minkunet import MinkUNet
 from pvd_core.models.network import Network
 from pvd_core.models.spvcnn import SPVCNN
-from pvd_core.voxels import Voxeliser
+from pvd_core.voxels import Voxeliser, grid_from_settings
 
 _Value = TypeVar("_Value")
 
@@ -95,7 +95,7 @@ def _name_of(model_class: type[Network]) -> str:
 
 
 def _checked(config: str | Mapping[str, Any]) -> tuple[Any, Any]:
-    settings = {"name": config} if isinstance(config, str) else dict(config)
+    settings: dict[str, Any] = {"name": config} if isinstance(config, str) else dict(config)
     name = settings.pop("name", None)
     if name is not None:
         preset = _look_up(PRESETS, name, "model")
@@ -117,9 +117,23 @@ def _checked(config: str | Mapping[str, Any]) -> tuple[Any, Any]:
     for key in settings:
         _look_up(fields, key, "model setting")
     try:
+        if "grid" in settings:
+            settings["grid"] = _grid(settings["grid"], config_class().grid)
         return model_class, config_class(**settings)
     except (TypeError, ValueError) as error:
         raise UserError(f"model settings: {error}") from error
+
+
+def _grid(settings: object, default: Voxeliser) -> Voxeliser:
+    """The grid of these settings, of the kind of `default`, the family's own; ValueError for anything else."""
+    kind = default.settings()["kind"]
+    if not isinstance(settings, Mapping):
+        expected = f"settings of a {kind} grid such as {shown(default.settings())}"
+        raise ValueError(f"grid is {shown(settings)}: expected {expected}")
+    grid = grid_from_settings({"kind": kind, **settings})
+    if type(grid) is not type(default):
+        raise ValueError(f"grid kind is {shown(settings['kind'])}: networks of this family take a {kind} grid")
+    return grid
 
 
 def _look_up(choices: Mapping[str, _Value], key: object, what: str) -> _Value:

@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pvd_core.borders.wording import shown
 from pvd_core.models.channels import MOST_CLASSES, check_channels
 from pvd_core.models.unet_plan import UNetPlan, plan_from_settings, plan_settings, ratio_plan
 from pvd_core.taxonomy import SEMANTICKITTI
-from pvd_core.voxels import CartesianGrid, grid_from_settings
+from pvd_core.voxels import CartesianGrid
 
 
 @dataclass(frozen=True)
@@ -22,10 +21,6 @@ class CartesianConfig:
     grid: CartesianGrid = field(default_factory=CartesianGrid)
 
     def __post_init__(self) -> None:
-        if isinstance(self.grid, dict):
-            object.__setattr__(self, "grid", grid_from_settings({"kind": "cartesian", **self.grid}))
-        if not isinstance(self.grid, CartesianGrid):
-            raise ValueError(f"grid is {shown(self.grid)}: expected settings such as {{voxel_size: 0.05}}")
         check_channels("num_classes", self.num_classes, MOST_CLASSES)
         if self.plan is not None:
             object.__setattr__(self, "plan", plan_settings(plan_from_settings(self.plan)))

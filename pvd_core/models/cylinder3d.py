@@ -18,7 +18,7 @@ from pvd_core.models.refinement import AddRefinement, MirrorRefinement
 from pvd_core.sparse import SparseTensor, SubmanifoldConvolution
 from pvd_core.sparse.interfaces import AnySites, Triple
 from pvd_core.taxonomy import SEMANTICKITTI
-from pvd_core.voxels import CylindricalGrid, PointsInVoxels, VoxelBatch, grid_from_settings
+from pvd_core.voxels import CylindricalGrid, PointsInVoxels, VoxelBatch
 
 REFINEMENTS = ("R3", "R1", "none")
 
@@ -41,11 +41,6 @@ class Cylinder3DConfig:
     grid: CylindricalGrid = field(default_factory=CylindricalGrid)
 
     def __post_init__(self) -> None:
-        if isinstance(self.grid, dict):
-            object.__setattr__(self, "grid", grid_from_settings(self.grid))
-        if not isinstance(self.grid, CylindricalGrid):
-            expected = "settings of a cylindrical grid such as {shape: [240, 180, 32]}"
-            raise ValueError(f"grid is {shown(self.grid)}: expected {expected}")
         check_channels("width", self.width, _WIDEST)
         check_channels("num_classes", self.num_classes, MOST_CLASSES)
         for name in ("num_voxel_features", "num_point_features"):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import torch
 
-from pvd_core.borders.errors import UserError
+from pvd_core.borders.errors import TooWideError
 from pvd_core.sparse.interfaces import Triple
 
 _MOST_CELLS = 1 << 62
@@ -16,14 +16,14 @@ _MOST_SITES = 1 << 28
 
 
 def check_size(num_sites: int, shape: Triple, batch_size: int) -> None:
-    """UserError where sites cannot be numbered in tap rows, or the cells of the grid and its border in int64."""
+    """TooWideError where sites cannot be numbered in tap rows, or the cells of the grid and its border in int64."""
     if num_sites > _MOST_SITES:
-        raise UserError(
+        raise TooWideError(
             f"{num_sites:,} occupied cells: at most {_MOST_SITES:,} are supported; take larger cells or fewer scans at "
             "a time"
         )
     if batch_size * math.prod(size + 2 for size in shape) >= _MOST_CELLS:
-        raise UserError(
+        raise TooWideError(
             f"the points extend over {' x '.join(f'{size:,}' for size in shape)} cells in {batch_size} scans: expected "
             "fewer than 2^62 cells in all; remove points that lie far from the others, or take larger cells"
         )

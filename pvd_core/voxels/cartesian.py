@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from pvd_core.borders.errors import UserError
+from pvd_core.borders.errors import TooWideError
 from pvd_core.borders.wording import shown
 from pvd_core.voxels.batch import VoxelBatch
 from pvd_core.voxels.occupied import occupied_cells, scan_of_points
@@ -65,7 +65,7 @@ class CartesianGrid:
         return {"kind": self.kind, "voxel_size": self.voxel_size, **({"time": True} if self.time else {})}
 
     def voxelise(self, scans: Sequence[torch.Tensor]) -> VoxelBatch:
-        """As Voxeliser; the axes are x, y, z. UserError for scans so wide that their cells cannot be numbered."""
+        """As Voxeliser; the axes are x, y, z. TooWideError for scans so wide that their cells cannot be numbered."""
         points_PF = torch.cat(tuple(scans)) if len(scans) != 1 else scans[0]
         scan_P = scan_of_points(scans)
         cells_P3 = self._cells(points_PF)
@@ -116,10 +116,10 @@ class CartesianGrid:
         num_cells = len(ends) * math.prod(size + 2 for size in extent)
         if not max(num_cells, farthest_cell) <= _MOST_CELLS:
             extent_m = " x ".join(f"{size * self.voxel_size:.4g}" for size in extent)
-            raise UserError(
+            raise TooWideError(
                 f"the points extend over {extent_m} m, up to {farthest_cell * self.voxel_size:.4g} m from the sensor: "
                 f"voxels of {self.voxel_size:g} m cannot be numbered there; check that the coordinates are metres, "
-                "remove the points far away, or take a larger voxel_size"
+                "remove the points far away, or take a network of larger voxels"
             )
         x, y, z = map(int, extent)
         return lowest_B3.long(), (x, y, z)

@@ -37,12 +37,13 @@ REASONS = {
     "data_type": "data is not a buffer of bytes",
     "unreadable_message": "the bytes in the bag are not a serialised PointCloud2",
     "missing_intensity": "the intensity field that was asked for is not in the cloud",
+    "too_wide": "points reach so far that the network's voxels cannot be numbered there",
 }
 """Why a cloud is rejected: {name of the counter: meaning}."""
 
 
 class MalformedCloudError(UserError):
-    """A PointCloud2 that contradicts itself. `reason` is a key of REASONS, for counters."""
+    """A PointCloud2 that contradicts itself, or reaches too far. `reason` is a key of REASONS, for counters."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)

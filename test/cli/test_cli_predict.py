@@ -8,6 +8,7 @@ import pytest
 import torch
 from forked_commands import start_pvd
 from ros_weights import TINY
+from wide_scans import fine_weights, wide_points
 
 from pvd_cli.label_record import NAME
 from pvd_cli.main import run
@@ -44,6 +45,18 @@ def test_predict_goes_on_after_a_bad_file_and_says_so_at_the_end(scan, weights, 
     assert "1 scan labelled, 1 failed" in printed.out
     assert (out / "scan.label").stat().st_size == 4 * 3000
     assert not (out / "cut.label").exists()
+
+
+def test_predict_goes_on_after_a_scan_that_is_too_wide_for_the_voxels(scan, tmp_path, capsys):
+    for name in "abc":
+        (tmp_path / f"{name}.bin").write_bytes(wide_points().tobytes() if name == "b" else scan.read_bytes())
+    inputs, out = [str(tmp_path / f"{name}.bin") for name in "abc"], tmp_path / "out"
+    assert run(["predict", *inputs, "--weights", str(fine_weights(tmp_path)), "--out", str(out)]) == 3
+    printed = capsys.readouterr()
+    assert f"{inputs[1]}: the points extend over" in printed.err
+    assert "or take a network of larger voxels" in printed.err
+    assert "2 scans labelled, 1 failed" in printed.out
+    assert sorted(path.name for path in out.glob("*.label")) == ["a.label", "c.label"]
 
 
 def test_predict_does_not_overwrite_unless_told_to(scan, weights, tmp_path, error_of):

@@ -7,6 +7,7 @@ import pytest
 from bags import START_NS, STEP_NS, cloud_bytes, clouds_of, points_of, rows_of, write_drive
 from ros_clouds import factor_said, rosbags_cloud, slow_column, xyzi_cloud
 from ros_weights import tiny_weights
+from wide_scans import fine_weights, wide_points
 
 from pvd_cli.main import run
 from pvd_core.borders.errors import UserError
@@ -51,6 +52,13 @@ def test_labels_equal_the_segmenters_and_all_else_is_unchanged(tmp_path, segment
         np.testing.assert_array_equal(slow_column(output.message, "confidence"), expected.confidence)
         for column, name in enumerate(("x", "y", "z", "intensity")):
             np.testing.assert_array_equal(slow_column(output.message, name), points[:, column])
+
+
+def test_a_cloud_too_wide_for_the_voxels_is_rejected_under_its_reason(tmp_path):
+    clouds = [xyzi_cloud(points_of(0)), xyzi_cloud(wide_points()), xyzi_cloud(points_of(2))]
+    segmenter = Segmenter.from_weights(fine_weights(tmp_path), device="cpu")
+    report = label_bag(write_drive(tmp_path / "in", clouds), tmp_path / "out", segmenter)
+    assert (report.clouds, report.labelled, dict(report.rejected)) == (3, 2, {"too_wide": 1})
 
 
 def test_entropies_are_written_where_they_are_asked_for(tmp_path, segmenter):

@@ -5,6 +5,7 @@ import pytest
 from ros_clouds import rosbags_cloud, slow_column, xyzi_cloud
 from ros_processes import wait_until
 from ros_weights import tiny_weights
+from wide_scans import fine_weights, wide_points
 
 from pvd_core.clouds.mounting import Mounting
 from pvd_core.clouds.stream import CloudStream
@@ -134,24 +135,42 @@ def test_a_malformed_cloud_is_refused_in_the_same_words(segmenters, message):
     assert words[0] == words[1]
 
 
+@pytest.mark.parametrize("programs", ["off", "eager"])
+def test_a_worker_rejects_a_cloud_too_wide_for_the_voxels_and_goes_on(programs, tmp_path):
+    segmenter = Segmenter.from_weights(fine_weights(tmp_path), device="cpu", programs=programs)
+    counters, labeller = CloudCounters(), CloudLabeller(segmenter, rosbags_cloud_types())
+    logged = worked_off([xyzi_cloud(wide_points()), CLOUDS["plain"]], labeller, counters, LatencyWindow())
+    assert dict(counters.rejected) == {"too_wide": 1}
+    assert counters.labelled == 1
+    assert any("cloud rejected (too_wide): the points extend over" in text for _, text in logged)
+
+
+def worked_off(messages, labeller, counters, window):
+    """What a worker logs of these clouds."""
+    logged = []
+    worker = LabellingWorker(
+        labeller,
+        counters,
+        window,
+        publish=lambda labelled: None,
+        after_publish=lambda labelled, timings_ms: None,
+        is_wanted=lambda: True,
+        now_ns=lambda: 10**18,
+        log=lambda level, text: logged.append((level, text)),
+    )
+    for number, message in enumerate(messages, 1):
+        worker.offer(message)
+        wait_until(lambda n=number: counters.labelled + sum(counters.rejected.values()) == n)
+    worker.stop()
+    return logged
+
+
 def test_a_worker_with_programs_counts_measures_and_remarks_as_without(segmenters):
     outcomes = []
     for segmenter in segmenters:
-        counters, window, logged = CloudCounters(), LatencyWindow(), []
-        worker = LabellingWorker(
-            CloudLabeller(segmenter, rosbags_cloud_types()),
-            counters,
-            window,
-            publish=lambda labelled: None,
-            after_publish=lambda labelled, timings_ms: None,
-            is_wanted=lambda: True,
-            now_ns=lambda: 10**18,
-            log=lambda level, text, logged=logged: logged.append((level, text)),
-        )
-        for number, message in enumerate([*MALFORMED, CLOUDS["plain"], CLOUDS["empty"]], 1):
-            worker.offer(message)
-            wait_until(lambda n=number, c=counters: c.labelled + sum(c.rejected.values()) == n)
-        worker.stop()
+        counters, window = CloudCounters(), LatencyWindow()
+        labeller = CloudLabeller(segmenter, rosbags_cloud_types())
+        logged = worked_off([*MALFORMED, CLOUDS["plain"], CLOUDS["empty"]], labeller, counters, window)
         outcomes.append((counters.as_numbers(), logged))
         stages = window.percentiles().keys()
     assert outcomes[0] == outcomes[1]

@@ -7,7 +7,7 @@ from torch import nn
 from pvd_core.models.network import Network
 from pvd_core.models.output import SegmentationOutput
 from pvd_core.sparse import SparseTensor, SubmanifoldConvolution
-from pvd_core.voxels import CartesianGrid, first_of_points, grid_from_settings
+from pvd_core.voxels import CartesianGrid, first_of_points
 
 
 @dataclass(frozen=True)
@@ -15,10 +15,6 @@ class ToyConfig:
     width: int = 8
     num_classes: int = 20
     grid: CartesianGrid = field(default_factory=lambda: CartesianGrid(voxel_size=1.0))
-
-    def __post_init__(self):
-        if isinstance(self.grid, dict):
-            object.__setattr__(self, "grid", grid_from_settings({"kind": "cartesian", **self.grid}))
 
 
 class ToyNetwork(Network):

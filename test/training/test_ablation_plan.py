@@ -126,7 +126,9 @@ def test_mistakes_in_a_grid_file_are_named(changes, message, tmp_path):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("rows.pvd.settings.max_steps=3", "'rows' is a list, whose items have no names: change it in the file"),
+        ("rows.pvd.settings.max_steps=3", "'rows' has no 'pvd'; it has fresh"),
+        ("rows.fresh=3", "'rows' is a list: give a setting of one of its items"),
+        ("seeds.fresh.settings=3", "'seeds' is a list, whose items have no names: change it in the file"),
         ("pretraining.max_stepz=3", "row 'pretrained'.*did you mean max_steps"),
         ("optimizer.learning_rate=1", "give settings.optimizer for every run"),
     ],
@@ -135,6 +137,18 @@ def test_overrides_beside_their_section_are_named(override, message, tmp_path):
     rows = [{"name": "fresh", "starts_from": "random"}]
     with pytest.raises(UserError, match=message):
         make_plan(read_grid(grid_file(tmp_path, rows=rows, reference=None), [override]), "data", tmp_path)
+
+
+def test_a_row_is_changed_by_its_name_in_the_file_or_in_its_base(tmp_path):
+    path = grid_file(tmp_path)
+    first, second = (row.name for row in read_grid(path).rows if row.shows is None)
+    override = f"rows.{second}.settings.max_steps=7"
+    above = tmp_path / "above.yaml"
+    above.write_text(f"base: {path.name}\ntitle: Above\n")
+    for each in (path, above):
+        rows = {row.name: row.settings for row in read_grid(each, [override]).rows}
+        assert rows[second]["max_steps"] == 7
+        assert "max_steps" not in rows[first]
 
 
 def test_unknown_row_and_wrong_seeds_on_the_command_line_are_named(tmp_path, capsys):

@@ -26,13 +26,13 @@ STUDENTS = {
     "cylinder3d": TINY_MODEL,
     "minkunet": {"architecture": "minkunet", "channel_ratio": 0.125, **_CARTESIAN},
     "spvcnn": {"architecture": "spvcnn", "channel_ratio": 0.125, **_CARTESIAN},
-    "toy": {"architecture": "toy", "width": 4},
+    "toy": {"architecture": "toy", "width": 4, **_CARTESIAN},
 }
 TEACHERS = {
     "cylinder3d": {**TINY_MODEL, "width": 6},
     "minkunet": {**STUDENTS["minkunet"], "channel_ratio": 0.25},
     "spvcnn": {**STUDENTS["spvcnn"], "channel_ratio": 0.25},
-    "toy": {"architecture": "toy", "width": 6},
+    "toy": {"architecture": "toy", "width": 6, **_CARTESIAN},
 }
 _SHORT = ["--set", "max_steps=3", "--set", "batch_size=1", "--set", "validation.every_steps=0"]
 

@@ -133,12 +133,15 @@ class GridConfig:
 def read_grid(path: str | Path, overrides: Iterable[str] = ()) -> GridConfig:
     """GridConfig of a YAML file, of the file that it names as base, and of `key=value` overrides. UserError says what
     is wrong in them."""
-    values = apply_overrides(read_yaml(path), overrides)
+    of_file, overrides = read_yaml(path), list(overrides)
+    values = apply_overrides(of_file, (each for each in overrides if each.partition("=")[0].strip() == "base"))
     if values.get("base") is not None:
         base = read_yaml(Path(path).parent / str(values["base"]))
         notes = [layer.get("notes") or [] for layer in (base, values)]
         wrong = [each for each in notes if not isinstance(each, list)]  # refused below, by its name
         values = {**merged(base, values), "notes": wrong[0] if wrong else [*notes[0], *notes[1]]}
+    # Last, so that they reach what the base holds, its rows too.
+    values = apply_overrides(values, overrides)
     check_placing(values, *({each.name for each in fields(of)} for of in (GridConfig, TeacherConfig)))
     return filled(GridConfig, values)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from pvd_core.borders.errors import naming_scan
 from pvd_core.voxels import VoxelBatch, Voxeliser, majority_labels
 from training.data.augment import AugmentationConfig, augment
 from training.data.example import Example
@@ -101,8 +102,10 @@ class BatchStream:
     def batch(self, number: int) -> TrainingBatch:
         """TrainingBatch of this rank's share, on the stream's device."""
         own_positions = self.share.of(self._positions(number))
-        examples = [self._example(position) for position in own_positions]
-        return self._make_batch(examples, self.grid, self.device, number, own_positions[0] - number * self.batch_size)
+        with naming_scan(", ".join(map(self.scans.name, own_positions))):
+            examples = [self._example(position) for position in own_positions]
+            first_scan = own_positions[0] - number * self.batch_size
+            return self._make_batch(examples, self.grid, self.device, number, first_scan)
 
     def epoch_of(self, number: int) -> float:
         """Number of epochs done before batch `number`, with its fraction."""

@@ -11,9 +11,9 @@ from torch import nn
 
 from pvd_core.borders.errors import UserError
 from pvd_core.losses.distillation import Channels, DistillationPair, needs_points
-from pvd_core.losses.methods import METHODS
+from pvd_core.losses.methods import METHODS, WITHOUT_POINTS
 from pvd_core.models import Network
-from pvd_core.models.build import architecture_of
+from pvd_core.models.build import architecture_of, setting_names
 from pvd_core.models.output import SegmentationOutput
 from pvd_core.sparse import Sites
 from pvd_core.taxonomy import Taxonomy
@@ -86,15 +86,19 @@ def in_words(grid: Voxeliser) -> str:
 
 def build_method(config: DistillationConfig, student: Network, teacher: Network) -> Method:
     """The distillation method of `config` between two networks. UserError for a method that needs point outputs where
-    one of the networks has no point refinement."""
+    one of the networks has none."""
     method_class, _ = METHODS[config.method]
     method_config = config.of_network(architecture_of(student)).method_config()
     if needs_points(method_config):
         for role, network in (("student", student), ("teacher", teacher)):
             if not network.has_point_outputs:
+                settings = " and ".join(f"distillation.settings.{each}" for each in WITHOUT_POINTS[config.method])
+                # Of the families that there are, Cylinder3D alone may be without, by this setting.
+                can_have = role == "student" and "refinement" in setting_names(architecture_of(network))
+                remedy = ", or model.refinement to R3" if can_have else ""
                 raise UserError(
-                    f"method {config.method} needs point outputs, but the {role} has no point refinement: set "
-                    f"model.refinement to R3, or the method's coefficients on points to 0"
+                    f"method {config.method} needs point outputs, but the {role}, a {architecture_of(network)}, has "
+                    f"none: set {settings}{remedy}"
                 )
     return method_class(method_config, _channels(student), _channels(teacher))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pvd_core.borders.errors import UserError
+from pvd_core.borders.errors import UserError, naming_scan
 from pvd_core.clouds.stream import CloudStream
 from pvd_core.segmenter import Segmenter
 from pvd_core.weights.facts import past_scans_facts
@@ -145,13 +145,14 @@ def score_bands(
     for num_done, (index, (points, truth)) in enumerate(labelled, start=1):
         points = prepared(index, points, len(truth))
         own = points[: len(truth)]
-        if votes == 1:
-            result = segmenter.segment(points)
-            labels = result.labels[: len(truth)]
-            if reliability is not None:
-                reliability.update(result.confidence[: len(truth)], labels, truth)
-        else:
-            labels = labels_by_vote(segmenter, points, votes)[: len(truth)]
+        with naming_scan(scans.folder.scans[index].points_path):
+            if votes == 1:
+                result = segmenter.segment(points)
+                labels = result.labels[: len(truth)]
+                if reliability is not None:
+                    reliability.update(result.confidence[: len(truth)], labels, truth)
+            else:
+                labels = labels_by_vote(segmenter, points, votes)[: len(truth)]
         distance_m = np.hypot(own[:, 0], own[:, 1])
         for scores, (near, far) in zip(bands, DISTANCE_BANDS_M, strict=True):
             inside = (distance_m >= near) & (distance_m < far)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pvd_core.borders.errors import UserError
+from pvd_core.borders.errors import UserError, naming_scan
 from pvd_core.borders.files import written_atomically
 from pvd_core.segmenter import Segmenter
 from pvd_core.taxonomy import Taxonomy
@@ -56,7 +56,8 @@ def write_submission(
         for index, scan in enumerate(folder.scans):
             points = scans.points(index)
             num_own = scan.points_path.stat().st_size // folder.columns.point_bytes
-            labels = labels_by_vote(segmenter, points, num_votes)[:num_own]
+            with naming_scan(scan.points_path):
+                labels = labels_by_vote(segmenter, points, num_votes)[:num_own]
             raw = segmenter.taxonomy.raw_from_class_ids(labels).astype("<u4")
             archive.writestr(f"sequences/{scan.sequence}/predictions/{scan.frame}.label", raw.tobytes())
             if progress is not None:

@@ -8,6 +8,8 @@ from typing import Any, cast
 
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.settings import apply_overrides, filled, plain, read_yaml
+from pvd_core.borders.strict_yaml import parsed_yaml
+from pvd_core.borders.wording import shown
 from pvd_core.clouds.bin_columns import bin_columns
 from pvd_core.clouds.history import PastScans
 from pvd_core.models.build import check_model_settings, grid_of
@@ -289,7 +291,14 @@ def load_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -
     values.setdefault("model", {} if is_named else {"name": DEFAULT_MODEL})
     if isinstance(values["model"], str):
         values["model"] = {"name": values["model"]}
-    return filled(TrainConfig, apply_overrides(values, overrides))
+    return filled(TrainConfig, apply_overrides(values, map(_with_model_as_section, overrides)))
+
+
+def _with_model_as_section(override: str) -> str:
+    """So that "model.width=16" may follow "model=NAME"."""
+    key, _, text = override.partition("=")
+    is_name = key.strip() == "model" and isinstance(parsed_yaml(text, f"the value of override {shown(override)}"), str)
+    return f"model={{name: {text}}}" if is_name else override
 
 
 def with_precision(config: TrainConfig) -> TrainConfig:

@@ -1,13 +1,16 @@
 """What a network starts from: a weights file of the same network, of a wider one, or of one that knows less."""
 
 import dataclasses
+from typing import Any
 
 import torch
 
 from pvd_core.borders.errors import UserError
 from pvd_core.models import Network
+from pvd_core.models.build import architecture_of, grid_of
 from pvd_core.taxonomy import Taxonomy, taxonomy_named
 from pvd_core.weights import load_model, past_scans_of, read_facts, taxonomy_of
+from training.distil.distillation import in_words
 from training.distil.slicing import sliced_state
 from training.run.config import TrainConfig
 
@@ -15,13 +18,14 @@ _MOVING = "moving-"
 
 
 def initial_state(path: str, network: Network, config: TrainConfig) -> dict[str, torch.Tensor]:
-    """A state_dict for `network` from the weights file `path`; UserError where they are of other classes or take a time
-    of points that the run does not give.
+    """A state_dict for `network` from the weights file `path`; UserError where they are of another family or other
+    classes or take a time of points that the run does not give.
 
     Without a slice a network may learn more than the weights know: the time of points counts nothing at first, and
     classes of moving objects begin as those of still ones.
     """
     initial, facts = load_model(path)
+    _check_family(path, initial, network, config.initial_slice)
     found, wanted = taxonomy_of(facts), taxonomy_named(config.taxonomy)
     may_grow = not config.initial_slice
     if found != wanted and not (may_grow and wanted.moving and not found.moving):
@@ -38,9 +42,13 @@ def initial_state(path: str, network: Network, config: TrainConfig) -> dict[str,
     return sliced_state(initial, network) if config.initial_slice else _grown(initial, found, network, wanted)
 
 
-def growth_remark(path: str, config: TrainConfig) -> str:
-    """A sentence on what the weights file `path`, from which a run starts, does not know; "" if it knows all."""
+def remarks_on_initial(path: str, config: TrainConfig) -> list[str]:
+    """Sentences on what the weights file `path`, from which a run starts, does not know, and on another grid."""
     facts = read_facts(path)
+    return [*filter(None, (_growth_remark(path, facts, config), _grid_remark(path, facts, config)))]
+
+
+def _growth_remark(path: str, facts: dict[str, Any], config: TrainConfig) -> str:
     knows_classes = taxonomy_of(facts).name == config.taxonomy
     begins = [] if knows_classes else ["classes of moving objects begin as those of still ones"]
     if config.scans.time and not past_scans_of(facts).time:
@@ -48,14 +56,34 @@ def growth_remark(path: str, config: TrainConfig) -> str:
     return f"initial_weights {path} know less than this run learns: {', '.join(begins)}" if begins else ""
 
 
+def _grid_remark(path: str, facts: dict[str, Any], config: TrainConfig) -> str:
+    found, wanted = (grid_of(model) for model in (facts["model"], config.network))
+    # Whether the time of points is taken is said besides.
+    if {**found.settings(), "time": None} == {**wanted.settings(), "time": None}:
+        return ""
+    return f"warning: initial_weights {path} learned on grid {in_words(found)}, this run has {in_words(wanted)}"
+
+
+def _check_family(path: str, initial: Network, network: Network, is_sliced: bool) -> None:
+    """UserError where the network cannot start from one of this family."""
+    # An SPVCNN has all that a MinkUNet has: a slice of it leaves out the rest.
+    has_all = network.state_dict().keys() <= initial.state_dict().keys()
+    if type(initial) is type(network) or (is_sliced and has_all):
+        return
+    found, wanted = architecture_of(initial), architecture_of(network)
+    remedy = f", or set initial_slice=true: a {found} has all parts of a {wanted}" if has_all else ""
+    raise UserError(
+        f"initial_weights {path} are weights of a {found}, the network is a {wanted}: take weights of a {wanted}"
+        f"{remedy}"
+    )
+
+
 def _grown(initial: Network, found: Taxonomy, network: Network, wanted: Taxonomy) -> dict[str, torch.Tensor]:
     """The state of `initial`, with more inputs and classes where `network` is the same but for these."""
     state = initial.state_dict()
-    if type(initial) is not type(network):
-        return state  # which does not fit: whoever loads it says so
     knows_more = {"grid": network.grid, "num_classes": wanted.num_classes}
     if dataclasses.replace(initial.config, **knows_more) != network.config:
-        return state
+        return state  # which may not fit: whoever loads it says so
     known_C = torch.tensor([found.names.index(name.removeprefix(_MOVING)) for name in wanted.names])
     for name, fresh in network.state_dict().items():
         for axis, size in enumerate(fresh.shape):

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from pvd_core.borders.files import held_alone, write_atomically
 from pvd_core.segmenter import Segmenter
 from pvd_core.weights import save_weights
@@ -27,7 +25,7 @@ from training.run.optimization import learning_rate
 from training.run.progress import NoProgress
 from training.run.run_data import check_data, open_data
 from training.run.run_folder import RunFolder, source_commit
-from training.run.session import Session, build_session
+from training.run.session import Session, build_session, num_parameters
 from training.run.state import DivergedError
 from training.run.stopping import StopRequest
 
@@ -87,6 +85,11 @@ def _describe(session: Session, logs: Logs | NoLogs) -> None:
     config, progress = session.config, session.progress
     for line in settings_without_effect(config):
         progress.note(f"warning: {line}")
+    if 0 < session.num_steps <= config.schedule.warmup_steps:
+        progress.note(
+            f"warning: schedule.warmup_steps is {config.schedule.warmup_steps}, the run has {session.num_steps} steps: "
+            "its learning rate only grows and never reaches the full one"
+        )
     progress.note(f"training on {session.data.training.describe()}")
     for line in session.data.training.remarks():
         progress.note(f"note: {line}")
@@ -96,8 +99,8 @@ def _describe(session: Session, logs: Logs | NoLogs) -> None:
     trained_on = session.data.training.facts()["sequences"] if config.data == "folder" else []
     if shared := set(trained_on) & set(session.data.validation.sequences):
         progress.note(f"warning: {', '.join(sorted(shared))} are trained on and validated on: no score of unseen scans")
-    num_parameters = _num_parameters(session.state.model)
-    progress.note(f"{num_parameters:,} parameters, {session.num_steps} steps, device {session.fabric.device}")
+    size = num_parameters(session.state.model)
+    progress.note(f"{size:,} parameters, {session.num_steps} steps, device {session.fabric.device}")
     if not logs.has_tensorboard:
         progress.note("TensorBoard is not installed (pip install tensorboard): losses go to losses.jsonl only")
 
@@ -264,13 +267,9 @@ def _write_summary(session: Session, stopped: str, signal_name: str | None) -> d
         "best_step": state.best_step,
         "weights": str(run.best_weights),
         "last_weights": str(run.last_weights),
-        "num_parameters": _num_parameters(state.model),
+        "num_parameters": num_parameters(state.model),
         "minutes": round(state.seconds / 60, 2),
         "run_dir": str(run.path),
     }
     write_atomically(run.summary, json.dumps(summary, indent=2).encode())
     return summary
-
-
-def _num_parameters(model: torch.nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())

@@ -22,7 +22,7 @@ from training.distil.multi_to_single import MultiToSingleObjective
 from training.distil.teacher_cache import TeacherCache
 from training.judge.seen import seen_by_ancestors
 from training.run.config import TrainConfig, config_as_dict
-from training.run.initial_weights import growth_remark, initial_state
+from training.run.initial_weights import initial_state, remarks_on_initial
 from training.run.objective import SegmentationObjective
 from training.run.optimization import RunningMean, build_optimizer
 from training.run.progress import NoProgress
@@ -68,8 +68,10 @@ def build_session(config: TrainConfig, data: Data, run: RunFolder, progress: NoP
     model.backend = backend_for("auto", fabric.device)
     teacher, method = _teacher_and_method(config, model, fabric)
     _note_other_past_scans(config, progress)
-    if config.initial_weights is not None and (remark := growth_remark(config.initial_weights, config)):
+    for remark in remarks_on_initial(config.initial_weights, config) if config.initial_weights is not None else ():
         progress.note(remark)
+    if teacher is not None:
+        _note_small_teacher(model, teacher, progress)
     supervised = SegmentationObjective(model, config.loss, _class_weights(config, data, progress))
     learner: SegmentationObjective | DistillationObjective = supervised
     if teacher is not None and method is not None:
@@ -100,6 +102,11 @@ def build_session(config: TrainConfig, data: Data, run: RunFolder, progress: NoP
         ancestors=_ancestors(config),
         intensity_95th=intensity_95th(data.training),
     )
+
+
+def num_parameters(model: torch.nn.Module) -> int:
+    """How many numbers a network learns."""
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def _initial_network(config: TrainConfig) -> Network:
@@ -184,6 +191,16 @@ def _note_other_past_scans(config: TrainConfig, progress: NoProgress) -> None:
                 f"warning: {setting} {path} expects {counted(found.past, 'past scan')} with stride {found.stride} "
                 f"behind each, this run has scans.past {config.scans.past} and scans.stride {config.scans.stride}"
             )
+
+
+def _note_small_teacher(model: Network, teacher: Network, progress: NoProgress) -> None:
+    """Says where the teacher is the smaller network: then mostly two paths are mixed up."""
+    of_teacher, of_student = num_parameters(teacher), num_parameters(model)
+    if of_teacher < of_student:
+        progress.note(
+            f"warning: the teacher has {of_teacher:,} parameters, fewer than the {of_student:,} of the student: is it "
+            "the network that is meant?"
+        )
 
 
 def _ancestors(config: TrainConfig) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ class KDConfig:
     weight: float = 0.2
     temperature: float = 1.0
     on_points: bool = False
-    """Also on the point outputs, with the same weight; needs networks with point refinement."""
+    """Also on the point outputs, with the same weight; needs networks that have these."""
     class_weighted: bool = False
     """Weight voxels by their class, as the supervised losses do."""
 

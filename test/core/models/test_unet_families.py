@@ -287,6 +287,11 @@ def test_a_plan_survives_its_settings_and_a_ratio_has_the_published_channels():
         ({"plan": {**TINY_PLAN, "down": [{"step": 4, "blocks": []}, *TINY_PLAN["down"][1:]]}}, "1 to 8 blocks"),
         ({"grid": {"voxel_size": 0}}, "voxel_size"),
         ({"grid": {"shape": [4, 4, 4]}}, "shape"),
+        (
+            {"grid": {"kind": "cylindrical"}},
+            "grid kind is 'cylindrical': networks of this family take a cartesian grid",
+        ),
+        ({"grid": 0.05}, "grid is 0.05: expected settings of a cartesian grid such as"),
         ({"width": 8}, "unknown model setting 'width'"),
         ({"name": "spvnas-1x"}, "unknown model 'spvnas-1x': an SPVNAS is made from its net.config, .*model.net_config"),
         ({"architecture": "SPVNAS"}, "unknown architecture 'SPVNAS': an SPVNAS is made from its net.config"),

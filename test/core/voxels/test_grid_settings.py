@@ -93,7 +93,7 @@ def test_settings_that_make_no_grid_are_named(settings, message):
 
 
 def test_cylinder3d_refuses_a_grid_that_is_not_cylindrical():
-    with pytest.raises(UserError, match="expected settings of a cylindrical grid"):
+    with pytest.raises(UserError, match="take a cylindrical grid"):
         build_model({"name": "cylinder3d-compact", "grid": {"kind": "cartesian"}})
 
 

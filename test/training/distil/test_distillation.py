@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from tiny_dataset import TINY_MODEL, random_scan, write_dataset
+from toy_network import ToyConfig, ToyNetwork
 from training_runs import finish, kill_after_step, results, start
 
 from pvd_cli.main import run
@@ -15,6 +16,7 @@ from pvd_core.losses import cross_entropy, lovasz_softmax
 from pvd_core.losses.distillation import DistillationPair
 from pvd_core.losses.methods import METHODS
 from pvd_core.models import build_model
+from pvd_core.models.build import ARCHITECTURES
 from pvd_core.taxonomy import SEMANTICKITTI, SEMANTICKITTI_MULTISCAN
 from pvd_core.weights import load_model, save_weights
 from training.data.batches import make_batch
@@ -131,13 +133,42 @@ def test_teacher_with_another_grid_or_other_classes_is_refused(tmp_path, teacher
         load_teacher(teacher_path, student, SEMANTICKITTI_MULTISCAN, "cpu")
 
 
-def test_method_on_points_needs_a_refinement(teacher_path):
-    student = build_model({**TINY_MODEL, "refinement": "none"})
-    teacher = load_teacher(teacher_path, student, SEMANTICKITTI, "cpu")
-    with pytest.raises(UserError, match=r"the student has no point refinement.*coefficients on points to 0"):
-        build_method(DistillationConfig(str(teacher_path)), student, teacher)
-    on_voxels = {"point_output": 0, "point_affinity": 0}
-    build_method(DistillationConfig(str(teacher_path), settings=on_voxels), student, teacher)
+def test_the_command_without_a_teacher_names_the_option(tmp_path, capsys):
+    config = tmp_path / "student.yaml"
+    config.write_text("max_steps: 2\n")
+    for options in ([], ["--config", str(config)]):
+        assert run(["distill", str(tmp_path), *options, "--out", str(tmp_path / "run")]) == 2
+        assert "no teacher: name its weights with --teacher" in capsys.readouterr().err
+    config.write_text("distillation: {teacher: absent.safetensors}\n")
+    for options in (["--config", str(config)], ["--set", "distillation.teacher=absent.safetensors"]):
+        assert run(["distill", str(tmp_path), *options, "--out", str(tmp_path / "run")]) == 2
+        assert "no teacher" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("method", "reads", "without"),
+    [
+        ("pvd", {}, {"point_output": 0, "point_affinity": 0}),
+        ("kd", {"on_points": True}, {"on_points": False}),
+    ],
+)
+def test_a_method_on_points_names_the_settings_for_networks_without(teacher_path, method, reads, without):
+    bare, path = build_model({**TINY_MODEL, "refinement": "none"}), str(teacher_path)
+    teacher = load_teacher(teacher_path, bare, SEMANTICKITTI, "cpu")
+    named = " and ".join(f"distillation.settings.{name}={json.dumps(value)}" for name, value in without.items())
+    reading = DistillationConfig(path, method, reads)
+    with pytest.raises(UserError, match=f"the student, a cylinder3d, has none: set {named}, or model.refinement"):
+        build_method(reading, bare, teacher)
+    with pytest.raises(UserError, match=f"the teacher, a cylinder3d, has none: set {named}$"):
+        build_method(reading, build_model(TINY_MODEL), bare)
+    build_method(DistillationConfig(path, method, without), bare, teacher)
+
+
+def test_a_network_that_never_has_point_outputs_is_told_no_setting_of_another(teacher_path, monkeypatch):
+    monkeypatch.setitem(ARCHITECTURES, "toy", (ToyNetwork, ToyConfig))
+    teacher = load_teacher(teacher_path, build_model(TINY_MODEL), SEMANTICKITTI, "cpu")
+    with pytest.raises(UserError, match=r"the student, a toy, has none: set (?!.*refinement)"):
+        build_method(DistillationConfig(str(teacher_path)), ToyNetwork(), teacher)
 
 
 @pytest.mark.parametrize(

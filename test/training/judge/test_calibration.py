@@ -8,12 +8,13 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
-from tiny_dataset import TINY_MODEL, write_dataset
+from tiny_dataset import TINY_MODEL, random_scan, write_dataset, write_scan
 
 from pvd_cli.main import run
 from pvd_core.borders.errors import UserError
 from pvd_core.models import build_model
 from pvd_core.segmenter import Segmenter
+from pvd_core.taxonomy import SEMANTICKITTI
 from pvd_core.weights import load_model, read_facts, save_weights
 from training.data.dataset import ScanFolder
 from training.judge.calibration import best_temperature, calibrate, calibration_error
@@ -191,6 +192,20 @@ def test_scans_that_the_weights_learned_from_are_named(dataset, weights, tmp_pat
     save_weights(path, model, {**facts, "training_data": {"dataset": "tiny", "sequences": ["08"]}})
     assert run(["calibrate", str(dataset), "--weights", str(path), "--out", str(tmp_path / "out.safetensors")]) == 0
     assert "warning: 08 are among what these weights learned from" in capsys.readouterr().err
+
+
+def test_a_temperature_that_makes_other_scans_worse_is_told(weights, dataset, tmp_path, capsys):
+    command = ["calibrate", str(dataset), "--weights", str(weights), "--out", str(tmp_path / "good.safetensors")]
+    assert run(command) == 0
+    assert "became less true" not in capsys.readouterr().err
+    # The temperature is fitted where many labels are wrong, and checked where all are right.
+    points, raw = random_scan(np.random.default_rng((8, 0)))
+    own = SEMANTICKITTI.raw_from_class_ids(Segmenter.from_weights(weights, "cpu").segment(points).labels)
+    write_scan(tmp_path / "unlike", "08", "000000", points, raw)
+    write_scan(tmp_path / "unlike", "08", "000001", points, own)
+    command[1], command[-1] = str(tmp_path / "unlike"), str(tmp_path / "bad.safetensors")
+    assert run(command) == 0
+    assert "confidences of the other scans became less true" in capsys.readouterr().err
 
 
 def test_one_scan_and_scans_without_labels_are_refused(tmp_path):

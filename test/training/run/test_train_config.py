@@ -105,6 +105,12 @@ def test_an_architecture_takes_the_place_of_the_default_network():
         load_config(None, ["dataset=d", "model.name=minkunet-0.5x", "model.architecture=spvcnn"])
 
 
+def test_settings_of_a_model_may_follow_its_name():
+    overrides = ["dataset=d", "model=minkunet-0.25x", "model.grid.voxel_size=0.5"]
+    assert load_config(None, overrides).model == {"name": "minkunet-0.25x", "grid": {"voxel_size": 0.5}}
+    assert load_config(None, ["dataset=d", "model={width: 4}", "model.name=cylinder3d-1x"]).model["width"] == 4
+
+
 def test_differing_settings_are_named_with_their_section():
     first = load_config(None, ["dataset=d"])
     second = load_config(None, ["dataset=d", "seed=4", "loss.lovasz=2", "model.width=4"])
