@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pvd_core.borders.wording import shown
 from pvd_core.models.channels import MOST_CLASSES, check_channels
 from pvd_core.models.unet_plan import UNetPlan, plan_from_settings, plan_settings, ratio_plan
 from pvd_core.taxonomy import SEMANTICKITTI
