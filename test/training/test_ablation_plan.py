@@ -159,9 +159,13 @@ def test_unknown_row_and_wrong_seeds_on_the_command_line_are_named(tmp_path, cap
     assert "--seeds is 'one'" in capsys.readouterr().err
 
 
+# What other grids are laid over.
+BASES = ("full", "full_unets", "cpu", "fair_base")
+
+
 def test_every_shipped_grid_makes_a_plan_at_both_scales(project_root, tmp_path):
     paths = sorted((project_root / "config" / "ablations").glob("*.yaml"))
-    grids = [path for path in paths if path.stem not in ("full", "full_unets", "cpu")]
+    grids = [path for path in paths if path.stem not in BASES]
     assert len(grids) >= 15
     for path in grids:
         # Those without a base have one scale only.
@@ -173,14 +177,14 @@ def test_every_shipped_grid_makes_a_plan_at_both_scales(project_root, tmp_path):
             assert make_plan(grid, "data", tmp_path).runs
 
 
-# Grids on data of their own, with folders of their own.
-OF_DRIVES = ("m2skd_cpu", "multiscan_cpu")
+# Grids with folders of their own.
+OF_THEIR_OWN = ("m2skd_cpu", "multiscan_cpu", "fair", "fair_strengths")
 
 
 def test_shipped_grids_may_share_a_folder(project_root, tmp_path):
     configs = {}
     for path in sorted((project_root / "config" / "ablations").glob("*.yaml")):
-        if path.stem in ("full", "full_unets", "cpu", *OF_DRIVES) or not read_yaml(path).get("base"):
+        if path.stem in (*BASES, *OF_THEIR_OWN) or not read_yaml(path).get("base"):
             continue
         for each in make_plan(read_grid(path, ["base=full.yaml"]), "data", tmp_path).runs:
             assert configs.setdefault(each.folder, each.config) == each.config, each.name
