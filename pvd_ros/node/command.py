@@ -6,6 +6,8 @@ import argparse
 import gc
 import os
 import sys
+import traceback
+from threading import Event
 from typing import Any
 
 from pvd_core.borders.errors import UserError
@@ -17,15 +19,14 @@ from pvd_ros.node.parameters import SPECS
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs until SIGINT or SIGTERM, then ends the process with exit code 0. Returns exit code 2 for a mistake in
-    parameters, weights or arguments."""
+    parameters, weights or arguments, and 1 for a fault of the node itself."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    code = 0
     try:
         require_packages(*NODE_NEEDS)
         rclpy, _ = require_rclpy()
         check_params_files(arguments)
         _parser().parse_args(_plain_arguments(rclpy, arguments))
-        _run(rclpy, arguments)
+        code = _run(rclpy, arguments)
     except UserError as error:
         print(f"segmenter_node: {error}", file=sys.stderr)
         code = 2
@@ -49,7 +50,7 @@ def _plain_arguments(rclpy: Any, arguments: list[str]) -> list[str]:
         raise UserError(f"ROS arguments: {error}") from error
 
 
-def _run(rclpy: Any, arguments: list[str]) -> None:
+def _run(rclpy: Any, arguments: list[str]) -> int:
     with stop_on_signals() as stop, ros_context(["segmenter_node", *arguments]) as context:
         from pvd_ros.node.segmenter_node import SegmenterNode
 
@@ -57,15 +58,26 @@ def _run(rclpy: Any, arguments: list[str]) -> None:
         try:
             if node.get_parameter("autostart").value:
                 node.start()
-            executor = rclpy.executors.SingleThreadedExecutor(context=context)
-            executor.add_node(node)
-            # Short waits, because Python handles signals only between them.
-            while not stop.is_set():
-                executor.spin_once(timeout_sec=0.1)
-            node.finish()
-            executor.shutdown()
+            return _labelled_until(stop, node, rclpy.executors.SingleThreadedExecutor(context=context))
         finally:
             node.destroy_node()
+
+
+def _labelled_until(stop: Event, node: Any, executor: Any) -> int:
+    """The exit code, once `stop` is set or an exception has come out of a callback: the counts are reported then too."""
+    code = 0
+    executor.add_node(node)
+    try:
+        # Short waits, because Python handles signals only between them.
+        while not stop.is_set():
+            executor.spin_once(timeout_sec=0.1)
+    except Exception as error:  # whatever it is, the clouds so far are accounted for
+        node.get_logger().error(traceback.format_exc())
+        print(f"segmenter_node: ends by an internal error, {type(error).__name__}: {error}", file=sys.stderr)
+        code = 1
+    node.finish()
+    executor.shutdown()
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -37,6 +37,7 @@ from pvd_ros.node.outputs import Outputs, check_removed
 from pvd_ros.node.parameters import check_thresholds, declare_parameters
 from pvd_ros.node.rate_limit import RateLimit
 from pvd_ros.node.topic_check import check_input
+from pvd_ros.node.transitions import refusing_impossible
 from pvd_ros.node.vehicle import Vehicle
 from pvd_ros.report.counters import CloudCounters
 from pvd_ros.report.health import judge
@@ -71,6 +72,8 @@ class SegmenterNode(LifecycleNode):
             ) from error
         declare_parameters(self)
         self.add_on_set_parameters_callback(self._checked)
+        service = self._service_change_state  # of rclpy's LifecycleNode
+        service.callback = refusing_impossible(service.callback, self.get_logger())
         self.start_error: Exception | None = None
         self.counters = CloudCounters()
         self.window = LatencyWindow(self._value("latency_window"))
