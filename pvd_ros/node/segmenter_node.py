@@ -57,13 +57,18 @@ REPORT_PERIOD_S = 1.0
 _WORDING = parameters("intensity_scale", "intensity_field", *MOUNTING_SETTINGS)
 
 
+class EndingError(UserError):
+    """A transition was given up, because the node is to end."""
+
+
 class SegmenterNode(LifecycleNode):
     """Labels the clouds of the topic `points_in`, always the newest, and counts those that it does not label.
 
-    `start_error` is the exception that made the last lifecycle transition fail. UserError for wrong parameters.
+    `start_error` is the exception that made the last lifecycle transition fail. is_ending() says whether the node is to
+    end: loading is given up then. UserError for wrong parameters.
     """
 
-    def __init__(self, context: Any = None) -> None:
+    def __init__(self, context: Any = None, is_ending: Callable[[], bool] = lambda: False) -> None:
         try:
             super().__init__("segmenter", context=context, automatically_declare_parameters_from_overrides=True)
         except ValueError as error:
@@ -75,6 +80,7 @@ class SegmenterNode(LifecycleNode):
         service = self._service_change_state  # of rclpy's LifecycleNode
         service.callback = refusing_impossible(service.callback, self.get_logger())
         self.start_error: Exception | None = None
+        self._is_ending = is_ending
         self.counters = CloudCounters()
         self.window = LatencyWindow(self._value("latency_window"))
         self._gaps, self._lost = StampGaps(), LostClouds()
@@ -167,24 +173,33 @@ class SegmenterNode(LifecycleNode):
             check_input(self.resolve_topic_name(self._value("points_in")), self._outputs.topic_names)
             self._segmenter = self._load_segmenter()
             self._check_classes({})
-        except UserError:
+        except Exception:
             self._clean_up()
             raise
 
     def _load_segmenter(self) -> Segmenter:
         # Torch takes seconds to import; mistakes in parameters show before that.
+        self._go_on()
         from pvd_core.segmenter import Segmenter
         from pvd_ros.node.threads import choose_threads, own_threads
 
         most = own_threads()
         weights = self._value("weights") or str(default_weights())
+        self._go_on()
         segmenter = Segmenter.from_weights(weights, self._value("device"), self._value("precision"))
+        self._go_on()
         segmenter.warm_up()
+        self._go_on()
         self.get_logger().info(choose_threads(segmenter, self._value("num_threads"), most))
         self.get_logger().info(f"network ready: {weights} on {segmenter.device}")
         return segmenter
 
+    def _go_on(self) -> None:
+        if self._is_ending():
+            raise EndingError("loading is given up: the node is to end")
+
     def _activate(self) -> None:
+        self._go_on()
         assert self._segmenter is not None, "rclpy activates configured nodes only"
         assert self._outputs is not None, "rclpy activates configured nodes only"
         outputs, rate = self._outputs, RateLimit()

@@ -1,4 +1,4 @@
-"""What must not end the node, or not without its counts: impossible transitions, and faults of its own."""
+"""What must not end the node, or not without its counts: impossible transitions, its own faults, early signals."""
 
 import json
 
@@ -47,3 +47,12 @@ def test_a_fault_of_the_node_ends_it_with_its_counts_its_report_and_one_line(ros
     assert "segmenter_node: ends by an internal error, ZeroDivisionError: broken on purpose" in lines
     assert any("clouds: received 0" in line for line in lines)
     assert node.text().count("Traceback") == 1
+
+
+def test_a_signal_while_the_network_loads_ends_the_node_before_the_next_step(ros):
+    report = ros.folder / "report.json"
+    node = ros.fork("ended_node", "--ros-args", "-p", f"report_path:={report}")
+    assert node.wait() == 0
+    assert json.loads(report.read_text())["clouds"]["received"] == 0
+    assert "segmenter_node: ending, after what is in work" in node.text()
+    assert "goes on loading" not in node.text()
