@@ -227,6 +227,8 @@ class SegmenterNode(LifecycleNode):
         )
         wants_reliable = self._value("input_reliability") == "reliable"
         self._vehicle.start()
+        self._lost.begin()
+        self._gaps.begin()
         self._input = InputWatch(self, self._topic, outputs.topic_names, wants_reliable, self._remedy)
         qos = qos_profile(wants_reliable, self._value("input_depth"))
         self._subscription = subscribe_with_events(self, PointCloud2, self._topic, self._on_cloud, qos, self._on_lost)

@@ -1,5 +1,7 @@
 """The node through many lifecycles, and through what happens around it while it runs."""
 
+import json
+
 import numpy as np
 import pytest
 from ros_clouds import rclpy_cloud, xyzi_cloud
@@ -119,6 +121,22 @@ def test_stamps_that_jump_frames_and_layouts_that_change_are_labelled_as_they_co
     empty = rclpy_cloud(fields=(), point_step=0, stamp_ns=88)
     assert active.answer_to(empty).width == 0
     assert active.answer_to(cloud_at(1002)).width == 500
+
+
+def test_clouds_that_come_while_the_node_is_inactive_are_not_counted_as_lost(ros, peer):
+    manager = Manager(ros, peer, report_path=ros.folder / "report.json")
+    assert manager.change("configure")
+    assert manager.change("activate")
+    for number in range(7):
+        manager.answer_to(cloud_at(1000 + number / 10))
+    assert manager.change("deactivate")
+    for number in range(7, 30):
+        manager.sensor.publish(cloud_at(1000 + number / 10))
+    assert manager.change("activate")
+    manager.answer_to(cloud_at(1003))
+    assert manager.node.stop() == 0
+    clouds = json.loads((ros.folder / "report.json").read_text())["clouds"]
+    assert (clouds["labelled"] >= 8, clouds["lost"], clouds["gaps"]) == (True, 0, 0)
 
 
 def test_a_listener_that_is_slow_or_gone_does_not_hold_the_node_up(active):
