@@ -25,7 +25,7 @@ from visualization_msgs.msg import MarkerArray
 from pvd_core import default_weights
 from pvd_core.borders.errors import UserError
 from pvd_core.clouds.judge import MOUNTING_SETTINGS, parameters
-from pvd_core.clouds.stream import CloudStream
+from pvd_core.clouds.stream import MountedStreams
 from pvd_ros.codec import check_intensity_field, rclpy_cloud_types, stamp_of
 from pvd_ros.labeller import CloudLabeller, LabelledCloud
 from pvd_ros.middleware.ros_session import check_topic_name, qos_profile
@@ -97,7 +97,6 @@ class SegmenterNode(LifecycleNode):
         self._legend_frame: str | None = None
         self._counts_before: dict[str, int] = {}
         self._said: list[str] = []
-        self._stream_settings: list[Any] | None = None
 
     def start(self) -> None:
         """Configures and activates the node, as a lifecycle manager would; raises the error that prevents it."""
@@ -172,6 +171,7 @@ class SegmenterNode(LifecycleNode):
         try:
             check_input(self.resolve_topic_name(self._value("points_in")), self._outputs.topic_names)
             self._segmenter = self._load_segmenter()
+            self._streams = self._new_streams(self._segmenter)
             self._check_classes({})
         except Exception:
             self._clean_up()
@@ -194,6 +194,11 @@ class SegmenterNode(LifecycleNode):
         self.get_logger().info(f"network ready: {weights} on {segmenter.device}")
         return segmenter
 
+    def _new_streams(self, segmenter: Segmenter) -> MountedStreams:
+        from pvd_core.weights.expected import expected_cloud  # its package imports torch
+
+        return MountedStreams(_WORDING, expected_cloud(segmenter.facts).intensity_95th)
+
     def _go_on(self) -> None:
         if self._is_ending():
             raise EndingError("loading is given up: the node is to end")
@@ -204,7 +209,6 @@ class SegmenterNode(LifecycleNode):
         assert self._outputs is not None, "rclpy activates configured nodes only"
         outputs, rate = self._outputs, RateLimit()
         self._topic = self.resolve_topic_name(self._value("points_in"))
-        self._stream_settings = None
         history = self._history.start(self._segmenter.past_scans)
         self._labeller = CloudLabeller(
             self._segmenter,
@@ -245,8 +249,9 @@ class SegmenterNode(LifecycleNode):
         self._input.see(message)
         self.counters.lost = self._lost.total
         self.counters.gaps += self._gaps.missing_before(stamp_of(message))
-        self._labeller.stream = self._stream(message.header.frame_id)
-        self._labeller.intensity_field = self._value("intensity_field")
+        field, mounting = self._value("intensity_field"), self._vehicle.mounting(message.header.frame_id)
+        self._labeller.stream = self._streams.of(mounting, self._value("intensity_scale"), field)
+        self._labeller.intensity_field = field
         self._labeller.with_entropy = self._value("entropy")
         self.counters.dropped += self._worker.offer(message)
 
@@ -258,18 +263,6 @@ class SegmenterNode(LifecycleNode):
             self.get_logger().warning(text)
         else:
             self.get_logger().error(text)
-
-    def _stream(self, frame: str) -> CloudStream:
-        """The stream of clouds in `frame` by the present parameters and transforms: the same one until they change."""
-        settings = [self._value("intensity_scale"), self._vehicle.mounting(frame)]
-        if settings == self._stream_settings:
-            return self._labeller.stream
-        self._stream_settings = settings
-        assert self._segmenter is not None, "clouds come only while the node is active"
-        from pvd_core.weights.expected import expected_cloud  # its package imports torch
-
-        usual_95th = expected_cloud(self._segmenter.facts).intensity_95th
-        return CloudStream(settings[0], settings[1], _WORDING, usual_95th)
 
     def _on_lost(self, count: int) -> None:
         self._lost.report(count)
