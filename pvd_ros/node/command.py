@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import gc
 import os
 import sys
@@ -61,26 +60,32 @@ def _plain_arguments(rclpy: Any, arguments: list[str]) -> list[str]:
 
 
 def _run(rclpy: Any, context: Any, stop: Event) -> int:
-    from pvd_ros.node.segmenter_node import EndingError, SegmenterNode
+    from pvd_ros.node.segmenter_node import SegmenterNode
 
     node = SegmenterNode(context, stop.is_set)
     try:
-        if node.get_parameter("autostart").value:
-            with contextlib.suppress(EndingError):
-                node.start()
         return _labelled_until(stop, node, rclpy.executors.SingleThreadedExecutor(context=context))
     finally:
         node.destroy_node()
 
 
 def _labelled_until(stop: Event, node: Any, executor: Any) -> int:
-    """The exit code, once `stop` is set or an exception has come out of a callback; counts are reported either way."""
+    """The exit code, once `stop` is set or an exception has come out of a callback; counts are reported either way.
+    UserError for what prevents the start."""
+    from pvd_ros.node.segmenter_node import EndingError
+
     code = 0
     executor.add_node(node)
     try:
+        if node.get_parameter("autostart").value:
+            node.start()
         # Short waits, because Python handles signals only between them.
         while not stop.is_set():
             executor.spin_once(timeout_sec=0.1)
+    except EndingError:
+        pass
+    except UserError:
+        raise
     except Exception as error:  # whatever it is, the clouds so far are accounted for
         node.get_logger().error(traceback.format_exc())
         print(f"segmenter_node: ends by an internal error, {type(error).__name__}: {error}", file=sys.stderr)

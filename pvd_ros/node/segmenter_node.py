@@ -80,7 +80,7 @@ class SegmenterNode(LifecycleNode):
         service = self._service_change_state  # of rclpy's LifecycleNode
         service.callback = refusing_impossible(service.callback, self.get_logger())
         self.start_error: Exception | None = None
-        self._is_ending = is_ending
+        self._is_ending, self._is_starting = is_ending, False
         self.counters = CloudCounters()
         self.window = LatencyWindow(self._value("latency_window"))
         self._gaps, self._lost = StampGaps(), LostClouds()
@@ -100,9 +100,11 @@ class SegmenterNode(LifecycleNode):
 
     def start(self) -> None:
         """Configures and activates the node, as a lifecycle manager would; raises the error that prevents it."""
+        self._is_starting = True
         for transition in (self.trigger_configure, self.trigger_activate):
             if transition() != TransitionCallbackReturn.SUCCESS:
                 raise self.start_error or RuntimeError(f"{transition.__name__} failed")
+        self._is_starting = False
 
     def finish(self) -> None:
         """Stops labelling, logs counts and latencies, and writes the report that `report_path` asks for."""
@@ -139,18 +141,14 @@ class SegmenterNode(LifecycleNode):
         return self._guarded(self._stop_working)
 
     def _guarded(self, step: Callable[[], None]) -> TransitionCallbackReturn:
-        """Runs one transition and logs an exception, which rclpy would ignore."""
+        """Runs one transition. An exception, which rclpy would ignore, is logged, or raised by `start`."""
         try:
             step()
-        except UserError as error:
-            self.start_error = error
-            if not self._value("autostart"):  # else the command prints it
-                self.get_logger().error(str(error))
-            return TransitionCallbackReturn.FAILURE
-        except Exception as error:  # whatever it is, the state machine has to know, and the log gets the traceback
-            self.start_error = error
-            self.get_logger().error(traceback.format_exc())
-            return TransitionCallbackReturn.ERROR
+        except Exception as error:  # whatever it is, the state machine has to know
+            self.start_error, is_mistake = error, isinstance(error, UserError)
+            if not self._is_starting:  # else `start` raises it
+                self.get_logger().error(str(error) if is_mistake else traceback.format_exc())
+            return TransitionCallbackReturn.FAILURE if is_mistake else TransitionCallbackReturn.ERROR
         return TransitionCallbackReturn.SUCCESS
 
     def _configure(self) -> None:

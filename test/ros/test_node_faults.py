@@ -37,16 +37,30 @@ def test_a_transition_that_the_state_does_not_have_is_refused_and_the_node_goes_
     assert "Traceback" not in manager.node.text()
 
 
-def test_a_fault_of_the_node_ends_it_with_its_counts_its_report_and_one_line(ros):
+@pytest.mark.parametrize("method", ["_load_segmenter", "_report"])
+def test_a_fault_of_the_node_ends_it_with_its_counts_its_report_and_one_line(ros, method):
+    """In what happens at start, and in what a timer calls."""
+    ros.environment["FAILING_METHOD"] = method
     report, weights = ros.folder / "report.json", tiny_weights(ros.folder)
     words = [f"report_path:={report}", f"weights:={weights}", "device:=cpu"]
     node = ros.fork("failing_node", "--ros-args", *(each for word in words for each in ("-p", word)))
     assert node.wait() == 1
     assert json.loads(report.read_text())["clouds"]["received"] == 0
     lines = node.text().splitlines()
-    assert "segmenter_node: ends by an internal error, ZeroDivisionError: broken on purpose" in lines
+    assert "segmenter_node: ends by an internal error, ZeroDivisionError: on purpose" in lines
     assert any("clouds: received 0" in line for line in lines)
     assert node.text().count("Traceback") == 1
+
+
+def test_a_node_that_started_itself_says_why_a_later_transition_fails(ros, peer):
+    manager = Manager(ros, peer, autostart="true")
+    manager.answer_to(cloud_at(1000))
+    assert manager.change("deactivate")
+    assert manager.change("cleanup")
+    manager.weights.unlink()
+    assert not manager.change("configure")
+    manager.node.wait_for_text("tiny.safetensors: does not exist")
+    assert manager.node.stop() == 0
 
 
 def test_a_signal_while_the_network_loads_ends_the_node_before_the_next_step(ros):

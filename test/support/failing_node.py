@@ -1,5 +1,6 @@
-"""`segmenter_node` with a fault: its report, which a timer calls once a second, raises."""
+"""`segmenter_node` with a fault: FAILING_METHOD of SegmenterNode raises."""
 
+import os
 from unittest import mock
 
 from pvd_ros.node import command
@@ -7,5 +8,5 @@ from pvd_ros.node.segmenter_node import SegmenterNode
 
 
 def main():
-    with mock.patch.object(SegmenterNode, "_report", side_effect=ZeroDivisionError("broken on purpose")):
+    with mock.patch.object(SegmenterNode, os.environ["FAILING_METHOD"], side_effect=ZeroDivisionError("on purpose")):
         return command.main()
