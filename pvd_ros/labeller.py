@@ -34,8 +34,8 @@ class LabelledCloud:
     """`message` is the labelled PointCloud2, ready to publish, or what else the labeller's encoder makes; `header` is
     the input's, and `cloud` the input, decoded.
 
-    timings_ms: milliseconds of decode, the stages of the segmentation, encode, and total. note: a sentence if this
-    cloud decided how intensity is scaled from here on, else "".
+    timings_ms: milliseconds of decode, the stages of the segmentation, encode, and total. stream: that it belongs to.
+    note: a sentence if this cloud decided how intensity is scaled from here on, else "".
     """
 
     message: Any
@@ -43,6 +43,7 @@ class LabelledCloud:
     cloud: DecodedCloud
     segmentation: Segmentation
     timings_ms: dict[str, float]
+    stream: CloudStream
     note: str = ""
 
 
@@ -89,9 +90,9 @@ class CloudLabeller:
     def label(self, message: Any) -> LabelledCloud:
         """The labelled cloud of `message`, a PointCloud2; MalformedCloudError if the message contradicts itself, or
         reaches so far that the network cannot label it."""
-        start = time.perf_counter()
+        start, stream = time.perf_counter(), self.stream
         try:
-            cloud, segmentation, note = self._segmented(message)
+            cloud, segmentation, note = self._segmented(message, stream)
         except TooWideError as error:
             raise MalformedCloudError("too_wide", str(error)) from error
         segmented = time.perf_counter()
@@ -105,7 +106,7 @@ class CloudLabeller:
             "encode": 1e3 * (end - segmented),
             "total": 1e3 * (end - start),
         }
-        return LabelledCloud(output, message.header, cloud, segmentation, timings_ms, note)
+        return LabelledCloud(output, message.header, cloud, segmentation, timings_ms, stream, note)
 
     def pass_over(self, message: Any) -> None:
         """Takes what later clouds need from one that need not be labelled (again): the automatic intensity scale may be
@@ -131,10 +132,10 @@ class CloudLabeller:
         one now and then, for that takes some milliseconds; to be asked after each cloud."""
         cloud, frame = labelled.cloud, labelled.header.frame_id
         found = self.history.new_remarks() if self.history is not None else []
-        return found + self.stream.look_if_due(cloud.raw_points, cloud.layout.other_fields, frame)
+        return found + labelled.stream.look_if_due(cloud.raw_points, cloud.layout.other_fields, frame)
 
-    def _segmented(self, message: Any) -> tuple[DecodedCloud, Segmentation, str]:
-        layout, stream = read_layout(message, self.intensity_field), self.stream
+    def _segmented(self, message: Any, stream: CloudStream) -> tuple[DecodedCloud, Segmentation, str]:
+        layout = read_layout(message, self.intensity_field)
         note = self._decide(stream, message, layout)
         scale, mounting = stream.factor, stream.mounting
         # The labelled cloud carries x, y, z and intensity, so the host has to decode in any case. With programs it does

@@ -1,19 +1,22 @@
 """The clouds of one source (a folder, a bag, a topic) on their way to a network: judged, scaled, turned."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from pvd_core.clouds.intensity import AUTO, USUAL_95TH, IntensityScale
-from pvd_core.clouds.judge import Glance, Wording, drawn_points, glance_at, judge
+from pvd_core.clouds.judge import MOUNTING_KINDS, Glance, Wording, drawn_points, glance_at, judge
 from pvd_core.clouds.measured import is_measured
 from pvd_core.clouds.mounting import Mounting
 from pvd_core.clouds.other_quantity import other_quantity
 
 # With a sensor at 10 Hz, the first clouds and then one in five seconds, besides those that differ.
 _FIRST_CLOUDS, _EVERY_CLOUDS = 3, 50
-# Each frame of a topic is judged on its own, but a sender that makes names up must not fill the memory.
+# Each frame and mounting of a topic is judged on its own, but a sender that makes them up must not fill the memory.
 _MOST_FRAMES = 20
 
 
@@ -39,9 +42,16 @@ class CloudStream:
         self.num_spoilt = 0
         self._wording = wording or Wording()
         self._scale, self._usual_95th = IntensityScale(intensity_scale, usual_95th), usual_95th
-        self._is_auto = intensity_scale == AUTO
-        self._said: dict[tuple[str, str], str] = {}  # (frame, kind): what was first found of it
+        self._setting = intensity_scale
+        self._said: dict[tuple[Any, ...], str] = {}  # what was first found of each kind, by _key
         self._watched: dict[str, _Watched] = {}  # of each frame
+
+    def remounted(self, mounting: Mounting) -> CloudStream:
+        """The same source with another mounting: they share the factor, whichever decides it, and what was said that
+        the mounting has no part in."""
+        other = CloudStream(self._setting, mounting, self._wording, self._usual_95th)
+        other._scale, other._said = self._scale, self._said
+        return other
 
     @property
     def factor(self) -> float:
@@ -87,15 +97,15 @@ class CloudStream:
         """Judges a cloud, `points` as in `decide`; `other_fields` as `judge` takes them; `frame`: the name of the one
         it is in. Returns sentences on what is said of this stream and frame for the first time; all that is to be said
         of the cloud is in `remarks`."""
-        told_by_others = self._is_auto and self.is_decided
+        told_by_others = self._setting == AUTO and self.is_decided
         found = judge(points, self.factor, self.mounting, self._usual_95th, other_fields, told_by_others)
         self.remarks = [self._wording.sentence(remark) for remark in found]
         watched = self._watched.setdefault(frame, _Watched())
         watched.is_spoilt = any(remark.spoils_labels for remark in found)
         self.num_spoilt += watched.is_spoilt
-        unsaid = [remark for remark in found if (frame, remark.kind) not in self._said]
-        self._said.update(((frame, remark.kind), remark.text) for remark in unsaid)
-        self.tally.update(self._said[frame, remark.kind] for remark in found)
+        unsaid = [remark for remark in found if self._key(frame, remark.kind) not in self._said]
+        self._said.update((self._key(frame, remark.kind), remark.text) for remark in unsaid)
+        self.tally.update(self._said[self._key(frame, remark.kind)] for remark in found)
         return [self._wording.sentence(remark) for remark in unsaid]
 
     def look_if_due(self, points: np.ndarray, other_fields: Sequence[str] = (), frame: str = "") -> list[str]:
@@ -108,6 +118,32 @@ class CloudStream:
             return self.look_at(points, other_fields, frame)
         self.num_spoilt += watched.is_spoilt
         return []
+
+    def _key(self, frame: str, kind: str) -> tuple[Any, ...]:
+        return (frame, kind, self.mounting) if kind in MOUNTING_KINDS else (frame, kind)
+
+
+class MountedStreams:
+    """The clouds of one topic, whose sensors may be mounted differently and anew: a stream for each mounting, all of
+    one source. `wording` and `usual_95th`: as CloudStream takes them."""
+
+    def __init__(self, wording: Wording, usual_95th: float) -> None:
+        self._wording, self._usual_95th = wording, usual_95th
+        self._source: tuple[float | str, str] | None = None
+        self._streams: dict[Mounting, CloudStream] = {}
+
+    def of(self, mounting: Mounting, intensity_scale: float | str, intensity_field: str) -> CloudStream:
+        """The stream of clouds with this mounting. Another scale or another field makes another source of them."""
+        source = (intensity_scale, intensity_field)
+        if source != self._source or not self._streams:
+            self._source = source
+            self._streams = {mounting: CloudStream(intensity_scale, mounting, self._wording, self._usual_95th)}
+        elif mounting not in self._streams:
+            newest = next(reversed(self._streams.values()))
+            if len(self._streams) >= _MOST_FRAMES:
+                self._streams.clear()
+            self._streams[mounting] = newest.remounted(mounting)
+        return self._streams[mounting]
 
 
 class _Watched:

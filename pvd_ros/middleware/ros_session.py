@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Event
 from types import FrameType, ModuleType
 from typing import Any
@@ -79,18 +80,24 @@ def check_topic_name(what: str, name: str) -> None:
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[Event]:
-    """An event that SIGINT or SIGTERM sets. The same signal once more ends the process as usual if it comes later than
-    a copy of the first would. For the main thread only, and for programs that end after the block if the event is set:
-    from there on, the signal that came is ignored."""
+def stop_on_signals(line: str = "") -> Iterator[Event]:
+    """An event that SIGINT or SIGTERM sets, with `line` on stderr. Either signal once more ends the process as usual if
+    it comes later than a copy of the first would. For the main thread only, and for programs that end after the block
+    if the event is set: from there on, both signals are ignored."""
     stop = Event()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    first_s: dict[int, float] = {}
+    first_s: float | None = None
 
     def on_signal(number: int, frame: FrameType | None) -> None:
-        stop.set()
+        nonlocal first_s
         now_s = time.monotonic()
-        if now_s - first_s.setdefault(number, now_s) > _COPIES_WITHIN_S:
+        if first_s is None:
+            first_s = now_s
+            stop.set()
+            if line:
+                with suppress(OSError):
+                    os.write(2, f"{line}\n".encode())  # print may be what the signal interrupts
+        elif now_s - first_s > _COPIES_WITHIN_S:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 
@@ -100,4 +107,4 @@ def stop_on_signals() -> Iterator[Event]:
         yield stop
     finally:
         for number, handler in before.items():
-            signal.signal(number, signal.SIG_IGN if number in first_s else handler)
+            signal.signal(number, handler if first_s is None else signal.SIG_IGN)

@@ -6,29 +6,30 @@ import argparse
 import gc
 import os
 import sys
+import traceback
+from threading import Event
 from typing import Any
 
 from pvd_core.borders.errors import UserError
 from pvd_ros.middleware.packages import NODE_NEEDS, require_packages
 from pvd_ros.middleware.params_file import check_params_files
 from pvd_ros.middleware.ros_session import require_rclpy, ros_context, stop_on_signals
-from pvd_ros.node.parameters import SPECS
+
+# The other modules of the node import numpy or ROS, for seconds in which no signal would be handled yet.
+
+_ENDING = "segmenter_node: ending, after what is in work: loading the network, or a cloud"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs until SIGINT or SIGTERM, then ends the process with exit code 0. Returns exit code 2 for a mistake in
-    parameters, weights or arguments."""
+    parameters, weights or arguments, and 1 for a fault of the node itself."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    code = 0
-    try:
-        require_packages(*NODE_NEEDS)
-        rclpy, _ = require_rclpy()
-        check_params_files(arguments)
-        _parser().parse_args(_plain_arguments(rclpy, arguments))
-        _run(rclpy, arguments)
-    except UserError as error:
-        print(f"segmenter_node: {error}", file=sys.stderr)
-        code = 2
+    with stop_on_signals(_ENDING) as stop:
+        try:
+            code = _started(arguments, stop)
+        except UserError as error:
+            print(f"segmenter_node: {error}", file=sys.stderr)
+            code = 2
     # A lifecycle node's objects hold one another, and with them the middleware's shared memory: 64 MB that would stay
     # behind in /dev/shm.
     gc.collect()
@@ -41,6 +42,15 @@ def main(arguments: list[str] | None = None) -> int:
     return code
 
 
+def _started(arguments: list[str], stop: Event) -> int:
+    require_packages(*NODE_NEEDS)
+    rclpy, _ = require_rclpy()
+    check_params_files(arguments)
+    _parser().parse_args(_plain_arguments(rclpy, arguments))
+    with ros_context(["segmenter_node", *arguments]) as context:
+        return _run(rclpy, context, stop)
+
+
 def _plain_arguments(rclpy: Any, arguments: list[str]) -> list[str]:
     """The arguments that are not for ROS. UserError if ROS cannot read its own."""
     try:
@@ -49,26 +59,45 @@ def _plain_arguments(rclpy: Any, arguments: list[str]) -> list[str]:
         raise UserError(f"ROS arguments: {error}") from error
 
 
-def _run(rclpy: Any, arguments: list[str]) -> None:
-    with stop_on_signals() as stop, ros_context(["segmenter_node", *arguments]) as context:
-        from pvd_ros.node.segmenter_node import SegmenterNode
+def _run(rclpy: Any, context: Any, stop: Event) -> int:
+    from pvd_ros.node.segmenter_node import SegmenterNode
 
-        node = SegmenterNode(context)
-        try:
-            if node.get_parameter("autostart").value:
-                node.start()
-            executor = rclpy.executors.SingleThreadedExecutor(context=context)
-            executor.add_node(node)
-            # Short waits, because Python handles signals only between them.
-            while not stop.is_set():
-                executor.spin_once(timeout_sec=0.1)
-            node.finish()
-            executor.shutdown()
-        finally:
-            node.destroy_node()
+    node = SegmenterNode(context, stop.is_set)
+    try:
+        return _labelled_until(stop, node, rclpy.executors.SingleThreadedExecutor(context=context))
+    finally:
+        node.destroy_node()
+
+
+def _labelled_until(stop: Event, node: Any, executor: Any) -> int:
+    """The exit code, once `stop` is set or an exception has come out of a callback; counts are reported either way.
+    UserError for what prevents the start."""
+    from pvd_ros.node.segmenter_node import EndingError
+
+    code = 0
+    executor.add_node(node)
+    try:
+        if node.get_parameter("autostart").value:
+            node.start()
+        # Short waits, because Python handles signals only between them.
+        while not stop.is_set():
+            executor.spin_once(timeout_sec=0.1)
+    except EndingError:
+        pass
+    except UserError:
+        raise
+    except Exception as error:  # whatever it is, the clouds so far are accounted for
+        node.get_logger().error(traceback.format_exc())
+        print(f"segmenter_node: ends by an internal error, {type(error).__name__}: {error}", file=sys.stderr)
+        code = 1
+    node.finish()
+    executor.shutdown()
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:
+    from pvd_ros.node.parameters import SPECS
+
     rows = [f"  {spec.name:<20}{spec.default!r:<20}{spec.description}" for spec in SPECS]
     return argparse.ArgumentParser(
         prog="segmenter_node",

@@ -25,7 +25,7 @@ from visualization_msgs.msg import MarkerArray
 from pvd_core import default_weights
 from pvd_core.borders.errors import UserError
 from pvd_core.clouds.judge import MOUNTING_SETTINGS, parameters
-from pvd_core.clouds.stream import CloudStream
+from pvd_core.clouds.stream import MountedStreams
 from pvd_ros.codec import check_intensity_field, rclpy_cloud_types, stamp_of
 from pvd_ros.labeller import CloudLabeller, LabelledCloud
 from pvd_ros.middleware.ros_session import check_topic_name, qos_profile
@@ -37,6 +37,7 @@ from pvd_ros.node.outputs import Outputs, check_removed
 from pvd_ros.node.parameters import check_thresholds, declare_parameters
 from pvd_ros.node.rate_limit import RateLimit
 from pvd_ros.node.topic_check import check_input
+from pvd_ros.node.transitions import refusing_impossible
 from pvd_ros.node.vehicle import Vehicle
 from pvd_ros.report.counters import CloudCounters
 from pvd_ros.report.health import judge
@@ -56,13 +57,18 @@ REPORT_PERIOD_S = 1.0
 _WORDING = parameters("intensity_scale", "intensity_field", *MOUNTING_SETTINGS)
 
 
+class EndingError(UserError):
+    """A transition was given up, because the node is to end."""
+
+
 class SegmenterNode(LifecycleNode):
     """Labels the clouds of the topic `points_in`, always the newest, and counts those that it does not label.
 
-    `start_error` is the exception that made the last lifecycle transition fail. UserError for wrong parameters.
+    `start_error` is the exception that made the last lifecycle transition fail. is_ending() says whether the node is to
+    end: loading is given up then. UserError for wrong parameters.
     """
 
-    def __init__(self, context: Any = None) -> None:
+    def __init__(self, context: Any = None, is_ending: Callable[[], bool] = lambda: False) -> None:
         try:
             super().__init__("segmenter", context=context, automatically_declare_parameters_from_overrides=True)
         except ValueError as error:
@@ -71,7 +77,10 @@ class SegmenterNode(LifecycleNode):
             ) from error
         declare_parameters(self)
         self.add_on_set_parameters_callback(self._checked)
+        service = self._service_change_state  # of rclpy's LifecycleNode
+        service.callback = refusing_impossible(service.callback, self.get_logger())
         self.start_error: Exception | None = None
+        self._is_ending, self._is_starting = is_ending, False
         self.counters = CloudCounters()
         self.window = LatencyWindow(self._value("latency_window"))
         self._gaps, self._lost = StampGaps(), LostClouds()
@@ -88,13 +97,14 @@ class SegmenterNode(LifecycleNode):
         self._legend_frame: str | None = None
         self._counts_before: dict[str, int] = {}
         self._said: list[str] = []
-        self._stream_settings: list[Any] | None = None
 
     def start(self) -> None:
         """Configures and activates the node, as a lifecycle manager would; raises the error that prevents it."""
+        self._is_starting = True
         for transition in (self.trigger_configure, self.trigger_activate):
             if transition() != TransitionCallbackReturn.SUCCESS:
                 raise self.start_error or RuntimeError(f"{transition.__name__} failed")
+        self._is_starting = False
 
     def finish(self) -> None:
         """Stops labelling, logs counts and latencies, and writes the report that `report_path` asks for."""
@@ -131,18 +141,14 @@ class SegmenterNode(LifecycleNode):
         return self._guarded(self._stop_working)
 
     def _guarded(self, step: Callable[[], None]) -> TransitionCallbackReturn:
-        """Runs one transition and logs an exception, which rclpy would ignore."""
+        """Runs one transition. An exception, which rclpy would ignore, is logged, or raised by `start`."""
         try:
             step()
-        except UserError as error:
-            self.start_error = error
-            if not self._value("autostart"):  # else the command prints it
-                self.get_logger().error(str(error))
-            return TransitionCallbackReturn.FAILURE
-        except Exception as error:  # whatever it is, the state machine has to know, and the log gets the traceback
-            self.start_error = error
-            self.get_logger().error(traceback.format_exc())
-            return TransitionCallbackReturn.ERROR
+        except Exception as error:  # whatever it is, the state machine has to know
+            self.start_error, is_mistake = error, isinstance(error, UserError)
+            if not self._is_starting:  # else `start` raises it
+                self.get_logger().error(str(error) if is_mistake else traceback.format_exc())
+            return TransitionCallbackReturn.FAILURE if is_mistake else TransitionCallbackReturn.ERROR
         return TransitionCallbackReturn.SUCCESS
 
     def _configure(self) -> None:
@@ -163,30 +169,44 @@ class SegmenterNode(LifecycleNode):
         try:
             check_input(self.resolve_topic_name(self._value("points_in")), self._outputs.topic_names)
             self._segmenter = self._load_segmenter()
+            self._streams = self._new_streams(self._segmenter)
             self._check_classes({})
-        except UserError:
+        except Exception:
             self._clean_up()
             raise
 
     def _load_segmenter(self) -> Segmenter:
         # Torch takes seconds to import; mistakes in parameters show before that.
+        self._go_on()
         from pvd_core.segmenter import Segmenter
         from pvd_ros.node.threads import choose_threads, own_threads
 
         most = own_threads()
         weights = self._value("weights") or str(default_weights())
+        self._go_on()
         segmenter = Segmenter.from_weights(weights, self._value("device"), self._value("precision"))
+        self._go_on()
         segmenter.warm_up()
+        self._go_on()
         self.get_logger().info(choose_threads(segmenter, self._value("num_threads"), most))
         self.get_logger().info(f"network ready: {weights} on {segmenter.device}")
         return segmenter
 
+    def _new_streams(self, segmenter: Segmenter) -> MountedStreams:
+        from pvd_core.weights.expected import expected_cloud  # its package imports torch
+
+        return MountedStreams(_WORDING, expected_cloud(segmenter.facts).intensity_95th)
+
+    def _go_on(self) -> None:
+        if self._is_ending():
+            raise EndingError("loading is given up: the node is to end")
+
     def _activate(self) -> None:
+        self._go_on()
         assert self._segmenter is not None, "rclpy activates configured nodes only"
         assert self._outputs is not None, "rclpy activates configured nodes only"
         outputs, rate = self._outputs, RateLimit()
         self._topic = self.resolve_topic_name(self._value("points_in"))
-        self._stream_settings = None
         history = self._history.start(self._segmenter.past_scans)
         self._labeller = CloudLabeller(
             self._segmenter,
@@ -209,6 +229,8 @@ class SegmenterNode(LifecycleNode):
         )
         wants_reliable = self._value("input_reliability") == "reliable"
         self._vehicle.start()
+        self._lost.begin()
+        self._gaps.begin()
         self._input = InputWatch(self, self._topic, outputs.topic_names, wants_reliable, self._remedy)
         qos = qos_profile(wants_reliable, self._value("input_depth"))
         self._subscription = subscribe_with_events(self, PointCloud2, self._topic, self._on_cloud, qos, self._on_lost)
@@ -225,8 +247,9 @@ class SegmenterNode(LifecycleNode):
         self._input.see(message)
         self.counters.lost = self._lost.total
         self.counters.gaps += self._gaps.missing_before(stamp_of(message))
-        self._labeller.stream = self._stream(message.header.frame_id)
-        self._labeller.intensity_field = self._value("intensity_field")
+        field, mounting = self._value("intensity_field"), self._vehicle.mounting(message.header.frame_id)
+        self._labeller.stream = self._streams.of(mounting, self._value("intensity_scale"), field)
+        self._labeller.intensity_field = field
         self._labeller.with_entropy = self._value("entropy")
         self.counters.dropped += self._worker.offer(message)
 
@@ -238,18 +261,6 @@ class SegmenterNode(LifecycleNode):
             self.get_logger().warning(text)
         else:
             self.get_logger().error(text)
-
-    def _stream(self, frame: str) -> CloudStream:
-        """The stream of clouds in `frame` by the present parameters and transforms: the same one until they change."""
-        settings = [self._value("intensity_scale"), self._vehicle.mounting(frame)]
-        if settings == self._stream_settings:
-            return self._labeller.stream
-        self._stream_settings = settings
-        assert self._segmenter is not None, "clouds come only while the node is active"
-        from pvd_core.weights.expected import expected_cloud  # its package imports torch
-
-        usual_95th = expected_cloud(self._segmenter.facts).intensity_95th
-        return CloudStream(settings[0], settings[1], _WORDING, usual_95th)
 
     def _on_lost(self, count: int) -> None:
         self._lost.report(count)

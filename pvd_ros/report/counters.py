@@ -1,4 +1,7 @@
-"""Counts of what happened to clouds: received = labelled + dropped + rejected + skipped (+ the one in work)."""
+"""Counts of what happened to clouds.
+
+received = labelled + dropped + rejected + skipped, plus the one in work and the one that waits.
+"""
 
 from __future__ import annotations
 

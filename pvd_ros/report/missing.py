@@ -11,12 +11,15 @@ class LostClouds:
 
     Fast DDS numbers the clouds of a publisher, so that what is missing between two of them is known exactly; what was
     lost before the first and after the last is known from the middleware's reports. Other middlewares only report.
+
+    is_exact: whether the middleware numbers the clouds: then `total` is what was lost up to the last cloud.
     """
 
     # More is another publisher, whose numbers have nothing to do with those before.
     _LARGEST_GAP = 100_000
 
     def __init__(self) -> None:
+        self.is_exact = False
         self._last_number: int | None = None
         self._reported = 0
         self._counted = 0
@@ -26,10 +29,10 @@ class LostClouds:
         """The clouds lost so far, as far as it is known."""
         return max(self._reported, self._counted)
 
-    @property
-    def is_exact(self) -> bool:
-        """Whether the middleware numbers the clouds: then `total` is what was lost up to the last cloud."""
-        return self._last_number is not None
+    def begin(self) -> None:
+        """A subscription begins: what was sent since the last one ended is not lost."""
+        self._last_number = None
+        self._reported = self._counted = self.total
 
     def report(self, count: int) -> None:
         """The middleware says that it lost `count` clouds."""
@@ -40,7 +43,7 @@ class LostClouds:
     def receive(self, number: int | None) -> None:
         """A cloud came. number: the publisher's sequence number of it; None if it is not known, or if there are several
         publishers, whose numbers cannot be told apart."""
-        last, self._last_number = self._last_number, number
+        last, self._last_number, self.is_exact = self._last_number, number, number is not None
         if number is None or last is None or not last < number <= last + self._LARGEST_GAP:
             # The first cloud of a publisher: what was lost before it is in the reports alone.
             self._counted = self.total
@@ -63,6 +66,10 @@ class StampGaps:
         self._last_ns: int | None = None
         self._spacings_ns: deque[int] = deque(maxlen=51)
         self._waiting_ns: list[int] = []
+
+    def begin(self) -> None:
+        """A subscription begins: nothing is missing between the last stamp of the one before and the next stamp."""
+        self._last_ns = None
 
     def missing_before(self, stamp_ns: int) -> int:
         """The number of clouds that are missing, as `stamp_ns`, in nanoseconds, shows: those between the previous stamp

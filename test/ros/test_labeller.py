@@ -103,6 +103,14 @@ def test_with_a_mounting_and_an_automatic_scale_labels_are_those_of_the_prepared
         np.testing.assert_array_equal(labelled.cloud.points[:, :3], points)
 
 
+def test_a_cloud_is_judged_by_its_own_stream_also_when_one_of_another_mounting_has_come_since(segmenters):
+    labeller = CloudLabeller(segmenters[0], rosbags_cloud_types(), own := CloudStream())
+    labelled = labeller.label(CLOUDS["plain"])
+    labeller.stream = CloudStream(mounting=Mounting(pitch=40))
+    labeller.remarks_on(labelled)
+    assert (len(own._watched), len(labeller.stream._watched)) == (1, 0)
+
+
 def test_the_stage_of_a_program_stands_for_three(segmenters):
     plain, program = (CloudLabeller(s, rosbags_cloud_types()).label(CLOUDS["plain"]).timings_ms for s in segmenters)
 

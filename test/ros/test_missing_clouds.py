@@ -54,6 +54,27 @@ def test_an_absurd_report_of_the_middleware_is_ignored():
     assert lost.total == 0
 
 
+def test_what_is_sent_between_two_subscriptions_is_not_lost_and_totals_stay():
+    lost = LostClouds()
+    for number in (1, 4, 5):
+        lost.receive(number)
+    lost.begin()
+    assert (lost.total, lost.is_exact) == (2, True)
+    lost.report(3)  # of the new subscription, before its first cloud
+    lost.receive(40)
+    assert lost.total == 5
+    lost.receive(42)
+    assert lost.total == 6
+
+
+def test_a_pause_between_two_subscriptions_is_no_gap_and_the_period_stays_known():
+    gaps = StampGaps()
+    first = [gaps.missing_before(NOW_NS + stamp * 10**6) for stamp in range(0, 700, 100)]
+    gaps.begin()
+    assert [gaps.missing_before(NOW_NS + stamp * 10**6) for stamp in (3600, 3700, 4000)] == [0, 0, 2]
+    assert not any(first)
+
+
 def gaps_of(stamps_ms):
     gaps = StampGaps()
     return sum(gaps.missing_before(NOW_NS + round(stamp * 1e6)) for stamp in stamps_ms)

@@ -123,6 +123,7 @@ def test_a_cloud_in_another_frame_is_said_in_log_and_diagnostics_until_the_mount
     assert peer.call(SetParameters, "/segmenter/set_parameters", request).results[0].successful
     peer.spin_until(lambda: health(remark, False))
     assert node.stop() == 0
+    assert node.text().count("which intensity scale auto chose") == 1, "the mounting does not change intensities"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -1,5 +1,7 @@
 """The node through many lifecycles, and through what happens around it while it runs."""
 
+import json
+
 import numpy as np
 import pytest
 from ros_clouds import rclpy_cloud, xyzi_cloud
@@ -53,8 +55,8 @@ class Manager:
         assert self.change("cleanup")
 
 
-def cloud_at(seconds, frame="roof", count=500):
-    points = np.random.default_rng(0).uniform((-20, -20, -2, 0), (20, 20, 2, 1), (count, 4)).astype(np.float32)
+def cloud_at(seconds, frame="roof", count=500, brightest=1):
+    points = np.random.default_rng(0).uniform((-20, -20, -2, 0), (20, 20, 2, brightest), (count, 4)).astype(np.float32)
     return xyzi_cloud(points, round(seconds * 10**9), frame, build=rclpy_cloud)
 
 
@@ -119,6 +121,23 @@ def test_stamps_that_jump_frames_and_layouts_that_change_are_labelled_as_they_co
     empty = rclpy_cloud(fields=(), point_step=0, stamp_ns=88)
     assert active.answer_to(empty).width == 0
     assert active.answer_to(cloud_at(1002)).width == 500
+
+
+def test_a_node_that_is_activated_again_lost_nothing_meanwhile_and_keeps_its_intensity_scale(ros, peer):
+    manager = Manager(ros, peer, report_path=ros.folder / "report.json")
+    assert manager.change("configure")
+    assert manager.change("activate")
+    for number in range(7):
+        manager.answer_to(cloud_at(1000 + number / 10, brightest=255))
+    assert manager.change("deactivate")
+    for number in range(7, 30):
+        manager.sensor.publish(cloud_at(1000 + number / 10, brightest=255))
+    assert manager.change("activate")
+    manager.answer_to(cloud_at(1003, brightest=255))
+    assert manager.node.stop() == 0
+    clouds = json.loads((ros.folder / "report.json").read_text())["clouds"]
+    assert (clouds["labelled"] >= 8, clouds["lost"], clouds["gaps"]) == (True, 0, 0)
+    assert manager.node.text().count("which intensity scale auto chose") == 1
 
 
 def test_a_listener_that_is_slow_or_gone_does_not_hold_the_node_up(active):

@@ -8,7 +8,7 @@ import numpy as np
 from pvd_core.clouds.intensity import USUAL_95TH
 from pvd_core.clouds.judge.brightness import Scale, remarks_on_intensity
 from pvd_core.clouds.judge.extent import remark_on_repeats, remarks_on_extent
-from pvd_core.clouds.judge.frame import remarks_on_frame
+from pvd_core.clouds.judge.frame import MOUNTING_KINDS, remarks_on_frame
 from pvd_core.clouds.judge.glance import Glance, glance_at
 from pvd_core.clouds.judge.remark import MOUNTING_SETTINGS, Remark, Wording, options, parameters
 from pvd_core.clouds.measured import is_measured
@@ -58,6 +58,7 @@ def drawn_points(points: np.ndarray) -> np.ndarray:
 
 
 __all__ = [
+    "MOUNTING_KINDS",
     "MOUNTING_SETTINGS",
     "Glance",
     "Remark",

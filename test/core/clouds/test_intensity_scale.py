@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from pvd_core.borders.errors import UserError
+from pvd_core.clouds.example import spinning_scan
 from pvd_core.clouds.intensity import IntensityScale, certain_factor
 from pvd_core.clouds.judge import options
-from pvd_core.clouds.stream import CloudStream
+from pvd_core.clouds.mounting import Mounting
+from pvd_core.clouds.stream import CloudStream, MountedStreams
 
 RANDOM = np.random.default_rng(4)
 UNIT = RANDOM.beta(2, 4, 3000).astype(np.float32)  # spread over 0..1 as a sensor's
@@ -54,6 +56,33 @@ def test_others_are_brought_to_the_level_that_networks_know(largest, are_whole):
 )
 def test_a_doubtful_scale_is_left_alone(intensity):
     assert certain_factor(intensity.astype(np.float32)) is None
+
+
+def test_another_mounting_keeps_the_factor_another_scale_or_field_does_not():
+    streams, byte, counts = MountedStreams(options(), 0.4), cloud(np.rint(UNIT * 255)), cloud(np.rint(UNIT * 3000))
+    usual, high = Mounting(), Mounting(2.5)
+    first, other = streams.of(usual, "auto", ""), streams.of(high, "auto", "")
+    assert (first.mounting, other.mounting) == (usual, high)
+    assert "multiplied by" in other.decide(byte)
+    assert first.decide(counts) == ""
+    assert first.factor == other.factor != 1
+    assert streams.of(usual, "auto", "") is first
+    for height in range(3, 40):  # more than are kept
+        assert streams.of(Mounting(height), "auto", "").factor == first.factor
+    assert len(streams._streams) <= 20
+    assert not streams.of(usual, "auto", "reflectivity").is_decided
+    assert streams.of(usual, 0.5, "reflectivity").factor == 0.5
+
+
+def test_another_mounting_repeats_only_remarks_that_depend_on_it():
+    low = spinning_scan(24_000)
+    low[:, 2] += 1.3  # as of a sensor 0.4 m above the ground
+    low[:, 3] = 0
+    streams, heights = MountedStreams(options("mounting_height"), 0.4), (1.73, 2.5, 1.73)
+    said = [streams.of(Mounting(height), "auto", "").look_at(low) for height in heights]
+    assert [len(sentences) for sentences in said] == [2, 1, 0]
+    assert "intensity" in said[0][1]
+    assert all("--mounting-height 0.4" in sentences[0] for sentences in said[:2])
 
 
 def test_the_first_certain_cloud_decides_for_the_whole_stream():
