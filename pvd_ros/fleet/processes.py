@@ -55,14 +55,20 @@ class _Worker:
         """Gives it a task."""
         self.task, self._try_number = task, try_number
         if self._process is None:
-            context = labelling_processes()
-            self.connection, theirs = context.Pipe()
-            self._process = context.Process(target=_work, args=(theirs,), daemon=True)
-            self._process.start()
-            theirs.close()  # so that its end is heard
+            self._begin()
         with suppress(OSError):  # it may have ended, which is heard next
             self.connection.send(task)
         return Event(task, "started")
+
+    def _begin(self) -> None:
+        context = labelling_processes()
+        self.connection, theirs = context.Pipe()
+        process = context.Process(target=_work, args=(theirs,), daemon=True)
+        # Where the server that forks was killed there is no process, which is heard next.
+        with suppress(OSError, EOFError):
+            process.start()
+            self._process = process  # from here on there is something to end
+        theirs.close()  # so that its end is heard
 
     def heard(self, waiting: _Waiting) -> Event:
         """Its news, or what becomes of its task if it has ended."""
@@ -78,8 +84,10 @@ class _Worker:
         return Event(task, "done", content.labelled, content)
 
     def _lost(self, task: BagTask, waiting: _Waiting) -> Event:
-        self._process.join()
-        how = _how_it_ended(self._process.exitcode)
+        how = "before it was at work"
+        if self._process is not None:
+            self._process.join()
+            how = _how_it_ended(self._process.exitcode)
         self.connection.close()
         self._process, self.task = None, None
         if self._try_number < MOST_TRIES:

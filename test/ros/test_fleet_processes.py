@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections import Counter
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from fleets import assert_whole, settings_with, write_fleet
 from ros_weights import tiny_weights
 
 from pvd_core.borders.errors import UserError
+from pvd_core.runtime.processes import labelling_processes
 from pvd_ros.fleet import RaySettings, find_bags, label_in_processes, label_with_ray, plan_fleet
 
 # Enough clouds that a bag is not done when its worker is killed after the first.
@@ -84,6 +86,47 @@ def test_stopping_ends_the_processes_and_a_later_run_goes_on_with_what_they_wrot
     assert not task.out.exists()
     assert task.out.with_name(".drive0.unfinished").is_dir()
     check_fleet(tmp_path, list(label_in_processes([task], 1)), 1)
+
+
+def starts_that_fail(monkeypatch, *errors):
+    """Lets the first starts of processes end with these errors instead."""
+    errors, start = list(errors), ForkServerProcess.start
+
+    def start_or_fail(process):
+        if errors:
+            raise errors.pop(0)
+        start(process)
+
+    monkeypatch.setattr(ForkServerProcess, "start", start_or_fail)
+
+
+def test_a_stop_while_a_process_is_being_started_ends_the_labelling(tasks, monkeypatch):
+    starts_that_fail(monkeypatch, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        list(label_in_processes(tasks(1, 1), 1))
+
+
+@pytest.mark.parametrize("error", [EOFError("unexpected EOF"), ConnectionResetError(), BrokenPipeError()])
+def test_a_process_that_cannot_be_started_as_its_server_was_killed_costs_a_try(tmp_path, tasks, monkeypatch, error):
+    starts_that_fail(monkeypatch, error)
+    events = list(label_in_processes(tasks(1, 1), 1))
+    assert [event.kind for event in events if event.kind != "clouds"] == ["started", "lost", "started", "done"]
+    assert_whole(tmp_path / "out", 1, 1)
+
+
+def test_a_bag_whose_process_can_never_be_started_fails(tasks, monkeypatch):
+    starts_that_fail(monkeypatch, EOFError(), EOFError())
+    assert "2 times, the last time before it was at work" in list(label_in_processes(tasks(1, 1), 1))[-1].result.reason
+
+
+def is_interrupt_blocked():
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def test_an_interrupt_from_the_terminal_is_for_the_command_alone():
+    with labelling_processes().Pool(1) as pool:
+        assert pool.apply(is_interrupt_blocked)
+    assert not is_interrupt_blocked()
 
 
 @pytest.mark.slow
