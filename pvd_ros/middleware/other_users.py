@@ -20,9 +20,9 @@ def other_users_memory(middleware: str, folder: Path = SHARED_MEMORY) -> str:
         return ""
     whose = " and ".join(map(_user, others))
     return (
-        f"{folder} also holds memory of Fast DDS of {whose}, this node runs as {_user(own)}, and Fast DDS delivers over "
-        "it only between processes of one user: run both as the same one (in a container --user), or the publisher "
-        "over UDP (docs/ros2.md, Middleware settings)"
+        f"{folder} also holds memory of Fast DDS of {whose}, this node runs as {_user(own)}, and Fast DDS delivers "
+        "over it only between processes of one user: run both as the same one (in a container --user), or the "
+        "publisher over UDP (docs/ros2.md, Middleware settings)"
     )
 
 
