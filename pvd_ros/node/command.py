@@ -69,7 +69,7 @@ def _run(rclpy: Any, arguments: list[str]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    rows = [f"  {spec.name:<20}{spec.default!r:<20}{spec.description}" for spec in SPECS]
+    rows = [f"  {spec.name:<20}{spec.default!r:<19} {spec.description}" for spec in SPECS]
     return argparse.ArgumentParser(
         prog="segmenter_node",
         formatter_class=argparse.RawDescriptionHelpFormatter,
