@@ -70,7 +70,8 @@ def test_exported_intensities_are_not_scaled_a_second_time_when_they_are_scored(
     points[:, 3] *= 200
     points[::500, 3] = 4000  # mirrors: beyond 1.5 also as the network gets them
     bag = write_drive(tmp_path / "drive", [xyzi_cloud(points, START_NS)])
-    assert run(["label-bag", str(bag), str(tmp_path / "labelled"), "--weights", str(weights)]) == 0
+    line = ["label-bag", str(bag), str(tmp_path / "labelled"), "--weights", str(weights)]
+    assert run([*line, "--intensity-scale", "0.004"]) == 0  # not what the cloud tells
     assert run(["export", str(tmp_path / "labelled"), "--out", str(tmp_path / "data")]) == 0
     exported = np.fromfile(tmp_path / "data/sequences/00/velodyne/000000.bin", "<f4").reshape(-1, 4)
     assert exported[:, 3].max() > 1.5
