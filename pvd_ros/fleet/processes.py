@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Generator, Sequence
 from contextlib import suppress
@@ -18,6 +19,8 @@ from pvd_ros.fleet.task import BagTask, Event, failure, label_task
 
 MOST_TRIES = 2
 _SECONDS_TO_END = 30
+# Of a killed server: until then multiprocessing takes it for running and starts no other one.
+_SECONDS_TO_BE_GONE = 1.0
 _Waiting = deque[tuple[BagTask, int]]
 
 
@@ -64,10 +67,11 @@ class _Worker:
         context = labelling_processes()
         self.connection, theirs = context.Pipe()
         process = context.Process(target=_work, args=(theirs,), daemon=True)
-        # Where the server that forks was killed there is no process, which is heard next.
-        with suppress(OSError, EOFError):
+        try:
             process.start()
             self._process = process  # from here on there is something to end
+        except (OSError, EOFError):  # the server that forks was killed; that there is no process is heard next
+            time.sleep(_SECONDS_TO_BE_GONE)
         theirs.close()  # so that its end is heard
 
     def heard(self, waiting: _Waiting) -> Event:

@@ -16,7 +16,7 @@ from fleets import assert_whole, settings_with, write_fleet
 from ros_weights import tiny_weights
 
 from pvd_core.borders.errors import UserError
-from pvd_ros.fleet import RaySettings, find_bags, label_in_processes, label_with_ray, plan_fleet
+from pvd_ros.fleet import RaySettings, find_bags, label_in_processes, label_with_ray, plan_fleet, processes
 
 # Enough clouds that a bag is not done when its worker is killed after the first.
 NUM_CLOUDS, NUM_POINTS = 40, 2000
@@ -99,6 +99,7 @@ def starts_that_fail(monkeypatch, *errors):
         start(process)
 
     monkeypatch.setattr(ForkServerProcess, "start", start_or_fail)
+    monkeypatch.setattr(processes, "_SECONDS_TO_BE_GONE", 0)
 
 
 def test_a_stop_while_a_process_is_being_started_ends_the_labelling(tasks, monkeypatch):
