@@ -1,7 +1,8 @@
 # The node for CPUs on ROS 2 Jazzy. From the root of the repository:
 #   docker build -f docker/cpu.Dockerfile -t pvd_ros:cpu .
-#   docker run --rm --net=host --ipc=host pvd_ros:cpu topic:=/lidar/points
+#   docker run --rm --net=host --ipc=host --user $(id -u) pvd_ros:cpu topic:=/lidar/points
 # --ipc=host shares the memory over which Fast DDS sends large clouds; without it: --shm-size=512m.
+# --user: that of the driver, here yours: it delivers only between processes of one user (docs/ros2.md, Middleware settings).
 FROM ros:jazzy-ros-base
 
 RUN apt-get update && apt-get install -y --no-install-recommends \
@@ -22,4 +23,6 @@ RUN . /opt/ros/jazzy/setup.sh && python -m colcon build --packages-select pvd_ro
 # A user of its own: the node needs no rights.
 RUN useradd --create-home segmenter
 USER segmenter
+# For the user of --user too, who has no home here: the log, caches.
+ENV HOME=/tmp USER=segmenter
 ENTRYPOINT ["/bin/bash", "-c", "source /ws/install/setup.bash && exec ros2 launch pvd_ros segment.launch.py \"$@\"", "--"]

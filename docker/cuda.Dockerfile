@@ -1,7 +1,8 @@
 # The node for NVIDIA GPUs on ROS 2 Jazzy. From the root of the repository, on a machine with the NVIDIA container toolkit:
 #   docker build -f docker/cuda.Dockerfile -t pvd_ros:cuda .
-#   docker run --rm --gpus all --net=host --ipc=host pvd_ros:cuda topic:=/lidar/points
+#   docker run --rm --gpus all --net=host --ipc=host --user $(id -u) pvd_ros:cuda topic:=/lidar/points
 # --ipc=host shares the memory over which Fast DDS sends large clouds; without it: --shm-size=512m.
+# --user: that of the driver, here yours: it delivers only between processes of one user (docs/ros2.md, Middleware settings).
 # The wheels of torch bring the CUDA libraries; the driver comes from the host.
 FROM ros:jazzy-ros-base
 
@@ -24,4 +25,6 @@ RUN . /opt/ros/jazzy/setup.sh && python -m colcon build --packages-select pvd_ro
 # A user of its own: the node needs no rights.
 RUN useradd --create-home segmenter
 USER segmenter
+# For the user of --user too, who has no home here: the log, caches.
+ENV HOME=/tmp USER=segmenter
 ENTRYPOINT ["/bin/bash", "-c", "source /ws/install/setup.bash && exec ros2 launch pvd_ros segment.launch.py device:=cuda \"$@\"", "--"]

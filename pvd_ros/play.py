@@ -20,6 +20,7 @@ from pvd_core.borders.wording import counted
 from pvd_ros.bags.bag import Bag
 from pvd_ros.bags.channel import BagError, Message
 from pvd_ros.bags.reader import cloud_topic, open_bag
+from pvd_ros.bags.topic_names import meant_topic
 from pvd_ros.bags.types import cloud_from_bytes, typestore
 from pvd_ros.codec import CLOUD_TYPE, MalformedCloudError, stamp_of
 from pvd_ros.middleware.message_types import message_class, shift_stamps
@@ -139,8 +140,8 @@ def _type_of(bag: Bag, topic: str) -> str:
     """The type of messages on a topic; BagError where there are none."""
     found = {channel.message_type for channel in bag.channels if channel.topic == topic}
     if not found:
-        has = ", ".join(sorted({channel.topic for channel in bag.channels}))
-        raise BagError(f"no topic {topic} in {bag.path}; it has: {has}")
+        topics = sorted({channel.topic for channel in bag.channels})
+        raise BagError(f"no topic {topic} in {bag.path}; {meant_topic(topic, topics)}it has: {', '.join(topics)}")
     return found.pop()
 
 

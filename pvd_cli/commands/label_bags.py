@@ -180,20 +180,23 @@ def label_bags(
             results += [event.result] if event.result else []
     report = FleetReport(results, plan.remarks)
     print_fleet(report)
-    table, remark = write_class_table(out)
-    print(f"written: {report.write(out)}, {table}")
+    print(report.counts_line())
+    try:
+        written = report.write(out)
+        table, remark = write_class_table(out)
+    except UserError as error:  # as on a full disk
+        raise UserError(f"{error}; the bags are kept: the same command with --resume writes what is missing") from error
+    print(f"written: {written}, {table}")
     if remark:
         print(f"note: {remark}", file=sys.stderr)
     _end(report)
 
 
 def _end(report: "FleetReport") -> None:
-    """The last lines and the exit code."""
+    """What is wrong, and the exit code."""
     from pvd_cli.fleet_view import short_names
 
     labelled, failed = report.of_status("labelled"), report.of_status("failed")
-    skipped = len(report.results) - len(labelled) - len(failed)
-    print(f"{counted(len(labelled), 'bag')} labelled, {skipped} skipped, {len(failed)} failed")
     if failed:
         names = short_names([result.name for result in failed])
         print_error(f"{counted(len(failed), 'bag')} not labelled ({names}): the table says why")

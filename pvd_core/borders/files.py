@@ -98,7 +98,9 @@ def _check_writable(folder: Path, what: str | Path) -> None:
         with tempfile.TemporaryFile(dir=standing):
             pass
     except OSError as error:
-        raise UserError(f"cannot write {what}: {error.strerror or error}; choose another folder") from error
+        raise UserError(
+            f"cannot write {what}: no file can be made there ({error.strerror or error}); choose another folder"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from pvd_ros.bags.compression import decompress_file
 from pvd_ros.bags.folder import PACKED, check_count, files_of
 from pvd_ros.bags.mcap_file import McapFile
 from pvd_ros.bags.sqlite_file import SqliteFile
+from pvd_ros.bags.topic_names import meant_topic
 from pvd_ros.bags.types import cloud_from_bytes
 from pvd_ros.codec import CLOUD_TYPE
 
@@ -66,12 +67,12 @@ def cloud_topic(bag: Bag, topic: str | None) -> str:
         raise BagError(f"{'; '.join(bag.damage)}. Nothing of it is whole: copy it again from where it was recorded")
     chosen = [channel for channel in bag.channels if channel.topic == topic]
     clouds = sorted({channel.topic for channel in bag.channels if _holds_clouds(channel)})
+    if not chosen and not clouds:
+        raise NoCloudsError(f"no topic of type {CLOUD_TYPE} in {bag.path}; it has: {has}")
     if topic is not None and not chosen:
-        raise (BagError if clouds else NoCloudsError)(f"no topic {topic} in {bag.path}; it has: {has}")
+        raise BagError(f"no topic {topic} in {bag.path}; {meant_topic(topic, clouds)}it has: {has}")
     if topic is not None and not all(map(_holds_clouds, chosen)):
         raise BagError(f"{topic} in {bag.path} is not of type {CLOUD_TYPE} alone; the bag has: {has}")
-    if topic is None and not clouds:
-        raise NoCloudsError(f"no topic of type {CLOUD_TYPE} in {bag.path}; it has: {has}")
     if topic is None and len(clouds) > 1:
         raise BagError(
             f"{len(clouds)} topics of type {CLOUD_TYPE} in {bag.path}: {', '.join(clouds)}; choose one with --topic"

@@ -14,6 +14,7 @@ import numpy as np
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.files import check_output_folder, whole_folder
 from pvd_core.borders.wording import counted
+from pvd_core.clouds.exported import EXPORT_FILE
 from pvd_core.clouds.intensity import AUTO
 from pvd_core.clouds.measured import is_measured
 from pvd_core.clouds.poses import write_lidar_poses
@@ -23,7 +24,6 @@ from pvd_ros.export.choice import ScanChoice, unsure_share
 from pvd_ros.export.poses import apart, in_network_frame, is_known, sensor_poses_of
 from pvd_ros.export.source import LabelledBag, LabelledScan
 
-FACTS = "export.json"
 _LOW_CONFIDENCE = 0.5
 
 
@@ -138,7 +138,7 @@ class _Written:
             "has_poses": self._has_poses,
             "scans": self._scans,
         }
-        (self._folder / FACTS).write_text(json.dumps(content, indent=1), encoding="utf-8")
+        (self._folder / EXPORT_FILE).write_text(json.dumps(content, indent=1), encoding="utf-8")
 
     def _seconds(self) -> np.ndarray:
         stamps_ns, log_times_ns = np.array(self._stamps_ns, np.int64).reshape(-1, 2).T

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Generator, Sequence
 from contextlib import suppress
@@ -18,6 +19,8 @@ from pvd_ros.fleet.task import BagTask, Event, failure, label_task
 
 MOST_TRIES = 2
 _SECONDS_TO_END = 30
+# Of a killed server: until then multiprocessing takes it for running and starts no other one.
+_SECONDS_TO_BE_GONE = 1.0
 _Waiting = deque[tuple[BagTask, int]]
 
 
@@ -55,14 +58,21 @@ class _Worker:
         """Gives it a task."""
         self.task, self._try_number = task, try_number
         if self._process is None:
-            context = labelling_processes()
-            self.connection, theirs = context.Pipe()
-            self._process = context.Process(target=_work, args=(theirs,), daemon=True)
-            self._process.start()
-            theirs.close()  # so that its end is heard
+            self._begin()
         with suppress(OSError):  # it may have ended, which is heard next
             self.connection.send(task)
         return Event(task, "started")
+
+    def _begin(self) -> None:
+        context = labelling_processes()
+        self.connection, theirs = context.Pipe()
+        process = context.Process(target=_work, args=(theirs,), daemon=True)
+        try:
+            process.start()
+            self._process = process  # from here on there is something to end
+        except (OSError, EOFError):  # the server that forks was killed; that there is no process is heard next
+            time.sleep(_SECONDS_TO_BE_GONE)
+        theirs.close()  # so that its end is heard
 
     def heard(self, waiting: _Waiting) -> Event:
         """Its news, or what becomes of its task if it has ended."""
@@ -78,8 +88,10 @@ class _Worker:
         return Event(task, "done", content.labelled, content)
 
     def _lost(self, task: BagTask, waiting: _Waiting) -> Event:
-        self._process.join()
-        how = _how_it_ended(self._process.exitcode)
+        how = "before it was at work"
+        if self._process is not None:
+            self._process.join()
+            how = _how_it_ended(self._process.exitcode)
         self.connection.close()
         self._process, self.task = None, None
         if self._try_number < MOST_TRIES:

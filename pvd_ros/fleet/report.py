@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pvd_core.borders.files import write_atomically
+from pvd_core.borders.wording import counted
 from pvd_ros.fleet.task import FAILED, LABELLED, SKIPPED, BagResult
 
 NAME = "report.json"
@@ -33,6 +34,11 @@ class FleetReport:
     def num_spoilt(self) -> int:
         """Judged clouds whose labels are worthless."""
         return sum(result.num_spoilt for result in self.results)
+
+    def counts_line(self) -> str:
+        """How many bags are labelled, skipped and failed, in one line."""
+        labelled, skipped, failed = (len(self.of_status(status)) for status in (LABELLED, SKIPPED, FAILED))
+        return f"{counted(labelled, 'bag')} labelled, {skipped} skipped, {failed} failed"
 
     def write(self, out: Path) -> Path:
         """Writes it into the folder of the results, where that of an earlier run stays if this one labelled nothing.

@@ -98,7 +98,7 @@ def _labelled_until(stop: Event, node: Any, executor: Any) -> int:
 def _parser() -> argparse.ArgumentParser:
     from pvd_ros.node.parameters import SPECS
 
-    rows = [f"  {spec.name:<20}{spec.default!r:<20}{spec.description}" for spec in SPECS]
+    rows = [f"  {spec.name:<20}{spec.default!r:<19} {spec.description}" for spec in SPECS]
     return argparse.ArgumentParser(
         prog="segmenter_node",
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from rclpy.utilities import get_rmw_implementation_identifier
+
 from pvd_core.borders.errors import UserError
+from pvd_ros.middleware.other_users import other_users_memory
 from pvd_ros.node.topic_check import no_publisher, publisher_problems, who_publishes
 
 SILENT_S = 10.0
@@ -48,9 +51,8 @@ class InputWatch:
         remarks = no_publisher(publishers, self._topic, self._own_topics, topics) + self._clock() + self._namesakes()
         if self._is_silent(received, now_s, bool(publishers)) and not problems:
             who = ", ".join(sorted({who_publishes(each, self._topic) for each in publishers}))
-            remarks.append(
-                f"{who}, but no cloud has come for {SILENT_S:g} s: it pauses, or its clouds are lost: {self._remedy}"
-            )
+            lost = other_users_memory(get_rmw_implementation_identifier()) or f"its clouds are lost: {self._remedy}"
+            remarks.append(f"{who}, but no cloud has come for {SILENT_S:g} s: it pauses, or {lost}")
         for problem in set(problems) - self._known:
             logger.error(problem)
         for remark in set(remarks) - self._known:

@@ -167,7 +167,7 @@ def declare_parameters(node: Any) -> None:
     known = {spec.name for spec in SPECS}
     for name in sorted(given.keys() - known - _OF_RCLPY):
         if not name.startswith("qos_overrides."):
-            raise UserError(_unknown_parameter(name, sorted(known)))
+            raise UserError(unknown_parameter(name))
     for spec in SPECS:
         if spec.name in given:
             node.undeclare_parameter(spec.name)
@@ -188,7 +188,9 @@ def check_thresholds(node: Any, changes: Mapping[str, Any]) -> None:
         )
 
 
-def _unknown_parameter(name: str, known: list[str]) -> str:
+def unknown_parameter(name: str) -> str:
+    """What is said of a parameter that is none of SPECS, with the one whose name is closest."""
+    known = sorted(spec.name for spec in SPECS)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]}?" if close else ""
     return f"unknown parameter {name}{hint} Known parameters: {', '.join(known)}"

@@ -34,7 +34,7 @@ from pvd_ros.node.history import NodeHistory
 from pvd_ros.node.input_watch import InputWatch
 from pvd_ros.node.legend import legend_markers
 from pvd_ros.node.outputs import Outputs, check_removed
-from pvd_ros.node.parameters import check_thresholds, declare_parameters
+from pvd_ros.node.parameters import check_thresholds, declare_parameters, unknown_parameter
 from pvd_ros.node.rate_limit import RateLimit
 from pvd_ros.node.topic_check import check_input
 from pvd_ros.node.transitions import refusing_impossible
@@ -307,6 +307,14 @@ class SegmenterNode(LifecycleNode):
     def _say_losses(self, counts: dict[str, int], now_s: float) -> None:
         for line in self._loss_lines.lines(counts, now_s, self._lost.is_exact):
             self.get_logger().warning(line)
+
+    def set_parameters_atomically(self, parameter_list: list[Any]) -> SetParametersResult:
+        """As that of rclpy, through which parameters are set while the node runs, but an unknown one is refused with
+        the closest name."""
+        unknown = [each.name for each in parameter_list if not self.has_parameter(each.name)]
+        if unknown:
+            return SetParametersResult(successful=False, reason=unknown_parameter(unknown[0]))
+        return super().set_parameters_atomically(parameter_list)
 
     def _checked(self, changes: list[Any]) -> SetParametersResult:
         """Whether parameters may be set while the node runs, beyond their own ranges."""

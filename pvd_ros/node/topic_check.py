@@ -9,6 +9,9 @@ from typing import Any
 from pvd_core.borders.errors import UserError
 from pvd_ros.codec import CLOUD_TYPE
 
+# What ROS 2 calls a node until its name has come.
+_UNKNOWN = "_NODE_NAME_UNKNOWN_"
+
 
 def check_input(topic: str, own_topics: Collection[str]) -> None:
     """UserError if the node's input, a full name, is one of its outputs: it would label what it has labelled."""
@@ -51,5 +54,7 @@ def publisher_problems(publishers: Iterable[Any], topic: str, wants_reliable: bo
 
 
 def who_publishes(publisher: Any, topic: str) -> str:
-    """The words "NODE publishes TOPIC"; publisher: one of those of Node.get_publishers_info_by_topic."""
+    """The words "NODE publishes TOPIC". publisher: one of those of Node.get_publishers_info_by_topic."""
+    if publisher.node_name == _UNKNOWN:
+        return f"a publisher whose name is not known yet publishes {topic}"
     return f"{publisher.node_namespace.rstrip('/')}/{publisher.node_name} publishes {topic}"

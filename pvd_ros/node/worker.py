@@ -125,7 +125,7 @@ class LabellingWorker:
     def _note(self, labelled: LabelledCloud) -> None:
         remarks = self._labeller.remarks_on(labelled)
         for level, text in [("info", labelled.note), *(("warning", remark) for remark in remarks)]:
-            if text:
+            if text and text not in self._said:  # as of clouds without points in several frames
                 self._said.append(text)
                 self._log(level, text)
 

@@ -84,6 +84,27 @@ def test_a_full_disk_fails_the_bag_and_resume_goes_on_with_what_was_written(tmp_
     assert_whole(tmp_path / "out", 1, 24)
 
 
+def test_a_disk_that_is_full_at_the_end_leaves_the_counts_and_the_way_to_go_on(tmp_path, weights, capsys, monkeypatch):
+    write_fleet(tmp_path / "in", 1)
+    line = ["label-bags", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--weights", str(weights)]
+
+    def full(_out):
+        raise UserError("cannot write classes.csv: No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pvd_ros.fleet.classes.write_class_table", full)
+        assert run(line) == 2
+    printed = capsys.readouterr()
+    assert "1 bag labelled, 0 skipped, 0 failed" in printed.out
+    assert (
+        "No space left on device; the bags are kept: the same command with --resume writes what is missing"
+        in printed.err
+    )
+    assert (tmp_path / "out/report.json").is_file(), "it is written first"
+    assert run([*line, "--resume"]) == 0
+    assert list((tmp_path / "out").glob("classes.*"))
+
+
 def is_free(bag):
     try:
         with held_alone(bag, "writing the bag"):

@@ -277,10 +277,10 @@ def test_doubtful_scans_are_remarked_on_once_a_kind(weights, tmp_path, capsys):
     assert run([*line, str(tmp_path / "out")]) == 0
     printed = capsys.readouterr()
     notes = [text for text in printed.err.splitlines() if text.startswith("note: ")]
-    assert "2 of 10 scans: there is no point in it" in printed.out.splitlines()
+    assert "2 of 10 scans: the cloud has no points" in printed.out.splitlines()
     expected = [str(scans / f"{name}0.npy") for name in ("empty", "loud", "low", "nothing")]
     assert [note.split(": ")[1] for note in notes] == expected
-    assert "there is no point in it: look at the sensor and its driver; not said of other scans" in notes[0]
+    assert "the cloud has no points: look at the sensor and its driver; not said of other scans" in notes[0]
     assert "expected 0..1: perhaps set --intensity-scale 4" in notes[1]
     assert "expected 1.73 m: set --mounting-height 0.8" in notes[2]
     assert "all get label 0" in notes[3]

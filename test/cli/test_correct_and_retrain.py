@@ -8,6 +8,7 @@ from ros_clouds import xyzi_cloud
 from tiny_dataset import TINY_MODEL, random_scan
 
 from pvd_cli.main import run
+from pvd_core.clouds.example import spinning_scan
 
 
 def record(path, seeds):
@@ -62,6 +63,28 @@ def test_a_recorded_drive_is_labelled_exported_corrected_learnt_from_and_scored(
         "building": 1200,
         "car": 800,
     }
+
+
+def test_exported_intensities_are_not_scaled_a_second_time_when_they_are_scored(tmp_path, weights):
+    points = spinning_scan(24_000)
+    points[:, 3] *= 200
+    points[::500, 3] = 4000  # mirrors: beyond 1.5 also as the network gets them
+    bag = write_drive(tmp_path / "drive", [xyzi_cloud(points, START_NS)])
+    line = ["label-bag", str(bag), str(tmp_path / "labelled"), "--weights", str(weights)]
+    assert run([*line, "--intensity-scale", "0.004"]) == 0  # not what the cloud tells
+    assert run(["export", str(tmp_path / "labelled"), "--out", str(tmp_path / "data")]) == 0
+    exported = np.fromfile(tmp_path / "data/sequences/00/velodyne/000000.bin", "<f4").reshape(-1, 4)
+    assert exported[:, 3].max() > 1.5
+
+    def scored(name):
+        line = ["evaluate", str(tmp_path / "data"), "--weights", str(weights), "--split", "00"]
+        assert run([*line, "--json", str(tmp_path / name)]) == 0
+        return json.loads((tmp_path / name).read_text())
+
+    result = scored("exported.json")
+    assert not any("multiplied by" in remark for remark in result["remarks"])
+    (tmp_path / "data/sequences/00/export.json").unlink()
+    assert any("multiplied by" in remark for remark in scored("other.json")["remarks"])
 
 
 def test_a_simulated_data_set_is_no_place_for_an_export(tmp_path, error_of):

@@ -91,7 +91,7 @@ def test_clouds_that_networks_do_not_expect_are_remarked_on_once_a_sequence(data
     assert run(["dataset", "check", str(data)]) == 1
     output = capsys.readouterr().out
     first = data / "sequences/00/velodyne/000000.bin"
-    assert f"error: {first}: its points lie around x 4,5" in output
+    assert f"error: {first}: the points lie around x 4,5" in output
     assert f"remark: {first}: intensity reaches 2" in output
     assert "more of this kind" not in output
 

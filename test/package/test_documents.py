@@ -1,6 +1,7 @@
 """What the documents say agrees with the code: links, commands and their options, tables, paths."""
 
 import ast
+import json
 import re
 from pathlib import Path
 
@@ -152,6 +153,14 @@ def test_tables_of_counters_and_reasons_are_complete():
     assert set(CloudCounters().as_numbers()) <= names
     reasons = [name for row in table_under("docs/ros2.md", "reason") for name in INLINE.findall(row[0])]
     assert reasons == list(REASONS)
+
+
+@pytest.mark.parametrize("name", ["overload", "soak"])
+def test_kept_runs_that_exceed_the_limit_of_latency_are_told_with_their_figure(name):
+    found = json.loads((ROOT / f"benchmarks/node/{name}.json").read_text())["p99_over_processing"]
+    text = " ".join(text_of("docs/ros2.md").split())
+    assert f"{found:.2f}" in text
+    assert (f"`make {name}` ([table](../benchmarks/node/{name}.md)) **does not hold" in text) == (found > 2)
 
 
 def pictured_rooms():

@@ -255,7 +255,7 @@ def test_a_bag_of_bytes_or_counts_is_scaled_from_its_first_certain_cloud_on_and_
     bag_in = write_drive(tmp_path / "in", [xyzi_cloud(points) for points in [*dark, *streets(2, factor)]])
     report = label_bag(bag_in, tmp_path / "out", segmenter)
     assert [remark.split(":")[0] for remark in report.remarks] == ["cloud 1", "cloud 2"]
-    assert "or it has none" in report.remarks[0]
+    assert "as where there is none" in report.remarks[0]
     (points,) = streets(1, factor)
     points[:, 3] *= factor_said(report.remarks[1])
     assert np.percentile(points[:, 3], 95) == pytest.approx(0.4, rel=0.05)

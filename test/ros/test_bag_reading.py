@@ -9,7 +9,7 @@ from ros_clouds import STORE
 from rosbags.rosbag2 import Reader
 
 from pvd_core.borders.errors import UserError
-from pvd_ros.bags import BagError, BagWriter, Channel, open_bag, read_clouds, topics_of, write_scans
+from pvd_ros.bags import BagError, BagWriter, Channel, NoCloudsError, open_bag, read_clouds, topics_of, write_scans
 from pvd_ros.bags.types import cloud_from_points
 from pvd_ros.codec import CLOUD_TYPE, MalformedCloudError, decode, stamp_of
 
@@ -116,6 +116,18 @@ def test_an_unknown_topic_lists_what_the_bag_has(tmp_path):
     write_scans(tmp_path / "bag", scans(1), topic="/lidar")
     with pytest.raises(BagError, match=r"no topic /radar .*it has: /lidar \(sensor_msgs/msg/PointCloud2\)"):
         list(read_clouds(tmp_path / "bag", "/radar"))
+
+
+@pytest.mark.parametrize("topic", ["lidar", "/lidr", "//lidar"])
+def test_a_misspelt_topic_is_answered_with_the_closest(tmp_path, topic):
+    write_scans(tmp_path / "bag", scans(1), topic="/lidar")
+    with pytest.raises(BagError, match=rf"no topic {topic} .*; did you mean /lidar\? it has: /lidar"):
+        list(read_clouds(tmp_path / "bag", topic))
+
+
+def test_a_bag_without_clouds_says_so_whatever_topic_is_asked_for(tmp_path):
+    with pytest.raises(NoCloudsError, match=r"no topic of type .*it has: /notes"):
+        list(read_clouds(write_strings(tmp_path / "bag"), "lidar"))
 
 
 def test_a_topic_of_another_type_names_the_type(tmp_path):

@@ -96,11 +96,11 @@ def advice_of(fields):
 @pytest.mark.parametrize(
     ("fields", "advice"),
     [
-        ("xyz", ": it is labelled as a cloud without intensity"),
-        (("x", "y", "z", "ring", "timestamp"), ": it is labelled as a cloud without intensity"),
-        (("x", "y", "z", "intensity"), ": it is labelled as a cloud without intensity"),
+        ("xyz", ": the cloud is labelled as one without intensity"),
+        (("x", "y", "z", "ring", "timestamp"), ": the cloud is labelled as one without intensity"),
+        (("x", "y", "z", "intensity"), ": the cloud is labelled as one without intensity"),
         (("x", "y", "z", "amplitude", "t"), ": perhaps set --intensity-field amplitude, if that holds it"),
-        (("x", "y", "z", "intensity", "echo", "signal"), "NAME, if one of its fields echo, signal holds it"),
+        (("x", "y", "z", "intensity", "echo", "signal"), "NAME, if one of the fields echo, signal holds it"),
     ],
 )
 def test_an_intensity_field_is_advised_only_where_the_cloud_has_one_that_may_be_it(fields, advice):

@@ -4,8 +4,11 @@ import importlib.util
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,7 @@ from fleets import assert_whole, settings_with, write_fleet
 from ros_weights import tiny_weights
 
 from pvd_core.borders.errors import UserError
-from pvd_ros.fleet import RaySettings, find_bags, label_in_processes, label_with_ray, plan_fleet
+from pvd_ros.fleet import RaySettings, find_bags, label_in_processes, label_with_ray, plan_fleet, processes
 
 # Enough clouds that a bag is not done when its worker is killed after the first.
 NUM_CLOUDS, NUM_POINTS = 40, 2000
@@ -84,6 +87,54 @@ def test_stopping_ends_the_processes_and_a_later_run_goes_on_with_what_they_wrot
     assert not task.out.exists()
     assert task.out.with_name(".drive0.unfinished").is_dir()
     check_fleet(tmp_path, list(label_in_processes([task], 1)), 1)
+
+
+def starts_that_fail(monkeypatch, *errors):
+    """Lets the first starts of processes end with these errors instead."""
+    errors, start = list(errors), ForkServerProcess.start
+
+    def start_or_fail(process):
+        if errors:
+            raise errors.pop(0)
+        start(process)
+
+    monkeypatch.setattr(ForkServerProcess, "start", start_or_fail)
+    monkeypatch.setattr(processes, "_SECONDS_TO_BE_GONE", 0)
+
+
+def test_a_stop_while_a_process_is_being_started_ends_the_labelling(tasks, monkeypatch):
+    starts_that_fail(monkeypatch, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        list(label_in_processes(tasks(1, 1), 1))
+
+
+@pytest.mark.parametrize("error", [EOFError("unexpected EOF"), ConnectionResetError(), BrokenPipeError()])
+def test_a_process_that_cannot_be_started_as_its_server_was_killed_costs_a_try(tmp_path, tasks, monkeypatch, error):
+    starts_that_fail(monkeypatch, error)
+    events = list(label_in_processes(tasks(1, 1), 1))
+    assert [event.kind for event in events if event.kind != "clouds"] == ["started", "lost", "started", "done"]
+    assert_whole(tmp_path / "out", 1, 1)
+
+
+def test_a_bag_whose_process_can_never_be_started_fails(tasks, monkeypatch):
+    starts_that_fail(monkeypatch, EOFError(), EOFError())
+    assert "2 times, the last time before it was at work" in list(label_in_processes(tasks(1, 1), 1))[-1].result.reason
+
+
+def test_an_interrupt_from_the_terminal_is_for_the_command_alone(project_root):
+    # In a process of its own, for here a server may run already; without what it imports, which takes seconds.
+    code = """
+import signal
+from multiprocessing.context import ForkServerContext
+from pvd_core.runtime.processes import labelling_processes
+ForkServerContext.set_forkserver_preload = lambda *_: None
+blocked = (signal.pthread_sigmask, (signal.SIG_BLOCK, ()))
+with labelling_processes().Pool(1) as pool:
+    assert signal.SIGINT in pool.apply(*blocked)
+assert signal.SIGINT not in blocked[0](*blocked[1])
+"""
+    ended = subprocess.run([sys.executable, "-c", code], cwd=project_root, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
 
 
 @pytest.mark.slow

@@ -82,6 +82,13 @@ def test_a_mistake_at_start_is_one_clear_message_and_exit_code_2(ros, arguments,
     assert len(node.text().strip().splitlines()) == 1
 
 
+def test_the_help_keeps_defaults_and_descriptions_apart(ros):
+    node = ros.fork("pvd_ros.node", "--help")
+    assert node.wait() == 0
+    for spec in SPECS:
+        assert f"{spec.default!r} " in node.text(), spec.name
+
+
 def test_weights_that_are_no_weights_are_refused_by_name(ros):
     (ros.folder / "bad.safetensors").write_bytes(b"not weights")
     node = ros.fork("pvd_ros.node", "--ros-args", "-p", f"weights:={ros.folder / 'bad.safetensors'}")
@@ -242,6 +249,8 @@ def test_thresholds_change_at_run_time_and_the_model_does_not(ros, peer):
     assert set_parameter("latency_error_ms", 6000.0).successful
     assert set_parameter("latency_warn_ms", 5000.0).successful
     assert not set_parameter("weights", "other.safetensors").successful
+    refused = set_parameter("mounting_hight", 1.0)
+    assert "unknown parameter mounting_hight; did you mean mounting_height?" in refused.reason
     request = DescribeParameters.Request(names=[spec.name for spec in SPECS])
     described = peer.call(DescribeParameters, "/segmenter/describe_parameters", request).descriptors
     for spec, descriptor in zip(SPECS, described, strict=True):

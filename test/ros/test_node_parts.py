@@ -216,7 +216,7 @@ def test_an_intensity_whose_scale_is_certain_is_scaled_and_said_once(segmenter):
     ("change", "words"),
     [
         (lambda points: points * np.float32([1, 1, 1, 1e5]), "perhaps set intensity_scale to 4"),
-        (lambda points: points * np.float32([1, 1, 1, 0]), "it is labelled as a cloud without intensity"),
+        (lambda points: points * np.float32([1, 1, 1, 0]), "the cloud is labelled as one without intensity"),
         (lambda points: points + np.float32([0, 0, 0.9, 0]), "set mounting_height to 0."),
     ],
 )
@@ -229,10 +229,17 @@ def test_what_is_not_as_networks_expect_it_is_said_once_and_stays_in_the_diagnos
     assert bench.worker.remarks == [bench.logged[0][1]]
 
 
+def test_the_same_sentence_is_said_once_whatever_the_frame(segmenter):
+    bench, clouds = Bench(segmenter), [xyzi_cloud(points_of(0, 0)) for _ in range(2)]
+    clouds[1].header.frame_id = "roof"
+    bench.work_through(*clouds)
+    assert [text for _, text in bench.logged] == ["the cloud has no points: look at the sensor and its driver"]
+
+
 def test_a_cloud_without_an_intensity_field_is_remarked_on(segmenter):
     bench, data = Bench(segmenter), spinning_scan(24_000)[:, :3].tobytes()
     bench.work_through(rosbags_cloud(fields=[("x", 0, 7, 1), ("y", 4, 7, 1), ("z", 8, 7, 1)], data=data, point_step=12))
-    assert "or it has none" in bench.worker.remarks[0]
+    assert "as where there is none" in bench.worker.remarks[0]
 
 
 def test_under_overload_every_cloud_is_accounted_for_and_the_last_is_labelled(segmenter):

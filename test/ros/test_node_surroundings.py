@@ -1,7 +1,9 @@
 """What the node says about what is around it: packages, clocks, publishers and nodes of its name."""
 
+import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from ros_nodes import start_node
@@ -18,6 +20,7 @@ from visualization_msgs.msg import MarkerArray
 
 from pvd_ros.middleware.ros_session import qos_profile
 from pvd_ros.node.input_watch import SILENT_S, InputWatch
+from pvd_ros.node.topic_check import who_publishes
 
 
 @pytest.fixture
@@ -79,6 +82,21 @@ def test_a_publisher_whose_clouds_do_not_come_is_said_with_the_remedy(peer, watc
     assert "take the settings" in remark
     assert watch.look(1, SILENT_S + 1) == ([], []), "a cloud has come"
     peer.node.destroy_publisher(publisher)
+
+
+def test_a_publisher_of_another_user_is_said_with_the_cause_instead_of_the_remedy(peer, watch, monkeypatch):
+    publisher = peer.node.create_publisher(PointCloud2, "/lidar", qos_profile(False, 1))
+    peer.spin_until(lambda: not any("nobody publishes" in remark for remark in watch.look(0, 0.0)[1]))
+    monkeypatch.setattr(os, "geteuid", lambda: 123_456)
+    _, (remark,) = watch.look(0, SILENT_S)
+    assert "this node runs as uid 123456" in remark
+    assert "take the settings" not in remark
+    peer.node.destroy_publisher(publisher)
+
+
+def test_a_publisher_without_a_name_yet_is_said_in_words():
+    unknown = SimpleNamespace(node_namespace="_NODE_NAMESPACE_UNKNOWN_", node_name="_NODE_NAME_UNKNOWN_")
+    assert who_publishes(unknown, "/lidar") == "a publisher whose name is not known yet publishes /lidar"
 
 
 def test_the_legend_is_published_for_bags_too(ros, peer):

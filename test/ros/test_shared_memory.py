@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pvd_ros.middleware import stale_segments
+from pvd_ros.middleware.other_users import other_users_memory
 from pvd_ros.middleware.stale_segments import remove_stale_segments
 
 pytest.importorskip("rclpy")
@@ -56,3 +57,28 @@ def test_a_lock_that_was_made_just_now_is_left_to_its_process(tmp_path):
     os.utime(lock, (0, 0))
     assert remove_stale_segments(tmp_path) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def memory_of_others(tmp_path, monkeypatch):
+    """Files as Fast DDS makes them, of this user; another one, nobody by number, looks at them."""
+    for name in ("fastrtps_port7411", "fastrtps_0123456789abcdef", "fastrtps_0123456789abcdef_el"):
+        (tmp_path / name).touch()
+    own = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: 123_456)
+    return own
+
+
+def test_shared_memory_of_another_user_is_named_with_both_users_and_what_to_do(tmp_path, memory_of_others):
+    said = other_users_memory("rmw_fastrtps_cpp", tmp_path)
+    assert f"(uid {memory_of_others}), this node runs as uid 123456, " in said
+    assert "run both as the same one" in said
+    assert "UDP" in said
+    assert other_users_memory("rmw_cyclonedds_cpp", tmp_path) == ""
+
+
+def test_shared_memory_of_ones_own_is_no_reason(tmp_path):
+    (tmp_path / "fastrtps_port7411").touch()
+    (tmp_path / "of_another_program").touch()
+    assert other_users_memory("rmw_fastrtps_cpp", tmp_path) == ""
+    assert other_users_memory("rmw_fastrtps_cpp", tmp_path / "missing") == ""

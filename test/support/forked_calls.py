@@ -66,6 +66,8 @@ class ForkedCall:
 
 
 def _call(log, function, arguments):
+    # A server that labelling_processes() has started blocks it.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     handle = os.open(log, os.O_WRONLY | os.O_APPEND)
     for stream in (1, 2):
         os.dup2(handle, stream)

@@ -35,7 +35,7 @@ def judge(
     """
     points = points[:, :4]
     if not len(points):
-        return [Remark("empty", "there is no point in it", "look at the sensor and its driver")]
+        return [Remark("empty", "the cloud has no points", "look at the sensor and its driver")]
     sample = drawn_points(points)
     is_measured_N = is_measured(sample)
     all_measured, measured = points[is_measured(points)], sample[is_measured_N]

@@ -46,7 +46,7 @@ def remarks_on_intensity(
     elif other := other_quantity(measured):
         yield Remark(
             "not_intensity",
-            f"what stands for its intensity is {other} of each point",
+            f"what stands for intensity is {other} of each point",
             "give clouds with intensity, or label them as without",
             {"intensity_field": _one_of(other_fields)} if other_fields else _LABEL_WITHOUT,
         )
@@ -60,9 +60,9 @@ def _bare(intensity: np.ndarray, other_fields: Sequence[str]) -> Remark:
     where = "everywhere" if share == 1 else "nearly everywhere"
     return Remark(
         "no_intensity",
-        f"its intensity is {'NaN' if np.isnan(value) else f'{value:g}'} {where}, or it has none, and labels without it "
-        "are less accurate",
-        "it is labelled as a cloud without intensity",
+        f"the intensity of the cloud is {'NaN' if np.isnan(value) else f'{value:g}'} {where}, as where there is none, "
+        "and labels without it are less accurate",
+        "the cloud is labelled as one without intensity",
         {"intensity_field": _one_of(other_fields)} if other_fields else {},
         is_certain=False,
     )
@@ -73,8 +73,8 @@ def _remarks_on_values(raw: np.ndarray, scale: Scale) -> Iterator[Remark]:
     values, not_finite = raw[is_finite].astype(np.float64), 1 - is_finite.mean()
     value, same = most_common(raw)
     if same > _MOST_SAME or not_finite > _MOST_NOT_FINITE:
-        odd = f"{not_finite:.0%} of its intensities are NaN or infinite" if not_finite > _MOST_NOT_FINITE else ""
-        most = f"{same:.0%} of its intensities are {value:g}" if not odd else ""
+        odd = f"{not_finite:.0%} of the intensities are NaN or infinite" if not_finite > _MOST_NOT_FINITE else ""
+        most = f"{same:.0%} of the intensities are {value:g}" if not odd else ""
         yield Remark(
             "patchy_intensity",
             f"{odd or most}, by which labels are less accurate than without intensity, which is what 0 stands for",
@@ -104,7 +104,7 @@ def _remarks_on_values(raw: np.ndarray, scale: Scale) -> Iterator[Remark]:
 def _one_of(fields: Sequence[str]) -> str:
     if len(fields) == 1:
         return f"{fields[0]}, if that holds it"
-    return f"NAME, if one of its fields {', '.join(fields[:20])} holds it"
+    return f"NAME, if one of the fields {', '.join(fields[:20])} holds it"
 
 
 def _off_scale(text: str, values: np.ndarray, scale: Scale) -> Iterator[Remark]:

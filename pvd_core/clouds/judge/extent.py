@@ -48,7 +48,7 @@ def remarks_on_extent(sample: np.ndarray, is_measured_N: np.ndarray, num_points:
     if 0 < num_measured < _FEW_POINTS:
         yield Remark(
             "few_points",
-            f"about {counted(num_measured, 'measured point')} in it, networks know 15,000 to 130,000",
+            f"the cloud has about {counted(num_measured, 'measured point')}, networks know 15,000 to 130,000",
             "give whole scans, neither thinned nor cut; labels of few points are less accurate",
         )
     if not place and len(measured) > _FEW_POINTS and _has_few_rings(measured):
@@ -83,7 +83,7 @@ def _remark_on_place(given: np.ndarray) -> Remark | None:
     if is_polar(given):
         return Remark(
             "polar",
-            "its coordinates are a range and two angles, not x, y and z",
+            "the coordinates are a range and two angles, not x, y and z",
             "turn them into x, y and z in metres where the clouds are made",
             spoils_labels=is_many,
         )
@@ -94,7 +94,7 @@ def _remark_on_place(given: np.ndarray) -> Remark | None:
         place = ", ".join(f"{axis} {value:,.0f}" for axis, value in zip("xyz", centre, strict=True))
         return Remark(
             "map_frame",
-            f"its points lie around {place} m, not around the sensor, which is expected at the origin: a map's frame?",
+            f"the points lie around {place} m, not around the sensor, which is expected at the origin: a map's frame?",
             "give clouds in the sensor's frame, as its driver sends them",
             spoils_labels=is_many,
         )
@@ -102,14 +102,14 @@ def _remark_on_place(given: np.ndarray) -> Remark | None:
         unit, factor = next(each for least, *each in _SMALL_UNITS if median > least)
         return Remark(
             "units",
-            f"half of its points are beyond {median:,.0f} m, where metres are expected: {unit}?",
+            f"half of the points are beyond {median:,.0f} m, where metres are expected: {unit}?",
             f"multiply x, y and z by {factor} where the clouds are made",
             spoils_labels=is_many,
         )
     if near > _NEAREST_DOUBTFUL_M and np.linalg.norm(centre) < 0.6 * near:
         return Remark(
             "units",
-            f"nearly all of its points are more than {near:.0f} m from the origin, all around it, where metres are "
+            f"nearly all points are more than {near:.0f} m from the origin, all around it, where metres are "
             f"expected: {'decimetres' if near > _NEAREST_OF_MAP_M else 'feet'}?",
             "bring x, y and z to metres where the clouds are made",
             spoils_labels=is_many and near > _NEAREST_OF_MAP_M,
@@ -117,13 +117,13 @@ def _remark_on_place(given: np.ndarray) -> Remark | None:
     if near > _NEAREST_DOUBTFUL_M:
         return Remark(
             "map_frame",
-            f"nearly all of its points are more than {near:.0f} m from the origin, where the sensor is expected",
+            f"nearly all points are more than {near:.0f} m from the origin, where the sensor is expected",
             "give clouds in the sensor's frame, as its driver sends them",
         )
     if reach < _SMALLEST_REACH_M:
         return Remark(
             "units",
-            f"nearly all of its points are within {reach:.2g} m of the sensor, where metres are expected",
+            f"nearly all points are within {reach:.2g} m of the sensor, where metres are expected",
             "bring x, y and z to metres where the clouds are made",
             is_certain=False,
         )
@@ -140,13 +140,13 @@ def _remarks_on_shares(
     if unmeasured == 1:
         yield Remark(
             "unmeasured",
-            f"no point in it is a measurement ({found}), so all get label 0",
+            f"no point of the cloud is a measurement ({found}), so all get label 0",
             "look at the sensor and its driver",
         )
     elif unmeasured > _MOST_UNMEASURED or far > _MOST_FAR:
         yield Remark(
             "unmeasured",
-            f"{unmeasured:.0%} of its points are no measurement ({found}) and get label 0",
+            f"{unmeasured:.0%} of the points are no measurement ({found}) and get label 0",
             "look at the sensor and its driver",
         )
 

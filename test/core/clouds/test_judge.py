@@ -142,7 +142,7 @@ def spoiled_intensities(scan, every, value):
 
 @pytest.mark.parametrize(
     ("every", "value", "words"),
-    [(2, 0, "of its intensities are 0"), (3, np.inf, "% of its intensities are NaN or infinite"), (2, 1, "are 1")],
+    [(2, 0, "of the intensities are 0"), (3, np.inf, "% of the intensities are NaN or infinite"), (2, 1, "are 1")],
 )
 def test_many_intensities_that_tell_nothing_are_remarked_on(every, value, words, scan):
     (remark,) = judge(spoiled_intensities(scan, every, value))
@@ -190,7 +190,7 @@ def test_no_factor_is_advised_for_negative_intensities(scan):
         (lambda p: with_rows(p, 0.9, 0), "90% at 0, 0, 0"),
         (lambda p: with_rows(p, 0.9, np.nan), "90% NaN or infinite"),
         (lambda p: with_rows(p, 0.06, 3e7), "6% beyond 10 km"),
-        (lambda p: changed(p, i=lambda i: 0 * i + np.nan), "intensity is NaN everywhere"),
+        (lambda p: changed(p, i=lambda i: 0 * i + np.nan), "is NaN everywhere"),
         (lambda p: changed(p, i=lambda i: i / 90), "mostly below"),
     ],
 )
