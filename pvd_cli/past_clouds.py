@@ -14,6 +14,8 @@ from pvd_core.clouds.poses import has_poses
 if TYPE_CHECKING:
     import numpy as np
 
+    from pvd_ros.bags import PoseOptions
+
 
 class PastClouds:
     """The scans before each of `clouds`, from the files beside it. The poses.txt of its sequence lies in its folder or
@@ -51,6 +53,14 @@ class PastClouds:
                 self._unreadable.add(path)
                 _note(f"{error}; it is left out behind later scans")
             return points[:0]
+
+
+def note_on_single(past: PastScans, poses: "PoseOptions", sources: str) -> None:
+    """Says on stderr that weights which expect the scans `past` get bags without them, by the user's `poses`; `sources`
+    names the options that would give them."""
+    remark = single_remark(past)
+    if remark and (poses.history == 0 or not poses.has_source):
+        _note(f"{remark}; {'as --history 0 says' if poses.history == 0 else f'{sources} gives what they expect'}")
 
 
 def _note(text: str) -> None:

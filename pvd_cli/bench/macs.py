@@ -39,7 +39,7 @@ def macs_rows(plan: Plan, progress: Progress | None = None) -> dict[str, Any]:
     rows: list[Row] = [
         {
             "model": name,
-            "parameters": sum(parameter.numel() for parameter in network.parameters()),
+            "parameters": network.num_parameters,
             "scans": len(plan.scans),
             "voxels": round(statistics.fmean(voxels_of[name])),
             "gmacs": statistics.fmean(gmacs_of[name]),

@@ -1,6 +1,5 @@
 """`pvd label-bag`: a bag in, the same bag with labelled clouds out."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -91,9 +90,9 @@ def label_bag(
       pvd label-bag truck.mcap out --mounting-height 3.2 --mounting-pitch 5
     """
     from pvd_cli.classes_found import classes_found_text
+    from pvd_cli.past_clouds import note_on_single
     from pvd_cli.progress import Steps
     from pvd_core import default_weights
-    from pvd_core.clouds.history import single_remark
     from pvd_core.clouds.mounting import Mounting
     from pvd_core.segmenter import Segmenter
 
@@ -127,11 +126,7 @@ def label_bag(
         ),
     )
     segmenter = Segmenter.from_weights(weights or default_weights(), device=device, precision=precision)
-    if (remark := single_remark(segmenter.past_scans)) and (history == 0 or not label_options.poses.has_source):
-        advice = (
-            "as --history 0 says" if history == 0 else "--odometry, --fixed-frame or --poses gives what they expect"
-        )
-        print(f"note: {remark}; {advice}", file=sys.stderr)
+    note_on_single(segmenter.past_scans, label_options.poses, "--odometry, --fixed-frame or --poses")
     with (
         interruptible(lambda: f"{out} is not complete and not there; the same command with --resume continues"),
         Steps("labelling", "clouds") as steps,

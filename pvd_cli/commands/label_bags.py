@@ -107,9 +107,9 @@ def label_bags(
       pvd label-bags long_drives --out labelled --processes 8 --by-file --intensity-scale 0.00392
     """
     from pvd_cli.fleet_view import FleetProgress, print_fleet
+    from pvd_cli.past_clouds import note_on_single
     from pvd_core import default_weights
     from pvd_core.borders.files import check_output_folder, held_alone
-    from pvd_core.clouds.history import single_remark
     from pvd_core.clouds.mounting import Mounting
     from pvd_core.segmenter import Segmenter
     from pvd_core.weights import weights_file
@@ -151,10 +151,8 @@ def label_bags(
     )
     file = weights_file(weights or default_weights()).resolve()
     # Loaded here too, so that weights that do not fit are refused once, and before anything starts.
-    remark = single_remark(Segmenter.from_weights(file, device="cpu").past_scans)
-    if remark and (history == 0 or not label_options.poses.has_source):
-        advice = "as --history 0 says" if history == 0 else "--odometry or --fixed-frame gives what they expect"
-        print(f"note: {remark}; {advice}", file=sys.stderr)
+    past_scans = Segmenter.from_weights(file, device="cpu").past_scans
+    note_on_single(past_scans, label_options.poses, "--odometry or --fixed-frame")
     check_output_folder(out)
     threads = threads or (1 if ray else max(1, _num_cores() // processes))
     settings = LabelSettings(file, digest_of(file), label_options, topic, device, precision, threads)

@@ -51,6 +51,11 @@ class Network(nn.Module, ABC):
         return self.config.grid
 
     @property
+    def num_parameters(self) -> int:
+        """How many numbers it learns."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    @property
     @abstractmethod
     def predicts_from_points(self) -> bool:
         """Whether the labels of points come from `point_logits_PC`, and not from their voxels."""

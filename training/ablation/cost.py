@@ -34,7 +34,7 @@ def cost_of(run: Run, dataset: str | Path) -> dict[str, Any]:
     folder = ScanFolder(dataset, run.config.validation.sequences, run.config.columns)
     scans = [usable_points(folder.points(index))[0] for index in folder.evenly_spaced(_NUM_SCANS)]
     cost = {
-        "num_parameters": sum(parameter.numel() for parameter in segmenter.model.parameters()),
+        "num_parameters": segmenter.model.num_parameters,
         "gmacs": statistics.fmean(
             sum(layer.macs for layer in layer_costs(segmenter.model, segmenter.batch_of(points))) / 1e9
             for points in scans

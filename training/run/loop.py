@@ -25,7 +25,7 @@ from training.run.optimization import learning_rate
 from training.run.progress import NoProgress
 from training.run.run_data import check_data, open_data
 from training.run.run_folder import RunFolder, source_commit
-from training.run.session import Session, build_session, num_parameters
+from training.run.session import Session, build_session
 from training.run.state import DivergedError
 from training.run.stopping import StopRequest
 
@@ -99,7 +99,7 @@ def _describe(session: Session, logs: Logs | NoLogs) -> None:
     trained_on = session.data.training.facts()["sequences"] if config.data == "folder" else []
     if shared := set(trained_on) & set(session.data.validation.sequences):
         progress.note(f"warning: {', '.join(sorted(shared))} are trained on and validated on: no score of unseen scans")
-    size = num_parameters(session.state.model)
+    size = session.state.model.num_parameters
     progress.note(f"{size:,} parameters, {session.num_steps} steps, device {session.fabric.device}")
     if not logs.has_tensorboard:
         progress.note("TensorBoard is not installed (pip install tensorboard): losses go to losses.jsonl only")
@@ -267,7 +267,7 @@ def _write_summary(session: Session, stopped: str, signal_name: str | None) -> d
         "best_step": state.best_step,
         "weights": str(run.best_weights),
         "last_weights": str(run.last_weights),
-        "num_parameters": num_parameters(state.model),
+        "num_parameters": state.model.num_parameters,
         "minutes": round(state.seconds / 60, 2),
         "run_dir": str(run.path),
     }

@@ -104,11 +104,6 @@ def build_session(config: TrainConfig, data: Data, run: RunFolder, progress: NoP
     )
 
 
-def num_parameters(model: torch.nn.Module) -> int:
-    """How many numbers a network learns."""
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
 def _initial_network(config: TrainConfig) -> Network:
     model = build_model(config.network)
     _check_objective(config, model)
@@ -195,11 +190,10 @@ def _note_other_past_scans(config: TrainConfig, progress: NoProgress) -> None:
 
 def _note_small_teacher(model: Network, teacher: Network, progress: NoProgress) -> None:
     """Says where the teacher is the smaller network: then mostly two paths are mixed up."""
-    of_teacher, of_student = num_parameters(teacher), num_parameters(model)
-    if of_teacher < of_student:
+    if teacher.num_parameters < model.num_parameters:
         progress.note(
-            f"warning: the teacher has {of_teacher:,} parameters, fewer than the {of_student:,} of the student: is it "
-            "the network that is meant?"
+            f"warning: the teacher has {teacher.num_parameters:,} parameters, fewer than the {model.num_parameters:,} "
+            "of the student: is it the network that is meant?"
         )
 
 
