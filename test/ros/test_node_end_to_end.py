@@ -146,19 +146,53 @@ def test_malformed_empty_and_all_nan_clouds_leave_the_node_running(tmp_path):
     assert set(slow_column(outputs[2], "label")) == {0}
 
 
+# Fields (name, offset, datatype, count) and point step as the drivers publish them.
+OUSTER = (
+    [
+        *(("x", 0, 7, 1), ("y", 4, 7, 1), ("z", 8, 7, 1), ("intensity", 16, 7, 1), ("t", 20, 6, 1)),
+        *(("reflectivity", 24, 4, 1), ("ring", 26, 4, 1), ("ambient", 28, 4, 1), ("range", 32, 6, 1)),
+    ],
+    48,
+)
+VELODYNE = (
+    [
+        *(("x", 0, 7, 1), ("y", 4, 7, 1), ("z", 8, 7, 1), ("intensity", 12, 7, 1)),
+        *(("ring", 16, 4, 1), ("time", 18, 7, 1)),
+    ],
+    22,
+)
+
+
+def driver_cloud(fields, point_step, points, height):
+    """A cloud of this layout, `height` rows, with the x, y, z and intensity of `points` and noise elsewhere."""
+    rows = np.random.default_rng(0).integers(0, 256, (len(points), point_step), dtype=np.uint8)
+    for column, (_, offset, _, _) in enumerate(fields[:4]):
+        rows[:, offset : offset + 4] = np.ascontiguousarray(points[:, column : column + 1]).view(np.uint8)
+    width = len(points) // height
+    return rosbags_cloud(
+        fields=fields, data=rows.tobytes(), height=height, width=width, point_step=point_step,
+        row_step=width * point_step,
+    )  # fmt: skip
+
+
 def test_recorded_clouds_of_real_sensors_pass_through_the_node(tmp_path, shared_data):
-    """Built here from a recorded message with a 26-byte step and two organised VLP-16 clouds with NaN."""
+    """A recorded message with a 26-byte step, two organised VLP-16 clouds with NaN, and a recorded scan in the layouts
+    of Ouster's and Velodyne's drivers."""
     fields = [("x", 0, 7, 1), ("y", 4, 7, 1), ("z", 8, 7, 1), ("intensity", 12, 7, 1), ("time", 16, 7, 1)]
     sizes = {"height": 1824, "width": 16, "point_step": 20, "row_step": 320}
+    scan = np.fromfile(shared_data / "semantickitti/sequences/08/velodyne/000000.bin", "<f4").reshape(-1, 4)
+    scan[:, 3] *= 255
     with BagWriter(tmp_path / "in") as bag:
         raw = (shared_data / "pointcloud2_cdr" / "lidar32_step26_unaligned.bin").read_bytes()
         bag.write_cloud_bytes(TOPIC, raw, 0)
         for index, path in enumerate(sorted((shared_data / "vlp16_organised").glob("*.bin"))[:2]):
             bag.write_cloud(TOPIC, rosbags_cloud(fields=fields, data=path.read_bytes(), **sizes), 10**9 * (1 + index))
+        bag.write_cloud(TOPIC, driver_cloud(*OUSTER, scan[:65536], 64), 3 * 10**9)
+        bag.write_cloud(TOPIC, driver_cloud(*VELODYNE, scan[:65536], 1), 4 * 10**9)
     options = ("input_reliability:=reliable", "intensity_scale:=0.00392157")
     bag = tmp_path / "in"
-    outputs, report, _ = run_drive(tmp_path, bag, "--keep-stamps", "--reliable", node_options=options, expected=3)
-    assert report["clouds"]["labelled"] == 3
+    outputs, report, _ = run_drive(tmp_path, bag, "--keep-stamps", "--reliable", node_options=options, expected=5)
+    assert report["clouds"]["labelled"] == 5
     for output, given in zip(outputs, read_clouds(bag), strict=True):
         assert output.header == given.message.header
         assert (output.height, output.width) == (given.message.height, given.message.width)
