@@ -10,6 +10,7 @@ from pvd_core.taxonomy import Taxonomy
 from training.data.augmentation.geometry import (
     flip,
     jitter_ranges,
+    offset_lasers,
     rotate_about_z,
     scale_xy,
     scale_z,
@@ -37,6 +38,7 @@ _AMOUNTS = (
     "tilt_degrees",
     "raise_kerbs_metres",
     "range_noise_metres",
+    "laser_offset_metres",
     "drop_patches",
     "intensity_gamma",
     "intensity_by_class",
@@ -66,6 +68,9 @@ class AugmentationConfig:
     """All points of classes beside the road are lifted by one height, uniform from 0 to this."""
     range_noise_metres: float = 0.0
     """Largest standard deviation of noise along the rays; each scan draws its own, uniform from 0 to this."""
+    laser_offset_metres: float = 0.0
+    """Largest standard deviation of what each laser measures too much, the same for all its points of a scan; each scan
+    draws its own, uniform from 0 to this."""
     drop_rings: float = 0.0
     """Share of the scans, 0..1, that keep only some rings: every second, third or fourth one, or a random choice."""
     drop_patches: int = 0
@@ -128,6 +133,8 @@ def _change_sensor(
         points = raise_kerbs(points, example.labels, generator, config.raise_kerbs_metres, taxonomy)
     if config.range_noise_metres:
         points = jitter_ranges(points, generator, config.range_noise_metres)
+    if config.laser_offset_metres:
+        points = offset_lasers(points, generator, config.laser_offset_metres)
     if config.tilt_degrees:
         points = tilt(points, generator, config.tilt_degrees)
     if config.shift_height_metres:

@@ -11,6 +11,7 @@ from training.data.augment import AugmentationConfig, augment
 from training.data.augmentation.geometry import (
     flip,
     jitter_ranges,
+    offset_lasers,
     rotate_about_z,
     scale_xy,
     scale_z,
@@ -36,6 +37,7 @@ EVERYTHING = AugmentationConfig(
     tilt_degrees=2.0,
     raise_kerbs_metres=0.1,
     range_noise_metres=0.03,
+    laser_offset_metres=0.05,
     drop_rings=0.5,
     drop_patches=3,
     drop_points=0.3,
@@ -182,6 +184,26 @@ def test_range_noise_moves_points_along_their_rays_with_a_spread_of_its_own_a_sc
         spreads.append(np.linalg.norm(moved[:, :3], axis=1).std())
     assert 0 <= min(spreads) < 0.01
     assert 0.04 < max(spreads) < 0.053
+
+
+def test_all_points_of_a_laser_are_measured_too_far_by_the_same():
+    azimuths = np.tile(np.linspace(0.01, 6.2, 50), 64)
+    rings = np.repeat(np.arange(64), 50)
+    distances = np.random.default_rng(0).uniform(3, 40, len(rings))
+    points = np.stack([distances * np.cos(azimuths), distances * np.sin(azimuths), 0.1 * distances, rings], 1)
+    points = points.astype(np.float32)
+    spreads = []
+    for seed in range(40):
+        moved = offset_lasers(points, np.random.default_rng(seed), 0.05)
+        offsets = np.linalg.norm(moved[:, :3], axis=1) - np.linalg.norm(points[:, :3], axis=1)
+        by_laser = offsets.reshape(64, 50)
+        assert by_laser == pytest.approx(np.tile(by_laser.mean(1, keepdims=True), (1, 50)), abs=2e-5)
+        directions, moved_directions = (a[:, :3] / np.linalg.norm(a[:, :3], axis=1)[:, None] for a in (points, moved))
+        assert moved_directions == pytest.approx(directions, abs=1e-5)
+        assert (moved[:, 3] == points[:, 3]).all()
+        spreads.append(by_laser.mean(1).std())
+    assert 0 <= min(spreads) < 0.01
+    assert 0.035 < max(spreads) < 0.065
 
 
 def test_replaced_intensity_is_one_value_for_the_scan_half_of_the_time_zero(points):

@@ -3,6 +3,8 @@ noise. Points in and out are float32 (N, 4 or more)."""
 
 import numpy as np
 
+from training.data.augmentation.rings import rings_of
+
 
 def rotate_about_z(points: np.ndarray, generator: np.random.Generator, max_degrees: float) -> np.ndarray:
     """The scan turned about z by an angle uniform in plus or minus `max_degrees`."""
@@ -63,10 +65,24 @@ def jitter_ranges(points: np.ndarray, generator: np.random.Generator, max_deviat
     """Moves each point along its ray by normal noise. Sensors differ in precision, so each scan draws its own standard
     deviation, uniform from 0 to `max_deviation` metres."""
     deviation = generator.uniform(0, max_deviation)
+    return _lengthened(points, generator.standard_normal(len(points), dtype=np.float32) * np.float32(deviation))
+
+
+def offset_lasers(points: np.ndarray, generator: np.random.Generator, max_deviation: float) -> np.ndarray:
+    """Moves all points of a ring along their rays by one normal deviate, as lasers are calibrated to centimetres: walls
+    and pavements then look rough. Each scan draws its own standard deviation, uniform from 0 to `max_deviation`
+    metres."""
+    rings = rings_of(points)
+    deviation = generator.uniform(0, max_deviation)
+    offsets = generator.normal(0, deviation, int(rings.max()) + 1).astype(np.float32)
+    return _lengthened(points, offsets[rings])
+
+
+def _lengthened(points: np.ndarray, metres: np.ndarray) -> np.ndarray:
+    """`points` further away along their rays, by metres float32 (N,)."""
     ranges = np.linalg.norm(points[:, :3], axis=1)
-    noise = generator.standard_normal(len(points), dtype=np.float32) * np.float32(deviation)
     # The lower bound keeps points very near the sensor from crossing it.
-    factors = 1 + noise / np.maximum(ranges, np.float32(1.0))
+    factors = 1 + metres / np.maximum(ranges, np.float32(1.0))
     result = points.copy()
     result[:, :3] *= factors[:, None]
     return result
