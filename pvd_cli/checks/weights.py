@@ -1,6 +1,8 @@
 """The weights that ship with the package."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pvd_cli.checks.finding import Finding
 from pvd_core import default_weights, multiscan_weights
@@ -18,13 +20,20 @@ def check_weights() -> list[Finding]:
 
 def _found(title: str, path: Path) -> Finding:
     from pvd_core.weights import past_scans_of, read_facts, taxonomy_of
+    from pvd_core.weights.facts import DISTILLED_KEY
 
     try:
         facts = read_facts(path)
     except UserError as error:
         return Finding(title, False, str(error), "install the package anew, or give --weights")
-    model, past = facts["model"], past_scans_of(facts).past
-    words = [f"{key} {model[key]}" for key in ("architecture", "width", "channel_ratio", "kernels") if key in model]
+    words, past = [_in_words(facts["model"])], past_scans_of(facts).past
     if past:
         words.append(f"{len(taxonomy_of(facts).names) - 1} classes, {past} past scans")
+    if taught := facts.get(DISTILLED_KEY):
+        words.append(f"distilled by {str(taught['method']).upper()} from {_in_words(taught['teacher']['model'])}")
     return Finding(title, True, f"{', '.join(words)} ({path.stat().st_size / 1e6:.1f} MB)")
+
+
+def _in_words(model: Mapping[str, Any]) -> str:
+    names = ("architecture", "width", "channel_ratio", "kernels")
+    return ", ".join(f"{name} {model[name]}" for name in names if name in model)

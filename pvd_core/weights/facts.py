@@ -14,6 +14,8 @@ from pvd_core.weights.confidence import temperature_of
 from pvd_core.weights.expected import expected_cloud
 
 TAXONOMY_KEY = "taxonomy"
+DISTILLED_KEY = "distilled"
+"""By what method a network was taught, and the teacher: its model, what it was trained on, its steps."""
 _PAST_KEY, _STRIDE_KEY, _TIME_KEY = "past_scans", "scan_stride", "scan_time"
 
 

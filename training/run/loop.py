@@ -242,6 +242,7 @@ def _facts(session: Session) -> dict[str, Any]:
         **past_scans_facts(config.scans),
         "training_data": data.training.facts(),
         "ancestors": session.ancestors,
+        **session.distilled,
         EXPECTED_CLOUD_KEY: {"intensity_95th": session.intensity_95th},
         "validation": {
             "sequences": list(data.validation.sequences),

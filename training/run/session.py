@@ -14,6 +14,7 @@ from pvd_core.runtime.memory import keep_freed_memory
 from pvd_core.sparse.backends.choose import backend_for
 from pvd_core.taxonomy import taxonomy_named
 from pvd_core.weights import load_state, past_scans_of, read_facts
+from pvd_core.weights.facts import DISTILLED_KEY
 from training.data.batches import BatchStream, Share
 from training.data.class_weights import class_weights, describe
 from training.data.intensity_level import intensity_95th
@@ -46,6 +47,8 @@ class Session:
     stream: BatchStream
     num_steps: int
     ancestors: list[dict[str, Any]]
+    distilled: dict[str, Any]
+    """What the header of the weights says of the teacher; nothing where there is none."""
     """What the weights that this run starts from and its teacher have seen, see `judge.seen`."""
     intensity_95th: float
     """Of the training scans, see `data.intensity_level`."""
@@ -100,6 +103,7 @@ def build_session(config: TrainConfig, data: Data, run: RunFolder, progress: NoP
         stream=_batches(config, data, model, fabric),
         num_steps=config.num_steps(data.training.num_scans()),
         ancestors=_ancestors(config),
+        distilled=_distilled(config),
         intensity_95th=intensity_95th(data.training),
     )
 
@@ -200,3 +204,11 @@ def _note_small_teacher(model: Network, teacher: Network, progress: NoProgress) 
 def _ancestors(config: TrainConfig) -> list[dict[str, Any]]:
     teacher = config.distillation.teacher if config.distillation is not None else None
     return seen_by_ancestors(read_facts(path) for path in (config.initial_weights, teacher) if path is not None)
+
+
+def _distilled(config: TrainConfig) -> dict[str, Any]:
+    if config.distillation is None:
+        return {}
+    facts = read_facts(config.distillation.teacher)
+    teacher = {key: facts[key] for key in ("model", "training_data", "step") if key in facts}
+    return {DISTILLED_KEY: {"method": config.distillation.method, "teacher": teacher}}

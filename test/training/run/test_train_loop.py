@@ -111,6 +111,11 @@ def test_evaluation_says_which_sequences_ancestors_of_the_weights_were_trained_o
     assert seen(first) == ["08"]
     assert seen(finetuned) == seen(distilled) == ["00", "08"]
     assert read_facts(finetuned)["training_data"]["sequences"] == ["00"]
+    taught = read_facts(distilled)["distilled"]
+    assert taught["method"] == "pvd"
+    assert taught["teacher"]["training_data"]["sequences"] == ["08"]
+    assert taught["teacher"]["model"] == read_facts(first)["model"]
+    assert "distilled" not in read_facts(finetuned)
     # Ancestors of ancestors count too, through the teacher as well as through the initial weights.
     assert seen(trained("grandchild", "sequences=[01]", f"initial_weights={distilled}")) == ["00", "01", "08"]
     assert seen(trained("pupil", "sequences=[01]", f"distillation.teacher={finetuned}")) == ["00", "01", "08"]
