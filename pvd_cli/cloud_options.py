@@ -1,7 +1,7 @@
 """What commands that label clouds ask about them, and the notes that they print on them."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +9,9 @@ import typer
 
 from pvd_cli.errors import EXIT_SPOILT, print_error
 from pvd_core.borders.wording import counted
+from pvd_core.clouds.exported import are_exported
 from pvd_core.clouds.files import SUFFIXES
+from pvd_core.clouds.intensity import AUTO
 from pvd_core.clouds.judge import MOUNTING_SETTINGS, Wording, options
 from pvd_core.clouds.mounting import NETWORK_HEIGHT_M, Mounting
 from pvd_core.clouds.stream import CloudStream
@@ -93,12 +95,19 @@ class NotedClouds:
 
 
 def stream_for(
-    weights: Path, intensity_scale: str, mounting: Mounting, wording: Wording = LABELLING_OPTIONS
+    weights: Path,
+    intensity_scale: str,
+    mounting: Mounting,
+    wording: Wording = LABELLING_OPTIONS,
+    scans: Iterable[Path] = (),
 ) -> CloudStream:
-    """A stream by the options of a command, to what these weights know. `wording` names its options. UserError for
-    values that do not fit, and for weights that cannot be read."""
+    """A stream by the options of a command, to what these weights know. `wording` names its options. `scans`: the files
+    that it will read, which were scaled already where all were exported. UserError for values that do not fit, and for
+    weights that cannot be read."""
     from pvd_core.weights import expected_cloud, read_facts
 
+    if intensity_scale == AUTO and are_exported(scans):
+        intensity_scale = "1"
     usual_95th = expected_cloud(read_facts(weights)).intensity_95th
     return CloudStream(intensity_scale, mounting, wording, usual_95th)
 

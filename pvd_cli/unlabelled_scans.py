@@ -51,6 +51,11 @@ class UnlabelledScans:
                 yield from self._of_bag(path, set(wanted)) if is_bag(path) else self._of_folder(path, wanted)
 
     @property
+    def files(self) -> list[Path]:
+        """The scan files among which they were chosen; none where there is a bag among the inputs."""
+        return [] if any(map(is_bag, self._inputs)) else [cloud for path in self._inputs for cloud in _clouds_in(path)]
+
+    @property
     def sequences(self) -> dict[str, list[str]]:
         """{name of a data set: its sequences} of the scans that lie in SemanticKITTI's layout."""
         found: dict[str, list[str]] = {}

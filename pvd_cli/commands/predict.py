@@ -98,8 +98,8 @@ def predict(
     bin_columns(columns)  # refused once, not for each scan
     mounting = Mounting(mounting_height, mounting_roll, mounting_pitch, mounting_yaw)
     file = weights_file(weights or default_weights())
-    noted = NotedClouds(stream_for(file, intensity_scale, mounting, FIELD_OPTIONS))
     clouds = find_clouds(inputs)
+    noted = NotedClouds(stream_for(file, intensity_scale, mounting, FIELD_OPTIONS, clouds))
     paths = label_paths(clouds, inputs, out)
     earlier = _earlier(paths, overwrite, resume)
     check_output_folder(out)

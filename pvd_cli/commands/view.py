@@ -85,7 +85,9 @@ def view(
     if class_ is not None:
         taxonomy.id_of(class_)
     mounting = Mounting(mounting_height, mounting_roll, mounting_pitch, mounting_yaw)
-    noted = NotedClouds(stream_for(next(iter(files.values())), intensity_scale, mounting))  # of several, the first's
+    clouds = find_clouds(scans)
+    first = next(iter(files.values()))  # of several weights, the first say how bright clouds are
+    noted = NotedClouds(stream_for(first, intensity_scale, mounting, scans=clouds))
     for output in filter(None, (affinity, gif)):
         check_output(output)
     if gif is not None and gif.suffix.lower() != ".gif":
@@ -104,7 +106,7 @@ def view(
     for name, network in networks.items():
         if remark := single_remark(network.past_scans):
             print(f"note: {name}: {remark}", file=sys.stderr)
-    viewed = ViewedScans(find_clouds(scans), networks, noted, columns)
+    viewed = ViewedScans(clouds, networks, noted, columns)
     if gif is not None:
         from pvd_cli.view.drive import save_drive
 

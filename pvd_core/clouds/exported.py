@@ -1,5 +1,6 @@
 """The file by which a sequence in SemanticKITTI's layout says that it was exported from a labelled bag."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 EXPORT_FILE = "export.json"
@@ -9,3 +10,9 @@ def is_exported(sequence: Path) -> bool:
     """Whether the folder of a sequence was exported. Its points have the network's frame and intensity then: they are
     not to be scaled again, by what other clouds of the bag or a few mirrors among them seem to tell."""
     return (sequence / EXPORT_FILE).is_file()
+
+
+def are_exported(scans: Iterable[Path]) -> bool:
+    """Whether all scan files, and at least one, lie in exported sequences."""
+    sequences = {scan.parent.parent for scan in scans}
+    return bool(sequences) and all(map(is_exported, sequences))

@@ -65,16 +65,28 @@ def test_a_recorded_drive_is_labelled_exported_corrected_learnt_from_and_scored(
     }
 
 
-def test_exported_intensities_are_not_scaled_a_second_time_when_they_are_scored(tmp_path, weights):
+def test_exported_intensities_are_not_scaled_a_second_time(tmp_path, weights, capsys):
     points = spinning_scan(24_000)
     points[:, 3] *= 200
     points[::500, 3] = 4000  # mirrors: beyond 1.5 also as the network gets them
-    bag = write_drive(tmp_path / "drive", [xyzi_cloud(points, START_NS)])
+    bag = write_drive(tmp_path / "drive", [xyzi_cloud(points, START_NS + n * STEP_NS) for n in range(2)])
     line = ["label-bag", str(bag), str(tmp_path / "labelled"), "--weights", str(weights)]
     assert run([*line, "--intensity-scale", "0.004"]) == 0  # not what the cloud tells
     assert run(["export", str(tmp_path / "labelled"), "--out", str(tmp_path / "data")]) == 0
     exported = np.fromfile(tmp_path / "data/sequences/00/velodyne/000000.bin", "<f4").reshape(-1, 4)
     assert exported[:, 3].max() > 1.5
+
+    def notes(command, *arguments):
+        capsys.readouterr()
+        line = [command, str(tmp_path / "data/sequences/00/velodyne"), "--weights", str(weights), *map(str, arguments)]
+        assert run(line) == 0
+        return capsys.readouterr().err
+
+    def all_notes(number):
+        yield notes("predict", "--out", tmp_path / f"labels{number}")
+        yield notes("view", "--png", tmp_path / f"pictures{number}")
+        yield notes("adapt", "--out", tmp_path / f"adapted{number}.safetensors", "--strength", "0.1")
+        yield notes("pseudo-label", "--out", tmp_path / f"pseudo{number}", "--votes", "1")
 
     def scored(name):
         line = ["evaluate", str(tmp_path / "data"), "--weights", str(weights), "--split", "00"]
@@ -83,7 +95,9 @@ def test_exported_intensities_are_not_scaled_a_second_time_when_they_are_scored(
 
     result = scored("exported.json")
     assert not any("multiplied by" in remark for remark in result["remarks"])
+    assert not any("multiplied by" in each for each in all_notes(0))
     (tmp_path / "data/sequences/00/export.json").unlink()
+    assert all("multiplied by" in each for each in all_notes(1))
     assert any("multiplied by" in remark for remark in scored("other.json")["remarks"])
 
 
