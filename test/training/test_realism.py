@@ -157,6 +157,20 @@ def test_dropped_rays_show_as_longer_ways_to_the_next_point():
     assert family.measure(street_scan(kept_share=0.8), family.edges)["road"][:2] == pytest.approx([0.8, 0.16], abs=0.02)
 
 
+def test_lasers_that_disagree_show_on_walls():
+    family, scan = family_named("laser bend"), street_scan()
+    points = scan.points.copy()
+    points[:, :3] *= (1 + np.where(scan.rings % 2, 0.01, -0.01) / scan.ranges)[:, None]
+
+    def median_m(scan):
+        shares = family.measure(scan, family.edges)["building"]
+        return np.interp(0.5, np.cumsum(shares), family.edges[1:])
+
+    assert median_m(scan) < 0.002
+    disagreeing = MeasuredScan(scan.sequence, scan.frame, points, scan.class_ids)
+    assert median_m(disagreeing) == pytest.approx(0.04, rel=0.2)
+
+
 def test_ground_cells_have_the_kerbs_height_and_the_roads_roughness():
     scan = street_scan(kerb_m=0.12, road_noise_m=0.02)
     cells = ground_cells(scan.points, scan.class_ids)

@@ -18,6 +18,7 @@ _RAY_EDGES = np.array([0.5, 1.5, 2.5, 3.5, 4.5, 6.5, 10.5, 20.5, 2083])
 _RAY_NAMES = ("1 (none missing)", "2", "3", "4", "5-6", "7-10", "11-20", "more")
 # Rays of a 64-beam sensor lie 0.17 degrees apart; below this limit at most one ray between two points is missing.
 _NEIGHBOUR_RAD = np.radians(0.4)
+_SAME_SURFACE_M = 0.5
 
 
 def _columns(scan: MeasuredScan) -> np.ndarray:
@@ -60,6 +61,17 @@ def _range_steps(scan: MeasuredScan, edges: np.ndarray) -> dict[str, np.ndarray]
     chosen = _follows_same_class(scan) & (_azimuth_steps_rad(scan) < _NEIGHBOUR_RAD)
     step = np.abs(np.diff(scan.ranges))[chosen] / scan.ranges[1:][chosen]
     return histogram_by_class(step, scan.class_ids[1:][chosen], edges)
+
+
+def _bends_across_lasers(scan: MeasuredScan, edges: np.ndarray) -> dict[str, np.ndarray]:
+    """How much the distance along the ground of three neighbouring lasers in the same direction and class deviates from
+    an even slope, in m: nothing on a wall that lasers measure alike."""
+    distances = range_image(scan, np.hypot(scan.points[:, 0], scan.points[:, 1]), empty=np.nan)
+    classes = range_image(scan, scan.class_ids, empty=0)
+    bend = np.abs(np.diff(distances, n=2, axis=0))
+    middle = classes[1:-1]
+    chosen = (classes[:-2] == middle) & (classes[2:] == middle) & (middle > 0) & (bend < _SAME_SURFACE_M)
+    return histogram_by_class(bend[chosen], middle[chosen], edges)
 
 
 def _intensity_steps(scan: MeasuredScan, edges: np.ndarray) -> dict[str, np.ndarray]:
@@ -120,6 +132,14 @@ RAY_FAMILIES = (
         "",
         np.geomspace(1e-4, 1, 41),
         _range_steps,
+        is_logarithmic=True,
+    ),
+    Family(
+        "laser bend",
+        "Bend of the distance across three neighbouring lasers in the same class",
+        "m",
+        np.geomspace(1e-3, _SAME_SURFACE_M, 31),
+        _bends_across_lasers,
         is_logarithmic=True,
     ),
     Family(
