@@ -17,7 +17,7 @@ def sliced_state(wide_network: Network, narrow_network: Network) -> dict[str, to
     the wide network is missing or smaller.
     """
     of_wide, state = wide_network.state_dict(), {}
-    wide_parts, narrow_parts = _parts(wide_network), _parts(narrow_network)
+    wide_parts, narrow_parts = parts_of(wide_network), parts_of(narrow_network)
     for name, tensor in narrow_network.state_dict().items():
         wide = of_wide.get(name)
         if wide is None or wide.dim() != tensor.dim() or any(map(operator.gt, tensor.shape, wide.shape)):
@@ -35,7 +35,7 @@ def sliced_state(wide_network: Network, narrow_network: Network) -> dict[str, to
     return state
 
 
-def _parts(network: Network) -> dict[tuple[str, int], tuple[int, ...]]:
+def parts_of(network: Network) -> dict[tuple[str, int], tuple[int, ...]]:
     """{(tensor, axis): sizes of what is concatenated there}."""
     return {(each.name, each.axis): each.sizes for each in network.concatenations}
 

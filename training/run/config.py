@@ -123,6 +123,9 @@ class TrainConfig:
     initial_slice: bool = False
     """Start from a slice of 'initial_weights': the first channels of every layer of a wider network, such as the
     teacher."""
+    initial_widen: bool = False
+    """Start from 'initial_weights' of a narrower network, every channel of it several times over: at first both compute
+    the same."""
     data: str = "folder"
     """What to train on: folder (the 'sequences' of 'dataset') or simulated (worlds that 'stream' makes while training).
     Validation scans always come from 'dataset'."""
@@ -217,6 +220,10 @@ class TrainConfig:
             raise UserError(f"{reason}: give max_steps")
         if self.initial_slice and self.initial_weights is None:
             raise UserError("initial_slice is true: give initial_weights, those of a network with more channels")
+        if self.initial_widen and self.initial_weights is None:
+            raise UserError("initial_widen is true: give initial_weights, those of a network with fewer channels")
+        if self.initial_slice and self.initial_widen:
+            raise UserError("initial_slice and initial_widen are true: a network is cut out of a wider one, or widened")
         if self.scans.past and self.data == "simulated":
             raise UserError(
                 f"scans.past is {self.scans.past}, but data is simulated, whose scans come without past ones: train on "

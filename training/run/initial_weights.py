@@ -1,4 +1,5 @@
-"""What a network starts from: a weights file of the same network, of a wider one, or of one that knows less."""
+"""What a network starts from: a weights file of the same network, of a wider or narrower one, or of one that knows
+less."""
 
 import dataclasses
 from typing import Any
@@ -12,6 +13,7 @@ from pvd_core.taxonomy import Taxonomy, taxonomy_named
 from pvd_core.weights import load_model, past_scans_of, read_facts, taxonomy_of
 from training.distil.distillation import in_words
 from training.distil.slicing import sliced_state
+from training.distil.widening import widened_state
 from training.run.config import TrainConfig
 
 _MOVING = "moving-"
@@ -27,18 +29,20 @@ def initial_state(path: str, network: Network, config: TrainConfig) -> dict[str,
     initial, facts = load_model(path)
     _check_family(path, initial, network, config.initial_slice)
     found, wanted = taxonomy_of(facts), taxonomy_named(config.taxonomy)
-    may_grow = not config.initial_slice
+    may_grow = not (config.initial_slice or config.initial_widen)
     if found != wanted and not (may_grow and wanted.moving and not found.moving):
         raise UserError(
             f"initial_weights {path} are of taxonomy {found.name}, taxonomy is {config.taxonomy}: set taxonomy to "
             f"{found.name}, or start from other weights"
         )
     if initial.grid.time != network.grid.time and not (may_grow and network.grid.time):
-        takes = "take the time of points" if initial.grid.time else "of which to start a slice take no time of points"
+        takes = "take the time of points" if initial.grid.time else "take no time of points"
         raise UserError(
             f"initial_weights {path} {takes}, but scans.time is {config.scans.time}: set it to {initial.grid.time}, or "
             "start from other weights"
         )
+    if config.initial_widen:
+        return widened_state(initial, network, torch.Generator().manual_seed(config.seed))
     return sliced_state(initial, network) if config.initial_slice else _grown(initial, found, network, wanted)
 
 

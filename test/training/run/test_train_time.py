@@ -106,7 +106,7 @@ def test_weights_that_cannot_start_a_network_are_refused(dataset, tmp_path):
     with pytest.raises(UserError, match=r"take the time of points, but scans\.time is False: set it to True"):
         trained(dataset, tmp_path / "c", "scans.past=2", f"initial_weights={timed}")
     slices = ("scans.past=2", TIMED, "initial_slice=true", f"initial_weights={single}")
-    with pytest.raises(UserError, match=r"a slice take no time of points, but scans\.time is True: set it to False"):
+    with pytest.raises(UserError, match=r"take no time of points, but scans\.time is True: set it to False"):
         trained(dataset, tmp_path / "d", *slices)
     with pytest.raises(UserError, match=r"does not fit the network"):
         trained(dataset, tmp_path / "e", "scans.past=2", TIMED, f"initial_weights={single}", "model.width=6")
