@@ -85,9 +85,6 @@ def view(
     if class_ is not None:
         taxonomy.id_of(class_)
     mounting = Mounting(mounting_height, mounting_roll, mounting_pitch, mounting_yaw)
-    clouds = find_clouds(scans)
-    first = next(iter(files.values()))  # of several weights, the first say how bright clouds are
-    noted = NotedClouds(stream_for(first, intensity_scale, mounting, scans=clouds))
     for output in filter(None, (affinity, gif)):
         check_output(output)
     if gif is not None and gif.suffix.lower() != ".gif":
@@ -101,6 +98,9 @@ def view(
         check_output_folder(png)
     if errors and png is None:
         raise UserError("--errors is for pictures: name their folder with --png; in the window, L shows the errors")
+    clouds = find_clouds(scans)
+    first = next(iter(files.values()))  # of several weights, the first say how bright clouds are
+    noted = NotedClouds(stream_for(first, intensity_scale, mounting, scans=clouds))
     options.use_threads(threads)
     networks = {name: Segmenter.from_weights(path, device, precision) for name, path in files.items()}
     for name, network in networks.items():
