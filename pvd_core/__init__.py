@@ -15,6 +15,11 @@ def default_weights() -> Path:
     return Path(__file__).parent / "shipped" / "default.safetensors"
 
 
+def cylinder3d_weights() -> Path:
+    """Path of the weights of a Cylinder3D that ship too, the teacher of the tables at reduced scale."""
+    return Path(__file__).parent / "shipped" / "cylinder3d.safetensors"
+
+
 def multiscan_weights() -> Path:
     """Path of the weights that ship for three scans at once, which tell moving things from still ones."""
     return Path(__file__).parent / "shipped" / "multiscan.safetensors"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from pvd_core import default_weights, multiscan_weights
+from pvd_core import cylinder3d_weights, default_weights, multiscan_weights
 from pvd_core.borders.files import why_not_content
 from pvd_core.weights.errors import WeightsError
 
@@ -15,7 +15,7 @@ _PICKLED = "a pickled checkpoint, as torch.save writes them; `pvd convert` turns
 
 
 # Names by which a user may call the weights that ship with the package.
-SHIPPED = {"default": default_weights, "multiscan": multiscan_weights}
+SHIPPED = {"default": default_weights, "cylinder3d": cylinder3d_weights, "multiscan": multiscan_weights}
 
 
 def weights_file(path: str | Path) -> Path:

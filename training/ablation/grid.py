@@ -24,7 +24,7 @@ class TeacherConfig:
     """The teacher of all rows."""
 
     weights: str | None = None
-    """A weights file, used as it is, or shipped: the one that comes with pvd; null: train one first."""
+    """A weights file, used as it is, or the name of weights that ship, such as cylinder3d; null: train one first."""
     settings: dict = field(default_factory=dict)
     """Settings of its training, laid over those of the grid."""
     for_each_seed: bool = True

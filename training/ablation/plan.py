@@ -6,10 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pvd_core import default_weights
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.settings import filled
 from pvd_core.models.build import grid_of
+from pvd_core.weights.source import SHIPPED
 from training.ablation.grid import PRETRAINED, RANDOM, SEED_STEP, TEACHER, GridConfig, RowConfig, merged
 from training.ablation.near_far import write_near_far
 from training.distil.distillation import in_words
@@ -98,7 +98,7 @@ class _Builder:
 
     def _teacher(self, seed: int) -> Run:
         config = self.grid.teacher
-        weights = str(default_weights()) if config.weights == "shipped" else config.weights
+        weights = str(SHIPPED[config.weights]()) if config.weights in SHIPPED else config.weights
         if weights is not None or not config.for_each_seed:
             seed = self.grid.seeds[0]
         return self._once(TEACHER, seed, partial(self._run, TEACHER, [config.settings], weights=weights))

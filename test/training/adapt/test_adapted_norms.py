@@ -73,6 +73,15 @@ def test_statistics_are_moved_as_far_as_enough_labels_stay(network, scans, monke
     assert adapted.facts["strength"] == expected
 
 
+@pytest.mark.parametrize(("least", "expected"), [(0.0, STRENGTHS[0]), (1.1, STRENGTHS[-1])])
+def test_a_network_without_a_point_branch_has_a_limit_of_its_own(scans, monkeypatch, least, expected):
+    monkeypatch.setattr(strength_module, "LEAST_AGREEMENT_WITHOUT_BRANCH", least)
+    minkunet = build_model({"architecture": "minkunet", "channel_ratio": 0.125, "grid": {"voxel_size": 1.0}}).eval()
+    clouds = [points.numpy() for points in scans]
+    adapted = carefully_moved(measured_norms(minkunet, scans, 2), clouds, torch.device("cpu"))
+    assert adapted.facts["strength"] == expected
+
+
 def test_the_next_smaller_strength_is_taken_where_too_few_labels_stay(network, scans, monkeypatch):
     measured, clouds = measured_norms(network, scans, 2), [points.numpy() for points in scans]
     agreements = []
