@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from pvd_core import cylinder3d_weights
+from pvd_core import default_weights
 from pvd_core.models import Network, build_model
 from pvd_core.weights import load_model
 
@@ -89,6 +89,6 @@ def environment_on(device: str) -> dict[str, str]:
 def network(settings: str | dict[str, Any], device: str) -> Network:
     """A network of `Sizes`, in evaluation mode; all but the shipped one have random weights, the same in every step."""
     if settings == SHIPPED:
-        return load_model(cylinder3d_weights(), torch.device(device))[0].eval()
+        return load_model(default_weights(), torch.device(device))[0].eval()
     torch.manual_seed(0)
     return build_model(settings).to(device).eval()
