@@ -99,14 +99,14 @@ def stream_for(
     intensity_scale: str,
     mounting: Mounting,
     wording: Wording = LABELLING_OPTIONS,
-    scans: Iterable[Path] = (),
+    sequences: Iterable[Path] = (),
 ) -> CloudStream:
-    """A stream by the options of a command, to what these weights know. `wording` names its options. `scans`: the files
-    that it will read, which were scaled already where all were exported. UserError for values that do not fit, and for
-    weights that cannot be read."""
+    """A stream by the options of a command, to what these weights know. `wording` names its options. `sequences`: the
+    folders whose scans it will read, which were scaled already where all were exported. UserError for values that do
+    not fit, and for weights that cannot be read."""
     from pvd_core.weights import expected_cloud, read_facts
 
-    if intensity_scale == AUTO and are_exported(scans):
+    if intensity_scale == AUTO and are_exported(sequences):
         intensity_scale = "1"
     usual_95th = expected_cloud(read_facts(weights)).intensity_95th
     return CloudStream(intensity_scale, mounting, wording, usual_95th)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pvd_core.borders.errors import UserError
 from pvd_core.clouds import CloudFileError, find_clouds, read_cloud
 from pvd_core.clouds.bin_columns import bin_columns
+from pvd_core.clouds.exported import sequences_of
 from training.data.scan_list import evenly_spaced
 
 if TYPE_CHECKING:
@@ -51,9 +52,11 @@ class UnlabelledScans:
                 yield from self._of_bag(path, set(wanted)) if is_bag(path) else self._of_folder(path, wanted)
 
     @property
-    def files(self) -> list[Path]:
-        """The scan files among which they were chosen; none where there is a bag among the inputs."""
-        return [] if any(map(is_bag, self._inputs)) else [cloud for path in self._inputs for cloud in _clouds_in(path)]
+    def folders(self) -> set[Path]:
+        """The folders of sequences among whose scans they were chosen; none where there is a bag among the inputs."""
+        if any(map(is_bag, self._inputs)):
+            return set()
+        return sequences_of(cloud for path in self._inputs for cloud in _clouds_in(path))
 
     @property
     def sequences(self) -> dict[str, list[str]]:

@@ -107,7 +107,7 @@ def adapt(
     options.use_threads(threads)
     file = weights_file(weights or default_weights())
     mounting = Mounting(mounting_height, mounting_roll, mounting_pitch, mounting_yaw)
-    noted = NotedClouds(stream_for(file, intensity_scale, mounting, scans=scans.files))
+    noted = NotedClouds(stream_for(file, intensity_scale, mounting, sequences=scans.folders))
     _note_held_out(scans)
     segmenter = segmenter_of_single_scans(file, device, "pvd adapt")
     truth_of = truth_in(labels, segmenter.taxonomy)

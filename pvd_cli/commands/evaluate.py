@@ -72,13 +72,12 @@ def evaluate(
     from pvd_cli.tables import print_calibration, print_confusions, print_iou, print_iou_by_distance
     from pvd_core import default_weights
     from pvd_core.borders.files import check_output, written_atomically
-    from pvd_core.clouds.intensity import AUTO
     from pvd_core.clouds.mounting import Mounting
 
     with optional_packages("train", "evaluation"):
         from training.data.benchmarks import benchmark_named, check
         from training.data.checking.check import SCORE
-        from training.data.scan_list import are_exported
+        from training.data.scan_list import chosen_sequences
         from training.judge.classes import taxonomy_in
         from training.judge.evaluate import evaluate as score_dataset
 
@@ -99,8 +98,9 @@ def evaluate(
     with interruptible(lambda: "nothing was written"):
         if choice != "test":  # which the evaluation refuses
             check_scans(dataset, SCORE, choice, columns, max_scans, classes, are_judged_later=True)
-            if intensity_scale == AUTO and are_exported(dataset, choice):
-                stream = stream_for(weights or default_weights(), "1", mounting)
+            names, _ = chosen_sequences(dataset, choice)
+            folders = [dataset / "sequences" / name for name in names]
+            stream = stream_for(weights or default_weights(), intensity_scale, mounting, sequences=folders)
     with interruptible(lambda: "nothing was written"), Steps("evaluating", "scans") as steps:
         result = score_dataset(
             dataset,

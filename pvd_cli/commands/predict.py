@@ -90,6 +90,7 @@ def predict(
     from pvd_core.borders.files import check_output_folder
     from pvd_core.clouds import CloudFileError, find_clouds, read_cloud_file
     from pvd_core.clouds.bin_columns import bin_columns
+    from pvd_core.clouds.exported import sequences_of
     from pvd_core.clouds.mounting import Mounting
     from pvd_core.segmenter import Segmenter
     from pvd_core.weights import weights_file
@@ -99,7 +100,7 @@ def predict(
     mounting = Mounting(mounting_height, mounting_roll, mounting_pitch, mounting_yaw)
     file = weights_file(weights or default_weights())
     clouds = find_clouds(inputs)
-    noted = NotedClouds(stream_for(file, intensity_scale, mounting, FIELD_OPTIONS, clouds))
+    noted = NotedClouds(stream_for(file, intensity_scale, mounting, FIELD_OPTIONS, sequences_of(clouds)))
     paths = label_paths(clouds, inputs, out)
     earlier = _earlier(paths, overwrite, resume)
     check_output_folder(out)

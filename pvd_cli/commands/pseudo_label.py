@@ -74,7 +74,7 @@ def pseudo_label(
     options.use_threads(threads)
     file = weights_file(weights or default_weights())
     mounting = Mounting(mounting_height, mounting_roll, mounting_pitch, mounting_yaw)
-    noted = NotedClouds(stream_for(file, intensity_scale, mounting, scans=scans.files))
+    noted = NotedClouds(stream_for(file, intensity_scale, mounting, sequences=scans.folders))
     segmenter = segmenter_of_single_scans(file, device, "pvd pseudo-label")
     with interruptible(lambda: f"nothing is written to {out}"):
         are_bare_scans(scans, noted)

@@ -72,6 +72,7 @@ def view(
     from pvd_core import default_weights
     from pvd_core.borders.files import check_output, check_output_folder
     from pvd_core.clouds import find_clouds
+    from pvd_core.clouds.exported import sequences_of
     from pvd_core.clouds.history import single_remark
     from pvd_core.clouds.mounting import Mounting
     from pvd_core.segmenter import Segmenter
@@ -100,7 +101,7 @@ def view(
         raise UserError("--errors is for pictures: name their folder with --png; in the window, L shows the errors")
     clouds = find_clouds(scans)
     first = next(iter(files.values()))  # of several weights, the first say how bright clouds are
-    noted = NotedClouds(stream_for(first, intensity_scale, mounting, scans=clouds))
+    noted = NotedClouds(stream_for(first, intensity_scale, mounting, sequences=sequences_of(clouds)))
     options.use_threads(threads)
     networks = {name: Segmenter.from_weights(path, device, precision) for name, path in files.items()}
     for name, network in networks.items():

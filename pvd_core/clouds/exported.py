@@ -12,7 +12,12 @@ def is_exported(sequence: Path) -> bool:
     return (sequence / EXPORT_FILE).is_file()
 
 
-def are_exported(scans: Iterable[Path]) -> bool:
-    """Whether all scan files, and at least one, lie in exported sequences."""
-    sequences = {scan.parent.parent for scan in scans}
-    return bool(sequences) and all(map(is_exported, sequences))
+def are_exported(sequences: Iterable[Path]) -> bool:
+    """Whether all of these folders, and at least one, are those of exported sequences."""
+    folders = set(sequences)
+    return bool(folders) and all(map(is_exported, folders))
+
+
+def sequences_of(scans: Iterable[Path]) -> set[Path]:
+    """The folders of the sequences in which scan files lie, SS/velodyne/NAME, if they do."""
+    return {scan.parent.parent for scan in scans}

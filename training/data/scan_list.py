@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pvd_core.borders.errors import UserError
-from pvd_core.clouds.exported import is_exported
 
 SPLITS = {
     "train": ("00", "01", "02", "03", "04", "05", "06", "07", "09", "10"),
@@ -54,11 +53,6 @@ def existing_sequences(root: str | Path) -> list[str]:
         return [path.name for path in folders if (path / "velodyne").is_dir()]
     except OSError as error:
         raise UserError(f"{folder} cannot be read: {error.strerror}") from error
-
-
-def are_exported(root: str | Path, choice: str | Sequence[str]) -> bool:
-    """Whether all chosen sequences are exported ones. `choice`: see ScanFolder, as for errors."""
-    return all(is_exported(Path(root) / "sequences" / name) for name in chosen_sequences(root, choice)[0])
 
 
 def chosen_sequences(root: str | Path, choice: str | Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
