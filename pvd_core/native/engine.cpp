@@ -11,7 +11,15 @@
 #include <vector>
 
 #if defined(__x86_64__)
+#include <cpuid.h>
 #include <immintrin.h>
+#endif
+
+// Compilers know the matrix unit from GCC 11 and Clang 12 on; Linux lends its registers to processes that ask.
+#if defined(__x86_64__) && defined(__linux__) && __has_include(<amxbf16intrin.h>)
+#define PVD_KNOWS_TILES
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
 
 #include "interface.h"
@@ -84,13 +92,35 @@ namespace avx512bf16 {
 #define PVD_NAME "avx512bf16"
 #include "kernels.h"
 #undef PVD_TARGET
-#undef PVD_VECTOR
 #undef PVD_NAME
-#undef PVD_HAS_DOT
 }  // namespace avx512bf16
+
+#ifdef PVD_KNOWS_TILES
+namespace amx {
+#define PVD_TARGET __attribute__((target(PVD_AVX512 ",avx512bf16,amx-tile,amx-bf16")))
+#define PVD_HAS_TILES
+#define PVD_NAME "amx"
+#include "kernels.h"
+#undef PVD_TARGET
+#undef PVD_NAME
+#undef PVD_HAS_TILES
+}  // namespace amx
+#endif
+#undef PVD_VECTOR
+#undef PVD_HAS_DOT
 #endif
 
 namespace {
+
+#ifdef PVD_KNOWS_TILES
+// Whether there is a matrix unit for bfloat16 and the system lets this process use it.
+bool has_tiles() {
+    unsigned a, b, c, d;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d >> 22 & 1) || !(d >> 24 & 1)) return false;
+    constexpr long request = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+    return syscall(SYS_arch_prctl, request, tile_data) == 0;
+}
+#endif
 
 // Levels that this processor runs, best first.
 std::vector<const Level *> levels() {
@@ -99,7 +129,11 @@ std::vector<const Level *> levels() {
     __builtin_cpu_init();
     const bool has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    if (has_avx512 && __builtin_cpu_supports("avx512bf16")) result.push_back(&avx512bf16::LEVEL);
+    const bool has_dot = has_avx512 && __builtin_cpu_supports("avx512bf16");
+#ifdef PVD_KNOWS_TILES
+    if (has_dot && has_tiles()) result.push_back(&amx::LEVEL);
+#endif
+    if (has_dot) result.push_back(&avx512bf16::LEVEL);
     if (has_avx512) result.push_back(&avx512::LEVEL);
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) result.push_back(&avx2::LEVEL);
 #endif

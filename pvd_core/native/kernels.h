@@ -1,6 +1,6 @@
 // Products of gathered rows in registers. Included once for each level of instructions, inside a namespace of its own,
-// with PVD_TARGET (function attribute), PVD_VECTOR (bytes of a vector), PVD_NAME, and PVD_HAS_DOT where the processor
-// multiplies pairs of bfloat16.
+// with PVD_TARGET (function attribute), PVD_VECTOR (bytes of a vector), PVD_NAME, PVD_HAS_DOT where the processor
+// multiplies pairs of bfloat16, and PVD_HAS_TILES where it has a matrix unit for them.
 //
 // A block of output rows at a time: its sums stay in the cache. For each row of taps the outputs are sorted by which
 // taps meet a site; a run of taps that meet successive sites is one longer row of the product. A product takes up to
@@ -151,12 +151,23 @@ PVD_INLINE Multiply<Ops> multiply_of(int rows) {
     return all[rows];
 }
 
+#ifdef PVD_HAS_TILES
+#include "matrix_unit.h"
+#endif
+
 // Adds the products of `count` rows to the sums of their outputs. `panels`: the packed weight from the first tap of
 // these rows on; `tap_units`: units from one tile of all taps to the next, over the width of a tile.
 template <class Ops, bool FRESH>
 PVD_TARGET static void multiply_rows(const typename Ops::Unit *const *rows, const int32_t *locals, int64_t count,
                                      int64_t depth, const typename Ops::Unit *packed, int64_t first_unit,
                                      int64_t all_units, int64_t out_channels, float *sums, int64_t block_rows) {
+#ifdef PVD_HAS_TILES
+    if constexpr (Ops::channels == 2) {
+        if (suits_tiles(depth))
+            return multiply_rows_in_tiles<FRESH>(rows, locals, count, depth, packed, first_unit, all_units,
+                                                 out_channels, sums, block_rows);
+    }
+#endif
     for (int64_t tile = 0, tiles = num_tiles(out_channels); tile < tiles; ++tile) {
         const int64_t width = tile_width(tile, out_channels);
         const typename Ops::Unit *panel = packed + tile * TILE * all_units + first_unit * width;
@@ -440,6 +451,11 @@ struct Pairs {
 // the rows; the parts are added in their order afterwards. Neither depends on the number of threads.
 // A block's rows of a tile and of six channels fit the first cache together.
 constexpr int64_t GRADIENT_ROWS = 256, MOST_PARTS = 8, PART_ROWS = 4096, RANGE = 48;
+#ifdef PVD_HAS_TILES
+constexpr int64_t PAIRS_AT_ONCE = 16;
+#else
+constexpr int64_t PAIRS_AT_ONCE = 1;
+#endif
 
 // What one tap's products of a block read: `count` rows that begin with channel `origin`, and for each its place among
 // the rows of a tile of gradients.
@@ -452,9 +468,8 @@ class Outer {
     const int32_t *locals = nullptr;
     int64_t count = 0, origin;
 
-    PVD_TARGET Outer(const WeightGradient &call, int64_t first_channel, int64_t last_channel)
-        : origin(Ops::channels == 2 ? first_channel : 0), call_(call), first_(first_channel),
-          range_(last_channel - first_channel) {
+    PVD_TARGET Outer(const WeightGradient &call, int64_t first_channel, int64_t channels)
+        : origin(Ops::channels == 2 ? first_channel : 0), call_(call), first_(first_channel), range_(channels) {
         thread_local Scratch pointers, space, tiles;
         pointers_ = pointers.template get<const Unit *>(GRADIENT_ROWS);
         const bool converts = Ops::channels == 2 || call.type != FLOAT32;
@@ -481,7 +496,8 @@ class Outer {
         }
     }
 
-    // In bfloat16 two pairs make a row: of each channel a unit holds both values. A pair that is left over has zeros.
+    // In bfloat16 two pairs make a row: of each channel a unit holds both values. A pair that is left over has zeros, and
+    // rows of zeros fill up the last of a tile.
     PVD_TARGET void take_tap(const int32_t *first, const int32_t *local, int64_t pairs) {
         rows = pointers_;
         if constexpr (Ops::channels == 1) {
@@ -491,20 +507,19 @@ class Outer {
         } else {
             const uint16_t *features = static_cast<const uint16_t *>(call_.features) + first_;
             const uint16_t *gradient = static_cast<const uint16_t *>(call_.gradient) + start_ * call_.out_channels;
-            count = (pairs + 1) / 2;
+            count = ((pairs + 1) / 2 + PAIRS_AT_ONCE - 1) / PAIRS_AT_ONCE * PAIRS_AT_ONCE;
             for (int64_t n = 0; n < count; ++n) {
-                const bool is_odd = 2 * n + 1 == pairs;
-                const int64_t other = is_odd ? 2 * n : 2 * n + 1;
-                const uint32_t mask = is_odd ? 0xffff : 0xffffffff;
+                const int64_t last = pairs - 1, one = 2 * n < last ? 2 * n : last, other = one < last ? one + 1 : last;
+                const uint32_t mask = 2 * n > last ? 0 : 2 * n == last ? 0xffff : 0xffffffff;
                 Unit *row = space_ + n * range_;
-                interleave(features + static_cast<int64_t>(first[2 * n]) * call_.in_channels,
+                interleave(features + static_cast<int64_t>(first[one]) * call_.in_channels,
                            features + static_cast<int64_t>(first[other]) * call_.in_channels, range_, mask, row);
                 pointers_[n] = row;
                 for (int64_t tile = 0; tile < num_tiles(call_.out_channels); ++tile) {
                     const int64_t width = tile_width(tile, call_.out_channels), begin = tile * TILE;
                     const int64_t some = call_.out_channels - begin < width ? call_.out_channels - begin : width;
                     Unit *to = tiles_ + begin * GRADIENT_ROWS + n * width;
-                    interleave(gradient + static_cast<int64_t>(local[2 * n]) * call_.out_channels + begin,
+                    interleave(gradient + static_cast<int64_t>(local[one]) * call_.out_channels + begin,
                                gradient + static_cast<int64_t>(local[other]) * call_.out_channels + begin, some, mask,
                                to);
                     for (int64_t c = some; c < width; ++c) to[c] = 0;
@@ -528,21 +543,41 @@ class Outer {
     int32_t places_[GRADIENT_ROWS / 2];
 };
 
+// Adds to `matrix` (channels, outs) what one tap's pairs in `outer` give, from `first` channel on.
+template <class Ops>
+PVD_TARGET static void add_outers(const Outer<Ops> &outer, int64_t first, int64_t channels, int64_t out_channels,
+                                  float *matrix, int64_t outs) {
+    for (int64_t tile = 0; tile < num_tiles(out_channels); ++tile) {
+        const int64_t width = tile_width(tile, out_channels);
+        const int most = width == TILE ? ROWS : MOST_ROWS;
+        for (int64_t channel = 0; channel < channels; channel += most) {
+            const int some = static_cast<int>(channels - channel < most ? channels - channel : most);
+            (width == TILE ? add_outer_of<Ops, 2>(some) : add_outer_of<Ops, 1>(some))(
+                outer.rows, first + channel - outer.origin, outer.tiles + tile * TILE * GRADIENT_ROWS, outer.locals,
+                outer.count, matrix + channel * outs + tile * TILE, outs);
+        }
+    }
+}
+
+#ifdef PVD_HAS_TILES
+#include "matrix_unit_gradient.h"
+#endif
+
 template <class Ops>
 PVD_TARGET static void weight_gradient_task(const WeightGradient &call, float *partials, int64_t num_parts,
                                             int64_t num_ranges, int64_t task) {
     const int64_t part = task / num_ranges, first_channel = task % num_ranges * RANGE;
     const int64_t ins = call.in_channels, outs = padded(call.out_channels), taps = call.row_length;
-    const int64_t last_channel = first_channel + RANGE < ins ? first_channel + RANGE : ins;
+    const int64_t channels = ins - first_channel < RANGE ? ins - first_channel : RANGE;
     const int64_t num_blocks = (call.num_out + GRADIENT_ROWS - 1) / GRADIENT_ROWS;
     const int64_t blocks_a_part = (num_blocks + num_parts - 1) / num_parts;
     float *partial = partials + part * taps * call.num_rows * ins * outs;
     thread_local Scratch pairs_space;
     Pairs &pairs = *pairs_space.get<Pairs>(1);
-    Outer<Ops> outer(call, first_channel, last_channel);
+    Outer<Ops> outer(call, first_channel, channels);
     for (int64_t tap = 0; tap < taps * call.num_rows; ++tap)
         __builtin_memset(partial + (tap * ins + first_channel) * outs, 0,
-                         (last_channel - first_channel) * outs * sizeof(float));
+                         channels * outs * sizeof(float));
     for (int64_t block = part * blocks_a_part; block < (part + 1) * blocks_a_part && block < num_blocks; ++block) {
         const int64_t start = block * GRADIENT_ROWS;
         const int64_t count = call.num_out - start < GRADIENT_ROWS ? call.num_out - start : GRADIENT_ROWS;
@@ -552,17 +587,17 @@ PVD_TARGET static void weight_gradient_task(const WeightGradient &call, float *p
             for (int64_t tap = 0; tap < taps; ++tap) {
                 if (pairs.count[tap] == 0) continue;
                 outer.take_tap(pairs.first[tap], pairs.local[tap], pairs.count[tap]);
-                float *matrix = partial + (number * taps + tap) * ins * outs;
-                for (int64_t tile = 0; tile < num_tiles(call.out_channels); ++tile) {
-                    const int64_t width = tile_width(tile, call.out_channels);
-                    const int most = width == TILE ? ROWS : MOST_ROWS;
-                    for (int64_t channel = first_channel; channel < last_channel; channel += most) {
-                        const int some = static_cast<int>(last_channel - channel < most ? last_channel - channel : most);
-                        (width == TILE ? add_outer_of<Ops, 2>(some) : add_outer_of<Ops, 1>(some))(
-                            outer.rows, channel - outer.origin, outer.tiles + tile * TILE * GRADIENT_ROWS, outer.locals, outer.count,
-                            matrix + channel * outs + tile * TILE, outs);
+                float *matrix = partial + ((number * taps + tap) * ins + first_channel) * outs;
+#ifdef PVD_HAS_TILES
+                if constexpr (Ops::channels == 2) {
+                    if (suits_tiles(channels)) {
+                        const TileShapes shapes(tile_part(channels), 16);
+                        add_outer_in_tiles(outer, channels, call.out_channels, matrix, outs);
+                        continue;
                     }
                 }
+#endif
+                add_outers(outer, first_channel, channels, call.out_channels, matrix, outs);
             }
         }
     }

@@ -20,7 +20,7 @@ if not library.status()[0]:
 
 from pvd_core.sparse.backends import native
 
-LEVELS = ("plain", "avx2", "avx512", "avx512bf16")
+LEVELS = ("plain", "avx2", "avx512", "avx512bf16", "amx")
 KERNELS = ((3, 3, 3), (1, 3, 3), (3, 1, 3), (3, 1, 1), (1, 3, 1), (1, 1, 3))
 # (kernel, stride) of convolutions to coarse sites.
 STRIDED = (((3, 3, 3), (2, 2, 2)), ((3, 3, 3), (2, 2, 1)), ((2, 2, 2), (2, 2, 2)))
