@@ -9,6 +9,7 @@ from pvd_core.models.norm import Norm
 from pvd_core.sparse import InverseConvolution, SparseTensor, StridedConvolution, SubmanifoldConvolution
 from pvd_core.sparse.epilogue import Epilogue, can_fuse
 from pvd_core.sparse.interfaces import AnySites, Triple
+from pvd_core.sparse.tensor import autocast
 
 _NEIGHBOURS: Triple = (3, 3, 3)
 HALVES: Triple = (2, 2, 2)  # kernel and stride of the steps between levels
@@ -26,15 +27,22 @@ class ConvNorm(nn.Module):
         super().__init__()
         self.conv, self.norm, self.is_linear = conv, Norm(conv.weight.shape[2]), is_linear
 
-    def forward(self, tensor: SparseTensor, *fine_sites: AnySites) -> SparseTensor:
-        """`fine_sites`: where an inverse convolution leads to."""
+    def forward(
+        self, tensor: SparseTensor, *fine_sites: AnySites, added_VC: torch.Tensor | None = None
+    ) -> SparseTensor:
+        """`fine_sites`: where an inverse convolution leads to. `added_VC` joins what a linear one gives, before a ReLU
+        after all."""
+        slope = None if self.is_linear and added_VC is None else 0.0
         if not self.training and can_fuse(tensor.sites.backend, tensor.features_VC):
-            slope = None if self.is_linear else 0.0
-            steps = Epilogue(slope, *self.norm.scale_and_shift(), activates_last=True)
+            if added_VC is not None:
+                added_VC = autocast(added_VC)[0]
+            steps = Epilogue(slope, *self.norm.scale_and_shift(), added_VC, activates_last=True)
             return self.conv(tensor, *fine_sites, epilogue=steps)
         tensor = self.conv(tensor, *fine_sites)
-        normalised_VC = self.norm(tensor.features_VC)
-        return tensor.with_features(normalised_VC if self.is_linear else nn.functional.relu(normalised_VC))
+        features_VC, in_place = self.norm(tensor.features_VC), not torch.is_grad_enabled()
+        if added_VC is not None:
+            features_VC = features_VC.add_(added_VC) if in_place else features_VC + added_VC
+        return tensor.with_features(features_VC if slope is None else nn.functional.relu(features_VC, in_place))
 
 
 class ResidualBlock(nn.Module):
@@ -48,11 +56,8 @@ class ResidualBlock(nn.Module):
         self.shortcut = ConvNorm(shortcut, is_linear=True) if projects else None
 
     def forward(self, tensor: SparseTensor) -> SparseTensor:
-        change_VC = self.second(self.first(tensor)).features_VC
-        kept_VC = tensor.features_VC if self.shortcut is None else self.shortcut(tensor).features_VC
-        if torch.is_grad_enabled():
-            return tensor.with_features(nn.functional.relu(change_VC + kept_VC))
-        return tensor.with_features(change_VC.add_(kept_VC).relu_())
+        kept = tensor if self.shortcut is None else self.shortcut(tensor)
+        return self.second(self.first(tensor), added_VC=kept.features_VC)
 
 
 def down_step(in_channels: int, out_channels: int) -> ConvNorm:

@@ -25,12 +25,13 @@ class TapRows(NamedTuple):
 @dataclass(frozen=True)
 class Steps:
     """What is done to the sums before they are stored, in this order; None or False leaves a step out. The leaky ReLU
-    comes after the shift where it `activates_last`."""
+    comes last where it `activates_last`."""
 
     bias_O: torch.Tensor | None = None
     negative_slope: float | None = None
     scale_O: torch.Tensor | None = None
     shift_O: torch.Tensor | None = None
+    added_VO: torch.Tensor | None = None
     activates_last: bool = False
 
 
@@ -56,7 +57,7 @@ class Layer:
 
 class _Epilogue(ctypes.Structure):
     _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("bias", "scale", "shift")),
+        *((name, ctypes.c_void_p) for name in ("bias", "scale", "shift", "added")),
         ("negative_slope", ctypes.c_float),
         ("has_slope", ctypes.c_int32),
         ("activates_last", ctypes.c_int32),
@@ -123,8 +124,12 @@ def convolve(features_VI: torch.Tensor, weight: PackedWeight, taps: TapRows, ste
     result_VO = features_VI.new_empty(num_out, weight.out_channels)
     # The converted copies must live until the call has returned.
     vectors = [_vector(values, weight.out_channels) for values in (steps.bias_O, steps.scale_O, steps.shift_O)]
+    added_VO = steps.added_VO
+    if added_VO is not None:
+        assert (added_VO.shape, added_VO.dtype) == (result_VO.shape, result_VO.dtype)
+        added_VO = added_VO.contiguous()
     epilogue = _Epilogue(
-        *map(_pointer, vectors),
+        *map(_pointer, (*vectors, added_VO)),
         steps.negative_slope or 0.0,
         steps.negative_slope is not None,
         steps.activates_last,

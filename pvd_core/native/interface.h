@@ -11,10 +11,11 @@ namespace pvd {
 // Element types of features and results. Sums are float32 always.
 enum Type : int32_t { FLOAT32 = 0, BFLOAT16 = 1 };
 
-// result = leaky(sums + bias) * scale + shift. Null pointers leave a step out. The leaky ReLU comes after the shift where
-// it `activates_last`.
+// result = leaky(sums + bias) * scale + shift + added. Null pointers leave a step out. The leaky ReLU comes last where it
+// `activates_last`.
 struct Epilogue {
     const float *bias, *scale, *shift;
+    const void *added;  // as the result: its type, rows and channels
     float negative_slope;
     int32_t has_slope, activates_last;
 };

@@ -276,13 +276,30 @@ PVD_INLINE int64_t rows_of_block(int64_t out_channels) {
 // The runs of a block under one row of taps: first input row and output row within the block, by kind of run.
 struct Runs {
     int32_t count[6];
-    int32_t first[6][LARGEST + 1], local[6][LARGEST + 1];
+    int32_t first[6][LARGEST + LANES], local[6][LARGEST + LANES];  // room for a whole vector behind the last
 
     PVD_TARGET void find(const int32_t *cells, int64_t num_cells) {
+        for (int kind = 0; kind < 6; ++kind) count[kind] = 0;
+        int64_t n = 0;
+#if PVD_VECTOR == 64
+        const __m512i places = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+        for (; n + LANES <= num_cells; n += LANES) {
+            const __m512i cell = _mm512_loadu_si512(cells + n), bits = _mm512_and_si512(cell, _mm512_set1_epi32(7));
+            const __m512i row = _mm512_srli_epi32(cell, 3);
+            const __m512i place = _mm512_add_epi32(places, _mm512_set1_epi32(static_cast<int32_t>(n)));
+            const unsigned two_runs = those(bits, 5);
+            const __m512i row_of_last = _mm512_mask_add_epi32(row, static_cast<__mmask16>(two_runs), row, _mm512_set1_epi32(1));
+            add(0, those(bits, 1) | two_runs, row, place);
+            add(1, those(bits, 2), row, place);
+            add(2, those(bits, 4) | two_runs, row_of_last, place);
+            add(3, those(bits, 3), row, place);
+            add(4, those(bits, 6), row, place);
+            add(5, those(bits, 7), row, place);
+        }
+#endif
         // Kind of run for the bits of a cell; 0 meets nothing and is overwritten by the next.
         static constexpr int8_t kinds[8] = {0, 0, 1, 3, 2, 0, 4, 5};
-        for (int kind = 0; kind < 6; ++kind) count[kind] = 0;
-        for (int64_t n = 0; n < num_cells; ++n) {
+        for (; n < num_cells; ++n) {
             const int32_t cell = cells[n], bits = cell & 7;
             const int kind = kinds[bits];
             first[kind][count[kind]] = cell >> 3;
@@ -293,6 +310,20 @@ struct Runs {
             count[2] += bits == 5;
         }
     }
+
+#if PVD_VECTOR == 64
+  private:
+    PVD_TARGET static inline unsigned those(__m512i bits, int wanted) {
+        return _mm512_cmpeq_epi32_mask(bits, _mm512_set1_epi32(wanted));
+    }
+
+    PVD_TARGET inline void add(int kind, unsigned wanted, __m512i row, __m512i place) {
+        const __mmask16 mask = static_cast<__mmask16>(wanted);
+        _mm512_storeu_si512(first[kind] + count[kind], _mm512_maskz_compress_epi32(mask, row));
+        _mm512_storeu_si512(local[kind] + count[kind], _mm512_maskz_compress_epi32(mask, place));
+        count[kind] += __builtin_popcount(wanted);
+    }
+#endif
 };
 
 // The steps of an epilogue with a value for every channel of every tile, so that none has to be asked for.
@@ -312,37 +343,72 @@ struct Finish {
         last_slope = epilogue.has_slope && epilogue.activates_last ? epilogue.negative_slope : 1;
     }
 
-    // One vector of sums, from channel `c` on.
-    PVD_INLINE Vec of(Vec sums, int64_t c, const Finish &f) {
+    // One vector of sums, from channel `c` on, and what is added to it.
+    PVD_INLINE Vec of(Vec sums, int64_t c, Vec added, const Finish &f) {
         sums += load(f.bias + c);
         const Vec scaled = sums * f.slope;
         sums = sums >= 0 ? sums : scaled;
-        sums = sums * load(f.scale + c) + load(f.shift + c);
+        sums = sums * load(f.scale + c) + load(f.shift + c) + added;
         const Vec last = sums * f.last_slope;
         return sums >= 0 ? sums : last;
     }
 };
 
-// Writes the sums of `count` rows, from `row` on, to the result.
+// The first `count` values of a vector, or all of it, from `place` on of values of that type.
+PVD_INLINE Vec load_as(int32_t type, const void *from, int64_t place, int64_t count) {
+#ifdef PVD_HAS_DOT
+    if (type == BFLOAT16) {
+        const __mmask16 mask = static_cast<__mmask16>(count >= LANES ? 0xffff : (1 << count) - 1);
+        const __m256i halves = _mm256_maskz_loadu_epi16(mask, static_cast<const uint16_t *>(from) + place);
+        return reinterpret_cast<Vec>(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+    }
+#endif
+    const float *singles = static_cast<const float *>(from) + place;
+    const uint16_t *halves = static_cast<const uint16_t *>(from) + place;
+    if (type == FLOAT32 && count >= LANES) return load(singles);
+    float values[LANES] = {};
+    if (type == FLOAT32)
+        for (int64_t c = 0; c < count; ++c) values[c] = singles[c];
+    else if (count >= LANES)
+        for (int64_t c = 0; c < LANES; ++c) values[c] = widened(halves[c]);
+    else
+        for (int64_t c = 0; c < count; ++c) values[c] = widened(halves[c]);
+    return load(values);
+}
+
+PVD_INLINE void store_as(int32_t type, void *to, int64_t place, int64_t count, Vec value) {
+#ifdef PVD_HAS_DOT
+    if (type == BFLOAT16) {
+        const __mmask16 mask = static_cast<__mmask16>(count >= LANES ? 0xffff : (1 << count) - 1);
+        const __m256bh halves = _mm512_cvtneps_pbh(reinterpret_cast<__m512>(value));
+        _mm256_mask_storeu_epi16(static_cast<uint16_t *>(to) + place, mask, reinterpret_cast<__m256i>(halves));
+        return;
+    }
+#endif
+    float *singles = static_cast<float *>(to) + place;
+    uint16_t *halves = static_cast<uint16_t *>(to) + place;
+    if (type == FLOAT32 && count >= LANES) return store(singles, value);
+    float values[LANES];
+    store(values, value);
+    if (type == FLOAT32)
+        for (int64_t c = 0; c < count; ++c) singles[c] = values[c];
+    else if (count >= LANES)
+        for (int64_t c = 0; c < LANES; ++c) halves[c] = rounded(values[c]);
+    else
+        for (int64_t c = 0; c < count; ++c) halves[c] = rounded(values[c]);
+}
+
+// Writes the sums of `count` rows, from `row` on, to the result. `added` as the result, or null.
 PVD_TARGET static void finish(const float *sums, int64_t block_rows, int64_t row, int64_t count, int64_t channels,
-                              const Finish &steps, int32_t type, void *result) {
+                              const Finish &steps, const void *added, int32_t type, void *result) {
     for (int64_t tile = 0; tile < num_tiles(channels); ++tile) {
         const int64_t width = tile_width(tile, channels), start = tile * TILE;
-        const int64_t some = channels - start < width ? channels - start : width;
         for (int64_t n = 0; n < count; ++n) {
             const float *from = sums + start * block_rows + n * width;
-            const int64_t place = (row + n) * channels + start;
-            float values[TILE];
-            const bool is_direct = type == FLOAT32 && some == width;
-            float *to = is_direct ? static_cast<float *>(result) + place : values;
-            for (int64_t c = 0; c < width; c += LANES) store(to + c, Finish::of(load(from + c), start + c, steps));
-            if (is_direct) continue;
-            if (type == FLOAT32) {
-                float *target = static_cast<float *>(result) + place;
-                for (int64_t c = 0; c < some; ++c) target[c] = values[c];
-            } else {
-                uint16_t *target = static_cast<uint16_t *>(result) + place;
-                for (int64_t c = 0; c < some; ++c) target[c] = rounded(values[c]);
+            for (int64_t c = 0; c < width && start + c < channels; c += LANES) {
+                const int64_t place = (row + n) * channels + start + c, some = channels - start - c;
+                const Vec more = added ? load_as(type, added, place, some) : Vec{};
+                store_as(type, result, place, some, Finish::of(load(from + c), start + c, more, steps));
             }
         }
     }
@@ -376,7 +442,7 @@ PVD_TARGET static void convolve_block(const Convolution &call, int64_t block_row
         }
     }
     const Finish steps(call.epilogue, call.out_channels, steps_space.get<float>(3 * padded(call.out_channels)));
-    finish(sums, block_rows, start, count, call.out_channels, steps, call.type, call.result);
+    finish(sums, block_rows, start, count, call.out_channels, steps, call.epilogue.added, call.type, call.result);
 }
 
 template <class Ops>
@@ -660,12 +726,12 @@ PVD_TARGET static void chain_block(const Chain &call, int64_t block) {
         multiply_rows<Ops, true>(rows, locals, count, depth, static_cast<const Unit *>(layer.packed), 0, depth, outs, sums,
                            CHAIN_ROWS);
         const bool is_last = number + 1 == call.num_layers, is_joined = number == 0 && call.added;
-        const Epilogue epilogue = {layer.bias, nullptr, nullptr, 0, layer.has_relu && !is_joined, 0};
+        const Epilogue epilogue = {layer.bias, nullptr, nullptr, nullptr, 0, layer.has_relu && !is_joined, 0};
         const Finish steps(epilogue, outs, steps_space.get<float>(3 * padded(outs)));
         if (is_last && !is_joined) {
-            finish(sums, CHAIN_ROWS, start, count, outs, steps, call.type, call.result);
+            finish(sums, CHAIN_ROWS, start, count, outs, steps, nullptr, call.type, call.result);
         } else {
-            finish(sums, CHAIN_ROWS, 0, count, outs, steps, FLOAT32, values);
+            finish(sums, CHAIN_ROWS, 0, count, outs, steps, nullptr, FLOAT32, values);
         }
         if (is_joined) {
             for (int64_t n = 0; n < count; ++n) {

@@ -134,3 +134,10 @@ PVD_TARGET static void multiply_rows_in_tiles(const uint32_t *const *rows, const
         }
     }
 }
+
+PVD_INLINE void copy(const uint32_t *from, int64_t units, uint32_t *to) {
+    int64_t unit = 0;
+    for (; unit + 16 <= units; unit += 16) _mm512_storeu_si512(to + unit, _mm512_loadu_si512(from + unit));
+    const __mmask16 tail = static_cast<__mmask16>((1u << units % 16) - 1);
+    if (tail) _mm512_mask_storeu_epi32(to + unit, tail, _mm512_maskz_loadu_epi32(tail, from + unit));
+}

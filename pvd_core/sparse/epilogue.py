@@ -1,4 +1,4 @@
-"""What a backend can apply to a convolution's sums before it rounds and stores them. O output channels."""
+"""What a backend can apply to a convolution's sums before it rounds and stores them. V output sites, O channels."""
 
 from dataclasses import dataclass
 
@@ -10,13 +10,14 @@ from pvd_core.sparse.interfaces import Backend
 
 @dataclass(frozen=True)
 class Epilogue:
-    """+ bias (the convolution's own), then leaky ReLU with `negative_slope`, then * scale, then + shift; where it
-    `activates_last`, the leaky ReLU comes after the shift. A step whose value is None is left out; a slope of 0 is
-    ReLU. For inference: it has no gradients."""
+    """+ bias (the convolution's own), then leaky ReLU with `negative_slope`, then * scale, then + shift, then
+    + added; where it `activates_last`, the leaky ReLU comes last. A step whose value is None is left out; a slope of 0
+    is ReLU. For inference: it has no gradients."""
 
     negative_slope: float | None = None
     scale_O: torch.Tensor | None = None
     shift_O: torch.Tensor | None = None
+    added_VO: torch.Tensor | None = None
     activates_last: bool = False
 
 

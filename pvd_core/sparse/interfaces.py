@@ -54,6 +54,7 @@ class FusingBackend(Backend, Protocol):
         negative_slope: float | None = None,
         scale: torch.Tensor | None = None,
         shift: torch.Tensor | None = None,
+        added: torch.Tensor | None = None,
         activates_last: bool = False,
     ) -> torch.Tensor: ...
 

@@ -48,6 +48,7 @@ class SparseConvolution(nn.Module):
                 epilogue.negative_slope,
                 epilogue.scale_O,
                 epilogue.shift_O,
+                epilogue.added_VO,
                 epilogue.activates_last,
             )
         features_VO = backend.convolve(features_VI, weight_KIO, kernel_map)

@@ -40,11 +40,12 @@ def convolve_fused(
     negative_slope: float | None = None,
     scale: torch.Tensor | None = None,
     shift: torch.Tensor | None = None,
+    added: torch.Tensor | None = None,
     activates_last: bool = False,
 ) -> torch.Tensor:
     """As `convolve`, with an Epilogue (pvd_core/sparse/epilogue.py), without gradients, and for features that
     `is_usable_for` accepts."""
-    steps = Steps(bias, negative_slope, scale, shift, activates_last)
+    steps = Steps(bias, negative_slope, scale, shift, added, activates_last)
     weight = _packed(weight_KIO, features_VI.dtype, kernel_map)
     return calls.convolve(features_VI, weight, _taps(kernel_map), steps)
 

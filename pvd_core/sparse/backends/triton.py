@@ -45,20 +45,24 @@ def convolve_fused(
     negative_slope: float | None = None,
     scale: torch.Tensor | None = None,
     shift: torch.Tensor | None = None,
+    added: torch.Tensor | None = None,
     activates_last: bool = False,
 ) -> torch.Tensor:
     """What `convolve` gives, with steps that are applied before the sums are rounded and stored: + bias, leaky ReLU,
-    * scale, + shift, in this order, or with `activates_last` the leaky ReLU after the shift. Each is optional; bias,
-    scale and shift are (O,). For inference: RuntimeError where gradients are wanted."""
-    given = [tensor for tensor in (features_VI, weight_KIO, bias, scale, shift) if tensor is not None]
+    * scale, + shift, + added, in this order, or with `activates_last` the leaky ReLU last. Each is optional; bias,
+    scale and shift are (O,), `added` is as the result. For inference: RuntimeError where gradients are wanted."""
+    given = [tensor for tensor in (features_VI, weight_KIO, bias, scale, shift, added) if tensor is not None]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given):
         raise RuntimeError("convolve_fused has no gradients: call it under torch.no_grad(), or call convolve")
     _check(features_VI, weight_KIO, kernel_map)
     for name, tensor in (("bias", bias), ("scale", scale), ("shift", shift)):
         if tensor is not None and tensor.shape != weight_KIO.shape[2:]:
             raise ValueError(f"{name} has shape {tuple(tensor.shape)}, expected {tuple(weight_KIO.shape[2:])}")
+    expected = (kernel_map.num_out, weight_KIO.shape[2])
+    if added is not None and added.shape != expected:
+        raise ValueError(f"added has shape {tuple(added.shape)}, expected {expected}")
     return _gather_multiply(
-        features_VI, weight_KIO, kernel_map, False, bias, negative_slope, scale, shift, activates_last
+        features_VI, weight_KIO, kernel_map, False, bias, negative_slope, scale, shift, added, activates_last
     )
 
 
@@ -115,6 +119,7 @@ def _gather_multiply(
     negative_slope: float | None = None,
     scale: torch.Tensor | None = None,
     shift: torch.Tensor | None = None,
+    added: torch.Tensor | None = None,
     activates_last: bool = False,
     sizes: BlockSizes | None = None,
 ) -> torch.Tensor:
@@ -137,7 +142,7 @@ def _gather_multiply(
             blocks.rows_V,
             blocks.taps_BK,
             blocks.num_taps_B,
-            *(out_VO if tensor is None else tensor.contiguous() for tensor in (bias, scale, shift)),
+            *(out_VO if tensor is None else tensor.contiguous() for tensor in (bias, scale, shift, added)),
             out_VO,
             0.0 if negative_slope is None else float(negative_slope),
             blocks.table_KV.shape[1],
@@ -149,6 +154,7 @@ def _gather_multiply(
             HAS_SLOPE=negative_slope is not None,
             HAS_SCALE=scale is not None,
             HAS_SHIFT=shift is not None,
+            HAS_ADDED=added is not None,
             ACTIVATES_LAST=activates_last,
             BLOCK_V=sizes.rows,
             BLOCK_I=sizes.in_channels,

@@ -24,6 +24,7 @@ def convolution_kernel(
     bias_O,
     scale_O,
     shift_O,
+    added_VO,
     out_VO,
     negative_slope,
     num_columns,
@@ -35,6 +36,7 @@ def convolution_kernel(
     HAS_SLOPE: tl.constexpr,
     HAS_SCALE: tl.constexpr,
     HAS_SHIFT: tl.constexpr,
+    HAS_ADDED: tl.constexpr,
     ACTIVATES_LAST: tl.constexpr,
     WIDENS_OPERANDS: tl.constexpr,
     INPUT_PRECISION: tl.constexpr,
@@ -85,14 +87,14 @@ def convolution_kernel(
         sums *= tl.load(scale_O + outs, mask=is_out, other=0.0).to(tl.float32)[None, :]
     if HAS_SHIFT:
         sums += tl.load(shift_O + outs, mask=is_out, other=0.0).to(tl.float32)[None, :]
+    out_rows = tl.load(rows_V + columns)
+    cells = out_rows.to(tl.int64)[:, None] * OUT_CHANNELS + outs[None, :]
+    is_cell = (out_rows >= 0)[:, None] & is_out[None, :]
+    if HAS_ADDED:
+        sums += tl.load(added_VO + cells, mask=is_cell, other=0.0).to(tl.float32)
     if HAS_SLOPE and ACTIVATES_LAST:
         sums = tl.where(sums >= 0, sums, sums * negative_slope)
-    out_rows = tl.load(rows_V + columns)
-    tl.store(
-        out_VO + out_rows.to(tl.int64)[:, None] * OUT_CHANNELS + outs[None, :],
-        sums.to(out_VO.dtype.element_ty),
-        mask=(out_rows >= 0)[:, None] & is_out[None, :],
-    )
+    tl.store(out_VO + cells, sums.to(out_VO.dtype.element_ty), mask=is_cell)
 
 
 @triton.jit

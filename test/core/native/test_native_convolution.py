@@ -162,14 +162,14 @@ def test_bf16_is_as_close_as_its_operands_allow(level):
 def test_steps_after_the_sums(level, dtype, activates_last):
     kernel_map = random_sites(300, native).map((1, 3, 3))
     features, weight = random_rows(300, 11).to(dtype), torch.randn(9, 11, 13).to(dtype)
-    bias, scale, shift = torch.randn(3, 13)
-    steps = calls.Steps(bias, 0.01, scale, shift, activates_last)
+    (bias, scale, shift), added = torch.randn(3, 13), torch.randn(300, 13).to(dtype)
+    steps = calls.Steps(bias, 0.01, scale, shift, added, activates_last)
     found = calls.convolve(features, calls.pack(weight, dtype), calls.TapRows(*kernel_map.tap_rows), steps)
     sums = reference.convolve(features.double(), weight.double(), kernel_map)
     if activates_last:
-        expected = F.leaky_relu((sums + bias) * scale + shift, 0.01)
+        expected = F.leaky_relu((sums + bias) * scale + shift + added, 0.01)
     else:
-        expected = F.leaky_relu(sums + bias, 0.01) * scale + shift
+        expected = F.leaky_relu(sums + bias, 0.01) * scale + shift + added
     tolerances = {"rtol": 1e-5, "atol": 1e-5} if dtype == torch.float32 else {"rtol": 2**-8, "atol": 1e-4}
     torch.testing.assert_close(found.double(), expected, **tolerances)
 

@@ -188,6 +188,7 @@ def test_autocast_gives_its_dtype_and_float32_gradients():
         ("slope", "scale", "shift"),
         ("bias", "slope", "scale", "shift"),
         ("bias", "scale", "shift", "last slope"),
+        ("scale", "shift", "added", "last slope"),
     ],
     ids="+".join,
 )
@@ -196,7 +197,8 @@ def test_fused_epilogue_equals_plain_torch_operations(epilogue, dtype):
     features, weight = (operand.detach() for operand in random_operands(kernel_map, 16, 20, dtype))
     bias, scale, shift = torch.randn(3, 20, generator=torch.Generator().manual_seed(3)).to(DEVICE)
 
-    options = {"bias": bias, "scale": scale, "shift": shift}
+    added = torch.randn(kernel_map.num_out, 20, generator=torch.Generator().manual_seed(4)).to(DEVICE, dtype)
+    options = {"bias": bias, "scale": scale, "shift": shift, "added": added}
     options = {name: value for name, value in options.items() if name in epilogue}
     if "slope" in epilogue:
         options["negative_slope"] = 0.01
@@ -213,6 +215,8 @@ def test_fused_epilogue_equals_plain_torch_operations(epilogue, dtype):
         expected = expected * scale
     if "shift" in epilogue:
         expected = expected + shift
+    if "added" in epilogue:
+        expected = expected + added
     if "last slope" in epilogue:
         expected = torch.relu(expected)
     assert actual.dtype == dtype
@@ -373,7 +377,7 @@ def compile_kernel(kernel, capability, dtype, precision):
     sizes = block_sizes(in_channels, out_channels, torch.zeros(0, dtype=dtype), 40_000)
     constants = {
         "NUM_TAPS": 27, "IN_CHANNELS": in_channels, "OUT_CHANNELS": out_channels, "WEIGHT_IS_TRANSPOSED": False,
-        "HAS_BIAS": True, "HAS_SLOPE": True, "HAS_SCALE": True, "HAS_SHIFT": True,
+        "HAS_BIAS": True, "HAS_SLOPE": True, "HAS_SCALE": True, "HAS_SHIFT": True, "HAS_ADDED": True,
         "ACTIVATES_LAST": capability > 80, "WIDENS_OPERANDS": False,
         "INPUT_PRECISION": precision, "BLOCK_V": sizes.rows, "BLOCK_M": sizes.pairs, "BLOCK_I": sizes.in_channels,
         "BLOCK_O": sizes.out_channels,
@@ -382,8 +386,8 @@ def compile_kernel(kernel, capability, dtype, precision):
     types = {
         "features_VI": operand, "weight_KIO": operand, "grad_VO": operand, "out_VO": operand, "table_KV": "*i32",
         "rows_V": "*i32", "taps_BK": "*i32", "num_taps_B": "*i32", "first_pair_K": "*i32", "in_index_M": "*i64",
-        "out_index_M": "*i64", "bias_O": "*fp32", "scale_O": "*fp32", "shift_O": "*fp32", "partial_SKIO": "*fp32",
-        "negative_slope": "fp32", "num_columns": "i32", "num_splits": "i32",
+        "out_index_M": "*i64", "bias_O": "*fp32", "scale_O": "*fp32", "shift_O": "*fp32", "added_VO": operand,
+        "partial_SKIO": "*fp32", "negative_slope": "fp32", "num_columns": "i32", "num_splits": "i32",
     }  # fmt: skip
     signature = {name: types.get(name, "constexpr") for name in kernel.arg_names}
     values = {(i,): constants[name] for i, name in enumerate(kernel.arg_names) if signature[name] == "constexpr"}
