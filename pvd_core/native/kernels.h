@@ -497,12 +497,27 @@ PVD_INLINE AddOuter<Ops> add_outer_of(int rows) {
 // The pairs of a block under the taps of one row of taps.
 struct Pairs {
     int32_t count[3];
-    int32_t first[3][LARGEST], local[3][LARGEST];
+    int32_t first[3][LARGEST + LANES], local[3][LARGEST + LANES];  // room for a whole vector behind the last
 
     PVD_TARGET void find(const int32_t *cells, int64_t num_cells, int taps) {
         for (int tap = 0; tap < taps; ++tap) {
             int32_t found = 0;
-            for (int64_t n = 0; n < num_cells; ++n) {
+            int64_t n = 0;
+#if PVD_VECTOR == 64
+            const __m512i places = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+            for (; n + LANES <= num_cells; n += LANES) {
+                const __m512i cell = _mm512_loadu_si512(cells + n), one = _mm512_set1_epi32(1);
+                const __mmask16 mask = _mm512_test_epi32_mask(cell, _mm512_set1_epi32(1 << tap));
+                __m512i row = _mm512_srli_epi32(cell, 3);
+                if (tap > 0) row = _mm512_add_epi32(row, _mm512_and_si512(cell, one));
+                if (tap > 1) row = _mm512_add_epi32(row, _mm512_and_si512(_mm512_srli_epi32(cell, 1), one));
+                const __m512i place = _mm512_add_epi32(places, _mm512_set1_epi32(static_cast<int32_t>(n)));
+                _mm512_storeu_si512(first[tap] + found, _mm512_maskz_compress_epi32(mask, row));
+                _mm512_storeu_si512(local[tap] + found, _mm512_maskz_compress_epi32(mask, place));
+                found += __builtin_popcount(mask);
+            }
+#endif
+            for (; n < num_cells; ++n) {
                 const int32_t cell = cells[n], before = tap == 0 ? 0 : tap == 1 ? cell & 1 : (cell & 1) + (cell >> 1 & 1);
                 first[tap][found] = (cell >> 3) + before;
                 local[tap][found] = static_cast<int32_t>(n);
@@ -515,12 +530,15 @@ struct Pairs {
 
 // Output rows are cut into parts and input channels into ranges. A task adds up one range over one part, in order of
 // the rows; the parts are added in their order afterwards. Neither depends on the number of threads.
-// A block's rows of a tile and of six channels fit the first cache together.
-constexpr int64_t GRADIENT_ROWS = 256, MOST_PARTS = 8, PART_ROWS = 4096, RANGE = 48;
+constexpr int64_t MOST_PARTS = 8, PART_ROWS = 4096;
+
+// Rows of a block, and channels of a range. In registers a block's rows of a tile and of six channels fit the first cache
+// together; the matrix unit has the sums of more channels at hand and is fast enough for the second cache to do.
+template <class Ops> constexpr int64_t GRADIENT_ROWS = 256;
+template <class Ops> constexpr int64_t RANGE = 48;
 #ifdef PVD_HAS_TILES
-constexpr int64_t PAIRS_AT_ONCE = 16;
-#else
-constexpr int64_t PAIRS_AT_ONCE = 1;
+template <> constexpr int64_t GRADIENT_ROWS<Pair> = LARGEST;
+template <> constexpr int64_t RANGE<Pair> = 64;
 #endif
 
 // What one tap's products of a block read: `count` rows that begin with channel `origin`, and for each its place among
@@ -529,19 +547,15 @@ template <class Ops>
 class Outer {
   public:
     using Unit = typename Ops::Unit;
-    const Unit *const *rows;
-    const Unit *tiles;
-    const int32_t *locals = nullptr;
-    int64_t count = 0, origin;
+    static constexpr int64_t BLOCK_ROWS = GRADIENT_ROWS<Ops>;
 
     PVD_TARGET Outer(const WeightGradient &call, int64_t first_channel, int64_t channels)
-        : origin(Ops::channels == 2 ? first_channel : 0), call_(call), first_(first_channel), range_(channels) {
+        : call_(call), first_(first_channel), range_(channels) {
         thread_local Scratch pointers, space, tiles;
-        pointers_ = pointers.template get<const Unit *>(GRADIENT_ROWS);
+        pointers_ = pointers.template get<const Unit *>(GRADIENT_ROWS<Ops>);
         const bool converts = Ops::channels == 2 || call.type != FLOAT32;
-        space_ = converts ? space.template get<Unit>(GRADIENT_ROWS * call.in_channels) : nullptr;
-        tiles_ = tiles.template get<Unit>(GRADIENT_ROWS * padded(call.out_channels));
-        this->tiles = tiles_;
+        space_ = converts ? space.template get<Unit>(GRADIENT_ROWS<Ops> * call.in_channels) : nullptr;
+        tiles_ = tiles.template get<Unit>(GRADIENT_ROWS<Ops> * padded(call.out_channels));
     }
 
     // Gradients of a block of `count` output rows, before any of its taps.
@@ -552,7 +566,7 @@ class Outer {
                 const int64_t width = tile_width(tile, call_.out_channels), first = tile * TILE;
                 const int64_t some = call_.out_channels - first < width ? call_.out_channels - first : width;
                 for (int64_t n = 0; n < count; ++n) {
-                    Unit *to = tiles_ + first * GRADIENT_ROWS + n * width;
+                    Unit *to = tiles_ + first * GRADIENT_ROWS<Ops> + n * width;
                     const int64_t place = (start + n) * call_.out_channels + first;
                     const char *gradient = static_cast<const char *>(call_.gradient);
                     convert<Ops>(gradient + place * (call_.type == FLOAT32 ? 4 : 2), call_.type, some, to);
@@ -562,37 +576,51 @@ class Outer {
         }
     }
 
-    // In bfloat16 two pairs make a row: of each channel a unit holds both values. A pair that is left over has zeros, and
-    // rows of zeros fill up the last of a tile.
+    // In bfloat16 two pairs make a row: of each channel a unit holds both values. A pair that is left over has zeros.
     PVD_TARGET void take_tap(const int32_t *first, const int32_t *local, int64_t pairs) {
-        rows = pointers_;
         if constexpr (Ops::channels == 1) {
             find_rows<Ops>(call_.features, call_.type, call_.in_channels, first, pairs, 1, space_, pointers_);
-            locals = local;
-            count = pairs;
+            locals_ = local;
+            count_ = pairs;
         } else {
             const uint16_t *features = static_cast<const uint16_t *>(call_.features) + first_;
             const uint16_t *gradient = static_cast<const uint16_t *>(call_.gradient) + start_ * call_.out_channels;
-            count = ((pairs + 1) / 2 + PAIRS_AT_ONCE - 1) / PAIRS_AT_ONCE * PAIRS_AT_ONCE;
-            for (int64_t n = 0; n < count; ++n) {
-                const int64_t last = pairs - 1, one = 2 * n < last ? 2 * n : last, other = one < last ? one + 1 : last;
-                const uint32_t mask = 2 * n > last ? 0 : 2 * n == last ? 0xffff : 0xffffffff;
+            count_ = (pairs + 1) / 2;
+            for (int64_t n = 0; n < count_; ++n) {
+                const bool is_odd = 2 * n + 1 == pairs;
+                const int64_t other = is_odd ? 2 * n : 2 * n + 1;
+                const uint32_t mask = is_odd ? 0xffff : 0xffffffff;
                 Unit *row = space_ + n * range_;
-                interleave(features + static_cast<int64_t>(first[one]) * call_.in_channels,
+                interleave(features + static_cast<int64_t>(first[2 * n]) * call_.in_channels,
                            features + static_cast<int64_t>(first[other]) * call_.in_channels, range_, mask, row);
                 pointers_[n] = row;
                 for (int64_t tile = 0; tile < num_tiles(call_.out_channels); ++tile) {
                     const int64_t width = tile_width(tile, call_.out_channels), begin = tile * TILE;
                     const int64_t some = call_.out_channels - begin < width ? call_.out_channels - begin : width;
-                    Unit *to = tiles_ + begin * GRADIENT_ROWS + n * width;
-                    interleave(gradient + static_cast<int64_t>(local[one]) * call_.out_channels + begin,
+                    Unit *to = tiles_ + begin * GRADIENT_ROWS<Ops> + n * width;
+                    interleave(gradient + static_cast<int64_t>(local[2 * n]) * call_.out_channels + begin,
                                gradient + static_cast<int64_t>(local[other]) * call_.out_channels + begin, some, mask,
                                to);
                     for (int64_t c = some; c < width; ++c) to[c] = 0;
                 }
                 places_[n] = static_cast<int32_t>(n);
             }
-            locals = places_;
+            locals_ = places_;
+        }
+    }
+
+    // Adds the tap's products to `matrix` (channels, outs).
+    PVD_TARGET void add_to(float *matrix, int64_t outs) const {
+        const int64_t begin = Ops::channels == 2 ? 0 : first_;  // where the range's channels begin in a row
+        for (int64_t tile = 0; tile < num_tiles(call_.out_channels); ++tile) {
+            const int64_t width = tile_width(tile, call_.out_channels);
+            const int most = width == TILE ? ROWS : MOST_ROWS;
+            for (int64_t channel = 0; channel < range_; channel += most) {
+                const int some = static_cast<int>(range_ - channel < most ? range_ - channel : most);
+                (width == TILE ? add_outer_of<Ops, 2>(some) : add_outer_of<Ops, 1>(some))(
+                    pointers_, begin + channel, tiles_ + tile * TILE * GRADIENT_ROWS<Ops>, locals_, count_,
+                    matrix + channel * outs + tile * TILE, outs);
+            }
         }
     }
 
@@ -603,24 +631,32 @@ class Outer {
     }
 
     const WeightGradient &call_;
-    int64_t first_, range_, start_ = 0;
+    int64_t first_, range_, start_ = 0, count_ = 0;
+    const int32_t *locals_ = nullptr;
     const Unit **pointers_;
     Unit *space_, *tiles_;
-    int32_t places_[GRADIENT_ROWS / 2];
+    int32_t places_[GRADIENT_ROWS<Ops> / 2];
 };
 
-// Adds to `matrix` (channels, outs) what one tap's pairs in `outer` give, from `first` channel on.
-template <class Ops>
-PVD_TARGET static void add_outers(const Outer<Ops> &outer, int64_t first, int64_t channels, int64_t out_channels,
-                                  float *matrix, int64_t outs) {
-    for (int64_t tile = 0; tile < num_tiles(out_channels); ++tile) {
-        const int64_t width = tile_width(tile, out_channels);
-        const int most = width == TILE ? ROWS : MOST_ROWS;
-        for (int64_t channel = 0; channel < channels; channel += most) {
-            const int some = static_cast<int>(channels - channel < most ? channels - channel : most);
-            (width == TILE ? add_outer_of<Ops, 2>(some) : add_outer_of<Ops, 1>(some))(
-                outer.rows, first + channel - outer.origin, outer.tiles + tile * TILE * GRADIENT_ROWS, outer.locals,
-                outer.count, matrix + channel * outs + tile * TILE, outs);
+// One range of channels over one part of the rows.
+template <class Outers>
+PVD_TARGET static void add_up(const WeightGradient &call, int64_t first_channel, int64_t channels, int64_t first_block,
+                              int64_t end, float *partial) {
+    const int64_t ins = call.in_channels, outs = padded(call.out_channels), taps = call.row_length;
+    thread_local Scratch pairs_space;
+    Pairs &pairs = *pairs_space.get<Pairs>(1);
+    Outers outers(call, first_channel, channels);
+    for (int64_t block = first_block; block < end; ++block) {
+        const int64_t start = block * Outers::BLOCK_ROWS;
+        const int64_t count = call.num_out - start < Outers::BLOCK_ROWS ? call.num_out - start : Outers::BLOCK_ROWS;
+        outers.take_block(start, count);
+        for (int64_t number = 0; number < call.num_rows; ++number) {
+            pairs.find(call.tap_rows + number * call.num_out + start, count, call.row_length);
+            for (int64_t tap = 0; tap < taps; ++tap) {
+                if (pairs.count[tap] == 0) continue;
+                outers.take_tap(pairs.first[tap], pairs.local[tap], pairs.count[tap]);
+                outers.add_to(partial + ((number * taps + tap) * ins + first_channel) * outs, outs);
+            }
         }
     }
 }
@@ -632,41 +668,23 @@ PVD_TARGET static void add_outers(const Outer<Ops> &outer, int64_t first, int64_
 template <class Ops>
 PVD_TARGET static void weight_gradient_task(const WeightGradient &call, float *partials, int64_t num_parts,
                                             int64_t num_ranges, int64_t task) {
-    const int64_t part = task / num_ranges, first_channel = task % num_ranges * RANGE;
-    const int64_t ins = call.in_channels, outs = padded(call.out_channels), taps = call.row_length;
-    const int64_t channels = ins - first_channel < RANGE ? ins - first_channel : RANGE;
-    const int64_t num_blocks = (call.num_out + GRADIENT_ROWS - 1) / GRADIENT_ROWS;
-    const int64_t blocks_a_part = (num_blocks + num_parts - 1) / num_parts;
-    float *partial = partials + part * taps * call.num_rows * ins * outs;
-    thread_local Scratch pairs_space;
-    Pairs &pairs = *pairs_space.get<Pairs>(1);
-    Outer<Ops> outer(call, first_channel, channels);
-    for (int64_t tap = 0; tap < taps * call.num_rows; ++tap)
-        __builtin_memset(partial + (tap * ins + first_channel) * outs, 0,
-                         channels * outs * sizeof(float));
-    for (int64_t block = part * blocks_a_part; block < (part + 1) * blocks_a_part && block < num_blocks; ++block) {
-        const int64_t start = block * GRADIENT_ROWS;
-        const int64_t count = call.num_out - start < GRADIENT_ROWS ? call.num_out - start : GRADIENT_ROWS;
-        outer.take_block(start, count);
-        for (int64_t number = 0; number < call.num_rows; ++number) {
-            pairs.find(call.tap_rows + number * call.num_out + start, count, call.row_length);
-            for (int64_t tap = 0; tap < taps; ++tap) {
-                if (pairs.count[tap] == 0) continue;
-                outer.take_tap(pairs.first[tap], pairs.local[tap], pairs.count[tap]);
-                float *matrix = partial + ((number * taps + tap) * ins + first_channel) * outs;
+    const int64_t part = task / num_ranges, first_channel = task % num_ranges * RANGE<Ops>;
+    const int64_t ins = call.in_channels, outs = padded(call.out_channels);
+    const int64_t taps = static_cast<int64_t>(call.row_length) * call.num_rows;
+    const int64_t channels = ins - first_channel < RANGE<Ops> ? ins - first_channel : RANGE<Ops>;
+    const int64_t num_blocks = (call.num_out + GRADIENT_ROWS<Ops> - 1) / GRADIENT_ROWS<Ops>;
+    const int64_t blocks_a_part = (num_blocks + num_parts - 1) / num_parts, first_block = part * blocks_a_part;
+    const int64_t end = first_block + blocks_a_part < num_blocks ? first_block + blocks_a_part : num_blocks;
+    float *partial = partials + part * taps * ins * outs;
+    for (int64_t tap = 0; tap < taps; ++tap)
+        __builtin_memset(partial + (tap * ins + first_channel) * outs, 0, channels * outs * sizeof(float));
 #ifdef PVD_HAS_TILES
-                if constexpr (Ops::channels == 2) {
-                    if (suits_tiles(channels)) {
-                        const TileShapes shapes(tile_part(channels), 16);
-                        add_outer_in_tiles(outer, channels, call.out_channels, matrix, outs);
-                        continue;
-                    }
-                }
-#endif
-                add_outers(outer, first_channel, channels, call.out_channels, matrix, outs);
-            }
-        }
+    if constexpr (Ops::channels == 2) {
+        if (suits_tiles(channels))
+            return add_up<OuterInTiles>(call, first_channel, channels, first_block, end, partial);
     }
+#endif
+    add_up<Outer<Ops>>(call, first_channel, channels, first_block, end, partial);
 }
 
 template <class Ops>
@@ -675,7 +693,7 @@ PVD_TARGET static void weight_gradient_as(const WeightGradient &call) {
     const int64_t taps = static_cast<int64_t>(call.row_length) * call.num_rows;
     int64_t num_parts = (call.num_out + PART_ROWS - 1) / PART_ROWS;
     num_parts = num_parts < 1 ? 1 : num_parts > MOST_PARTS ? MOST_PARTS : num_parts;
-    const int64_t num_ranges = (ins + RANGE - 1) / RANGE;
+    const int64_t num_ranges = (ins + RANGE<Ops> - 1) / RANGE<Ops>;
     Scratch space;
     float *partials = space.get<float>(num_parts * taps * ins * outs);
     auto work = [&](int64_t task) { weight_gradient_task<Ops>(call, partials, num_parts, num_ranges, task); };

@@ -1,14 +1,12 @@
 // Gradients of weights in the processor's matrix unit. Included by kernels.h where PVD_HAS_TILES is defined.
 
-// to[c][r] = from[r][c] for 16 rows of 16 units; `from_row` and `to_row` units between rows.
-PVD_INLINE void transpose(const uint32_t *from, int64_t from_row, uint32_t *to, int64_t to_row) {
+// Rows of 16 units become columns: to[c][n] = rows[n][c], `to_row` units between rows.
+PVD_INLINE void transpose(const __m512i *rows, uint32_t *to, int64_t to_row) {
     __m512i a[16], b[16];
-#pragma GCC unroll 16
-    for (int n = 0; n < 16; ++n) a[n] = _mm512_loadu_si512(from + n * from_row);
 #pragma GCC unroll 8
     for (int n = 0; n < 16; n += 2) {
-        b[n] = _mm512_unpacklo_epi32(a[n], a[n + 1]);
-        b[n + 1] = _mm512_unpackhi_epi32(a[n], a[n + 1]);
+        b[n] = _mm512_unpacklo_epi32(rows[n], rows[n + 1]);
+        b[n + 1] = _mm512_unpackhi_epi32(rows[n], rows[n + 1]);
     }
 #pragma GCC unroll 4
     for (int n = 0; n < 16; n += 4) {  // a[n + i]: rows n to n + 3 of columns i, 4 + i, 8 + i and 12 + i
@@ -19,37 +17,90 @@ PVD_INLINE void transpose(const uint32_t *from, int64_t from_row, uint32_t *to, 
     }
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) {
-        const __m512i low = _mm512_shuffle_i32x4(a[i], a[4 + i], 0x88);    // columns i and 8 + i
-        const __m512i high = _mm512_shuffle_i32x4(a[i], a[4 + i], 0xdd);   // columns 4 + i and 12 + i
-        const __m512i low2 = _mm512_shuffle_i32x4(a[8 + i], a[12 + i], 0x88);
-        const __m512i high2 = _mm512_shuffle_i32x4(a[8 + i], a[12 + i], 0xdd);
-        _mm512_storeu_si512(to + i * to_row, _mm512_shuffle_i32x4(low, low2, 0x88));
-        _mm512_storeu_si512(to + (8 + i) * to_row, _mm512_shuffle_i32x4(low, low2, 0xdd));
-        _mm512_storeu_si512(to + (4 + i) * to_row, _mm512_shuffle_i32x4(high, high2, 0x88));
-        _mm512_storeu_si512(to + (12 + i) * to_row, _mm512_shuffle_i32x4(high, high2, 0xdd));
+        const __m512i even = _mm512_shuffle_i32x4(a[i], a[4 + i], 0x88);  // rows 0 to 7 of columns i and 8 + i
+        const __m512i odd = _mm512_shuffle_i32x4(a[i], a[4 + i], 0xdd);   // of columns 4 + i and 12 + i
+        const __m512i even_below = _mm512_shuffle_i32x4(a[8 + i], a[12 + i], 0x88);
+        const __m512i odd_below = _mm512_shuffle_i32x4(a[8 + i], a[12 + i], 0xdd);
+        _mm512_storeu_si512(to + i * to_row, _mm512_shuffle_i32x4(even, even_below, 0x88));
+        _mm512_storeu_si512(to + (4 + i) * to_row, _mm512_shuffle_i32x4(odd, odd_below, 0x88));
+        _mm512_storeu_si512(to + (8 + i) * to_row, _mm512_shuffle_i32x4(even, even_below, 0xdd));
+        _mm512_storeu_si512(to + (12 + i) * to_row, _mm512_shuffle_i32x4(odd, odd_below, 0xdd));
     }
 }
 
-// Adds to `matrix` (channels, outs) what one tap's pairs in `outer` give. The tiles' shapes are set.
-PVD_TARGET static void add_outer_in_tiles(const Outer<Pair> &outer, int64_t channels, int64_t out_channels,
-                                          float *matrix, int64_t outs) {
-    constexpr int64_t most = GRADIENT_ROWS / 2;
-    thread_local Scratch space;
-    uint32_t *transposed = space.get<uint32_t>((RANGE + 15) * most);
-    for (int64_t channel = 0; channel < channels; channel += 16) {
-        for (int64_t n = 0; n < outer.count; n += 16)
-            transpose(outer.rows[n] + channel, channels, transposed + channel * most + n, most);
+// As Outer<Pair>, in tiles: columns of the features' rows by rows of the gradients, both of two pairs a unit. Zeros fill
+// up the last 16 units.
+class OuterInTiles {
+  public:
+    static constexpr int64_t BLOCK_ROWS = GRADIENT_ROWS<Pair>;
+
+    PVD_TARGET OuterInTiles(const WeightGradient &call, int64_t first_channel, int64_t channels)
+        : call_(call), features_(static_cast<const uint16_t *>(call.features) + first_channel), channels_(channels),
+          part_(tile_part(channels)), shapes_(part_, 16) {
+        thread_local Scratch columns, tiles;
+        columns_ = columns.get<uint32_t>((channels + 15) / 16 * 16 * MOST_UNITS);
+        tiles_ = tiles.get<uint32_t>(BLOCK_ROWS * padded(call.out_channels));
     }
-    const int64_t part = tile_part(channels);
-    for (int64_t tile = 0; tile < num_tiles(out_channels); ++tile) {
-        const int64_t width = tile_width(tile, out_channels);
-        const Tiles right = {outer.tiles + tile * TILE * GRADIENT_ROWS, width * 4, 64, 16 * width * 4};
-        for (int64_t channel = 0; channel < channels; channel += 2 * part) {
-            const Tiles left = {transposed + channel * most, most * 4, part * most * 4, 64};
-            const bool is_wide = width == TILE, is_high = channel + part < channels;
-            (is_wide ? is_high ? multiply_tiles<2, 2, false> : multiply_tiles<1, 2, false>
-                     : is_high ? multiply_tiles<2, 1, false> : multiply_tiles<1, 1, false>)(
-                left, right, outer.count / 16, matrix + channel * outs + tile * TILE, outs * 4, part * outs * 4);
+
+    PVD_TARGET void take_block(int64_t start, int64_t) {
+        gradient_ = static_cast<const uint16_t *>(call_.gradient) + start * call_.out_channels;
+    }
+
+    PVD_TARGET void take_tap(const int32_t *first, const int32_t *local, int64_t pairs) {
+        count_ = (pairs + 31) / 32 * 16;
+        const int64_t outs = call_.out_channels;
+        for (int64_t n = 0; n < count_; n += 16) {
+            for (int64_t channel = 0; channel < channels_; channel += 16) {
+                __m512i rows[16];
+#pragma GCC unroll 16
+                for (int r = 0; r < 16; ++r)
+                    rows[r] = two_rows(features_ + channel, call_.in_channels, first, 2 * (n + r), pairs,
+                                       channels_ - channel);
+                transpose(rows, columns_ + channel * MOST_UNITS + n, MOST_UNITS);
+            }
+            for (int64_t channel = 0; channel < padded(outs); channel += 16) {
+                const int64_t tile = channel / TILE, width = tile_width(tile, outs);
+                uint32_t *to = tiles_ + tile * TILE * BLOCK_ROWS + n * width + channel % TILE;
+                for (int r = 0; r < 16; ++r)
+                    _mm512_storeu_si512(to + r * width, two_rows(gradient_ + channel, outs, local, 2 * (n + r), pairs,
+                                                                 outs - channel));
+            }
         }
     }
-}
+
+    PVD_TARGET void add_to(float *matrix, int64_t outs) const {
+        for (int64_t tile = 0; tile < num_tiles(call_.out_channels); ++tile) {
+            const int64_t width = tile_width(tile, call_.out_channels);
+            const Tiles right = {tiles_ + tile * TILE * BLOCK_ROWS, width * 4, 64, 16 * width * 4};
+            for (int64_t channel = 0; channel < channels_; channel += 2 * part_) {
+                const Tiles left = {columns_ + channel * MOST_UNITS, MOST_UNITS * 4, part_ * MOST_UNITS * 4, 64};
+                const bool is_wide = width == TILE, is_high = channel + part_ < channels_;
+                (is_wide ? is_high ? multiply_tiles<2, 2, false> : multiply_tiles<1, 2, false>
+                         : is_high ? multiply_tiles<2, 1, false> : multiply_tiles<1, 1, false>)(
+                    left, right, count_ / 16, matrix + channel * outs + tile * TILE, outs * 4, part_ * outs * 4);
+            }
+        }
+    }
+
+  private:
+    static constexpr int64_t MOST_UNITS = BLOCK_ROWS / 2;
+
+    // The first 16 or `channels` values of rows number `pair` and the next of `pairs`, interleaved. Rows behind the last
+    // are zero.
+    PVD_INLINE __m512i two_rows(const uint16_t *rows, int64_t row, const int32_t *numbers, int64_t pair, int64_t pairs,
+                                int64_t channels) {
+        const unsigned mask = channels >= 16 ? 0xffff : (1u << channels) - 1;
+        const int64_t last = pairs - 1, one = pair < last ? pair : last, other = pair + 1 < last ? pair + 1 : last;
+        const __m256i low = _mm256_maskz_loadu_epi16(static_cast<__mmask16>(pair < pairs ? mask : 0),
+                                                     rows + static_cast<int64_t>(numbers[one]) * row);
+        const __m256i high = _mm256_maskz_loadu_epi16(static_cast<__mmask16>(pair + 1 < pairs ? mask : 0),
+                                                      rows + static_cast<int64_t>(numbers[other]) * row);
+        return _mm512_or_si512(_mm512_cvtepu16_epi32(low), _mm512_slli_epi32(_mm512_cvtepu16_epi32(high), 16));
+    }
+
+    const WeightGradient &call_;
+    const uint16_t *features_, *gradient_ = nullptr;
+    int64_t channels_, part_, count_ = 0;
+    uint32_t *columns_, *tiles_;
+    TileShapes shapes_;
+};
