@@ -107,9 +107,9 @@ def pack(weight_KIO: torch.Tensor, dtype: torch.dtype = torch.float32, reverses_
     sizes = _TYPES[dtype], num_taps, in_channels, out_channels
     data = torch.empty(load().pvd_packed_bytes(*sizes), dtype=torch.uint8)
     strides = (ctypes.c_int64 * 3)(*weight_KIO.stride())
-    load().pvd_pack(
-        sizes[0], _pointer(weight_KIO, strided=True), strides, *sizes[1:], int(reverses_taps), _pointer(data)
-    )
+    source = _pointer(weight_KIO, strided=True), strides
+    threads = torch.get_num_threads()
+    load().pvd_pack(sizes[0], *source, *sizes[1:], int(reverses_taps), _pointer(data), threads)
     return PackedWeight(data, dtype, num_taps, in_channels, out_channels)
 
 

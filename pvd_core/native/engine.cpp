@@ -178,7 +178,7 @@ bool agrees(const Level &level, Type type) {
     const void *g = type == FLOAT32 ? static_cast<const void *>(gradient.data()) : half_gradient.data();
     std::vector<char> packed(level.packed_bytes(type, taps, ins, outs));
     const int64_t strides[3] = {ins * outs, outs, 1};
-    level.pack(type, weight.data(), strides, taps, ins, outs, 0, packed.data());
+    level.pack(type, weight.data(), strides, taps, ins, outs, 0, packed.data(), 1);
     std::vector<float> result(rows * outs), found(taps * ins * outs);
     level.convolve({x, packed.data(), cells.data(), result.data(), rows, ins, outs, 1, taps, type, 1, {}});
     if (type == BFLOAT16) {
@@ -228,8 +228,8 @@ int64_t pvd_packed_bytes(int32_t type, int32_t taps, int32_t in_channels, int32_
 }
 
 void pvd_pack(int32_t type, const float *weight, const int64_t *strides, int32_t taps, int32_t in_channels,
-              int32_t out_channels, int32_t reverses_taps, void *packed) {
-    pvd::current->pack(type, weight, strides, taps, in_channels, out_channels, reverses_taps, packed);
+              int32_t out_channels, int32_t reverses_taps, void *packed, int32_t threads) {
+    pvd::current->pack(type, weight, strides, taps, in_channels, out_channels, reverses_taps, packed, threads);
 }
 
 void pvd_convolve(const pvd::Convolution *call) { pvd::current->convolve(*call); }

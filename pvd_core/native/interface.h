@@ -65,7 +65,7 @@ struct Level {
     int64_t (*packed_bytes)(int32_t type, int32_t taps, int32_t in_channels, int32_t out_channels);
     // `strides` of the weight's taps, input and output channels, in elements of float32.
     void (*pack)(int32_t type, const float *weight, const int64_t *strides, int32_t taps, int32_t in_channels,
-                 int32_t out_channels, int32_t reverses_taps, void *packed);
+                 int32_t out_channels, int32_t reverses_taps, void *packed, int32_t threads);
     void (*convolve)(const Convolution &);
     void (*weight_gradient)(const WeightGradient &);
     void (*chain)(const Chain &);

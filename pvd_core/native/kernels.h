@@ -185,31 +185,42 @@ PVD_TARGET static void multiply_rows(const typename Ops::Unit *const *rows, cons
 
 // ------------------------------------------------------------------------------------------------- packed weights
 
+// One tile of one tap: panel number `number` of all.
+template <class Ops>
+PVD_TARGET static void pack_panel(const float *weight, const int64_t *strides, int64_t taps, int64_t in_channels,
+                                  int64_t out_channels, bool reverses_taps, int64_t number,
+                                  typename Ops::Unit *packed) {
+    const int64_t tile = number / taps, tap = number % taps, first = tile * TILE, width = tile_width(tile, out_channels);
+    const int64_t columns = out_channels - first < width ? out_channels - first : width;
+    const float *matrix = weight + (reverses_taps ? taps - 1 - tap : tap) * strides[0] + first * strides[2];
+    packed += (first * taps + tap * width) * units<Ops>(in_channels);
+    float values[Ops::channels][TILE] = {};
+    for (int64_t step = 0; step < units<Ops>(in_channels); ++step, packed += width) {
+        for (int64_t part = 0; part < Ops::channels; ++part) {
+            const int64_t in = step * Ops::channels + part;
+            const float *row = matrix + in * strides[1];
+            if (in >= in_channels)
+                for (int64_t c = 0; c < columns; ++c) values[part][c] = 0;
+            else if (strides[2] == 1)
+                for (int64_t c = 0; c < columns; ++c) values[part][c] = row[c];
+            else
+                for (int64_t c = 0; c < columns; ++c) values[part][c] = row[c * strides[2]];
+        }
+        if constexpr (Ops::channels == 1)
+            for (int64_t c = 0; c < width; ++c) packed[c] = values[0][c];
+        else
+            for (int64_t c = 0; c < width; ++c)
+                packed[c] = rounded(values[0][c]) | static_cast<uint32_t>(rounded(values[1][c])) << 16;
+    }
+}
+
 template <class Ops>
 PVD_TARGET static void pack_as(const float *weight, const int64_t *strides, int32_t taps, int32_t in_channels,
-                               int32_t out_channels, int32_t reverses_taps, typename Ops::Unit *packed) {
-    const int64_t steps = units<Ops>(in_channels);
-    for (int64_t tile = 0; tile < num_tiles(out_channels); ++tile) {
-        const int64_t width = tile_width(tile, out_channels);
-        for (int64_t tap = 0; tap < taps; ++tap) {
-            const float *matrix = weight + (reverses_taps ? taps - 1 - tap : tap) * strides[0];
-            for (int64_t step = 0; step < steps; ++step) {
-                for (int64_t column = 0; column < width; ++column, ++packed) {
-                    const int64_t out = tile * TILE + column;
-                    float values[2] = {0, 0};
-                    for (int64_t part = 0; part < Ops::channels; ++part) {
-                        const int64_t in = step * Ops::channels + part;
-                        if (in < in_channels && out < out_channels)
-                            values[part] = matrix[in * strides[1] + out * strides[2]];
-                    }
-                    if constexpr (Ops::channels == 1)
-                        *packed = values[0];
-                    else
-                        *packed = rounded(values[0]) | static_cast<uint32_t>(rounded(values[1])) << 16;
-                }
-            }
-        }
-    }
+                               int32_t out_channels, int32_t reverses_taps, typename Ops::Unit *packed, int threads) {
+    auto work = [&](int64_t number) {
+        pack_panel<Ops>(weight, strides, taps, in_channels, out_channels, reverses_taps, number, packed);
+    };
+    parallel((out_channels + TILE - 1) / TILE * taps, threads, work);
 }
 
 // ------------------------------------------------------------------------------------------ rows that enter products
@@ -828,14 +839,16 @@ PVD_TARGET static void chain(const Chain &call) {
 }
 
 PVD_TARGET static void pack(int32_t type, const float *weight, const int64_t *strides, int32_t taps,
-                            int32_t in_channels, int32_t out_channels, int32_t reverses_taps, void *packed) {
+                            int32_t in_channels, int32_t out_channels, int32_t reverses_taps, void *packed,
+                            int32_t threads) {
 #ifdef PVD_HAS_DOT
     if (type == BFLOAT16)
         return pack_as<Pair>(weight, strides, taps, in_channels, out_channels, reverses_taps,
-                             static_cast<uint32_t *>(packed));
+                             static_cast<uint32_t *>(packed), threads);
 #endif
     (void)type;
-    pack_as<Single>(weight, strides, taps, in_channels, out_channels, reverses_taps, static_cast<float *>(packed));
+    pack_as<Single>(weight, strides, taps, in_channels, out_channels, reverses_taps, static_cast<float *>(packed),
+                    threads);
 }
 
 static int64_t packed_bytes(int32_t type, int32_t taps, int32_t in_channels, int32_t out_channels) {

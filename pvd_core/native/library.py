@@ -19,7 +19,7 @@ _int, _long, _float, _pointer = ctypes.c_int32, ctypes.c_int64, ctypes.c_float, 
 _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "pvd_use_level": (ctypes.c_char_p, ctypes.c_char_p),
     "pvd_packed_bytes": (_long, _int, _int, _int, _int),
-    "pvd_pack": (None, _int, _pointer, _pointer, _int, _int, _int, _int, _pointer),
+    "pvd_pack": (None, _int, _pointer, _pointer, _int, _int, _int, _int, _pointer, _int),
     "pvd_convolve": (None, _pointer),
     "pvd_weight_gradient": (None, _pointer),
     "pvd_chain": (None, _pointer),

@@ -12,6 +12,8 @@ from typing import cast
 import torch
 from torch import nn
 
+from pvd_core.sparse.backends import offers
+from pvd_core.sparse.derived import forget
 from pvd_core.sparse.epilogue import Epilogue, can_fuse
 from pvd_core.sparse.interfaces import AnyMap, AnySites, FusingBackend, Triple
 from pvd_core.sparse.tensor import SparseTensor, autocast
@@ -35,8 +37,13 @@ class SparseConvolution(nn.Module):
         return f"{in_channels}, {out_channels}, kernel={self.kernel}, bias={self.bias is not None}"
 
     def _convolve(self, tensor: SparseTensor, kernel_map: AnyMap, epilogue: Epilogue | None = None) -> torch.Tensor:
-        features_VI, weight_KIO = autocast(tensor.features_VC, self.weight)
         backend = tensor.sites.backend
+        weight_KIO: torch.Tensor = self.weight
+        (features_VI,) = autocast(tensor.features_VC)
+        if not offers(backend, "ROUNDS_WEIGHTS", features_VI):
+            (weight_KIO,) = autocast(weight_KIO)
+        elif torch.is_grad_enabled():
+            forget(weight_KIO)
         if epilogue is None and self.bias is not None and can_fuse(backend, features_VI):
             epilogue = Epilogue()
         if epilogue is not None:

@@ -11,6 +11,7 @@ features and weight. It may also have:
 - `build_map(sites, kernel, stride) -> (coords_V4, shape, map)` of the output sites, if it needs kernel maps of its own
   kind. Sites then calls this, and keeps the coarse sites in their order.
 - `known_fault(device) -> reason or None`, if its results may be wrong.
+- `ROUNDS_WEIGHTS`, if it takes float32 weights beside features of another dtype and rounds them itself.
 - `WAITS_FOR_DEVICE = False`, if inference can be captured in a CUDA graph.
 """
 

@@ -19,6 +19,7 @@ from pvd_core.sparse.kernel_map import KernelMap
 from pvd_core.sparse.site_index import SiteIndex
 from pvd_core.sparse.site_index import site_index as plain_site_index
 
+ROUNDS_WEIGHTS = True
 # A table of as many columns takes 50 MB.
 _MOST_TABLE_COLUMNS = 1 << 22
 
@@ -26,7 +27,8 @@ load()  # UserError at once where there is no library
 
 
 def convolve(features_VI: torch.Tensor, weight_KIO: torch.Tensor, kernel_map: KernelMap) -> torch.Tensor:
-    """As the reference's; results do not depend on the number of threads."""
+    """As the reference's; results do not depend on the number of threads. The weight may be float32 beside bfloat16
+    features: it is rounded, its gradient is not."""
     if not is_usable_for(features_VI):
         return reference.convolve(features_VI, weight_KIO, kernel_map)
     return _Convolve.apply(features_VI, weight_KIO, kernel_map)
