@@ -75,6 +75,16 @@ PVD_TARGET static void multiply_tiles(const Tiles &rows, const Tiles &columns, i
     fence();
 }
 
+using MultiplyTiles = void (*)(const Tiles &rows, const Tiles &columns, int64_t steps, float *sums, int64_t row,
+                               int64_t neighbour);
+
+template <bool FRESH>
+PVD_INLINE MultiplyTiles multiply_tiles_of(bool has_tile_below, bool has_tile_beside) {
+    static constexpr MultiplyTiles all[2][2] = {{multiply_tiles<1, 1, FRESH>, multiply_tiles<1, 2, FRESH>},
+                                                {multiply_tiles<2, 1, FRESH>, multiply_tiles<2, 2, FRESH>}};
+    return all[has_tile_below][has_tile_beside];
+}
+
 // The largest divisor of `length` that a tile has room for: 16 or less.
 PVD_INLINE int64_t tile_part(int64_t length) {
     int64_t part = length < 16 ? length : 16;
@@ -90,14 +100,10 @@ constexpr int TILE_ROWS = 32;  // rows of two neighbouring tiles
 // Up to 32 rows, one after the other.
 PVD_INLINE void gather(const uint32_t *const *rows, int64_t count, int64_t depth, uint32_t *to) {
     const __mmask16 tail = static_cast<__mmask16>((1u << depth % 16) - 1);
-    for (int64_t n = 0; n < count; ++n) {
-        const uint32_t *row = rows[n];
+    for (int64_t n = 0; n < count; ++n, to += depth) {
         int64_t unit = 0;
-        for (; unit + 16 <= depth; unit += 16, to += 16) _mm512_storeu_si512(to, _mm512_loadu_si512(row + unit));
-        if (tail) {
-            _mm512_mask_storeu_epi32(to, tail, _mm512_maskz_loadu_epi32(tail, row + unit));
-            to += depth - unit;
-        }
+        for (; unit + 16 <= depth; unit += 16) _mm512_storeu_si512(to + unit, _mm512_loadu_si512(rows[n] + unit));
+        if (tail) _mm512_mask_storeu_epi32(to + unit, tail, _mm512_maskz_loadu_epi32(tail, rows[n] + unit));
     }
 }
 
@@ -119,10 +125,8 @@ PVD_TARGET static void multiply_rows_in_tiles(const uint32_t *const *rows, const
         for (int64_t tile = 0; tile < tiles; ++tile) {
             const int64_t width = tile_width(tile, out_channels);
             const Tiles right = {packed + tile * TILE * all_units + first_unit * width, width * 4, 64, part * width * 4};
-            const bool is_wide = width == TILE, is_high = some > 16;
-            (is_wide ? is_high ? multiply_tiles<2, 2, true> : multiply_tiles<1, 2, true>
-                     : is_high ? multiply_tiles<2, 1, true> : multiply_tiles<1, 1, true>)(
-                left, right, depth / part, product, width * 4, 16 * width * 4);
+            multiply_tiles_of<true>(some > 16, width == TILE)(left, right, depth / part, product, width * 4,
+                                                              16 * width * 4);
             float *tile_sums = sums + tile * TILE * block_rows;
             for (int64_t r = 0; r < some; ++r) {
                 float *to = tile_sums + locals[start + r] * width;
@@ -133,11 +137,4 @@ PVD_TARGET static void multiply_rows_in_tiles(const uint32_t *const *rows, const
             }
         }
     }
-}
-
-PVD_INLINE void copy(const uint32_t *from, int64_t units, uint32_t *to) {
-    int64_t unit = 0;
-    for (; unit + 16 <= units; unit += 16) _mm512_storeu_si512(to + unit, _mm512_loadu_si512(from + unit));
-    const __mmask16 tail = static_cast<__mmask16>((1u << units % 16) - 1);
-    if (tail) _mm512_mask_storeu_epi32(to + unit, tail, _mm512_maskz_loadu_epi32(tail, from + unit));
 }

@@ -74,9 +74,7 @@ class OuterInTiles {
             const Tiles right = {tiles_ + tile * TILE * BLOCK_ROWS, width * 4, 64, 16 * width * 4};
             for (int64_t channel = 0; channel < channels_; channel += 2 * part_) {
                 const Tiles left = {columns_ + channel * MOST_UNITS, MOST_UNITS * 4, part_ * MOST_UNITS * 4, 64};
-                const bool is_wide = width == TILE, is_high = channel + part_ < channels_;
-                (is_wide ? is_high ? multiply_tiles<2, 2, false> : multiply_tiles<1, 2, false>
-                         : is_high ? multiply_tiles<2, 1, false> : multiply_tiles<1, 1, false>)(
+                multiply_tiles_of<false>(channel + part_ < channels_, width == TILE)(
                     left, right, count_ / 16, matrix + channel * outs + tile * TILE, outs * 4, part_ * outs * 4);
             }
         }
