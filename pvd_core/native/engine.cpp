@@ -278,6 +278,11 @@ int64_t pvd_find_blocks(const int64_t *coords, int64_t num, const int64_t *strid
     return pvd::find_blocks(coords, num, stride, blocks, block_of_site, tap_of_site);
 }
 
+void pvd_block_rows(const int64_t *block_of_site, const int64_t *tap_of_site, int64_t num_sites, int64_t num_blocks,
+                    int64_t num_taps, int32_t is_back, int32_t *rows) {
+    pvd::block_rows(block_of_site, tap_of_site, num_sites, num_blocks, num_taps, is_back, rows);
+}
+
 // Fills the coarse columns. Returns the number of coarse sites.
 int64_t pvd_coarsen(const pvd::Columns *fine, const int64_t *stride, const pvd::Columns *coarse, int32_t threads) {
     pvd::coarsen(*fine, stride, *coarse, threads);

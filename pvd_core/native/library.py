@@ -31,6 +31,7 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "pvd_look_up_sorted": (None, _pointer, _pointer, _long, _pointer, _int, _pointer, _int),
     "pvd_find_sorted": (None, _pointer, _pointer, _long, _pointer, _int),
     "pvd_find_blocks": (_long, _pointer, _long, _pointer, _pointer, _pointer, _pointer),
+    "pvd_block_rows": (None, _pointer, _pointer, _long, _long, _long, _int, _pointer),
     "pvd_coarsen": (_long, _pointer, _pointer, _pointer, _int),
     "pvd_list": (None, _pointer, _pointer),
     "pvd_occupy": (_long, _pointer, _pointer, _int),

@@ -11,21 +11,21 @@ _Triple = tuple[int, int, int]
 
 class _SortedColumns(ctypes.Structure):
     _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("keys", "first", "heights")),
+        *((name, ctypes.c_void_p) for name in ("keys", "first", "heights", "occupied")),
         ("count", ctypes.c_int64),
         *((name, ctypes.c_int64) for name in ("batch_size", "size_0", "size_1", "size_2")),
     ]
 
 
 class NativeSortedCells:
-    """Looks up sites by their cells, as CellTable (pvd_core/sparse/cell_table.py); it takes at most 16 bytes a
+    """Looks up sites by their cells, as CellTable (pvd_core/sparse/cell_table.py); it takes at most 24 bytes a
     site. Grids have fewer than 2^31 cells along z."""
 
     def __init__(self, coords_V4: torch.Tensor, shape: _Triple, batch_size: int) -> None:
         coords_V4 = coords_V4.contiguous()
-        self._keys = torch.empty(len(coords_V4), dtype=torch.int64)
+        self._keys, self._occupied = torch.empty(2, len(coords_V4), dtype=torch.int64)
         self._first, self._heights = torch.empty(2, len(coords_V4) + 1, dtype=torch.int32)
-        tensors = self._keys, self._first, self._heights
+        tensors = self._keys, self._first, self._heights, self._occupied
         columns = _SortedColumns(*(tensor.data_ptr() for tensor in tensors), 0, batch_size, *shape)
         self._pointer = ctypes.byref(columns)
         load().pvd_list_columns(self._pointer, coords_V4.data_ptr(), len(coords_V4))
@@ -68,6 +68,19 @@ def blocks(coords_V4: torch.Tensor, stride: _Triple) -> tuple[torch.Tensor, torc
         *(tensor.data_ptr() for tensor in tensors),
     )
     return blocks_V4[:count].clone(), block_of_site_V, tap_of_site_V
+
+
+def block_rows(
+    block_of_site_V: torch.Tensor, tap_of_site_V: torch.Tensor, num_blocks: int, num_taps: int, is_back: bool
+) -> torch.Tensor:
+    """Tap rows (pvd_core/sparse/tap_rows.py), of one tap each, of the map to the blocks, int32 (K, C), or of that back to
+    the sites, in reverse order of the taps, int32 (K, V)."""
+    block_of_site_V, tap_of_site_V = block_of_site_V.contiguous(), tap_of_site_V.contiguous()
+    num_sites = len(block_of_site_V)
+    rows_KN = torch.empty(num_taps, num_sites if is_back else num_blocks, dtype=torch.int32)
+    sizes = num_sites, num_blocks, num_taps, is_back
+    load().pvd_block_rows(block_of_site_V.data_ptr(), tap_of_site_V.data_ptr(), *sizes, rows_KN.data_ptr())
+    return rows_KN
 
 
 def fits(shape: _Triple) -> bool:

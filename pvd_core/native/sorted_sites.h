@@ -13,9 +13,10 @@
 namespace pvd {
 
 struct SortedColumns {
-    int64_t *keys;     // (C,), ascending
-    int32_t *first;    // (C + 1,): number of each column's first site; the last is V
-    int32_t *heights;  // (V,): index of each site along z
+    int64_t *keys;       // (C,), ascending
+    int32_t *first;      // (C + 1,): number of each column's first site; the last is V
+    int32_t *heights;    // (V,): index of each site along z
+    uint64_t *occupied;  // (C,): a bit for each of the 64 cells from a column's first site on; 0 where it has others too
     int64_t count;     // C
     int64_t batch_size, size_0, size_1, size_2;
 
@@ -55,11 +56,27 @@ inline void list_columns(SortedColumns &columns, const int64_t *coords, int64_t 
     for (int64_t n = 0; n < num; ++n) {
         const int64_t *at = coords + 4 * n;
         columns.heights[n] = static_cast<int32_t>(at[3]);
-        if (n > 0 && is_same_column(at, at - 4)) continue;
-        columns.keys[columns.count] = columns.key(at[0], at[1], at[2]);
-        columns.first[columns.count++] = static_cast<int32_t>(n);
+        if (n == 0 || !is_same_column(at, at - 4)) {
+            columns.keys[columns.count] = columns.key(at[0], at[1], at[2]);
+            columns.occupied[columns.count] = 1;
+            columns.first[columns.count++] = static_cast<int32_t>(n);
+            continue;
+        }
+        uint64_t &occupied = columns.occupied[columns.count - 1];
+        const int64_t above = at[3] - columns.heights[columns.first[columns.count - 1]];
+        occupied = above < 64 && occupied ? occupied | uint64_t{1} << above : 0;
     }
     columns.first[columns.count] = static_cast<int32_t>(num);
+}
+
+// The entry of a tap row (pvd_core/sparse/tap_rows.py) for three cells, the first `above` the column's first site, which is
+// site number `first`.
+inline int32_t cell_of(uint64_t occupied, int32_t first, int64_t above) {
+    if (above < -2 || above > 63) return 0;
+    const uint64_t from_first = above < 0 ? occupied << -above : occupied >> above;
+    const int32_t bits = static_cast<int32_t>(from_first & 7);
+    const uint64_t below = above > 0 ? occupied & ((uint64_t{1} << above) - 1) : 0;
+    return bits ? (first + __builtin_popcountll(below)) * 8 | bits : 0;
 }
 
 // As `look_up` of sites.h. Consecutive coordinates mostly lie in one column and ascend there: the nine columns around it
@@ -67,10 +84,13 @@ inline void list_columns(SortedColumns &columns, const int64_t *coords, int64_t 
 inline void look_up(const SortedColumns &columns, const int64_t *coords, int64_t num, const int64_t *stride,
                     bool is_back, int32_t *rows, int threads) {
     auto reach = is_back ? Reach::back : Reach::around;
+    const bool has_neighbours = stride[2] == 1;  // the taps meet three cells in a row
     auto work = [&](int64_t task) {
         const int64_t end = (task + 1) * SITES_A_TASK < num ? (task + 1) * SITES_A_TASK : num;
         int64_t near[3] = {};
         int32_t next[9] = {}, ends[9] = {};  // of each column: the lowest site that may still be met, and its end
+        int32_t first[9] = {}, lowest[9] = {};  // the first site and its height
+        uint64_t occupied[9] = {};
         for (int64_t n = task * SITES_A_TASK; n < end; ++n) {
             const int64_t *at = coords + 4 * n;
             if (n == task * SITES_A_TASK || !is_same_column(at, at - 4) || at[3] < at[-1]) {
@@ -78,16 +98,22 @@ inline void look_up(const SortedColumns &columns, const int64_t *coords, int64_t
                 const Reach over_1 = reach(at[2], stride[1], columns.size_1);
                 for (int row = 0; row < 9; ++row) {
                     const int64_t i = over_0.index[row / 3], j = over_1.index[row % 3];
-                    next[row] = ends[row] = 0;
+                    next[row] = ends[row] = first[row] = lowest[row] = 0;
+                    occupied[row] = 0;
                     if (i < 0 || j < 0) continue;
                     const int64_t key = columns.key(at[0], i, j);
                     const int64_t column = near[row / 3] = columns.column_from(key, near[row / 3]);
                     if (column == columns.count || columns.keys[column] != key) continue;
-                    next[row] = columns.first[column], ends[row] = columns.first[column + 1];
+                    next[row] = first[row] = columns.first[column], ends[row] = columns.first[column + 1];
+                    occupied[row] = columns.occupied[column], lowest[row] = columns.heights[first[row]];
                 }
             }
             const Reach over_2 = reach(at[3], stride[2], columns.size_2);
             for (int row = 0; row < 9; ++row) {
+                if (has_neighbours && (occupied[row] || next[row] == ends[row])) {
+                    rows[row * num + n] = cell_of(occupied[row], first[row], at[3] - 1 - lowest[row]);
+                    continue;
+                }
                 int32_t cell = 0, site = next[row];
                 for (int tap = 0; tap < 3 && site < ends[row]; ++tap) {
                     const int64_t z = over_2.index[tap];
@@ -126,6 +152,21 @@ inline void find(const SortedColumns &columns, const int64_t *coords, int64_t nu
         }
     };
     parallel((num + SITES_A_TASK - 1) / SITES_A_TASK, threads, work);
+}
+
+// Tap rows of one tap each of the map from V sites to the C blocks that hold them, int32 (K, C); or, `is_back`, of the map
+// from the blocks back to the sites, in reverse order of the taps, int32 (K, V).
+inline void block_rows(const int64_t *block_of_site, const int64_t *tap_of_site, int64_t num_sites, int64_t num_blocks,
+                       int64_t num_taps, bool is_back, int32_t *rows) {
+    const int64_t num_out = is_back ? num_sites : num_blocks;
+    std::memset(rows, 0, num_taps * num_out * sizeof *rows);
+    for (int64_t site = 0; site < num_sites; ++site) {
+        const int64_t block = block_of_site[site], tap = tap_of_site[site];
+        if (is_back)
+            rows[(num_taps - 1 - tap) * num_out + site] = static_cast<int32_t>(block * 8 + 1);
+        else
+            rows[tap * num_out + block] = static_cast<int32_t>(site * 8 + 1);
+    }
 }
 
 // The blocks of `stride` cells that hold sites (pvd_core/sparse/blocks.py): coordinates int64 (V, 4) of which the first

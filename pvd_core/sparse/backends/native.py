@@ -64,7 +64,7 @@ def blocks(coords_V4: torch.Tensor, stride: Triple, shape: Triple) -> Blocks:
     """As Blocks.of."""
     if coords_V4.device.type != "cpu":
         return Blocks.of(coords_V4, stride, shape)
-    return Blocks(*sorted_cells.blocks(coords_V4, stride), math.prod(stride))
+    return _NativeBlocks(*sorted_cells.blocks(coords_V4, stride), math.prod(stride))
 
 
 def run_layers(
@@ -76,6 +76,18 @@ def run_layers(
     ]
     added, index_N = joined or (None, None)
     return calls.chain(rows_NI, packed, added, index_N, with_hidden)
+
+
+class _NativeBlocks(Blocks):
+    def tap_rows(self) -> torch.Tensor:
+        return self._listed(is_back=False)
+
+    def tap_rows_back(self) -> torch.Tensor:
+        return self._listed(is_back=True)
+
+    def _listed(self, is_back: bool) -> torch.Tensor:
+        sites = self.coarse_of_site_V, self.tap_of_site_V
+        return sorted_cells.block_rows(*sites, len(self.coarse_C4), self.num_taps, is_back)
 
 
 class _Convolve(torch.autograd.Function):
