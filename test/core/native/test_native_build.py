@@ -128,8 +128,8 @@ def test_cross_compiled_for_arm64_it_agrees_with_plain_loops(tmp_path):
         "const int64_t coords[] = {0, 1, 1, 5, 0, 1, 1, 6, 0, 1, 2, 6}, stride[] = {1, 1, 1};\n"
         "int main() {\n"
         "  const char *level = pvd_use_level(nullptr);\n"
-        "  int64_t keys[3]; int32_t first[4], heights[3], rows[27];\n"
-        "  pvd::SortedColumns columns = {keys, first, heights, 0, 1, 4, 4, 9};\n"
+        "  int64_t keys[3]; uint64_t occupied[3]; int32_t first[4], heights[3], rows[27];\n"
+        "  pvd::SortedColumns columns = {keys, first, heights, occupied, 0, 1, 4, 4, 9};\n"
         "  pvd_list_columns(&columns, coords, 3);\n"
         "  pvd_look_up_sorted(&columns, coords, 3, stride, 0, rows, 2);\n"
         '  printf("%s %d %d %d\\n", level ? level : "none", rows[12], rows[13], rows[14]);\n'

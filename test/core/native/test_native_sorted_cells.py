@@ -67,6 +67,8 @@ def test_blocks_are_those_of_torch(shape, stride, share):
     for name in ("coarse_C4", "coarse_of_site_V", "tap_of_site_V", "num_taps"):
         one, other = getattr(found, name), getattr(expected, name)
         assert torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+    assert torch.equal(found.tap_rows(), expected.tap_rows())
+    assert torch.equal(found.tap_rows_back(), expected.tap_rows_back())
 
 
 def test_a_large_grid_has_no_table_and_a_small_one_has():
