@@ -73,8 +73,8 @@ def blocks(coords_V4: torch.Tensor, stride: _Triple) -> tuple[torch.Tensor, torc
 def block_rows(
     block_of_site_V: torch.Tensor, tap_of_site_V: torch.Tensor, num_blocks: int, num_taps: int, is_back: bool
 ) -> torch.Tensor:
-    """Tap rows (pvd_core/sparse/tap_rows.py), of one tap each, of the map to the blocks, int32 (K, C), or of the one back
-    to the sites, in reverse order of the taps, int32 (K, V)."""
+    """Tap rows (pvd_core/sparse/tap_rows.py), of one tap each: of the map to the blocks, int32 (K, C), or of the one
+    back to the sites, in reverse order of the taps, int32 (K, V)."""
     block_of_site_V, tap_of_site_V = block_of_site_V.contiguous(), tap_of_site_V.contiguous()
     num_sites = len(block_of_site_V)
     rows_KN = torch.empty(num_taps, num_sites if is_back else num_blocks, dtype=torch.int32)
