@@ -5,6 +5,7 @@
 
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "sites.h"
@@ -159,7 +160,7 @@ inline void find(const SortedColumns &columns, const int64_t *coords, int64_t nu
 inline void block_rows(const int64_t *block_of_site, const int64_t *tap_of_site, int64_t num_sites, int64_t num_blocks,
                        int64_t num_taps, bool is_back, int32_t *rows) {
     const int64_t num_out = is_back ? num_sites : num_blocks;
-    std::memset(rows, 0, num_taps * num_out * sizeof *rows);
+    std::fill_n(rows, num_taps * num_out, 0);
     for (int64_t site = 0; site < num_sites; ++site) {
         const int64_t block = block_of_site[site], tap = tap_of_site[site];
         if (is_back)
