@@ -128,7 +128,7 @@ def bench(
     with interruptible(lambda: _left_by(result, tables, kept)):
         try:
             for name, table in tables.items():
-                with Steps(f"timing {name}", "samples") as steps:
+                with Steps(f"samples of {name}", "samples") as steps:
                     timed = table(plan, progress=steps.show)
                 result[name] = timed["rows"]
                 result["skipped"] += timed["skipped"]

@@ -224,4 +224,5 @@ def _report(
         print_class_table(confusion, "Against the labels beside the scans")
     for note in notes[:3]:
         print(f"note: {note}", file=sys.stderr)
-    print(f"{counted(num_done, 'scan')} labelled, {num_failed} failed; labels in {out}")
+    where = f"labels in {out}" if num_done else f"nothing written to {out}"
+    print(f"{counted(num_done, 'scan')} labelled, {num_failed} failed; {where}")

@@ -63,8 +63,9 @@ def read_npy(path: Path, intensity_field: str = "") -> FilePoints:
     array with named fields. CloudFileError for any other array, and as `points_from_columns`."""
     try:
         array = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise CloudFileError(f"{path}: not a .npy array that can be read without pickle: {error}") from None
+    except (ValueError, EOFError):
+        reason = "not a whole .npy file of numbers; numpy.save of an array (N, 4) writes one"
+        raise CloudFileError(f"{path}: {reason}") from None
     if not isinstance(array, np.ndarray):
         raise CloudFileError(f"{path}: an archive of several arrays found, one array expected")
     if array.dtype.names:

@@ -223,6 +223,9 @@ const char *pvd_use_level(const char *name) {
     return level ? level->name : nullptr;
 }
 
+// Name of the level in use.
+const char *pvd_level() { return pvd::current->name; }
+
 int64_t pvd_packed_bytes(int32_t type, int32_t taps, int32_t in_channels, int32_t out_channels) {
     return pvd::current->packed_bytes(type, taps, in_channels, out_channels);
 }

@@ -18,6 +18,7 @@ _int, _long, _float, _pointer = ctypes.c_int32, ctypes.c_int64, ctypes.c_float, 
 # Result and arguments of each function of engine.cpp. Without them ctypes would cut pointers to 32 bits.
 _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "pvd_use_level": (ctypes.c_char_p, ctypes.c_char_p),
+    "pvd_level": (ctypes.c_char_p,),
     "pvd_packed_bytes": (_long, _int, _int, _int, _int),
     "pvd_pack": (None, _int, _pointer, _pointer, _int, _int, _int, _int, _pointer, _int),
     "pvd_convolve": (None, _pointer),
@@ -62,9 +63,14 @@ def status() -> tuple[bool, str]:
 
 def use_level(name: str) -> None:
     """Computes with another level of instructions from now on; "" is the best that works here. UserError for one that
-    this processor does not have."""
+    this processor does not have. Weights that were packed by hand are of the level that packed them."""
     if load().pvd_use_level(name.encode()) is None:
         raise UserError(f"level {name!r}: this processor does not have it")
+
+
+def level() -> str:
+    """The level of instructions in use."""
+    return load().pvd_level().decode()
 
 
 @functools.cache

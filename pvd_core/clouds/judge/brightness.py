@@ -16,6 +16,8 @@ _LEAST_99TH = 0.1
 # At most 19 % of real intensities are the same, and all are finite. Of a scan's points 17 % are labelled right
 # with half of the intensities set to 0, 20 with every third infinite, 55 to 63 without any.
 _MOST_SAME, _MOST_NOT_FINITE = 0.4, 0.1
+# Scales of sensors differ by far more than what two clouds of one sensor tell.
+_SAME_SCALE = 0.25
 _LABEL_WITHOUT = {"intensity_scale": "0"}
 
 
@@ -111,7 +113,7 @@ def _off_scale(text: str, values: np.ndarray, scale: Scale) -> Iterator[Remark]:
     certain = certain_factor(values, scale.usual_95th)
     is_certain = certain is not None and certain != 1
     factor = certain if certain is not None and is_certain else usual_factor(values, scale.usual_95th)
-    if abs(factor - scale.factor) <= 0.01 * scale.factor:
+    if abs(factor - scale.factor) <= (_SAME_SCALE if scale.is_of_others else 0.01) * scale.factor:
         return  # a few mirrors; no other factor is better
     if scale.is_of_others:
         yield Remark(

@@ -9,7 +9,7 @@ import torch
 from pvd_core.native import calls, cells, sorted_cells
 from pvd_core.native.calls import PackedWeight, Steps, TapRows, is_usable_for
 from pvd_core.native.cells import NativeCells
-from pvd_core.native.library import load
+from pvd_core.native.library import level, load
 from pvd_core.native.sorted_cells import NativeSortedCells
 from pvd_core.sparse.backends import reference
 from pvd_core.sparse.blocks import Blocks
@@ -125,6 +125,6 @@ def _pack(weight_KIO: torch.Tensor, dtype: torch.dtype, kernel_map: KernelMap) -
 
 def _packed(weight_KIO: torch.Tensor, dtype: torch.dtype, kernel_map: KernelMap) -> PackedWeight:
     """As `_pack`, kept until the weight changes."""
-    name = "packed", dtype, kernel_map.is_transposed
+    name = "packed", level(), dtype, kernel_map.is_transposed  # each level has a layout of its own
     data = derived(weight_KIO, name, lambda weight: _pack(weight, dtype, kernel_map).data)
     return PackedWeight(data, dtype, *weight_KIO.shape)

@@ -209,6 +209,16 @@ def test_no_real_street_scan_is_remarked_on(shared_data):
         assert judge(np.load(path)[..., :4].reshape(-1, 4).astype(np.float32), 1 / 255) == [], path
 
 
+def test_clouds_of_one_sensor_need_not_tell_the_same_factor(shared_data):
+    stream = CloudStream()
+    for path in sorted(shared_data.glob("pandaset/sequences/*/velodyne/*.bin")):
+        points = read_cloud(path)
+        stream.decide(points)
+        assert stream.look_at(points) == []
+    points[:, 3] *= 2
+    assert "clouds before it told that factor" in stream.look_at(points)[0]
+
+
 def test_real_scans_of_other_mountings_and_scales_get_the_one_remark_that_is_true(shared_data):
     cdr = (shared_data / "pointcloud2_cdr/lidar32_step26_unaligned.bin").read_bytes()
     message = get_typestore(Stores.ROS2_HUMBLE).deserialize_cdr(cdr, "sensor_msgs/msg/PointCloud2")

@@ -214,6 +214,21 @@ def test_chain_equals_linear_layers_one_by_one(level, num_rows):
     assert_close([hidden, result], [second, second @ weights[2] + biases[2]], 1e-5)
 
 
+def test_weights_that_are_kept_are_packed_anew_for_another_level():
+    layer, tensor = (
+        SubmanifoldConvolution(9, 40, (3, 3, 3)),
+        SparseTensor(random_rows(200, 9), random_sites(200, native)),
+    )
+    results = {}
+    for name in LEVELS:
+        with contextlib.suppress(UserError), torch.no_grad():
+            library.use_level(name)
+            results[name] = layer(tensor).features_VC
+    library.use_level("")
+    for found in results.values():
+        assert_close([found], [results["plain"]], 1e-5)
+
+
 def test_nan_in_the_weights_stays_where_it_is(level):
     kernel_map = random_sites(60, native).map((3, 3, 3))
     weight = torch.randn(27, 4, 6)
