@@ -552,8 +552,8 @@ template <> constexpr int64_t GRADIENT_ROWS<Pair> = LARGEST;
 template <> constexpr int64_t RANGE<Pair> = 64;
 #endif
 
-// What one tap's products of a block read: `count` rows that begin with channel `origin`, and for each its place among
-// the rows of a tile of gradients.
+// Sums of one range of channels: for each tap of a block the rows that meet a site, and for each its place among the rows
+// of a tile of gradients.
 template <class Ops>
 class Outer {
   public:
