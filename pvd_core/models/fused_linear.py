@@ -83,6 +83,16 @@ def run_layers(
     return _in_chunks(run, *inputs)
 
 
+class Classifier(nn.Linear):
+    """Class scores of rows. For inference by `backend` where it has `run_layers` of its own: in bfloat16 oneDNN would
+    compile a kernel of a megabyte for each new number of rows, and keep a thousand of them."""
+
+    def forward(self, rows_NI: torch.Tensor, backend: Backend | None = None) -> torch.Tensor:
+        if torch.is_grad_enabled() or not offers(backend, "run_layers", rows_NI):
+            return super().forward(rows_NI)
+        return run_layers(rows_NI, [Layer(self.weight, self.bias)], cast(Backend, backend))[0]
+
+
 def _cast(bias: torch.Tensor | None, dtype: torch.dtype) -> torch.Tensor | None:
     return None if bias is None else bias.to(dtype)
 

@@ -6,10 +6,10 @@ V voxels, P points, C class scores, D channels.
 from typing import cast
 
 import torch
-from torch import nn
 
 from pvd_core.models.cartesian_config import CartesianConfig
 from pvd_core.models.cartesian_network import CartesianNetwork
+from pvd_core.models.fused_linear import Classifier
 from pvd_core.models.output import SegmentationOutput
 from pvd_core.models.residual_unet import ResidualUNet
 from pvd_core.sparse.interfaces import AnySites
@@ -24,7 +24,7 @@ class MinkUNet(CartesianNetwork):
     def __init__(self, config: CartesianConfig) -> None:
         super().__init__(config)
         self.backbone = ResidualUNet(config.unet, config.grid.num_point_features)
-        self.classifier = nn.Linear(config.unet.out, config.num_classes)
+        self.classifier = Classifier(config.unet.out, config.num_classes)
 
     @property
     def predicts_from_points(self) -> bool:
@@ -43,7 +43,7 @@ class MinkUNet(CartesianNetwork):
     ) -> SegmentationOutput:
         tensor = self.backbone(self.input_of(batch, sites))
         features_VD = tensor.features_VC
-        voxel_logits_VC = self.classifier(features_VD)
+        voxel_logits_VC = self.classifier(features_VD, tensor.sites.backend)
         if not with_points:
             return SegmentationOutput(voxel_logits_VC, features_VD)
         # Kept with the sites, as their kernel maps are: student and teacher share them.
