@@ -12,6 +12,6 @@ realism    simulated scans compared with real ones
 import os
 
 # For bfloat16 oneDNN, and torch above it, compile a kernel of about a megabyte for each new shape and keep 1,024 each.
-# In a training nearly every shape is new: after 600 steps of distilling a process had 3.6 GB. Both are read at first use.
+# In a training nearly every shape is new: after 600 steps of distilling a process had 3.6 GB. Read at first use.
 for _name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
     os.environ.setdefault(_name, "128")
