@@ -88,6 +88,26 @@ struct Pair {
 };
 #endif
 
+#if PVD_VECTOR == 64
+// The first `count` of sixteen lanes, or all.
+PVD_INLINE __mmask16 first_lanes(int64_t count) {
+    return static_cast<__mmask16>(count >= LANES ? 0xffff : (1u << count) - 1);
+}
+
+// Sixteen numbers from `first` on.
+PVD_INLINE __m512i numbers_from(int64_t first) {
+    const __m512i places = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    return _mm512_add_epi32(places, _mm512_set1_epi32(static_cast<int32_t>(first)));
+}
+
+// Writes the rows and the places that `mask` has, side by side, and whatever behind them. Returns how many.
+PVD_INLINE int32_t append(__mmask16 mask, __m512i row, __m512i place, int32_t *rows, int32_t *places) {
+    _mm512_storeu_si512(rows, _mm512_maskz_compress_epi32(mask, row));
+    _mm512_storeu_si512(places, _mm512_maskz_compress_epi32(mask, place));
+    return __builtin_popcount(mask);
+}
+#endif
+
 template <class Ops>
 PVD_INLINE int64_t units(int64_t channels) {
     return (channels + Ops::channels - 1) / Ops::channels;
@@ -155,8 +175,8 @@ PVD_INLINE Multiply<Ops> multiply_of(int rows) {
 #include "matrix_unit.h"
 #endif
 
-// Adds the products of `count` rows to the sums of their outputs. `panels`: the packed weight from the first tap of
-// these rows on; `tap_units`: units from one tile of all taps to the next, over the width of a tile.
+// Adds the products of `count` rows to the sums of their outputs. `first_unit`: where the first tap of these rows begins
+// in a tile of the packed weight; `all_units`: of all taps; both over the width of a tile.
 template <class Ops, bool FRESH>
 PVD_TARGET static void multiply_rows(const typename Ops::Unit *const *rows, const int32_t *locals, int64_t count,
                                      int64_t depth, const typename Ops::Unit *packed, int64_t first_unit,
@@ -293,13 +313,11 @@ struct Runs {
         for (int kind = 0; kind < 6; ++kind) count[kind] = 0;
         int64_t n = 0;
 #if PVD_VECTOR == 64
-        const __m512i places = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
         for (; n + LANES <= num_cells; n += LANES) {
             const __m512i cell = _mm512_loadu_si512(cells + n), bits = _mm512_and_si512(cell, _mm512_set1_epi32(7));
-            const __m512i row = _mm512_srli_epi32(cell, 3);
-            const __m512i place = _mm512_add_epi32(places, _mm512_set1_epi32(static_cast<int32_t>(n)));
-            const unsigned two_runs = those(bits, 5);
-            const __m512i row_of_last = _mm512_mask_add_epi32(row, static_cast<__mmask16>(two_runs), row, _mm512_set1_epi32(1));
+            const __m512i row = _mm512_srli_epi32(cell, 3), place = numbers_from(n), one = _mm512_set1_epi32(1);
+            const __mmask16 two_runs = those(bits, 5);
+            const __m512i row_of_last = _mm512_mask_add_epi32(row, two_runs, row, one);
             add(0, those(bits, 1) | two_runs, row, place);
             add(1, those(bits, 2), row, place);
             add(2, those(bits, 4) | two_runs, row_of_last, place);
@@ -324,15 +342,13 @@ struct Runs {
 
 #if PVD_VECTOR == 64
   private:
-    PVD_TARGET static inline unsigned those(__m512i bits, int wanted) {
+    PVD_TARGET static inline __mmask16 those(__m512i bits, int wanted) {
         return _mm512_cmpeq_epi32_mask(bits, _mm512_set1_epi32(wanted));
     }
 
-    PVD_TARGET inline void add(int kind, unsigned wanted, __m512i row, __m512i place) {
-        const __mmask16 mask = static_cast<__mmask16>(wanted);
-        _mm512_storeu_si512(first[kind] + count[kind], _mm512_maskz_compress_epi32(mask, row));
-        _mm512_storeu_si512(local[kind] + count[kind], _mm512_maskz_compress_epi32(mask, place));
-        count[kind] += __builtin_popcount(wanted);
+    PVD_TARGET inline void add(int kind, unsigned mask, __m512i row, __m512i place) {
+        const int32_t found = count[kind];
+        count[kind] += append(static_cast<__mmask16>(mask), row, place, first[kind] + found, local[kind] + found);
     }
 #endif
 };
@@ -367,46 +383,38 @@ struct Finish {
 
 // The first `count` values of a vector, or all of it, from `place` on of values of that type.
 PVD_INLINE Vec load_as(int32_t type, const void *from, int64_t place, int64_t count) {
-#ifdef PVD_HAS_DOT
-    if (type == BFLOAT16) {
-        const __mmask16 mask = static_cast<__mmask16>(count >= LANES ? 0xffff : (1 << count) - 1);
-        const __m256i halves = _mm256_maskz_loadu_epi16(mask, static_cast<const uint16_t *>(from) + place);
-        return reinterpret_cast<Vec>(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
-    }
-#endif
     const float *singles = static_cast<const float *>(from) + place;
     const uint16_t *halves = static_cast<const uint16_t *>(from) + place;
     if (type == FLOAT32 && count >= LANES) return load(singles);
+#ifdef PVD_HAS_DOT
+    if (type == BFLOAT16) {
+        const __m512i wide = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(first_lanes(count), halves));
+        return reinterpret_cast<Vec>(_mm512_slli_epi32(wide, 16));
+    }
+#endif
     float values[LANES] = {};
-    if (type == FLOAT32)
-        for (int64_t c = 0; c < count; ++c) values[c] = singles[c];
-    else if (count >= LANES)
-        for (int64_t c = 0; c < LANES; ++c) values[c] = widened(halves[c]);
-    else
-        for (int64_t c = 0; c < count; ++c) values[c] = widened(halves[c]);
+    for (int64_t c = 0; c < count && c < LANES; ++c) values[c] = type == FLOAT32 ? singles[c] : widened(halves[c]);
     return load(values);
 }
 
 PVD_INLINE void store_as(int32_t type, void *to, int64_t place, int64_t count, Vec value) {
-#ifdef PVD_HAS_DOT
-    if (type == BFLOAT16) {
-        const __mmask16 mask = static_cast<__mmask16>(count >= LANES ? 0xffff : (1 << count) - 1);
-        const __m256bh halves = _mm512_cvtneps_pbh(reinterpret_cast<__m512>(value));
-        _mm256_mask_storeu_epi16(static_cast<uint16_t *>(to) + place, mask, reinterpret_cast<__m256i>(halves));
-        return;
-    }
-#endif
     float *singles = static_cast<float *>(to) + place;
     uint16_t *halves = static_cast<uint16_t *>(to) + place;
     if (type == FLOAT32 && count >= LANES) return store(singles, value);
+#ifdef PVD_HAS_DOT
+    if (type == BFLOAT16) {
+        const __m256bh narrow = _mm512_cvtneps_pbh(reinterpret_cast<__m512>(value));
+        return _mm256_mask_storeu_epi16(halves, first_lanes(count), reinterpret_cast<__m256i>(narrow));
+    }
+#endif
     float values[LANES];
     store(values, value);
-    if (type == FLOAT32)
-        for (int64_t c = 0; c < count; ++c) singles[c] = values[c];
-    else if (count >= LANES)
-        for (int64_t c = 0; c < LANES; ++c) halves[c] = rounded(values[c]);
-    else
-        for (int64_t c = 0; c < count; ++c) halves[c] = rounded(values[c]);
+    for (int64_t c = 0; c < count && c < LANES; ++c) {
+        if (type == FLOAT32)
+            singles[c] = values[c];
+        else
+            halves[c] = rounded(values[c]);
+    }
 }
 
 // Writes the sums of `count` rows, from `row` on, to the result. `added` as the result, or null.
@@ -515,17 +523,13 @@ struct Pairs {
             int32_t found = 0;
             int64_t n = 0;
 #if PVD_VECTOR == 64
-            const __m512i places = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
             for (; n + LANES <= num_cells; n += LANES) {
                 const __m512i cell = _mm512_loadu_si512(cells + n), one = _mm512_set1_epi32(1);
                 const __mmask16 mask = _mm512_test_epi32_mask(cell, _mm512_set1_epi32(1 << tap));
                 __m512i row = _mm512_srli_epi32(cell, 3);
                 if (tap > 0) row = _mm512_add_epi32(row, _mm512_and_si512(cell, one));
                 if (tap > 1) row = _mm512_add_epi32(row, _mm512_and_si512(_mm512_srli_epi32(cell, 1), one));
-                const __m512i place = _mm512_add_epi32(places, _mm512_set1_epi32(static_cast<int32_t>(n)));
-                _mm512_storeu_si512(first[tap] + found, _mm512_maskz_compress_epi32(mask, row));
-                _mm512_storeu_si512(local[tap] + found, _mm512_maskz_compress_epi32(mask, place));
-                found += __builtin_popcount(mask);
+                found += append(mask, row, numbers_from(n), first[tap] + found, local[tap] + found);
             }
 #endif
             for (; n < num_cells; ++n) {

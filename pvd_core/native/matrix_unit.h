@@ -99,7 +99,7 @@ constexpr int TILE_ROWS = 32;  // rows of two neighbouring tiles
 
 // Up to 32 rows, one after the other.
 PVD_INLINE void gather(const uint32_t *const *rows, int64_t count, int64_t depth, uint32_t *to) {
-    const __mmask16 tail = static_cast<__mmask16>((1u << depth % 16) - 1);
+    const __mmask16 tail = first_lanes(depth % 16);
     for (int64_t n = 0; n < count; ++n, to += depth) {
         int64_t unit = 0;
         for (; unit + 16 <= depth; unit += 16) _mm512_storeu_si512(to + unit, _mm512_loadu_si512(rows[n] + unit));

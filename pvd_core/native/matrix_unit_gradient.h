@@ -87,11 +87,11 @@ class OuterInTiles {
     // are zero.
     PVD_INLINE __m512i two_rows(const uint16_t *rows, int64_t row, const int32_t *numbers, int64_t pair, int64_t pairs,
                                 int64_t channels) {
-        const unsigned mask = channels >= 16 ? 0xffff : (1u << channels) - 1;
+        const __mmask16 mask = first_lanes(channels);
         const int64_t last = pairs - 1, one = pair < last ? pair : last, other = pair + 1 < last ? pair + 1 : last;
-        const __m256i low = _mm256_maskz_loadu_epi16(static_cast<__mmask16>(pair < pairs ? mask : 0),
+        const __m256i low = _mm256_maskz_loadu_epi16(pair < pairs ? mask : __mmask16{0},
                                                      rows + static_cast<int64_t>(numbers[one]) * row);
-        const __m256i high = _mm256_maskz_loadu_epi16(static_cast<__mmask16>(pair + 1 < pairs ? mask : 0),
+        const __m256i high = _mm256_maskz_loadu_epi16(pair + 1 < pairs ? mask : __mmask16{0},
                                                       rows + static_cast<int64_t>(numbers[other]) * row);
         return _mm512_or_si512(_mm512_cvtepu16_epi32(low), _mm512_slli_epi32(_mm512_cvtepu16_epi32(high), 16));
     }
