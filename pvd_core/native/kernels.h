@@ -66,26 +66,47 @@ PVD_INLINE float exponential(float x) {
     return power * scale;
 }
 
-// Operands in float32, one channel a step.
+// Operands of products: `Stored` values in memory, `Value` in rows that enter a product, `Unit` in packed weights, which
+// holds the channels of one step.
+
+// float32, one channel a step.
 struct Single {
+    using Stored = float;
+    using Value = float;
     using Unit = float;
     static constexpr int32_t type = FLOAT32;
-    static constexpr int channels = 1;
+    static constexpr int channels = 1, parts = 1;
     PVD_INLINE Vec add_product(Vec sums, Unit value, const Unit *column) { return sums + value * load(column); }
 };
 
 #ifdef PVD_HAS_DOT
-// Operands in bfloat16, two channels a step, sums in float32.
+// bfloat16, two channels a step, sums in float32.
 struct Pair {
+    using Stored = uint16_t;
+    using Value = uint32_t;
     using Unit = uint32_t;
     static constexpr int32_t type = BFLOAT16;
-    static constexpr int channels = 2;
+    static constexpr int channels = 2, parts = 1;
     PVD_INLINE Vec add_product(Vec sums, Unit value, const Unit *column) {
         return reinterpret_cast<Vec>(_mm512_dpbf16_ps(reinterpret_cast<__m512>(sums),
                                                       reinterpret_cast<__m512bh>(_mm512_set1_epi32(value)),
                                                       reinterpret_cast<__m512bh>(_mm512_loadu_si512(column))));
     }
 };
+#endif
+
+#ifdef PVD_HAS_TILES
+// float32, two channels a step of products of bfloat16: each value is a sum of three of these.
+struct Split {
+    using Stored = float;
+    using Value = float;
+    using Unit = uint32_t;
+    static constexpr int32_t type = FLOAT32;
+    static constexpr int channels = 2, parts = 3;
+};
+
+// Whether rows of so many channels fill tiles.
+static bool is_split(int64_t channels) { return channels % 16 == 0; }
 #endif
 
 #if PVD_VECTOR == 64
@@ -131,16 +152,16 @@ PVD_INLINE int64_t padded(int64_t channels) {
 // ------------------------------------------------------------------------------------------- products in registers
 
 template <class Ops>
-using Multiply = void (*)(const typename Ops::Unit *const *rows, const typename Ops::Unit *panel, int64_t depth,
+using Multiply = void (*)(const typename Ops::Value *const *rows, const typename Ops::Unit *panel, int64_t depth,
                           float *const *sums);
 
 // sums[r] += rows[r] @ panel, for R rows of `depth` units and a panel of W vectors of columns; FRESH sums are zero before,
 // whatever their memory holds.
 template <class Ops, int R, int W, bool FRESH>
-PVD_TARGET static void multiply(const typename Ops::Unit *const *rows, const typename Ops::Unit *panel, int64_t depth,
+PVD_TARGET static void multiply(const typename Ops::Value *const *rows, const typename Ops::Unit *panel, int64_t depth,
                                 float *const *sums) {
     Vec sum[R][W];
-    const typename Ops::Unit *row[R];
+    const typename Ops::Value *row[R];
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
         row[r] = rows[r];
@@ -150,7 +171,7 @@ PVD_TARGET static void multiply(const typename Ops::Unit *const *rows, const typ
     for (int64_t step = 0; step < depth; ++step, panel += W * LANES) {
 #pragma GCC unroll 8
         for (int r = 0; r < R; ++r) {
-            const typename Ops::Unit value = row[r][step];
+            const typename Ops::Value value = row[r][step];
 #pragma GCC unroll 2
             for (int w = 0; w < W; ++w) sum[r][w] = Ops::add_product(sum[r][w], value, panel + w * LANES);
         }
@@ -178,34 +199,46 @@ PVD_INLINE Multiply<Ops> multiply_of(int rows) {
 // Adds the products of `count` rows to the sums of their outputs. `first_unit`: where the first tap of these rows begins
 // in a tile of the packed weight; `all_units`: of all taps; both over the width of a tile.
 template <class Ops, bool FRESH>
-PVD_TARGET static void multiply_rows(const typename Ops::Unit *const *rows, const int32_t *locals, int64_t count,
+PVD_TARGET static void multiply_rows(const typename Ops::Value *const *rows, const int32_t *locals, int64_t count,
                                      int64_t depth, const typename Ops::Unit *packed, int64_t first_unit,
                                      int64_t all_units, int64_t out_channels, float *sums, int64_t block_rows) {
 #ifdef PVD_HAS_TILES
     if constexpr (Ops::channels == 2) {
-        if (suits_tiles(depth))
-            return multiply_rows_in_tiles<FRESH>(rows, locals, count, depth, packed, first_unit, all_units,
-                                                 out_channels, sums, block_rows);
+        if (Ops::parts > 1 || suits_tiles(depth))
+            return multiply_rows_in_tiles<Ops, FRESH>(rows, locals, count, depth, packed, first_unit, all_units,
+                                                      out_channels, sums, block_rows);
     }
 #endif
-    for (int64_t tile = 0, tiles = num_tiles(out_channels); tile < tiles; ++tile) {
-        const int64_t width = tile_width(tile, out_channels);
-        const typename Ops::Unit *panel = packed + tile * TILE * all_units + first_unit * width;
-        float *tile_sums = sums + tile * TILE * block_rows;
-        const int most = width == TILE ? ROWS : MOST_ROWS;
-        for (int64_t start = 0; start < count; start += most) {
-            const int some = static_cast<int>(count - start < most ? count - start : most);
-            float *targets[MOST_ROWS];
-            for (int r = 0; r < some; ++r) targets[r] = tile_sums + locals[start + r] * width;
-            (width == TILE ? multiply_of<Ops, 2, FRESH>(some) : multiply_of<Ops, 1, FRESH>(some))(rows + start, panel,
-                                                                                                 depth, targets);
+    if constexpr (Ops::parts == 1) {
+        for (int64_t tile = 0, tiles = num_tiles(out_channels); tile < tiles; ++tile) {
+            const int64_t width = tile_width(tile, out_channels);
+            const typename Ops::Unit *panel = packed + tile * TILE * all_units + first_unit * width;
+            float *tile_sums = sums + tile * TILE * block_rows;
+            const int most = width == TILE ? ROWS : MOST_ROWS;
+            for (int64_t start = 0; start < count; start += most) {
+                const int some = static_cast<int>(count - start < most ? count - start : most);
+                float *targets[MOST_ROWS];
+                for (int r = 0; r < some; ++r) targets[r] = tile_sums + locals[start + r] * width;
+                (width == TILE ? multiply_of<Ops, 2, FRESH>(some) : multiply_of<Ops, 1, FRESH>(some))(
+                    rows + start, panel, depth, targets);
+            }
         }
     }
 }
 
 // ------------------------------------------------------------------------------------------------- packed weights
 
-// One tile of one tap: panel number `number` of all.
+// The bits of the next bfloat16 that `value` is a sum of, and what is left of it.
+PVD_INLINE uint16_t take_part(float &value) {
+    uint32_t bits;
+    __builtin_memcpy(&bits, &value, 4);
+    const uint16_t part = static_cast<uint16_t>(bits >> 16);
+    value -= widened(part);
+    return part;
+}
+
+// One tile of one tap: panel number `number` of all. All panels of a tile lie together, and all of a part before the next
+// part of the tile.
 template <class Ops>
 PVD_TARGET static void pack_panel(const float *weight, const int64_t *strides, int64_t taps, int64_t in_channels,
                                   int64_t out_channels, bool reverses_taps, int64_t number,
@@ -213,41 +246,49 @@ PVD_TARGET static void pack_panel(const float *weight, const int64_t *strides, i
     const int64_t tile = number / taps, tap = number % taps, first = tile * TILE, width = tile_width(tile, out_channels);
     const int64_t columns = out_channels - first < width ? out_channels - first : width;
     const float *matrix = weight + (reverses_taps ? taps - 1 - tap : tap) * strides[0] + first * strides[2];
-    packed += (first * taps + tap * width) * units<Ops>(in_channels);
+    const int64_t part_units = taps * width * units<Ops>(in_channels);
+    packed += (first * taps * Ops::parts + tap * width) * units<Ops>(in_channels);
     float values[Ops::channels][TILE] = {};
     for (int64_t step = 0; step < units<Ops>(in_channels); ++step, packed += width) {
-        for (int64_t part = 0; part < Ops::channels; ++part) {
-            const int64_t in = step * Ops::channels + part;
+        for (int64_t channel = 0; channel < Ops::channels; ++channel) {
+            const int64_t in = step * Ops::channels + channel;
             const float *row = matrix + in * strides[1];
             if (in >= in_channels)
-                for (int64_t c = 0; c < columns; ++c) values[part][c] = 0;
+                for (int64_t c = 0; c < columns; ++c) values[channel][c] = 0;
             else if (strides[2] == 1)
-                for (int64_t c = 0; c < columns; ++c) values[part][c] = row[c];
+                for (int64_t c = 0; c < columns; ++c) values[channel][c] = row[c];
             else
-                for (int64_t c = 0; c < columns; ++c) values[part][c] = row[c * strides[2]];
+                for (int64_t c = 0; c < columns; ++c) values[channel][c] = row[c * strides[2]];
         }
-        if constexpr (Ops::channels == 1)
-            for (int64_t c = 0; c < width; ++c) packed[c] = values[0][c];
-        else
-            for (int64_t c = 0; c < width; ++c)
-                packed[c] = rounded(values[0][c]) | static_cast<uint32_t>(rounded(values[1][c])) << 16;
+        for (int64_t part = 0; part < Ops::parts; ++part) {
+            typename Ops::Unit *to = packed + part * part_units;
+            if constexpr (Ops::channels == 1)
+                for (int64_t c = 0; c < width; ++c) to[c] = values[0][c];
+            else if constexpr (Ops::parts == 1)
+                for (int64_t c = 0; c < width; ++c)
+                    to[c] = rounded(values[0][c]) | static_cast<uint32_t>(rounded(values[1][c])) << 16;
+            else
+                for (int64_t c = 0; c < width; ++c)
+                    to[c] = take_part(values[0][c]) | static_cast<uint32_t>(take_part(values[1][c])) << 16;
+        }
     }
 }
 
 template <class Ops>
 PVD_TARGET static void pack_as(const float *weight, const int64_t *strides, int32_t taps, int32_t in_channels,
-                               int32_t out_channels, int32_t reverses_taps, typename Ops::Unit *packed, int threads) {
+                               int32_t out_channels, int32_t reverses_taps, void *packed, int threads) {
     auto work = [&](int64_t number) {
-        pack_panel<Ops>(weight, strides, taps, in_channels, out_channels, reverses_taps, number, packed);
+        pack_panel<Ops>(weight, strides, taps, in_channels, out_channels, reverses_taps, number,
+                        static_cast<typename Ops::Unit *>(packed));
     };
     parallel((out_channels + TILE - 1) / TILE * taps, threads, work);
 }
 
 // ------------------------------------------------------------------------------------------ rows that enter products
 
-// Channels of one row as units.
+// Channels of one row, as products read them.
 template <class Ops>
-PVD_INLINE void convert(const void *source, int32_t type, int64_t channels, typename Ops::Unit *to) {
+PVD_INLINE void convert(const void *source, int32_t type, int64_t channels, typename Ops::Value *to) {
     const float *singles = static_cast<const float *>(source);
     const uint16_t *halves = static_cast<const uint16_t *>(source);
     if constexpr (Ops::channels == 1) {
@@ -267,19 +308,19 @@ PVD_INLINE void convert(const void *source, int32_t type, int64_t channels, type
 // Whether rows of this type lie in memory as the product reads them.
 template <class Ops>
 PVD_INLINE bool is_direct(int32_t type, int64_t channels) {
-    return type == Ops::type && channels % Ops::channels == 0;
+    return Ops::parts > 1 || (type == Ops::type && channels % Ops::channels == 0);
 }
 
 // Pointers to runs of `taps` successive rows, converted into `space` where they do not lie there as they are read.
 template <class Ops>
 PVD_TARGET static void find_rows(const void *features, int32_t type, int64_t channels, const int32_t *first,
-                                 int64_t count, int64_t taps, typename Ops::Unit *space,
-                                 const typename Ops::Unit **rows) {
+                                 int64_t count, int64_t taps, typename Ops::Value *space,
+                                 const typename Ops::Value **rows) {
     const int64_t bytes = channels * (type == FLOAT32 ? 4 : 2), depth = units<Ops>(channels);
     for (int64_t n = 0; n < count; ++n) {
         const char *source = static_cast<const char *>(features) + first[n] * bytes;
         if (is_direct<Ops>(type, channels)) {
-            rows[n] = reinterpret_cast<const typename Ops::Unit *>(source);
+            rows[n] = reinterpret_cast<const typename Ops::Value *>(source);
             continue;
         }
         rows[n] = space;
@@ -435,7 +476,7 @@ PVD_TARGET static void finish(const float *sums, int64_t block_rows, int64_t row
 
 template <class Ops>
 PVD_TARGET static void convolve_block(const Convolution &call, int64_t block_rows, int64_t block) {
-    using Unit = typename Ops::Unit;
+    using Value = typename Ops::Value;
     const int64_t start = block * block_rows;
     const int64_t count = call.num_out - start < block_rows ? call.num_out - start : block_rows;
     const int64_t depth = units<Ops>(call.in_channels), all_units = depth * call.num_rows * call.row_length;
@@ -443,9 +484,9 @@ PVD_TARGET static void convolve_block(const Convolution &call, int64_t block_row
     thread_local Scratch sums_space, runs_space, pointers_space, rows_space, steps_space;
     float *sums = sums_space.get<float>(num_sums);
     Runs &runs = *runs_space.get<Runs>(1);
-    const Unit **rows = pointers_space.get<const Unit *>(block_rows);
+    const Value **rows = pointers_space.get<const Value *>(block_rows);
     const bool converts = !is_direct<Ops>(call.type, call.in_channels);
-    Unit *space = converts ? rows_space.get<Unit>(block_rows * 3 * depth) : nullptr;
+    Value *space = converts ? rows_space.get<Value>(block_rows * 3 * depth) : nullptr;
     __builtin_memset(sums, 0, num_sums * sizeof(float));
     for (int64_t number = 0; number < call.num_rows; ++number) {
         runs.find(call.tap_rows + number * call.num_out + start, count);
@@ -455,7 +496,7 @@ PVD_TARGET static void convolve_block(const Convolution &call, int64_t block_row
             find_rows<Ops>(call.features, call.type, call.in_channels, runs.first[kind], runs.count[kind], taps, space,
                            rows);
             multiply_rows<Ops, false>(rows, runs.local[kind], runs.count[kind], taps * depth,
-                               static_cast<const Unit *>(call.packed),
+                               static_cast<const typename Ops::Unit *>(call.packed),
                                (number * call.row_length + RUNS[kind].first) * depth, all_units, call.out_channels,
                                sums, block_rows);
         }
@@ -553,7 +594,9 @@ template <class Ops> constexpr int64_t GRADIENT_ROWS = 256;
 template <class Ops> constexpr int64_t RANGE = 48;
 #ifdef PVD_HAS_TILES
 template <> constexpr int64_t GRADIENT_ROWS<Pair> = LARGEST;
+template <> constexpr int64_t GRADIENT_ROWS<Split> = LARGEST / 2;
 template <> constexpr int64_t RANGE<Pair> = 64;
+template <> constexpr int64_t RANGE<Split> = 64;
 #endif
 
 // Sums of one range of channels: for each tap of a block the rows that meet a site, and for each its place among the rows
@@ -695,11 +738,11 @@ PVD_TARGET static void weight_gradient_task(const WeightGradient &call, float *p
         __builtin_memset(partial + (tap * ins + first_channel) * outs, 0, channels * outs * sizeof(float));
 #ifdef PVD_HAS_TILES
     if constexpr (Ops::channels == 2) {
-        if (suits_tiles(channels))
-            return add_up<OuterInTiles>(call, first_channel, channels, first_block, end, partial);
+        if (Ops::parts > 1 || suits_tiles(channels))
+            return add_up<OuterInTiles<Ops>>(call, first_channel, channels, first_block, end, partial);
     }
 #endif
-    add_up<Outer<Ops>>(call, first_channel, channels, first_block, end, partial);
+    if constexpr (Ops::parts == 1) add_up<Outer<Ops>>(call, first_channel, channels, first_block, end, partial);
 }
 
 template <class Ops>
@@ -731,9 +774,23 @@ PVD_TARGET static void weight_gradient_as(const WeightGradient &call) {
 
 constexpr int64_t CHAIN_ROWS = 240;  // a multiple of the rows of any product
 
+// sums = rows @ the layer's weight.
+template <class Ops>
+PVD_TARGET static void multiply_layer(const typename Ops::Value *const *rows, const int32_t *locals, int64_t count,
+                                      const Linear &layer, float *sums) {
+#ifdef PVD_HAS_TILES
+    if constexpr (Ops::type == FLOAT32 && Ops::parts == 1) {
+        if (is_split(layer.in_channels)) return multiply_layer<Split>(rows, locals, count, layer, sums);
+    }
+#endif
+    const int64_t depth = units<Ops>(layer.in_channels);
+    multiply_rows<Ops, true>(rows, locals, count, depth, static_cast<const typename Ops::Unit *>(layer.packed), 0,
+                             depth, layer.out_channels, sums, CHAIN_ROWS);
+}
+
 template <class Ops>
 PVD_TARGET static void chain_block(const Chain &call, int64_t block) {
-    using Unit = typename Ops::Unit;
+    using Value = typename Ops::Value;
     const int64_t start = block * CHAIN_ROWS;
     const int64_t count = call.num_rows - start < CHAIN_ROWS ? call.num_rows - start : CHAIN_ROWS;
     const int64_t element = call.type == FLOAT32 ? 4 : 2;
@@ -744,20 +801,19 @@ PVD_TARGET static void chain_block(const Chain &call, int64_t block) {
     }
     thread_local Scratch sums_space, rows_space, values_space, steps_space;
     float *sums = sums_space.get<float>(CHAIN_ROWS * padded(widest));
-    Unit *inputs = rows_space.get<Unit>(CHAIN_ROWS * units<Ops>(widest));
+    Value *inputs = rows_space.get<Value>(CHAIN_ROWS * units<Ops>(widest));
     float *values = values_space.get<float>(CHAIN_ROWS * widest);
-    const Unit *rows[CHAIN_ROWS];
+    const Value *rows[CHAIN_ROWS];
     int32_t locals[CHAIN_ROWS];
     for (int64_t n = 0; n < count; ++n) locals[n] = static_cast<int32_t>(n);
     for (int number = 0; number < call.num_layers; ++number) {
         const Linear &layer = call.layers[number];
-        const int64_t ins = layer.in_channels, outs = layer.out_channels, depth = units<Ops>(ins);
+        const int64_t ins = layer.in_channels, outs = layer.out_channels;
         const int32_t type = number > 0 ? static_cast<int32_t>(FLOAT32) : call.type;
         const char *before = reinterpret_cast<const char *>(values);
         const void *source = number > 0 ? before : static_cast<const char *>(call.rows) + start * ins * element;
         find_rows<Ops>(source, type, ins, locals, count, 1, inputs, rows);
-        multiply_rows<Ops, true>(rows, locals, count, depth, static_cast<const Unit *>(layer.packed), 0, depth, outs, sums,
-                           CHAIN_ROWS);
+        multiply_layer<Ops>(rows, locals, count, layer, sums);
         const bool is_last = number + 1 == call.num_layers, is_joined = number == 0 && call.added;
         const Epilogue epilogue = {layer.bias, nullptr, nullptr, nullptr, 0, layer.has_relu && !is_joined, 0};
         const Finish steps(epilogue, outs, steps_space.get<float>(3 * padded(outs)));
@@ -825,12 +881,18 @@ PVD_TARGET static void convolve(const Convolution &call) {
 #ifdef PVD_HAS_DOT
     if (call.type == BFLOAT16) return convolve_as<Pair>(call);
 #endif
+#ifdef PVD_HAS_TILES
+    if (is_split(call.in_channels)) return convolve_as<Split>(call);
+#endif
     convolve_as<Single>(call);
 }
 
 PVD_TARGET static void weight_gradient(const WeightGradient &call) {
 #ifdef PVD_HAS_DOT
     if (call.type == BFLOAT16) return weight_gradient_as<Pair>(call);
+#endif
+#ifdef PVD_HAS_TILES
+    if (is_split(call.in_channels)) return weight_gradient_as<Split>(call);
 #endif
     weight_gradient_as<Single>(call);
 }
@@ -847,18 +909,23 @@ PVD_TARGET static void pack(int32_t type, const float *weight, const int64_t *st
                             int32_t threads) {
 #ifdef PVD_HAS_DOT
     if (type == BFLOAT16)
-        return pack_as<Pair>(weight, strides, taps, in_channels, out_channels, reverses_taps,
-                             static_cast<uint32_t *>(packed), threads);
+        return pack_as<Pair>(weight, strides, taps, in_channels, out_channels, reverses_taps, packed, threads);
+#endif
+#ifdef PVD_HAS_TILES
+    if (is_split(in_channels))
+        return pack_as<Split>(weight, strides, taps, in_channels, out_channels, reverses_taps, packed, threads);
 #endif
     (void)type;
-    pack_as<Single>(weight, strides, taps, in_channels, out_channels, reverses_taps, static_cast<float *>(packed),
-                    threads);
+    pack_as<Single>(weight, strides, taps, in_channels, out_channels, reverses_taps, packed, threads);
 }
 
 static int64_t packed_bytes(int32_t type, int32_t taps, int32_t in_channels, int32_t out_channels) {
     int64_t depth = in_channels;
 #ifdef PVD_HAS_DOT
     if (type == BFLOAT16) depth = (depth + 1) / 2;
+#endif
+#ifdef PVD_HAS_TILES
+    if (type == FLOAT32 && is_split(in_channels)) depth = depth / 2 * Split::parts;
 #endif
     (void)type;
     const int64_t tiles = (out_channels + TILE - 1) / TILE;

@@ -28,22 +28,25 @@ PVD_INLINE void transpose(const __m512i *rows, uint32_t *to, int64_t to_row) {
     }
 }
 
-// As Outer<Pair>, in tiles: columns of the features' rows by rows of the gradients, both of two pairs a unit. Zeros fill
-// up the last 16 units.
+// As Outer, in tiles: columns of the features' rows by rows of the gradients, both of two pairs a unit. Zeros fill up the
+// last 16 units.
+template <class Ops>
 class OuterInTiles {
   public:
-    static constexpr int64_t BLOCK_ROWS = GRADIENT_ROWS<Pair>;
+    using Stored = typename Ops::Stored;
+    static constexpr int64_t BLOCK_ROWS = GRADIENT_ROWS<Ops>;
 
     PVD_TARGET OuterInTiles(const WeightGradient &call, int64_t first_channel, int64_t channels)
-        : call_(call), features_(static_cast<const uint16_t *>(call.features) + first_channel), channels_(channels),
-          part_(tile_part(channels)), shapes_(part_, 16) {
+        : call_(call), features_(static_cast<const Stored *>(call.features) + first_channel), channels_(channels),
+          high_(tile_part(channels)), columns_part_((channels + 15) / 16 * 16 * MOST_UNITS),
+          tiles_part_(MOST_UNITS * padded(call.out_channels)), shapes_(high_, 16) {
         thread_local Scratch columns, tiles;
-        columns_ = columns.get<uint32_t>((channels + 15) / 16 * 16 * MOST_UNITS);
-        tiles_ = tiles.get<uint32_t>(BLOCK_ROWS * padded(call.out_channels));
+        columns_ = columns.get<uint32_t>(Ops::parts * columns_part_);
+        tiles_ = tiles.get<uint32_t>(Ops::parts * tiles_part_);
     }
 
     PVD_TARGET void take_block(int64_t start, int64_t) {
-        gradient_ = static_cast<const uint16_t *>(call_.gradient) + start * call_.out_channels;
+        gradient_ = static_cast<const Stored *>(call_.gradient) + start * call_.out_channels;
     }
 
     PVD_TARGET void take_tap(const int32_t *first, const int32_t *local, int64_t pairs) {
@@ -51,19 +54,24 @@ class OuterInTiles {
         const int64_t outs = call_.out_channels;
         for (int64_t n = 0; n < count_; n += 16) {
             for (int64_t channel = 0; channel < channels_; channel += 16) {
-                __m512i rows[16];
+                __m512i rows[Ops::parts][16];
 #pragma GCC unroll 16
-                for (int r = 0; r < 16; ++r)
-                    rows[r] = two_rows(features_ + channel, call_.in_channels, first, 2 * (n + r), pairs,
-                                       channels_ - channel);
-                transpose(rows, columns_ + channel * MOST_UNITS + n, MOST_UNITS);
+                for (int r = 0; r < 16; ++r) {
+                    const Units units = two_rows(features_ + channel, call_.in_channels, first, 2 * (n + r), pairs,
+                                                 channels_ - channel);
+                    for (int part = 0; part < Ops::parts; ++part) rows[part][r] = units.part[part];
+                }
+                for (int part = 0; part < Ops::parts; ++part)
+                    transpose(rows[part], columns_ + part * columns_part_ + channel * MOST_UNITS + n, MOST_UNITS);
             }
             for (int64_t channel = 0; channel < padded(outs); channel += 16) {
                 const int64_t tile = channel / TILE, width = tile_width(tile, outs);
-                uint32_t *to = tiles_ + tile * TILE * BLOCK_ROWS + n * width + channel % TILE;
-                for (int r = 0; r < 16; ++r)
-                    _mm512_storeu_si512(to + r * width, two_rows(gradient_ + channel, outs, local, 2 * (n + r), pairs,
-                                                                 outs - channel));
+                uint32_t *to = tiles_ + tile * TILE * MOST_UNITS + n * width + channel % TILE;
+                for (int r = 0; r < 16; ++r) {
+                    const Units units = two_rows(gradient_ + channel, outs, local, 2 * (n + r), pairs, outs - channel);
+                    for (int part = 0; part < Ops::parts; ++part)
+                        _mm512_storeu_si512(to + part * tiles_part_ + r * width, units.part[part]);
+                }
             }
         }
     }
@@ -71,11 +79,12 @@ class OuterInTiles {
     PVD_TARGET void add_to(float *matrix, int64_t outs) const {
         for (int64_t tile = 0; tile < num_tiles(call_.out_channels); ++tile) {
             const int64_t width = tile_width(tile, call_.out_channels);
-            const Tiles right = {tiles_ + tile * TILE * BLOCK_ROWS, width * 4, 64, 16 * width * 4};
-            for (int64_t channel = 0; channel < channels_; channel += 2 * part_) {
-                const Tiles left = {columns_ + channel * MOST_UNITS, MOST_UNITS * 4, part_ * MOST_UNITS * 4, 64};
-                multiply_tiles_of<false>(channel + part_ < channels_, width == TILE)(
-                    left, right, count_ / 16, matrix + channel * outs + tile * TILE, outs * 4, part_ * outs * 4);
+            const Tiles right = {tiles_ + tile * TILE * MOST_UNITS, width * 4, 64, tiles_part_ * 4, 16 * width * 4};
+            for (int64_t channel = 0; channel < channels_; channel += 2 * high_) {
+                const Tiles left = {columns_ + channel * MOST_UNITS, MOST_UNITS * 4, high_ * MOST_UNITS * 4,
+                                    columns_part_ * 4, 64};
+                multiply_tiles_of<Ops, false>(channel + high_ < channels_, width == TILE)(
+                    left, right, count_ / 16, matrix + channel * outs + tile * TILE, outs * 4, high_ * outs * 4);
             }
         }
     }
@@ -83,22 +92,38 @@ class OuterInTiles {
   private:
     static constexpr int64_t MOST_UNITS = BLOCK_ROWS / 2;
 
+    struct Units {
+        __m512i part[Ops::parts];
+    };
+
     // The first 16 or `channels` values of rows number `pair` and the next of `pairs`, interleaved. Rows behind the last
     // are zero.
-    PVD_INLINE __m512i two_rows(const uint16_t *rows, int64_t row, const int32_t *numbers, int64_t pair, int64_t pairs,
-                                int64_t channels) {
+    PVD_INLINE Units two_rows(const Stored *rows, int64_t row, const int32_t *numbers, int64_t pair, int64_t pairs,
+                              int64_t channels) {
         const __mmask16 mask = first_lanes(channels);
         const int64_t last = pairs - 1, one = pair < last ? pair : last, other = pair + 1 < last ? pair + 1 : last;
-        const __m256i low = _mm256_maskz_loadu_epi16(pair < pairs ? mask : __mmask16{0},
-                                                     rows + static_cast<int64_t>(numbers[one]) * row);
-        const __m256i high = _mm256_maskz_loadu_epi16(pair + 1 < pairs ? mask : __mmask16{0},
-                                                      rows + static_cast<int64_t>(numbers[other]) * row);
-        return _mm512_or_si512(_mm512_cvtepu16_epi32(low), _mm512_slli_epi32(_mm512_cvtepu16_epi32(high), 16));
+        const __mmask16 low_mask = pair < pairs ? mask : __mmask16{0}, high_mask = pair + 1 < pairs ? mask : __mmask16{0};
+        const Stored *low_row = rows + static_cast<int64_t>(numbers[one]) * row;
+        const Stored *high_row = rows + static_cast<int64_t>(numbers[other]) * row;
+        if constexpr (Ops::parts == 1) {
+            const __m512i low = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(low_mask, low_row));
+            const __m512i high = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(high_mask, high_row));
+            return {{_mm512_or_si512(low, _mm512_slli_epi32(high, 16))}};
+        } else {
+            const Three low = split(_mm512_maskz_loadu_epi32(low_mask, low_row));
+            const Three high = split(_mm512_maskz_loadu_epi32(high_mask, high_row));
+            Units units;
+#pragma GCC unroll 3
+            for (int part = 0; part < 3; ++part)
+                units.part[part] =
+                    _mm512_mask_blend_epi16(0xaaaaaaaa, _mm512_srli_epi32(low.part[part], 16), high.part[part]);
+            return units;
+        }
     }
 
     const WeightGradient &call_;
-    const uint16_t *features_, *gradient_ = nullptr;
-    int64_t channels_, part_, count_ = 0;
+    const Stored *features_, *gradient_ = nullptr;
+    int64_t channels_, high_, columns_part_, tiles_part_, count_ = 0;
     uint32_t *columns_, *tiles_;
     TileShapes shapes_;
 };

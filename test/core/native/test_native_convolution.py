@@ -24,7 +24,7 @@ LEVELS = ("plain", "avx2", "avx512", "avx512bf16", "amx")
 KERNELS = ((3, 3, 3), (1, 3, 3), (3, 1, 3), (3, 1, 1), (1, 3, 1), (1, 1, 3))
 # (kernel, stride) of convolutions to coarse sites.
 STRIDED = (((3, 3, 3), (2, 2, 2)), ((3, 3, 3), (2, 2, 1)), ((2, 2, 2), (2, 2, 2)))
-CHANNELS = ((1, 1), (3, 5), (8, 8), (9, 7), (16, 20), (17, 33), (32, 16), (64, 48), (130, 70), (512, 3), (2, 512))
+CHANNELS = ((1, 1), (3, 5), (8, 8), (9, 7), (16, 20), (17, 33), (32, 16), (48, 48), (64, 48), (130, 70), (512, 3), (2, 512))
 SHAPE = (9, 7, 6)
 
 
@@ -95,9 +95,10 @@ def test_any_number_of_channels(level, channels):
 
 @pytest.mark.parametrize(("kernel", "stride"), STRIDED)
 @pytest.mark.parametrize("num_sites", [0, 1, 250])
-def test_strided_and_inverse_convolutions_equal_the_reference(level, kernel, stride, num_sites):
-    down, up = StridedConvolution(7, 18, stride, kernel), InverseConvolution(18, 12, stride, kernel)
-    features = random_rows(num_sites, 7)
+@pytest.mark.parametrize("channels", [7, 16])
+def test_strided_and_inverse_convolutions_equal_the_reference(level, kernel, stride, num_sites, channels):
+    down, up = StridedConvolution(channels, 18, stride, kernel), InverseConvolution(18, 12, stride, kernel)
+    features = random_rows(num_sites, channels)
     results = []
     for backend in (native, reference):
         fine = random_sites(num_sites, backend)
@@ -120,13 +121,14 @@ def test_dense_convolution_in_float64_is_the_third_witness(level):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_results_are_the_same_bits_for_any_number_of_threads(level, dtype):
+@pytest.mark.parametrize("channels", [50, 48])
+def test_results_are_the_same_bits_for_any_number_of_threads(level, dtype, channels):
     sites = random_sites(5000, native, shape=(40, 30, 12))
     kernel_map = sites.map((3, 3, 3))
     taps = calls.TapRows(*kernel_map.tap_rows)
-    features, grad = random_rows(5000, 50).to(dtype), random_rows(5000, 21, seed=1).to(dtype)
-    weight = calls.pack(torch.randn(27, 50, 21), dtype)
-    layers = [calls.Layer(calls.pack(torch.randn(1, 50, 30), dtype), None, True)]
+    features, grad = random_rows(5000, channels).to(dtype), random_rows(5000, 21, seed=1).to(dtype)
+    weight = calls.pack(torch.randn(27, channels, 21), dtype)
+    layers = [calls.Layer(calls.pack(torch.randn(1, channels, 30), dtype), None, True)]
     results = []
     for number in (1, 2, 3, 8):
         with threads(number):
@@ -155,6 +157,22 @@ def test_bf16_is_as_close_as_its_operands_allow(level):
     exact_weight = torch.zeros(27, 30, 40, dtype=torch.float64, requires_grad=True)
     reference.convolve(features.double(), exact_weight, kernel_map).backward(grad.double())
     assert_close([gradient], [exact_weight.grad])
+
+
+def test_float32_is_as_exact_in_the_matrix_unit(level):
+    """Products of parts of values, many orders of magnitude apart, lose no more than sums of float32 do."""
+    kernel_map = random_sites(400, native, shape=(12, 9, 8)).map((3, 3, 3))
+    magnitudes = torch.logspace(-6, 6, 64)
+    features, weight = random_rows(400, 64) * magnitudes, torch.randn(27, 64, 40) / magnitudes[:, None]
+    grad, taps = random_rows(400, 40, seed=3), calls.TapRows(*kernel_map.tap_rows)
+    exact = reference.convolve(features.double(), weight.double(), kernel_map)
+    exact_weight = torch.zeros(27, 64, 40, dtype=torch.float64, requires_grad=True)
+    reference.convolve(features.double(), exact_weight, kernel_map).backward(grad.double())
+    found = calls.convolve(features, calls.pack(weight), taps).double()
+    found_gradient = calls.weight_gradient(features, grad, taps).double()
+    assert float((found - exact).abs().max() / exact.abs().max()) < 1e-6
+    errors = (found_gradient - exact_weight.grad).abs() / magnitudes.double()[:, None]
+    assert float(errors.max() / (exact_weight.grad.abs() / magnitudes.double()[:, None]).max()) < 1e-6
 
 
 @pytest.mark.parametrize("activates_last", [False, True])
@@ -229,13 +247,14 @@ def test_weights_that_are_kept_are_packed_anew_for_another_level():
         assert_close([found], [results["plain"]], 1e-5)
 
 
-def test_nan_in_the_weights_stays_where_it_is(level):
+@pytest.mark.parametrize("channels", [4, 32])
+def test_nan_in_the_weights_stays_where_it_is(level, channels):
     kernel_map = random_sites(60, native).map((3, 3, 3))
-    weight = torch.randn(27, 4, 6)
+    weight = torch.randn(27, channels, 6)
     weight[13, 2, 3] = torch.nan
     for steps in (calls.Steps(), calls.Steps(negative_slope=0.01)):
         taps = calls.TapRows(*kernel_map.tap_rows)
-        found = calls.convolve(random_rows(60, 4), calls.pack(weight), taps, steps)
+        found = calls.convolve(random_rows(60, channels), calls.pack(weight), taps, steps)
         assert found[:, 3].isnan().all()
         assert not found[:, [0, 1, 2, 4, 5]].isnan().any()
 
@@ -248,10 +267,11 @@ def test_other_dtypes_go_to_the_reference():
     assert_close(*[[result] for result in results], 1e-12)
 
 
-def test_sums_of_wide_and_large_maps_do_not_leave_their_block():
+@pytest.mark.parametrize("channels", [100, 96])
+def test_sums_of_wide_and_large_maps_do_not_leave_their_block(channels):
     """More rows than a block, more channels than a tile, more than one part and range of the weight's gradient."""
     sites = random_sites(9000, native, shape=(40, 30, 12))
-    layer = SubmanifoldConvolution(100, 70, (3, 1, 3))
-    features = random_rows(9000, 100)
+    layer = SubmanifoldConvolution(channels, 70, (3, 1, 3))
+    features = random_rows(9000, channels)
     expected = outcome(layer, features, random_sites(9000, reference, shape=(40, 30, 12)))
     assert_close(outcome(layer, features, sites), expected, 2e-5)
