@@ -24,6 +24,6 @@ def is_measured(points: _Array) -> _Array:
 
 def measured_points(points: np.ndarray, is_measured_N: np.ndarray) -> np.ndarray:
     """A copy of the measured points, float32 (P, 4), with intensities that are not finite set to 0."""
-    measured = points[is_measured_N]
+    measured = points.copy() if is_measured_N.all() else points[is_measured_N]
     np.nan_to_num(measured[:, 3], copy=False, nan=0.0, posinf=0.0, neginf=0.0)
     return measured

@@ -5,7 +5,7 @@ V sites or voxels, N centres, P points, C channels.
 
 import ctypes
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -128,19 +128,59 @@ def voxelise(
     return features_P9, coords_V4, voxel_P, num_points_V
 
 
+def occupied(
+    scan_P: torch.Tensor, indices_P3: torch.Tensor, shape: Sequence[int], cell_bits: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """As `occupied_cells` (pvd_core/voxels/occupied.py), of cells whose numbers are below 2^cell_bits. These bits and
+    those that number the points are 64 at most."""
+    scan_P, indices_P3, num_points = scan_P.contiguous(), indices_P3.contiguous(), len(scan_P)
+    assert scan_P.dtype == indices_P3.dtype == torch.int64
+    assert indices_P3.shape == (num_points, 3)
+    assert cell_bits + num_points.bit_length() <= 64
+    space_2P, coords_P4 = (torch.empty(num_points, size, dtype=torch.int64) for size in (2, 4))
+    cell_P, counts_P = torch.empty(2, num_points, dtype=torch.int64)
+    num_cells = load().pvd_occupied(
+        *(scan_P.data_ptr(), indices_P3.data_ptr(), num_points, _longs(shape), cell_bits, num_points.bit_length()),
+        *(tensor.data_ptr() for tensor in (space_2P, coords_P4, cell_P, counts_P)),
+    )
+    return coords_P4[:num_cells].clone(), cell_P, counts_P[:num_cells].clone()
+
+
 def maximum(features_PC: torch.Tensor, point_to_voxel_P: torch.Tensor, num_voxels: int) -> torch.Tensor:
     """Maximum of each channel over the points of each voxel, (V, C), float32; -inf where a voxel has
     none."""
+    result_VC = torch.empty(num_voxels, features_PC.shape[1], dtype=torch.float32)
+    _over_points(load().pvd_maximum, features_PC, point_to_voxel_P, num_voxels, result_VC)
+    return result_VC
+
+
+def maximum_gradient(
+    features_PC: torch.Tensor, point_to_voxel_P: torch.Tensor, result_VC: torch.Tensor, grad_VC: torch.Tensor
+) -> torch.Tensor:
+    """The gradient for the features, float32 (P, C), from `grad_VC` for what `maximum` gave: points that share the
+    maximum share its gradient equally."""
+    grad_PC = torch.empty(features_PC.shape, dtype=torch.float32)
+    tensors = result_VC.contiguous(), grad_VC.contiguous(), grad_PC
+    _over_points(load().pvd_maximum_gradient, features_PC, point_to_voxel_P, len(result_VC), *tensors)
+    return grad_PC
+
+
+def _over_points(
+    function: Callable[..., None],
+    features_PC: torch.Tensor,
+    point_to_voxel_P: torch.Tensor,
+    num_voxels: int,
+    *more: torch.Tensor,
+) -> None:
+    """Calls a function of the library that goes over the points of each voxel."""
     features_PC, point_to_voxel_P = features_PC.contiguous(), point_to_voxel_P.contiguous()
     num_points, channels = features_PC.shape
-    result_VC = torch.empty(num_voxels, channels, dtype=torch.float32)
     spaces = torch.empty(num_voxels + 1, dtype=torch.int64), torch.empty(num_points, dtype=torch.int64)
-    load().pvd_maximum(
+    function(
         *(features_PC.data_ptr(), point_to_voxel_P.data_ptr(), num_points, channels, num_voxels),
-        *(tensor.data_ptr() for tensor in (*spaces, result_VC)),
+        *(tensor.data_ptr() for tensor in (*spaces, *more)),
         torch.get_num_threads(),
     )
-    return result_VC
 
 
 def labels(scores_NC: torch.Tensor, temperature: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:

@@ -23,6 +23,7 @@
 #endif
 
 #include "interface.h"
+#include "occupied.h"
 #include "sites.h"
 #include "sorted_sites.h"
 #include "threads.h"
@@ -283,6 +284,11 @@ int64_t pvd_find_blocks(const int64_t *coords, int64_t num, const int64_t *strid
     return pvd::find_blocks(coords, num, stride, blocks, block_of_site, tap_of_site);
 }
 
+int64_t pvd_occupied(const int64_t *scans, const int64_t *indices, int64_t num, const int64_t *shape, int32_t cell_bits,
+                     int32_t point_bits, uint64_t *space, int64_t *coords, int64_t *cell_of_point, int64_t *num_points) {
+    return pvd::occupied(scans, indices, num, shape, cell_bits, point_bits, space, coords, cell_of_point, num_points);
+}
+
 void pvd_block_rows(const int64_t *block_of_site, const int64_t *tap_of_site, int64_t num_sites, int64_t num_blocks,
                     int64_t num_taps, int32_t is_back, int32_t *rows) {
     pvd::block_rows(block_of_site, tap_of_site, num_sites, num_blocks, num_taps, is_back, rows);
@@ -307,8 +313,15 @@ void pvd_assign(const pvd::Voxelisation *call, const pvd::Columns *columns, int6
 }
 
 void pvd_maximum(const float *features, const int64_t *point_to_voxel, int64_t num_points, int64_t channels,
-                 int64_t num_voxels, int64_t *first, int64_t *order, float *result, int32_t threads) {
-    pvd::maximum(features, point_to_voxel, num_points, channels, num_voxels, first, order, result, threads);
+                 int64_t num_voxels, int64_t *ends, int64_t *order, float *result, int32_t threads) {
+    pvd::maximum(features, point_to_voxel, num_points, channels, num_voxels, ends, order, result, threads);
+}
+
+void pvd_maximum_gradient(const float *features, const int64_t *point_to_voxel, int64_t num_points, int64_t channels,
+                          int64_t num_voxels, int64_t *ends, int64_t *order, const float *result,
+                          const float *gradient, float *to, int32_t threads) {
+    pvd::maximum_gradient(features, point_to_voxel, num_points, channels, num_voxels, ends, order, result, gradient, to,
+                          threads);
 }
 
 }  // extern "C"

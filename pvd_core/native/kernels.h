@@ -596,7 +596,7 @@ template <class Ops> constexpr int64_t RANGE = 48;
 template <> constexpr int64_t GRADIENT_ROWS<Pair> = LARGEST;
 template <> constexpr int64_t GRADIENT_ROWS<Split> = LARGEST / 2;
 template <> constexpr int64_t RANGE<Pair> = 64;
-template <> constexpr int64_t RANGE<Split> = 64;
+template <> constexpr int64_t RANGE<Split> = 128;
 #endif
 
 // Sums of one range of channels: for each tap of a block the rows that meet a site, and for each its place among the rows

@@ -32,11 +32,13 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "pvd_look_up_sorted": (None, _pointer, _pointer, _long, _pointer, _int, _pointer, _int),
     "pvd_find_sorted": (None, _pointer, _pointer, _long, _pointer, _int),
     "pvd_find_blocks": (_long, _pointer, _long, _pointer, _pointer, _pointer, _pointer),
+    "pvd_occupied": (_long, _pointer, _pointer, _long, _pointer, _int, _int, *[_pointer] * 4),
     "pvd_block_rows": (None, _pointer, _pointer, _long, _long, _long, _int, _pointer),
     "pvd_coarsen": (_long, _pointer, _pointer, _pointer, _int),
     "pvd_list": (None, _pointer, _pointer),
     "pvd_occupy": (_long, _pointer, _pointer, _int),
     "pvd_assign": (None, _pointer, _pointer, _pointer),
+    "pvd_maximum_gradient": (None, _pointer, _pointer, _long, _long, _long, *[_pointer] * 5, _int),
     "pvd_maximum": (None, _pointer, _pointer, _long, _long, _long, _pointer, _pointer, _pointer, _int),
 }
 

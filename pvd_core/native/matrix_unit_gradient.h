@@ -38,7 +38,7 @@ class OuterInTiles {
 
     PVD_TARGET OuterInTiles(const WeightGradient &call, int64_t first_channel, int64_t channels)
         : call_(call), features_(static_cast<const Stored *>(call.features) + first_channel), channels_(channels),
-          high_(tile_part(channels)), columns_part_((channels + 15) / 16 * 16 * MOST_UNITS),
+          high_(tile_part(channels)), columns_part_((channels + 15) / 16 * 16 * COLUMN),
           tiles_part_(MOST_UNITS * padded(call.out_channels)), shapes_(high_, 16) {
         thread_local Scratch columns, tiles;
         columns_ = columns.get<uint32_t>(Ops::parts * columns_part_);
@@ -62,7 +62,7 @@ class OuterInTiles {
                     for (int part = 0; part < Ops::parts; ++part) rows[part][r] = units.part[part];
                 }
                 for (int part = 0; part < Ops::parts; ++part)
-                    transpose(rows[part], columns_ + part * columns_part_ + channel * MOST_UNITS + n, MOST_UNITS);
+                    transpose(rows[part], columns_ + part * columns_part_ + channel * COLUMN + n, COLUMN);
             }
             for (int64_t channel = 0; channel < padded(outs); channel += 16) {
                 const int64_t tile = channel / TILE, width = tile_width(tile, outs);
@@ -81,8 +81,7 @@ class OuterInTiles {
             const int64_t width = tile_width(tile, call_.out_channels);
             const Tiles right = {tiles_ + tile * TILE * MOST_UNITS, width * 4, 64, tiles_part_ * 4, 16 * width * 4};
             for (int64_t channel = 0; channel < channels_; channel += 2 * high_) {
-                const Tiles left = {columns_ + channel * MOST_UNITS, MOST_UNITS * 4, high_ * MOST_UNITS * 4,
-                                    columns_part_ * 4, 64};
+                const Tiles left = {columns_ + channel * COLUMN, COLUMN * 4, high_ * COLUMN * 4, columns_part_ * 4, 64};
                 multiply_tiles_of<Ops, false>(channel + high_ < channels_, width == TILE)(
                     left, right, count_ / 16, matrix + channel * outs + tile * TILE, outs * 4, high_ * outs * 4);
             }
@@ -91,6 +90,8 @@ class OuterInTiles {
 
   private:
     static constexpr int64_t MOST_UNITS = BLOCK_ROWS / 2;
+    // Units from one column to the next: the lines of a tile fall into different sets of the first cache.
+    static constexpr int64_t COLUMN = MOST_UNITS + 16;
 
     struct Units {
         __m512i part[Ops::parts];

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <vector>
 
 #include "threads.h"
 
@@ -221,27 +222,62 @@ inline void assign(const Voxelisation &call, const Columns &columns, int64_t *nu
     }
 }
 
+// The points of each voxel, one voxel after the other: `order` int64 (P,), and `ends` int64 (V + 1,), where those of each
+// voxel end.
+inline void sort_by_voxel(const int64_t *point_to_voxel, int64_t num_points, int64_t num_voxels, int64_t *ends,
+                          int64_t *order) {
+    std::memset(ends, 0, (num_voxels + 1) * sizeof *ends);
+    for (int64_t p = 0; p < num_points; ++p) ++ends[point_to_voxel[p] + 1];
+    for (int64_t v = 0; v < num_voxels; ++v) ends[v + 1] += ends[v];
+    for (int64_t p = 0; p < num_points; ++p) order[ends[point_to_voxel[p]]++] = p;  // each start becomes an end
+}
+
 // Maximum of each channel over the points of each voxel, (V, C); NaN where a point has NaN, -inf where there are none.
-// `first` int64 (V + 1,) and `order` int64 (P,) are working space.
+// `ends` and `order` as those of `sort_by_voxel`, which are worked out here.
 inline void maximum(const float *features, const int64_t *point_to_voxel, int64_t num_points, int64_t channels,
-                    int64_t num_voxels, int64_t *first, int64_t *order, float *result, int threads) {
-    std::memset(first, 0, (num_voxels + 1) * sizeof *first);
-    for (int64_t p = 0; p < num_points; ++p) ++first[point_to_voxel[p] + 1];
-    for (int64_t v = 0; v < num_voxels; ++v) first[v + 1] += first[v];
-    for (int64_t p = 0; p < num_points; ++p) order[first[point_to_voxel[p]]++] = p;  // then each is the next one's first
+                    int64_t num_voxels, int64_t *ends, int64_t *order, float *result, int threads) {
+    sort_by_voxel(point_to_voxel, num_points, num_voxels, ends, order);
     auto work = [&](int64_t task) {
-        const int64_t end = (task + 1) * SITES_A_TASK < num_voxels ? (task + 1) * SITES_A_TASK : num_voxels;
-        for (int64_t v = task * SITES_A_TASK; v < end; ++v) {
+        const int64_t last = (task + 1) * SITES_A_TASK < num_voxels ? (task + 1) * SITES_A_TASK : num_voxels;
+        for (int64_t v = task * SITES_A_TASK; v < last; ++v) {
             float *to = result + v * channels;
-            const int64_t start = v == 0 ? 0 : first[v - 1];
-            if (start == first[v]) {
+            const int64_t start = v == 0 ? 0 : ends[v - 1];
+            if (start == ends[v]) {
                 for (int64_t c = 0; c < channels; ++c) to[c] = -INFINITY;
                 continue;
             }
             std::memcpy(to, features + order[start] * channels, channels * sizeof(float));
-            for (int64_t n = start + 1; n < first[v]; ++n) {
+            for (int64_t n = start + 1; n < ends[v]; ++n) {
                 const float *from = features + order[n] * channels;
                 for (int64_t c = 0; c < channels; ++c) to[c] = from[c] > to[c] || from[c] != from[c] ? from[c] : to[c];
+            }
+        }
+    };
+    parallel((num_voxels + SITES_A_TASK - 1) / SITES_A_TASK, threads, work);
+}
+
+// Gradient of `maximum` for the features, (P, C), from that for its result, (V, C): points that share the maximum share its
+// gradient equally.
+inline void maximum_gradient(const float *features, const int64_t *point_to_voxel, int64_t num_points,
+                             int64_t channels, int64_t num_voxels, int64_t *ends, int64_t *order, const float *result,
+                             const float *gradient, float *to, int threads) {
+    sort_by_voxel(point_to_voxel, num_points, num_voxels, ends, order);
+    auto work = [&](int64_t task) {
+        const int64_t last = (task + 1) * SITES_A_TASK < num_voxels ? (task + 1) * SITES_A_TASK : num_voxels;
+        std::vector<float> share(channels);
+        for (int64_t v = task * SITES_A_TASK; v < last; ++v) {
+            const int64_t start = v == 0 ? 0 : ends[v - 1];
+            const float *largest = result + v * channels;
+            std::fill(share.begin(), share.end(), 0.0f);
+            for (int64_t n = start; n < ends[v]; ++n) {
+                const float *from = features + order[n] * channels;
+                for (int64_t c = 0; c < channels; ++c) share[c] += from[c] == largest[c] ? 1.0f : 0.0f;
+            }
+            for (int64_t c = 0; c < channels; ++c) share[c] = gradient[v * channels + c] / share[c];
+            for (int64_t n = start; n < ends[v]; ++n) {
+                const float *from = features + order[n] * channels;
+                float *here = to + order[n] * channels;
+                for (int64_t c = 0; c < channels; ++c) here[c] = (from[c] == largest[c] ? 1.0f : 0.0f) * share[c];
             }
         }
     };

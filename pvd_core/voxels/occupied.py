@@ -1,8 +1,11 @@
 """The occupied cells of a batch of scans, and the one that each point lies in. P points, V occupied cells."""
 
+import math
 from collections.abc import Sequence
 
 import torch
+
+from pvd_core.native import cells, library
 
 
 def scan_of_points(scans: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -18,6 +21,10 @@ def occupied_cells(
     """(coords int64 (V, 4): scan and three indices, sorted and distinct; row of each point's cell in them, int64 (P,);
     number of points in each cell, int64 (V,)). `indices_P3` int64 inside `shape`, whose cells in all scans together
     have numbers that fit int64."""
+    num_cells = (int(scan_P[-1]) + 1) * math.prod(shape) if len(scan_P) else 0
+    is_on_cpu = scan_P.device.type == "cpu"
+    if is_on_cpu and library.status()[0] and num_cells.bit_length() + len(scan_P).bit_length() <= 64:
+        return cells.occupied(scan_P, indices_P3, shape, num_cells.bit_length())
     keys_P = scan_P
     for axis, size in enumerate(shape):
         keys_P = keys_P * size + indices_P3[:, axis]

@@ -56,6 +56,8 @@ class _MaxOfPoints(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_VC: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         features_PC, result_VC, point_to_voxel_P = ctx.saved_tensors
+        if cells.is_usable_for(features_PC):  # with the same result, to the bit
+            return cells.maximum_gradient(features_PC, point_to_voxel_P, result_VC, grad_VC), None, None
         is_largest_PC = (features_PC == result_VC.index_select(0, point_to_voxel_P)).to(grad_VC.dtype)
         num_largest_VC = torch.zeros_like(grad_VC).index_add_(0, point_to_voxel_P, is_largest_PC)
         share_VC = grad_VC / num_largest_VC

@@ -1,5 +1,7 @@
 """Maps, voxels and reductions of the library are those of the torch code, to the bit."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from random_coords import random_coords
@@ -9,7 +11,8 @@ from pvd_core.native import calls, cells, library
 from pvd_core.sparse import Sites
 from pvd_core.sparse.cell_table import CellTable
 from pvd_core.sparse.tap_rows import transposed_rows
-from pvd_core.voxels import CylindricalGrid
+from pvd_core.voxels import CylindricalGrid, max_of_points
+from pvd_core.voxels.occupied import occupied_cells
 from pvd_core.voxels.reductions import _maximum
 
 if not library.status()[0]:
@@ -92,6 +95,35 @@ def test_maximum_of_points_is_that_of_torch_with_nan_and_infinity(monkeypatch):
     assert (cells.maximum(features[:40], voxel[:40], 42)[40:] == -torch.inf).all()
     empty = cells.maximum(features[:0], voxel[:0], 0)
     assert empty.shape == (0, 19)
+
+
+def test_gradient_of_the_maximum_is_that_of_torch(monkeypatch):
+    features = torch.randint(-3, 3, (3000, 19)).float()  # many points share a maximum
+    features[5, 3] = torch.nan
+    voxel = torch.cat((torch.arange(40), torch.randint(0, 40, (2960,))))
+    batch, direction = SimpleNamespace(point_to_voxel_P=voxel, num_voxels=40), torch.randn(40, 19)
+    results = []
+    for is_usable in (True, False):
+        if not is_usable:
+            monkeypatch.setattr(library, "status", lambda: (False, ""))
+        leaf = features.clone().requires_grad_()
+        (max_of_points(leaf, batch) * direction).sum().backward()
+        results.append(leaf.grad.nan_to_num(nan=7.5))
+    assert torch.equal(*results)
+
+
+@pytest.mark.parametrize("num_points", [0, 1, 5, 4000])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (9, 7, 6), (1 << 20, 1 << 20, 1 << 9), (1 << 20, 1 << 20, 1 << 20)])
+def test_occupied_cells_are_those_of_torch(monkeypatch, num_points, shape):
+    """Of numbers of any size: the largest do not fit beside those of the points."""
+    generator = torch.Generator().manual_seed(0)
+    scans = torch.randint(0, 3, (num_points,), generator=generator).sort().values
+    few = [torch.randint(0, min(size, 12), (num_points,), generator=generator) for size in shape]
+    indices = torch.stack([size - 1 - index for size, index in zip(shape, few, strict=True)], dim=1)
+    found = occupied_cells(scans, indices, shape)
+    monkeypatch.setattr(library, "status", lambda: (False, ""))
+    for one, other in zip(found, occupied_cells(scans, indices, shape), strict=True):
+        assert torch.equal(one, other)
 
 
 @pytest.mark.parametrize("channels", [2, 20, 26])
