@@ -1,4 +1,5 @@
-"""Kernel maps, voxels and reductions over their points by the library: as torch's code beside each caller, to the bit.
+"""Kernel maps, voxels and reductions over their points by the library: as torch's code beside each caller, to the bit
+but for the sign of zeros.
 
 V sites or voxels, N centres, P points, C channels.
 """
@@ -175,6 +176,10 @@ def _over_points(
     """Calls a function of the library that goes over the points of each voxel."""
     features_PC, point_to_voxel_P = features_PC.contiguous(), point_to_voxel_P.contiguous()
     num_points, channels = features_PC.shape
+    assert (point_to_voxel_P.dtype, len(point_to_voxel_P)) == (torch.int64, num_points)
+    # The library would write beside its tables.
+    if num_points and not 0 <= int(point_to_voxel_P.min()) <= int(point_to_voxel_P.max()) < num_voxels:
+        raise IndexError(f"points lie in voxels that are none of the {num_voxels}")
     spaces = torch.empty(num_voxels + 1, dtype=torch.int64), torch.empty(num_points, dtype=torch.int64)
     function(
         *(features_PC.data_ptr(), point_to_voxel_P.data_ptr(), num_points, channels, num_voxels),

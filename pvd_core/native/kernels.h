@@ -829,6 +829,10 @@ PVD_TARGET static void chain_block(const Chain &call, int64_t block) {
                     const float value = values[n * outs + c] + added[c];
                     values[n * outs + c] = layer.has_relu && value < 0 ? 0 : value;
                 }
+                if (is_last)
+                    for (int64_t c = 0; c < outs; c += LANES)
+                        store_as(call.type, call.result, (start + n) * outs + c, outs - c,
+                                 load_as(FLOAT32, values, n * outs + c, outs - c));
             }
         }
         if (call.hidden && number + 2 == call.num_layers) {

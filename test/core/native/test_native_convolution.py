@@ -248,6 +248,16 @@ def test_chain_equals_linear_layers_one_by_one(level, num_rows):
     assert_close([hidden, result], [second, second @ weights[2] + biases[2]], 1e-5)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_rows_join_the_sums_of_a_single_layer_too(level, dtype):
+    rows, weight = random_rows(500, 16).to(dtype), random_rows(16, 21, seed=1).to(dtype)
+    joined, index = random_rows(17, 21, seed=2), torch.randint(0, 17, (500,))
+    result, _ = calls.chain(rows, [calls.Layer(calls.pack(weight[None], dtype), None, True)], joined, index)
+    expected = torch.relu(rows.double() @ weight.double() + joined[index])
+    tolerances = {"rtol": 1e-5, "atol": 1e-5} if dtype == torch.float32 else {"rtol": 2**-8, "atol": 1e-4}
+    torch.testing.assert_close(result.double(), expected, **tolerances)
+
+
 def test_weights_that_are_kept_are_packed_anew_for_another_level():
     layer, tensor = (
         SubmanifoldConvolution(9, 40, (3, 3, 3)),
