@@ -15,7 +15,7 @@ constexpr int LANES = PVD_VECTOR / 4;
 constexpr int TILE = 2 * LANES;
 constexpr int ROWS = PVD_VECTOR == 64 ? 8 : 6;  // of a product with two vectors: sums fill the registers
 constexpr int MOST_ROWS = 8;                    // of a product with one vector
-constexpr int64_t BLOCK_BYTES = 1 << 18;        // of a block's sums
+constexpr int64_t BLOCK_BYTES = 1 << 19;        // of a block's sums; each block reads all weights
 
 #define PVD_INLINE PVD_TARGET static inline __attribute__((always_inline))
 
@@ -337,11 +337,12 @@ struct Run {
 };
 constexpr Run RUNS[6] = {{0, 1}, {1, 1}, {2, 1}, {0, 2}, {1, 2}, {0, 3}};
 
-// Output rows of a block, at most `LARGEST`.
+// Output rows of a block, at most `LARGEST`; of a small layer so many that each thread gets two blocks.
 constexpr int64_t LARGEST = 1024;
 
-PVD_INLINE int64_t rows_of_block(int64_t out_channels) {
-    const int64_t rows = BLOCK_BYTES / 4 / padded(out_channels) / 8 * 8;
+PVD_INLINE int64_t rows_of_block(const Convolution &call) {
+    const int64_t fitting = BLOCK_BYTES / 4 / padded(call.out_channels), blocks = call.threads < 1 ? 2 : 2 * call.threads;
+    const int64_t shared = (call.num_out + blocks - 1) / blocks, rows = (fitting < shared ? fitting : shared) / 8 * 8;
     return rows < 64 ? 64 : rows > LARGEST ? LARGEST : rows;
 }
 
@@ -507,7 +508,7 @@ PVD_TARGET static void convolve_block(const Convolution &call, int64_t block_row
 
 template <class Ops>
 PVD_TARGET static void convolve_as(const Convolution &call) {
-    const int64_t block_rows = rows_of_block(call.out_channels);
+    const int64_t block_rows = rows_of_block(call);
     auto work = [&](int64_t block) { convolve_block<Ops>(call, block_rows, block); };
     parallel((call.num_out + block_rows - 1) / block_rows, call.threads, work);
 }
