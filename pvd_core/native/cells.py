@@ -177,8 +177,8 @@ def _over_points(
     features_PC, point_to_voxel_P = features_PC.contiguous(), point_to_voxel_P.contiguous()
     num_points, channels = features_PC.shape
     assert (point_to_voxel_P.dtype, len(point_to_voxel_P)) == (torch.int64, num_points)
-    # The library would write beside its tables.
-    if num_points and not 0 <= int(point_to_voxel_P.min()) <= int(point_to_voxel_P.max()) < num_voxels:
+    lowest, highest = map(int, torch.aminmax(point_to_voxel_P)) if num_points else (0, -1)
+    if lowest < 0 or highest >= num_voxels:  # the library would write beside its tables
         raise IndexError(f"points lie in voxels that are none of the {num_voxels}")
     spaces = torch.empty(num_voxels + 1, dtype=torch.int64), torch.empty(num_points, dtype=torch.int64)
     function(

@@ -21,10 +21,10 @@ def occupied_cells(
     """(coords int64 (V, 4): scan and three indices, sorted and distinct; row of each point's cell in them, int64 (P,);
     number of points in each cell, int64 (V,)). `indices_P3` int64 inside `shape`, whose cells in all scans together
     have numbers that fit int64."""
-    num_cells = (int(scan_P.max()) + 1) * math.prod(shape) if len(scan_P) else 0
-    is_on_cpu = scan_P.device.type == "cpu"
-    if is_on_cpu and library.status()[0] and num_cells.bit_length() + len(scan_P).bit_length() <= 64:
-        return cells.occupied(scan_P, indices_P3, shape, num_cells.bit_length())
+    if scan_P.device.type == "cpu" and library.status()[0]:  # a GPU would have to be waited for to count the cells
+        num_cells = (int(scan_P.max()) + 1) * math.prod(shape) if len(scan_P) else 0
+        if num_cells.bit_length() + len(scan_P).bit_length() <= 64:
+            return cells.occupied(scan_P, indices_P3, shape, num_cells.bit_length())
     keys_P = scan_P
     for axis, size in enumerate(shape):
         keys_P = keys_P * size + indices_P3[:, axis]
