@@ -872,12 +872,10 @@ PVD_TARGET static void label_rows(const float *scores, int64_t num_rows, int64_t
 
 PVD_TARGET static void labels(const float *scores, int64_t num_rows, int32_t channels, float sharpness,
                               uint8_t *labels, float *confidence, int32_t threads) {
-    constexpr int64_t some = 4096;
-    auto work = [&](int64_t task) {
-        const int64_t start = task * some, count = num_rows - start < some ? num_rows - start : some;
-        label_rows(scores + start * channels, count, channels, sharpness, labels + start, confidence + start);
+    auto work = [&](int64_t begin, int64_t end) {
+        label_rows(scores + begin * channels, end - begin, channels, sharpness, labels + begin, confidence + begin);
     };
-    parallel((num_rows + some - 1) / some, threads, work);
+    parallel_in_parts(num_rows, threads, work);
 }
 
 // ------------------------------------------------------------------------------------------------- by element type

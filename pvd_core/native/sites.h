@@ -40,8 +40,6 @@ struct Columns {
     }
 };
 
-constexpr int64_t SITES_A_TASK = 4096;
-
 // Which axis indices of the other grid meet an index under taps 0, 1, 2: -1 where none does.
 struct Reach {
     int64_t index[3];
@@ -72,9 +70,8 @@ struct Reach {
 inline void look_up(const Columns &columns, const int64_t *coords, int64_t num, const int64_t *stride, bool is_back,
                     int32_t *rows, int threads) {
     auto reach = is_back ? Reach::back : Reach::around;
-    auto work = [&](int64_t task) {
-        const int64_t end = (task + 1) * SITES_A_TASK < num ? (task + 1) * SITES_A_TASK : num;
-        for (int64_t n = task * SITES_A_TASK; n < end; ++n) {
+    auto work = [&](int64_t begin, int64_t end) {
+        for (int64_t n = begin; n < end; ++n) {
             const int64_t *at = coords + 4 * n;
             const Reach over_0 = reach(at[1], stride[0], columns.size_0);
             const Reach over_1 = reach(at[2], stride[1], columns.size_1);
@@ -100,7 +97,7 @@ inline void look_up(const Columns &columns, const int64_t *coords, int64_t num, 
             }
         }
     };
-    parallel((num + SITES_A_TASK - 1) / SITES_A_TASK, threads, work);
+    parallel_in_parts(num, threads, work);
 }
 
 inline bool lies_inside(const int64_t *at, int64_t batch_size, int64_t size_0, int64_t size_1, int64_t size_2) {
@@ -110,9 +107,8 @@ inline bool lies_inside(const int64_t *at, int64_t batch_size, int64_t size_0, i
 
 // The site in each cell of `coords` int64 (N, 4), -1 where there is none or the cell lies outside the grid.
 inline void find(const Columns &columns, const int64_t *coords, int64_t num, int64_t *rows, int threads) {
-    auto work = [&](int64_t task) {
-        const int64_t end = (task + 1) * SITES_A_TASK < num ? (task + 1) * SITES_A_TASK : num;
-        for (int64_t n = task * SITES_A_TASK; n < end; ++n) {
+    auto work = [&](int64_t begin, int64_t end) {
+        for (int64_t n = begin; n < end; ++n) {
             const int64_t *at = coords + 4 * n;
             rows[n] = -1;
             if (!lies_inside(at, columns.batch_size, columns.size_0, columns.size_1, columns.size_2)) continue;
@@ -120,7 +116,7 @@ inline void find(const Columns &columns, const int64_t *coords, int64_t num, int
             if (columns.occupied[column] >> at[3] & 1) rows[n] = columns.number_at(column, at[3]);
         }
     };
-    parallel((num + SITES_A_TASK - 1) / SITES_A_TASK, threads, work);
+    parallel_in_parts(num, threads, work);
 }
 
 // The coarse columns of a 3x3x3 convolution: a cell is occupied where a fine one in its receptive field is.
@@ -177,9 +173,8 @@ struct Voxelisation {
 
 // Cells, features (pvd_core/voxels/features.py) and occupied columns of all points.
 inline void occupy(const Voxelisation &call, const Columns &columns, int threads) {
-    auto work = [&](int64_t task) {
-        const int64_t end = (task + 1) * SITES_A_TASK < call.num_points ? (task + 1) * SITES_A_TASK : call.num_points;
-        for (int64_t p = task * SITES_A_TASK; p < end; ++p) {
+    auto work = [&](int64_t begin, int64_t end) {
+        for (int64_t p = begin; p < end; ++p) {
             const float *at = call.cylindrical + 3 * p, *point = call.points + 4 * p;
             float *features = call.features + 9 * p;
             int64_t index[3];
@@ -208,7 +203,7 @@ inline void occupy(const Voxelisation &call, const Columns &columns, int threads
             call.point_to_voxel[p] = index[2];
         }
     };
-    parallel((call.num_points + SITES_A_TASK - 1) / SITES_A_TASK, threads, work);
+    parallel_in_parts(call.num_points, threads, work);
     for (int64_t p = 0; p < call.num_points; ++p)
         columns.occupied[call.column_of_point[p]] |= uint64_t{1} << call.point_to_voxel[p];
 }
@@ -237,9 +232,8 @@ inline void sort_by_voxel(const int64_t *point_to_voxel, int64_t num_points, int
 inline void maximum(const float *features, const int64_t *point_to_voxel, int64_t num_points, int64_t channels,
                     int64_t num_voxels, int64_t *ends, int64_t *order, float *result, int threads) {
     sort_by_voxel(point_to_voxel, num_points, num_voxels, ends, order);
-    auto work = [&](int64_t task) {
-        const int64_t last = (task + 1) * SITES_A_TASK < num_voxels ? (task + 1) * SITES_A_TASK : num_voxels;
-        for (int64_t v = task * SITES_A_TASK; v < last; ++v) {
+    auto work = [&](int64_t begin, int64_t end) {
+        for (int64_t v = begin; v < end; ++v) {
             float *to = result + v * channels;
             const int64_t start = v == 0 ? 0 : ends[v - 1];
             if (start == ends[v]) {
@@ -253,7 +247,7 @@ inline void maximum(const float *features, const int64_t *point_to_voxel, int64_
             }
         }
     };
-    parallel((num_voxels + SITES_A_TASK - 1) / SITES_A_TASK, threads, work);
+    parallel_in_parts(num_voxels, threads, work);
 }
 
 // Gradient of `maximum` for the features, (P, C), from that for its result, (V, C): points that share the maximum share its
@@ -262,10 +256,9 @@ inline void maximum_gradient(const float *features, const int64_t *point_to_voxe
                              int64_t channels, int64_t num_voxels, int64_t *ends, int64_t *order, const float *result,
                              const float *gradient, float *to, int threads) {
     sort_by_voxel(point_to_voxel, num_points, num_voxels, ends, order);
-    auto work = [&](int64_t task) {
-        const int64_t last = (task + 1) * SITES_A_TASK < num_voxels ? (task + 1) * SITES_A_TASK : num_voxels;
+    auto work = [&](int64_t begin, int64_t end) {
         std::vector<float> share(channels);
-        for (int64_t v = task * SITES_A_TASK; v < last; ++v) {
+        for (int64_t v = begin; v < end; ++v) {
             const int64_t start = v == 0 ? 0 : ends[v - 1];
             const float *largest = result + v * channels;
             std::fill(share.begin(), share.end(), 0.0f);
@@ -281,7 +274,7 @@ inline void maximum_gradient(const float *features, const int64_t *point_to_voxe
             }
         }
     };
-    parallel((num_voxels + SITES_A_TASK - 1) / SITES_A_TASK, threads, work);
+    parallel_in_parts(num_voxels, threads, work);
 }
 
 }  // namespace pvd

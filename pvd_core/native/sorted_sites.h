@@ -86,15 +86,14 @@ inline void look_up(const SortedColumns &columns, const int64_t *coords, int64_t
                     bool is_back, int32_t *rows, int threads) {
     auto reach = is_back ? Reach::back : Reach::around;
     const bool has_neighbours = stride[2] == 1;  // the taps meet three cells in a row
-    auto work = [&](int64_t task) {
-        const int64_t end = (task + 1) * SITES_A_TASK < num ? (task + 1) * SITES_A_TASK : num;
+    auto work = [&](int64_t begin, int64_t end) {
         int64_t near[3] = {};
         int32_t next[9] = {}, ends[9] = {};  // of each column: the lowest site that may still be met, and its end
         int32_t first[9] = {}, lowest[9] = {};  // the first site and its height
         uint64_t occupied[9] = {};
-        for (int64_t n = task * SITES_A_TASK; n < end; ++n) {
+        for (int64_t n = begin; n < end; ++n) {
             const int64_t *at = coords + 4 * n;
-            if (n == task * SITES_A_TASK || !is_same_column(at, at - 4) || at[3] < at[-1]) {
+            if (n == begin || !is_same_column(at, at - 4) || at[3] < at[-1]) {
                 const Reach over_0 = reach(at[1], stride[0], columns.size_0);
                 const Reach over_1 = reach(at[2], stride[1], columns.size_1);
                 for (int row = 0; row < 9; ++row) {
@@ -128,15 +127,14 @@ inline void look_up(const SortedColumns &columns, const int64_t *coords, int64_t
             }
         }
     };
-    parallel((num + SITES_A_TASK - 1) / SITES_A_TASK, threads, work);
+    parallel_in_parts(num, threads, work);
 }
 
 // As `find` of sites.h.
 inline void find(const SortedColumns &columns, const int64_t *coords, int64_t num, int64_t *rows, int threads) {
-    auto work = [&](int64_t task) {
-        const int64_t end = (task + 1) * SITES_A_TASK < num ? (task + 1) * SITES_A_TASK : num;
+    auto work = [&](int64_t begin, int64_t end) {
         int64_t near[2] = {};  // for even and odd indices: the cells around a point alternate between two
-        for (int64_t n = task * SITES_A_TASK; n < end; ++n) {
+        for (int64_t n = begin; n < end; ++n) {
             const int64_t *at = coords + 4 * n;
             rows[n] = -1;
             if (!lies_inside(at, columns.batch_size, columns.size_0, columns.size_1, columns.size_2)) continue;
@@ -152,7 +150,7 @@ inline void find(const SortedColumns &columns, const int64_t *coords, int64_t nu
             if (low < columns.first[column + 1] && columns.heights[low] == at[3]) rows[n] = low;
         }
     };
-    parallel((num + SITES_A_TASK - 1) / SITES_A_TASK, threads, work);
+    parallel_in_parts(num, threads, work);
 }
 
 // Tap rows of one tap each of the map from V sites to the C blocks that hold them, int32 (K, C); or, `is_back`, of the map

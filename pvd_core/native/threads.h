@@ -108,4 +108,15 @@ void parallel(int64_t count, int threads, Work &work) {
         count, threads, [](void *context, int64_t number) { (*static_cast<Work *>(context))(number); }, &work);
 }
 
+// Calls work(begin, end) for parts of the numbers 0 to count - 1: rows, sites or points that take little each.
+template <class Work>
+void parallel_in_parts(int64_t count, int threads, Work &work) {
+    constexpr int64_t most = 4096;
+    auto part = [&](int64_t number) {
+        const int64_t begin = number * most;
+        work(begin, count - begin < most ? count : begin + most);
+    };
+    parallel((count + most - 1) / most, threads, part);
+}
+
 }  // namespace pvd
