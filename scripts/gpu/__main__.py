@@ -1,13 +1,14 @@
 """Measures on a GPU what needs one, in two calls of at most --budget seconds each.
 
   python -m scripts.gpu scan.bin --part 1      # kernels against the reference, tuning, latency, spconv, tests
-  python -m scripts.gpu scan.bin --part 2      # training a student and its teacher, PVD
+  python -m scripts.gpu scan.bin --part 2      # training of teachers and students, PVD
   python -m scripts.gpu --part 1 --device cpu --budget 60     # rehearses part 1 without a GPU
 
 Needs torch, triton, typer, rich and safetensors, part 2 lightning too; no ROS. Results are written after each step.
 """
 
 import argparse
+import itertools
 import shutil
 import signal
 import sys
@@ -18,7 +19,7 @@ from pvd_core.borders.errors import UserError
 from pvd_core.clouds.example import spinning_scan
 from pvd_core.segmenter import resolve_device
 from pvd_core.weights import save_weights
-from scripts.gpu.budget import run_steps
+from scripts.gpu.budget import run_stages
 from scripts.gpu.parts import Parts, left_out_of_bench
 from scripts.gpu.report import Report
 from scripts.gpu.sizes import environment_on, network, sizes_on
@@ -35,14 +36,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for folder in (out / "logs", work):
         folder.mkdir(parents=True, exist_ok=True)
     if options.part == 2:
-        # Streets that an earlier call did not finish would be continued, and PVD would take its weights.
-        for folder in (work / "streets", out / "weights"):
+        # Streets that an earlier call did not finish would be continued, and its runs would be in the way.
+        for folder in (work / "streets", out / "runs"):
             shutil.rmtree(folder, ignore_errors=True)
     scans = [path.resolve() for path in options.scans] or [_example(work, options.device)]
     tiny_weights = work / "tiny.safetensors"
-    save_weights(tiny_weights, network(sizes_on("cpu").student, "cpu"))
-    steps = Parts(options.device, scans, tiny_weights, out, work).steps(options.part)
-    for step in steps:
+    save_weights(tiny_weights, network(sizes_on("cpu").compared, "cpu"))
+    stages = Parts(options.device, scans, tiny_weights, out, work).stages(options.part)
+    for step in itertools.chain.from_iterable(stages):
         for suffix in (".json", ".md"):
             (out / f"{step.name}{suffix}").unlink(missing_ok=True)
     report = Report(options.part, device, options.budget, out)
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Where this was started in the background, Ctrl-C would not reach the steps; a terminated call ends its step.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    run_steps(steps, options.budget, out / "logs", environment, report.note)
+    run_stages(stages, options.budget, out / "logs", environment, report.note)
     print(report.markdown())
     return int(not report.is_good)
 

@@ -37,15 +37,18 @@ def main() -> None:
     options = parser.parse_args()
     sizes, rows, points = sizes_on(options.device), Rows(options.json), clouds_of(options)[0]
     if options.for_training:
-        networks, precisions = [sizes.student, sizes.teacher], sizes.training_precisions[:1]
+        networks = [each for family in sizes.families.values() for each in (family.student, family.teacher)]
+        precisions: tuple[str, ...] = (sizes.training_precision,)
     else:
-        networks, precisions = [sizes.student], sizes.precisions
+        networks, precisions = [next(iter(sizes.families.values())).student], sizes.precisions
     end = time.time() + 0.9 * seconds_left(options)
     num = sizes.num_processes
     jobs: list[Job] = [
         (_compared_layers, (networks, options.device, precisions, points, num, shard, end)) for shard in range(num)
     ]
-    if not options.for_training:
+    if options.for_training:
+        jobs = [*((_compile_for_validation, (each, options.device, points)) for each in networks), *jobs]
+    else:
         jobs = [*((_compared_network, (sizes.compared, options.device, each, points)) for each in precisions), *jobs]
     for row in _rows_of(jobs, num):
         rows.add(row)
@@ -66,6 +69,12 @@ def _rows_of(jobs: list[Job], num_processes: int) -> Iterator[dict[str, Any]]:
 
 def _all_of(function: Callable[..., Iterator[dict[str, Any]]], arguments: tuple[Any, ...]) -> list[dict[str, Any]]:
     return list(function(*arguments))
+
+
+def _compile_for_validation(settings: Any, device: str, points: np.ndarray) -> Iterator[dict[str, Any]]:
+    """Nothing to compare: Triton keeps what trainings need at their end."""
+    Segmenter(network(settings, device), None, device, backend="triton").segment(points)
+    yield from ()
 
 
 def _compared_network(settings: Any, device: str, precision: str, points: np.ndarray) -> Iterator[dict[str, Any]]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts.gpu.budget import Step
+from scripts.gpu.budget import Stage, Step
 from scripts.gpu.sizes import sizes_on
 
 _TESTS = ("sparse/test_triton_backend.py", "programs/test_programs_gpu.py")
@@ -22,11 +22,11 @@ class Parts:
         self._device, self._scans, self._tiny_weights, self._out, self._work = device, scans, tiny_weights, out, work
         self._is_rehearsal = device == "cpu"
 
-    def steps(self, part: int) -> list[Step]:
+    def stages(self, part: int) -> list[Stage]:
         return self._labelling() if part == 1 else self._training()
 
-    def _labelling(self) -> list[Step]:
-        return [
+    def _labelling(self) -> list[Stage]:
+        steps = [
             self._own("equality", 4, "equality"),
             self._own("tuning", 5, "tuning", most_s=60),
             self._own("latency", 5, "latency"),
@@ -34,19 +34,27 @@ class Parts:
             Step("tests", 2, lambda seconds: self._tests(), absent=_lacks("pytest")),
             *([] if self._is_rehearsal else [self._bench_beside_spconv_triton()]),
         ]
+        return [[step] for step in steps]
 
-    def _training(self) -> list[Step]:
+    def _training(self) -> list[Stage]:
+        """Trainings run side by side: one alone leaves most of a GPU idle."""
         streets = self._work / "streets"
         no_ray_caster = _lacks("embreex")
         data = streets if no_ray_caster is None else self._folder_of_scans()
-        with_data, with_weights = ("--data", str(data)), ("--weights", str(self._out / "weights"))
+        options = ("--data", str(data), "--runs", str(self._out / "runs"))
+
+        def training(role: str, share: float) -> list[Step]:
+            families = sizes_on(self._device).families
+            return [self._own(f"{role}-{family}", share, "training", role, family, *options) for family in families]
+
         return [
-            Step("streets", 5, lambda seconds: self._simulate(streets), absent=no_ray_caster),
-            self._own("kernels", 4, "equality", "--for-training"),
-            self._own("teacher", 7, "training", "teacher", *with_data, *with_weights),
-            self._own("student", 6, "training", "student", *with_data, *with_weights),
-            self._own("pvd", 6, "training", "pvd", *with_data, *with_weights),
-            self._own("rates", 2, "rates", *with_data),
+            [
+                Step("streets", 4, lambda seconds: self._simulate(streets), absent=no_ray_caster),
+                self._own("kernels", 4, "equality", "--for-training"),
+            ],
+            training("teacher", 7),
+            [*training("pvd", 12), *training("student", 12)],
+            [self._bench_training()],
         ]
 
     def _own(self, name: str, share: float, module: str, *options: str, most_s: float = float("inf")) -> Step:
@@ -62,18 +70,25 @@ class Parts:
         spconv = ["spconv"] if _lacks("spconv") is None else []
         return self._bench_of(f"bench-{precision}", ",".join(["triton", *spconv, "reference"]), precision)
 
+    def _bench_training(self) -> Step:
+        backends = "reference" if self._is_rehearsal else "triton,reference"
+        precision = sizes_on(self._device).training_precision
+        return self._bench_of("bench-training", backends, precision, options=("--train", "--runs", "5"))
+
     def _bench_beside_spconv_triton(self) -> Step:
         """The last step: the package tunes its kernels itself, which may take all that is left. What Triton compiled
         stays in its cache, so that another call comes further."""
         precision = sizes_on(self._device).precisions[0]
         return self._bench_of("bench-spconv-triton", "triton,spconv-triton", precision, _lacks("spconv_triton"))
 
-    def _bench_of(self, name: str, backends: str, precision: str, absent: str | None = None) -> Step:
+    def _bench_of(
+        self, name: str, backends: str, precision: str, absent: str | None = None, options: Sequence[str] = ()
+    ) -> Step:
         of_network = ("--weights", str(self._tiny_weights)) if self._is_rehearsal else ("--model", "cylinder3d-0.5x")
         command = [
             *(sys.executable, "-m", "pvd_cli", "bench", str(self._scans[0]), *of_network, "--backends", backends),
             *("--device", self._device, "--precision", precision),
-            *("--runs", str(min(sizes_on(self._device).runs, 50))),
+            *(options or ("--runs", str(min(sizes_on(self._device).runs, 50)))),
             *("--json", str(self._out / f"{name}.json"), "--markdown", str(self._out / f"{name}.md"), "--force"),
         ]
         return Step(name, 3, lambda seconds: command, absent=absent)
