@@ -1,7 +1,8 @@
 """The Cartesian grid of MinkUNet and SPVCNN: cubes of one size.
 
 As in the official data loader a point belongs to the cube with the nearest centre, and the centres are multiples of the
-size. The grid has no bounds: each scan has its own corner. P points, V voxels, B scans.
+size. The grid has no bounds: each scan has its own corner, from which networks count the cells of their coarser levels.
+P points, V voxels, B scans.
 """
 
 import functools
@@ -26,6 +27,13 @@ _SMALLEST_M, _LARGEST_M = 0.01, 10.0
 # Numbers of cells must fit int64, those of the cells around the outermost ones too.
 _MOST_CELLS = 2**62
 
+# What the coarser levels are counted from.
+ORIGINS = ("lowest", "ground")
+# Cells of a network's coarsest level. Corners at multiples of it, seen from one origin, cut space alike on every level.
+_COARSEST = 16
+# Of the ground, in cells below and above the sensor.
+_HEIGHTS = 512
+
 # Along each axis in programs of fixed shapes: numbers of cells in a box of them fit too. Cubes of 1.25 cm or more reach
 # over all measured points, which lie within 10 km.
 _FIXED_CELLS = 1_600_000
@@ -33,12 +41,17 @@ _FIXED_CELLS = 1_600_000
 
 @dataclass(frozen=True)
 class CartesianGrid:
-    """Cubes of `voxel_size` metres. `time`: as Voxeliser. Raises ValueError for impossible settings."""
+    """Cubes of `voxel_size` metres. `time`: as Voxeliser. Raises ValueError for impossible settings.
+
+    `origin`: what coarser cells are counted from. lowest, as in the official code: the lowest cell of a scan along each
+    axis, so that one stray point can move all of them, and with them the labels. ground: the sensor's axis, and the
+    height of the lowest quarter of the points."""
 
     kind: ClassVar = "cartesian"
 
     voxel_size: float = 0.05
     time: bool = False
+    origin: str = "lowest"
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> "CartesianGrid":
@@ -53,6 +66,8 @@ class CartesianGrid:
             raise ValueError(f"grid voxel_size is {shown(size)}: expected {expected}")
         object.__setattr__(self, "voxel_size", float(size))
         check_time(self.time)
+        if self.origin not in ORIGINS:
+            raise ValueError(f"grid origin is {shown(self.origin)}: expected {' or '.join(ORIGINS)}")
 
     @property
     def num_point_features(self) -> int:
@@ -62,7 +77,9 @@ class CartesianGrid:
     def settings(self) -> dict[str, Any]:
         """As Voxeliser."""
         # What most networks lack is not written: the headers of their weights stay what they were.
-        return {"kind": self.kind, "voxel_size": self.voxel_size, **({"time": True} if self.time else {})}
+        unusual = {"time": self.time, "origin": self.origin if self.origin != "lowest" else None}
+        kept = {name: value for name, value in unusual.items() if value}
+        return {"kind": self.kind, "voxel_size": self.voxel_size, **kept}
 
     def voxelise(self, scans: Sequence[torch.Tensor]) -> VoxelBatch:
         """As Voxeliser; the axes are x, y, z. TooWideError for scans so wide that their cells cannot be numbered."""
@@ -88,6 +105,7 @@ class CartesianGrid:
         """As Voxeliser."""
         cells_P3 = self._cells(points_P4)
         lowest_3 = torch.where(is_measured_P[:, None], cells_P3, torch.inf).amin(dim=0)
+        lowest_3 = self._corner(torch.where(is_measured_P.any(), lowest_3, 0.0), cells_P3, is_measured_P)
         indices_P3 = (cells_P3 - lowest_3).clamp(min=0, max=_FIXED_CELLS)
         fits = ((indices_P3 < _FIXED_CELLS) | ~is_measured_P[:, None]).all()
         return PlacedPoints(points_P4, indices_P3.long().clamp(max=_FIXED_CELLS - 1), fits)
@@ -103,12 +121,22 @@ class CartesianGrid:
         goes to the even one."""
         return torch.round(points_PF[:, :3] / _divisor(self.voxel_size, points_PF.device))
 
+    def _corner(
+        self, lowest_3: torch.Tensor, cells_P3: torch.Tensor, is_measured_P: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Whole numbers (3,): the cell of one scan that is number (0, 0, 0), at or below its lowest one."""
+        if self.origin == "lowest":
+            return lowest_3
+        height = _height_of_lowest_quarter(cells_P3[:, 2], is_measured_P)
+        return lowest_3 - (lowest_3 - torch.nn.functional.pad(height[None], (2, 0))) % _COARSEST
+
     def _bounds(self, cells_of_scans: Sequence[torch.Tensor]) -> tuple[torch.Tensor, Triple]:
         """(lowest cell of each scan, int64 (B, 3), 0 for scans without points; cells along each axis that hold any of
         the scans)."""
         empty = cells_of_scans[0].new_zeros(1, 3)
         ends = [torch.aminmax(cells_P3 if len(cells_P3) else empty, dim=0) for cells_P3 in cells_of_scans]
         lowest_B3, highest_B3 = (torch.stack(each).double() for each in zip(*ends, strict=True))
+        lowest_B3 = torch.stack(list(map(self._corner, lowest_B3, cells_of_scans)))
         extent_3 = (highest_B3 - lowest_B3 + 1).amax(dim=0)
         farthest = torch.maximum(lowest_B3.abs(), highest_B3.abs()).amax()
         # Copied from a GPU together, because each copy waits for it.
@@ -123,6 +151,21 @@ class CartesianGrid:
             )
         x, y, z = map(int, extent)
         return lowest_B3.long(), (x, y, z)
+
+
+def _height_of_lowest_quarter(heights_P: torch.Tensor, is_measured_P: torch.Tensor | None) -> torch.Tensor:
+    """Whole number, int64 (): a quarter of the points lie at this height or below. Counted, because nearly all points
+    share a few dozen heights, and so that nothing waits for a GPU."""
+    bins_P = heights_P.clamp(-_HEIGHTS, _HEIGHTS - 1).long() + _HEIGHTS
+    if is_measured_P is not None:
+        bins_P = torch.where(is_measured_P, bins_P, 2 * _HEIGHTS)
+    counts = torch.zeros(2 * _HEIGHTS + 1, dtype=torch.int64, device=bins_P.device)
+    if bins_P.is_cuda:  # where bincount would wait
+        counts.scatter_add_(0, bins_P, torch.ones_like(bins_P))
+    else:
+        counts += torch.bincount(bins_P, minlength=len(counts))
+    sums = counts[:-1].cumsum(0)
+    return (4 * sums < sums[-1]).sum() - _HEIGHTS
 
 
 @functools.lru_cache(maxsize=64)

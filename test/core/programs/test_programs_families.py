@@ -121,6 +121,25 @@ def test_points_too_far_from_each_other_for_a_program_are_labelled_without_one()
     assert fast.counters["programs"] == 1
 
 
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_coarser_cells_seen_from_the_ground_give_the_same_labels_in_programs(cloud):
+    model = program_network("minkunet", grid={"voxel_size": 0.5, "origin": "ground"})
+    plain, fast = (Segmenter(model, programs=programs) for programs in ("off", "eager"))
+    assert np.array_equal(fast.segment(CLOUDS[cloud]).labels, plain.segment(CLOUDS[cloud]).labels)
+    assert fast.counters["declined"] == 0
+
+
+@pytest.mark.parametrize("family", ["minkunet", "spvcnn"])
+def test_a_stray_point_changes_no_other_answer_where_coarser_cells_are_seen_from_the_ground(family):
+    cloud = random_cloud(1500)
+    stray = np.concatenate((cloud, np.array([[80.0, -71.3, -40.7, 0.1]], np.float32)))
+    changed = {}
+    for origin in ("ground", "lowest"):
+        segmenter = Segmenter(program_network(family, grid={"voxel_size": 0.5, "origin": origin}))
+        changed[origin] = np.abs(segmenter.segment(stray).confidence[:-1] - segmenter.segment(cloud).confidence).max()
+    assert changed["ground"] < 1e-6 < 1e-4 < changed["lowest"]
+
+
 def test_the_answer_tells_points_that_lie_too_far_from_sites_that_are_too_many():
     model = program_network("minkunet", grid={"voxel_size": 0.01})
     runner = DeviceRunner(model, torch.device("cpu"))
@@ -145,8 +164,9 @@ def test_a_cloud_of_cubes_that_overflows_moves_one_program_up_and_keeps_its_labe
     assert fast.counters["declined"] == 0
 
 
-def test_where_points_lie_does_not_depend_on_points_that_are_no_measurement():
-    grid = CartesianGrid(0.5)
+@pytest.mark.parametrize("origin", ["lowest", "ground"])
+def test_where_points_lie_does_not_depend_on_points_that_are_no_measurement(origin):
+    grid = CartesianGrid(0.5, origin=origin)
     points = torch.from_numpy(on_cell_borders()) + torch.tensor([100.0, -50.0, 3.0, 0.0])
     measured = torch.arange(len(points)) % 3 > 0
     points[~measured] = 0.0

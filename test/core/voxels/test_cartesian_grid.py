@@ -78,6 +78,46 @@ def test_a_batch_aligned_to_another_has_the_same_voxels_a_multiple_of_the_steps_
     assert batch.aligned_to(batch, steps) is batch
 
 
+def quarter_of(points, voxel_size):
+    """The height of cells that a quarter of the points lie at or below."""
+    heights = np.sort(expected_cells(points, voxel_size)[:, 2])
+    return heights[-(-len(heights) // 4) - 1] if len(heights) else 0
+
+
+@pytest.mark.parametrize("num_points", [(3000,), (0,), (1,), (2001, 0, 1, 1502), (0, 0)])
+def test_a_corner_seen_from_the_ground_holds_the_same_voxels_a_multiple_of_the_coarsest_cell_away(num_points):
+    scans = [scan_of(count, seed) for seed, count in enumerate(num_points)]
+    lowest, grid = CartesianGrid(0.3).voxelise(scans), CartesianGrid(0.3, origin="ground")
+    batch = grid.voxelise(scans)
+    moved_B3 = lowest.lowest_B3 - batch.lowest_B3
+    assert ((moved_B3 >= 0) & (moved_B3 < 16)).all()
+    for scan, corner in zip(scans, batch.lowest_B3.tolist(), strict=True):
+        if len(scan):
+            assert np.all((np.array(corner) - (0, 0, quarter_of(scan, 0.3))) % 16 == 0)
+    assert torch.equal(grid.centres(batch), lowest.grid.centres(lowest))
+    assert torch.equal(batch.point_to_voxel_P, lowest.point_to_voxel_P)
+    assert (batch.coords_V4[:, 1:] < torch.tensor(batch.shape)).all()
+
+
+def test_a_stray_point_moves_no_coarser_cell_seen_from_the_ground():
+    points = scan_of(4000)
+    stray = torch.tensor([[55.0, -61.3, -19.7, 0.1]])
+
+    def planes(scan, origin):
+        return CartesianGrid(0.2, origin=origin).voxelise([scan]).lowest_B3[0] % 16
+
+    assert torch.equal(planes(points, "ground"), planes(torch.cat((points, stray)), "ground"))
+    assert not torch.equal(planes(points, "lowest"), planes(torch.cat((points, stray)), "lowest"))
+
+
+def test_the_height_of_the_ground_counts_points_beyond_its_range_too():
+    points = scan_of(400)
+    points[:200, 2] = -1e5
+    points[200:, 2] = 1e5
+    batch = CartesianGrid(0.5, origin="ground").voxelise([points])
+    assert (batch.lowest_B3[0, 2] + 512) % 16 == 0
+
+
 def test_points_between_two_cells_go_to_the_even_one():
     points = torch.zeros(6, 4)
     points[:, 0] = torch.tensor([-2.5, -1.5, -0.5, 0.5, 1.5, 2.5])

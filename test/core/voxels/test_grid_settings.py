@@ -17,6 +17,7 @@ GRIDS = [
     CylindricalGrid((10, 360, 32), (0, 50), radial="progressive", first_cell=5),
     CartesianGrid(),
     CartesianGrid(2),
+    CartesianGrid(0.2, origin="ground"),
 ]
 
 
@@ -82,6 +83,10 @@ def test_settings_without_a_kind_are_of_a_cylindrical_grid():
         ({"kind": "cartesian", "voxel_size": "small"}, "grid voxel_size is 'small'"),
         ({"kind": "cartesian", "voxel_size": [0.05] * 3}, "grid voxel_size is"),
         ({"kind": "cartesian", "voxel_size": True}, "grid voxel_size is True"),
+        ({"kind": "cartesian", "origin": "centre"}, "grid origin is 'centre': expected lowest or ground"),
+        ({"kind": "cartesian", "origin": None}, "grid origin is None"),
+        ({"kind": "cartesian", "origin": [0, 0, 0]}, "grid origin is"),
+        ({"origin": "ground"}, "unknown grid setting 'origin': a cylindrical grid has"),
     ],
 )
 def test_settings_that_make_no_grid_are_named(settings, message):
@@ -99,7 +104,7 @@ def test_cylinder3d_refuses_a_grid_that_is_not_cylindrical():
 
 ODD = [None, True, 0, -1, 1, 2, 3.5, 0.05, 1e-300, 1e300, 10**30, float("nan"), float("inf"), "", "progressive", "5"]
 ODD += [[], [1, 2], [0, 50], [-3, 2.0], [8, 8, 8], [2, 2], [1, 2, 3, 4], ["a", "b"], [None] * 3, {}, {"a": 1}]
-NAMES = ["kind", "shape", "rho_range", "z_range", "radial", "first_cell", "voxel_size", "sise"]
+NAMES = ["kind", "shape", "rho_range", "z_range", "radial", "first_cell", "voxel_size", "origin", "sise"]
 
 
 def test_settings_at_random_make_a_grid_that_works_or_are_refused():
@@ -108,7 +113,7 @@ def test_settings_at_random_make_a_grid_that_works_or_are_refused():
     for _ in range(3000):
         good = dict(chance.choice(GRIDS[1:3] + GRIDS[4:]).settings())
         for name in chance.sample(NAMES, chance.randint(0, 2)):
-            good[name] = chance.choice([*ODD, "cylindrical", "cartesian", "uniform"])
+            good[name] = chance.choice([*ODD, "cylindrical", "cartesian", "uniform", "ground"])
         try:
             grid = grid_from_settings(good)
         except ValueError as error:
