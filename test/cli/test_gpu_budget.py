@@ -2,14 +2,16 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 
 import pytest
 import torch
+from ros_processes import wait_until
 
-from scripts.gpu.budget import Step, run_steps, seconds_of
+from scripts.gpu.budget import Step, run_stages, seconds_of
 from scripts.gpu.report import Report, Rows
 
 
@@ -18,8 +20,13 @@ def step(name, script, share=1.0, **options):
 
 
 def run(steps, budget_s, folder):
+    """Of steps that run one after another."""
+    return run_side_by_side([[each] for each in steps], budget_s, folder)
+
+
+def run_side_by_side(stages, budget_s, folder):
     outcomes = []
-    run_steps(steps, budget_s, folder, os.environ, lambda name, outcome: outcomes.append((name, outcome)))
+    run_stages(stages, budget_s, folder, os.environ, lambda name, outcome: outcomes.append((name, outcome)))
     return outcomes
 
 
@@ -59,20 +66,61 @@ def test_a_step_may_end_itself_after_ctrl_c(tmp_path):
     assert (tmp_path / "bench.log").read_text() == "kept what was timed\n"
 
 
+def test_the_steps_of_a_stage_run_side_by_side_and_each_ends_by_itself(tmp_path):
+    def waits_for(own, other):
+        return (
+            f"import pathlib, time\npathlib.Path({str(tmp_path / own)!r}).touch()\n"
+            f"while not pathlib.Path({str(tmp_path / other)!r}).exists(): time.sleep(0.02)"
+        )
+
+    stages = [
+        [
+            step("one", waits_for("one", "two")),
+            step("two", waits_for("two", "one")),
+            step("bad", "raise ValueError(7)"),
+        ],
+        [step("next", "")],
+    ]
+    outcomes = dict(run_side_by_side(stages, 40, tmp_path))
+
+    assert {name: outcome["ended"] for name, outcome in outcomes.items()} == {
+        **{"one": "done", "two": "done", "bad": "failed"},
+        "next": "done",
+    }
+    assert "ValueError: 7" in outcomes["bad"]["reason"]
+
+
+def test_a_call_that_is_ended_ends_the_steps_that_run(tmp_path):
+    script = (
+        "import os, sys; from pathlib import Path; from scripts.gpu.budget import Step, run_stages\n"
+        "program = 'import os, time; print(os.getpid(), flush=True); time.sleep(60)'\n"
+        "sleep = lambda seconds: (sys.executable, '-c', program)\n"
+        f"run_stages([[Step('a', 1, sleep), Step('b', 1, sleep)]], 60, Path({str(tmp_path)!r}), os.environ, print)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
+    logs = [tmp_path / "a.log", tmp_path / "b.log"]
+    wait_until(lambda: all(log.is_file() and log.read_text().strip() for log in logs))
+    process.send_signal(signal.SIGINT)
+    process.wait(20)
+    for log in logs:
+        state = subprocess.run(["ps", "-o", "stat=", "-p", log.read_text().strip()], capture_output=True, text=True)
+        assert state.stdout.strip()[:1] in ("", "Z")
+
+
 def test_a_step_that_cannot_run_here_is_left_out_with_its_reason_and_costs_no_time():
     absent = step("tests", "", share=3, absent="the package pytest is not installed")
-    waiting = [step("a", ""), absent, step("b", "", share=2)]
+    waiting = [[step("a", "")], [absent], [step("b", "", share=2), step("c", "")]]
 
     assert seconds_of(waiting, 30) == 10
-    assert seconds_of(waiting[1:], 30) == 45
-    outcomes = []
-    run_steps([absent], 1, None, {}, lambda name, outcome: outcomes.append((name, outcome)))
+    assert seconds_of(waiting[1:], 30) == 0
+    assert seconds_of(waiting[2:], 30) == 30
+    outcomes = run([absent], 1, None)
     assert outcomes == [("tests", {"ended": "left out", "reason": absent.absent, "seconds": 0.0})]
 
 
 @pytest.mark.parametrize(("left_s", "expected"), [(40, 20), (400, 60)])
 def test_a_step_takes_its_share_of_what_is_left_and_no_more_than_its_most(left_s, expected):
-    assert seconds_of([step("tuning", "", most_s=60), step("latency", "")], left_s) == expected
+    assert seconds_of([[step("tuning", "", most_s=60)], [step("latency", "")]], left_s) == expected
 
 
 def test_results_are_written_after_each_step_with_the_rows_of_one_that_was_ended(tmp_path):

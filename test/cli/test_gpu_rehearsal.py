@@ -6,13 +6,14 @@ import sys
 
 import pytest
 
+from pvd_core.weights import read_facts
+
 _STEPS = {
     1: ["equality", "tuning", "latency", "bench-fp32", "tests"],
-    2: ["streets", "kernels", "teacher", "student", "pvd", "rates"],
+    2: ["streets", "kernels", "teacher-cylinder3d", "pvd-cylinder3d", "student-cylinder3d", "bench-training"],
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("part", [1, 2])
 def test_both_parts_are_rehearsed_without_a_gpu(part, project_root, tmp_path):
     pytest.importorskip("triton", reason="triton is not installed (extra gpu)")
@@ -23,7 +24,7 @@ def test_both_parts_are_rehearsed_without_a_gpu(part, project_root, tmp_path):
 
     assert done.returncode == 0, done.stdout + done.stderr
     steps = json.loads((tmp_path / f"part{part}.json").read_text())["steps"]
-    assert list(steps) == _STEPS[part]
+    assert sorted(steps) == sorted(_STEPS[part])  # those of a stage end in any order
     rows = {name: step["rows"] for name, step in steps.items()}
     if part == 1:
         assert all(row["equal"] for row in rows["equality"])
@@ -31,7 +32,9 @@ def test_both_parts_are_rehearsed_without_a_gpu(part, project_root, tmp_path):
         assert all(row["same_labels"] == 1 and 0 < row["p50_ms"] <= row["p99_ms"] for row in rows["latency"])
     else:
         assert all(row["equal"] for row in rows["kernels"])
-        assert [rows[role][0]["role"] for role in ("teacher", "student", "pvd")] == ["teacher", "student", "pvd"]
-        for role in ("teacher", "student", "pvd"):
-            assert rows[role][0]["steps"] >= 1
-            assert (tmp_path / "weights" / f"{role}.safetensors").is_file()
+        taught, alone = rows["pvd-cylinder3d"][0], rows["student-cylinder3d"][0]
+        assert taught["steps"] == taught["planned_steps"] == alone["steps"] > 0
+        for role in ("teacher", "pvd", "student"):
+            assert rows[f"{role}-cylinder3d"][0]["miou"] >= 0
+        facts = read_facts(tmp_path / "runs" / "pvd-cylinder3d" / "last.safetensors")
+        assert facts["distilled"]["method"] == "pvd"
