@@ -32,11 +32,14 @@ _MAX_LISTED = 8
 _FLOATS, _INTEGERS = ("F16", "BF16", "F32", "F64"), ("I64",)
 
 
-def save_weights(path: str | Path, model: Network, facts: Mapping[str, Any] | None = None) -> None:
+def save_weights(
+    path: str | Path, model: Network, facts: Mapping[str, Any] | None = None, in_half: bool = False
+) -> None:
     """Writes the state of `model` to `path`, whole or not at all. The header holds the settings for `build_model`, the
     classes, what is expected of clouds, and `facts`, such as training data and commit, which must be JSON-serialisable.
-    Of them "taxonomy" names the classes, those of SemanticKITTI if it is left out. UserError if it cannot write;
-    ValueError for a network of another number of classes."""
+    Of them "taxonomy" names the classes, those of SemanticKITTI if it is left out. `in_half`: kernels and matrices in
+    float16, for a file of half the size; not for weights that training starts from again and again. UserError if it
+    cannot write; ValueError for a network of another number of classes, or whose numbers float16 does not hold."""
     facts = dict(facts or {})
     taxonomy = taxonomy_of(facts)
     if model.config.num_classes != taxonomy.num_classes:
@@ -46,6 +49,10 @@ def save_weights(path: str | Path, model: Network, facts: Mapping[str, Any] | No
     text = json.dumps({**facts, "classes": taxonomy.names, "model": model_facts(model)})
     tensors = model.state_dict() | _prefixed(model.bare_statistics or {})
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    if in_half:
+        state = {name: tensor.half() if tensor.dim() > 1 else tensor for name, tensor in state.items()}
+        if any(not torch.isfinite(tensor).all() for tensor in state.values()):
+            raise ValueError("the network has weights that are too large for float16; save them as they are")
     with written_atomically(path) as temporary:
         try:
             save_file(state, temporary, metadata={_FACTS: text, _DIGEST: _digest(text, state)})

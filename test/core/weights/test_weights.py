@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from forked_calls import ForkedCall
+from ros_weights import TINY
 from safetensors.torch import load_file, save_file
 
 from pvd_core.models import build_model
@@ -28,6 +29,28 @@ def test_weights_come_back_with_their_facts_and_the_same_outputs(saved, tiny_mod
     assert loaded.config == model.config
     assert facts["training_data"] == "simulated"
     assert read_facts(path) == facts
+
+
+def test_weights_in_half_take_half_the_room_and_are_what_float16_keeps_of_them(saved, tiny_model, tmp_path):
+    path = tmp_path / "half.safetensors"
+    save_weights(path, tiny_model, read_facts(saved), in_half=True)
+    loaded, facts = load_model(path)
+
+    for (name, exact), found in zip(tiny_model.state_dict().items(), loaded.state_dict().values(), strict=True):
+        assert found.dtype == exact.dtype
+        assert torch.equal(found, exact.half().float() if exact.dim() > 1 else exact), name
+    assert facts == read_facts(saved)
+    matrices = 2 * sum(tensor.numel() for tensor in tiny_model.state_dict().values() if tensor.dim() > 1)
+    assert saved.stat().st_size - path.stat().st_size == pytest.approx(matrices, abs=64 * len(tiny_model.state_dict()))
+
+
+def test_weights_that_float16_does_not_hold_are_refused_and_nothing_is_written(tmp_path):
+    model, path = build_model(TINY), tmp_path / "half.safetensors"
+    with torch.no_grad():
+        model.head.conv.weight.view(-1)[3] = 1e5
+    with pytest.raises(ValueError, match="too large for float16"):
+        save_weights(path, model, in_half=True)
+    assert not path.exists()
 
 
 def test_missing_unexpected_and_misshaped_tensors_are_all_named(saved):
