@@ -108,7 +108,7 @@ def _names_teacher(config: Path | None, overrides: list[str]) -> bool:
 
 
 def _print_step_cost(settings: "TrainConfig", num_steps: int) -> None:
-    from pvd_cli.bench.step_cost import step_cost
+    from training.run.step_cost import step_cost
 
     cost = step_cost(settings, num_steps)
     assert settings.distillation is not None, "step_cost refuses settings without distillation"

@@ -2,14 +2,15 @@
 
 import contextlib
 import dataclasses
+import functools
 import statistics
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 import torch
 from torch import nn
 
-from pvd_cli.bench.spans import SpanClock
 from pvd_core.borders.errors import UserError
 from training.data.batches import TrainingBatch
 from training.distil.distillation import DistillationObjective
@@ -55,16 +56,15 @@ def step_cost(config: TrainConfig, num_steps: int) -> StepCost:
         session = build_session(config, data, RunFolder("not written"), NoProgress(), fabric)
         distilling = cast(DistillationObjective, session.objective.module)
         plain = session.fabric.setup_module(cast(nn.Module, distilling.supervised))
-        clock, samples, shares = SpanClock(session.fabric.device), [], []
+        samples, shares = [], []
         for number in range(_NUM_WARMUP_STEPS + num_steps):
             batch = session.stream.batch(number)
-            with clock.span("plain"):
-                _step(session, plain, batch)
-            with clock.span("teacher"), torch.no_grad(), session.fabric.autocast():
-                distilling.teacher_output(batch)
-            with clock.span("distilling"):
-                _step(session, session.objective, batch)
-            samples.append(clock.own_times_ms())
+            steps: dict[str, Callable[[], object]] = {
+                "plain": functools.partial(_step, session, plain, batch),
+                "teacher": functools.partial(_ask_teacher, session, distilling, batch),
+                "distilling": functools.partial(_step, session, session.objective, batch),
+            }
+            samples.append({name: _milliseconds(step, session.fabric.device) for name, step in steps.items()})
             with gradient_shares(distilling, session.state.model) as of_batch:
                 session.objective(batch)
             shares.append(of_batch)
@@ -79,6 +79,19 @@ def _medians(samples: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Of each name, over the samples that have it."""
     names = dict.fromkeys(name for sample in samples for name in sample)
     return {name: statistics.median(sample[name] for sample in samples if name in sample) for name in names}
+
+
+def _milliseconds(function: Callable[[], object], device: torch.device) -> float:
+    start = time.perf_counter()
+    function()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return (time.perf_counter() - start) * 1e3
+
+
+def _ask_teacher(session: Session, distilling: DistillationObjective, batch: TrainingBatch) -> None:
+    with torch.no_grad(), session.fabric.autocast():
+        distilling.teacher_output(batch)
 
 
 def _step(session: Session, objective: nn.Module, batch: TrainingBatch) -> None:
