@@ -18,6 +18,7 @@ import torch
 from pvd_core.borders.errors import UserError
 from pvd_core.clouds.bare import is_bare
 from pvd_core.clouds.example import spinning_scan
+from pvd_core.clouds.intensity import bounded, brightest
 from pvd_core.clouds.measured import is_measured, measured_points
 from pvd_core.models.bare_statistics import with_statistics
 from pvd_core.models.network import Network
@@ -31,6 +32,7 @@ from pvd_core.sparse.backends import reference
 from pvd_core.sparse.backends.choose import backend_for
 from pvd_core.voxels import VoxelBatch
 from pvd_core.weights import load_model, past_scans_of, taxonomy_of, temperature_of
+from pvd_core.weights.expected import expected_cloud
 from pvd_core.weights.facts import check_time
 
 # How clouds are labelled. `off`: step by step, each cloud at its own size. `eager` and `graphs`: by programs of fixed
@@ -88,6 +90,7 @@ class Segmenter:
         self.past_scans = past_scans_of(self.facts)
         # Of confidences; labels are the same with any.
         self.temperature = temperature_of(self.facts)
+        self._brightest = brightest(expected_cloud(self.facts).intensity_95th)
         if model.config.num_classes != self.taxonomy.num_classes:
             raise ValueError(f"the network has {model.config.num_classes} classes, not those of {self.taxonomy.title}")
         check_time(self.past_scans, model.grid)
@@ -149,6 +152,7 @@ class Segmenter:
     def batch_of(self, points: np.ndarray) -> VoxelBatch:
         """One scan, voxelised on this Segmenter's device. `points` float32 (P, 4 or 5) as `segment` takes them,
         measured points only."""
+        points = bounded(points, self._brightest)
         if points.shape[1] == 4:
             points = self.past_scans.aged(points, 0)
         return self.model.grid.voxelise([torch.from_numpy(points).to(self.device)])
@@ -160,10 +164,10 @@ class Segmenter:
 
     def segment(self, points: np.ndarray, with_entropy: bool = False) -> Segmentation:
         """Labels `points`, float32 (N, 4): x, y, z in metres in the LiDAR's frame (x forward, z up), intensity in 0..1.
-        Intensities that are not finite count as 0. A cloud whose intensities are all the same is labelled as one
-        without any, where the weights know how. Where the weights take the time of points, also (N, 5): how many scans
-        back each is; in (N, 4) all are of the newest. `with_entropy`: also the entropy. ValueError for another
-        shape."""
+        Intensities that are not finite count as 0, those far beyond the usual as the brightest that is usual. A cloud
+        whose intensities are all the same is labelled as one without any, where the weights know how. Where the weights
+        take the time of points, also (N, 5): how many scans back each is; in (N, 4) all are of the newest.
+        `with_entropy`: also the entropy. ValueError for another shape."""
         points = np.ascontiguousarray(points, dtype=np.float32)
         if points.ndim != 2 or points.shape[1] not in (4, 4 + self.past_scans.time):
             expected = "(N, 4): x, y, z, intensity" + (", or (N, 5): scans back" if self.past_scans.time else "")
@@ -265,7 +269,9 @@ class Segmenter:
             )
         is_captured = programs == "graphs"
         copy = frozen(model, PRECISIONS[self.precision])
-        return DeviceRunner(copy, self.device, self.precision, is_captured, temperature=self.temperature)
+        return DeviceRunner(
+            copy, self.device, self.precision, is_captured, temperature=self.temperature, brightest=self._brightest
+        )
 
     def _label_examples(self, sizes: Sequence[int]) -> None:
         for size in sizes:

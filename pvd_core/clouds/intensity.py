@@ -23,6 +23,10 @@ _LEAST_SHARE, _LARGEST_SHARE = 0.5, 2.5
 own scans lose nothing (66.5 %, 65.6 as they are), PandaSet's, whose 95th percentile is 0.15, gain much (69.8 %, 51.4).
 Between these shares of it nothing is changed, so that a scan in 0..1 has the same labels whatever came before it."""
 
+_MOST_TIMES_USUAL = 10.0
+"""A network has seen nothing like brighter points, and what it says of all points around them is noise: with 1e4 at 200
+points of a KITTI scan three quarters of its 122,886 labels changed, with 10 times the usual 2 %. PandaSet's brightest,
+at 7 times it, still tell signs from walls: with 3 times as the limit its mean IoU fell from 40.4 to 39.9."""
 _LARGEST_16_BIT = 65535.0
 _LEAST_VALUES = 200
 _MOST_BELOW_0, _LEAST_NEGATIVE = 0.01, 0.025
@@ -48,6 +52,24 @@ def certain_factor(intensity: np.ndarray, usual_95th: float = USUAL_95TH) -> flo
     if is_like and largest <= LARGEST_USUAL * usual_95th / USUAL_95TH:
         return 1.0
     return usual_factor(values, usual_95th) if found > 0 and largest <= _LARGEST_16_BIT else None
+
+
+def brightest(usual_95th: float) -> float:
+    """The largest intensity that a network should get, of whose own 95 % are below about `usual_95th`; its negative is
+    the smallest."""
+    return _MOST_TIMES_USUAL * usual_95th
+
+
+def bounded(points: np.ndarray, limit: float) -> np.ndarray:
+    """`points`, float32 (N, 4 or more), with intensities from -`limit` to `limit`: a copy, or themselves where nothing
+    is to be changed. Those that are not finite stay."""
+    intensity = points[:, 3]
+    is_beyond = np.isfinite(intensity) & (abs(intensity) > limit)
+    if not is_beyond.any():
+        return points
+    points = points.copy()
+    points[:, 3] = np.where(is_beyond, np.clip(intensity, -limit, limit), intensity)
+    return points
 
 
 def are_negative(values: np.ndarray) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pvd_core.clouds.intensity import AUTO, USUAL_95TH, IntensityScale
+from pvd_core.clouds.intensity import AUTO, USUAL_95TH, IntensityScale, bounded, brightest
 from pvd_core.clouds.judge import MOUNTING_KINDS, Glance, Wording, drawn_points, glance_at, judge
 from pvd_core.clouds.measured import is_measured
 from pvd_core.clouds.mounting import Mounting
@@ -86,12 +86,12 @@ class CloudStream:
 
     def prepared(self, points: np.ndarray) -> np.ndarray:
         """`points`, float32 (N, 4) as the cloud has them, as networks get them: a copy, or themselves where nothing is
-        to be changed."""
+        to be changed. Intensities far beyond the usual are taken for the brightest that networks should get."""
         if self.factor != 1:
             points = points.copy()
             with np.errstate(over="ignore", invalid="ignore"):  # the segmenter takes what is not finite for 0
                 points[:, 3] *= np.float32(self.factor)
-        return self.mounting.apply(points)
+        return self.mounting.apply(bounded(points, brightest(self._usual_95th)))
 
     def look_at(self, points: np.ndarray, other_fields: Sequence[str] = (), frame: str = "") -> list[str]:
         """Judges a cloud, `points` as in `decide`; `other_fields` as `judge` takes them; `frame`: the name of the one

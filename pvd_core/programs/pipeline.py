@@ -6,6 +6,7 @@ then P points of `layout`. Output: whether the grid holds all points, and the nu
 32 bytes, then P confidences, float32, then P entropies, float32, where they are wanted, then P labels, uint8.
 """
 
+import math
 import operator
 from dataclasses import dataclass
 
@@ -46,10 +47,12 @@ class FixedPipeline:
         precision: str = "fp32",
         temperature: float = 1.0,
         with_entropy: bool = False,
+        brightest: float = math.inf,
     ) -> None:
         """`model` is in evaluation mode, `bucket` says for how many points and sites there is room, `precision` is one
-        of PRECISIONS. `temperature`: as SegmentationOutput takes it."""
-        self._temperature, self._with_entropy = temperature, with_entropy
+        of PRECISIONS. `temperature`: as SegmentationOutput takes it. `brightest`: the largest intensity that the
+        network gets, and the negative of the smallest; others are taken for these."""
+        self._temperature, self._with_entropy, self._brightest = temperature, with_entropy, brightest
         self._model, self._bucket, self._layout, self._precision = model, bucket, layout, precision
         self.num_input_bytes = HEADER_BYTES + bucket.num_points * layout.point_step
         self.num_output_bytes = _COUNTER_BYTES + (9 if with_entropy else 5) * bucket.num_points
@@ -93,6 +96,7 @@ class FixedPipeline:
         num_points, intensity_scale = input_B[:4].view(torch.int32), input_B[4:8].view(torch.float32)
         bytes_PS = input_B[HEADER_BYTES:].view(self._bucket.num_points, self._layout.point_step)
         points_P4 = decode_points(bytes_PS, self._layout, intensity_scale)
+        points_P4[:, 3].clamp_(-self._brightest, self._brightest)
         # After the last point come bytes of earlier clouds.
         is_point_P = torch.arange(self._bucket.num_points, device=input_B.device) < num_points
         is_measured_P = is_measured(points_P4) & is_point_P

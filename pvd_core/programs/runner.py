@@ -1,6 +1,7 @@
 """Labels clouds with programs of fixed shapes: builds, keeps and drops programs, declines clouds that fit none."""
 
 import logging
+import math
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 
@@ -31,14 +32,16 @@ class DeviceRunner:
         is_captured: bool = False,
         make_static: Callable[[FixedPipeline, int, torch.device, bool], StaticFunction[torch.Tensor]] = StaticFunction,
         temperature: float = 1.0,
+        brightest: float = math.inf,
     ) -> None:
         """`model` is in evaluation mode on `device`, `precision` is one of PRECISIONS. `is_captured`: programs run as
         CUDA graphs. `make_static` is StaticFunction or a replacement of it. `temperature`: as
-        SegmentationOutput takes it."""
+        SegmentationOutput takes it. `brightest`: as FixedPipeline takes it."""
         self.counters = Counter(programs=0, evicted=0, overflows=0, declined=0, out_of_memory=0)
         self.buckets = BucketChooser(model.grid, model.strides)
         self._model, self._device, self._precision = model, device, precision
         self._is_captured, self._make_static, self._temperature = is_captured, make_static, temperature
+        self._brightest = brightest
         self._programs: OrderedDict[tuple[Bucket, PointLayout, bool], Program] = OrderedDict()
 
     def label(
@@ -105,7 +108,9 @@ class DeviceRunner:
                 self._programs.popitem(last=False)
                 self.counters["evicted"] += 1
             bucket, layout, with_entropy = key
-            pipeline = FixedPipeline(self._model, bucket, layout, self._precision, self._temperature, with_entropy)
+            pipeline = FixedPipeline(
+                self._model, bucket, layout, self._precision, self._temperature, with_entropy, self._brightest
+            )
             static = self._make_static(pipeline, pipeline.num_input_bytes, self._device, self._is_captured)
             self._programs[key] = Program(pipeline, static)
             self.counters["programs"] += 1

@@ -52,6 +52,29 @@ def test_points_that_are_no_measurement_get_label_0_and_do_not_disturb_the_other
     assert np.array_equal(result.confidence[is_measured], clean.confidence)
 
 
+@pytest.mark.parametrize("programs", ["off", "eager"])
+@pytest.mark.parametrize("family", ["cylinder3d", "minkunet"])
+def test_an_intensity_far_beyond_the_usual_counts_as_the_brightest(family, programs):
+    torch.manual_seed(0)
+    unet = {"architecture": "minkunet", "channel_ratio": 0.25, "grid": {"voxel_size": 2.0}}
+    model = build_model(unet if family == "minkunet" else SETTINGS)
+    segmenter = Segmenter(model, {"expected_cloud": {"intensity_95th": 0.6}}, programs=programs)
+    cloud = random_cloud(800)
+    results = []
+    for value in (6.0, 1e4, 1e30, 3e38):
+        cloud[::40, 3] = value
+        cloud[1::40, 3] = -value
+        results.append(segmenter.segment(cloud))
+    cloud[::40, 3] = 5.9
+    other = segmenter.segment(cloud)
+
+    assert np.isfinite(results[0].confidence).all()
+    for result in results[1:]:
+        assert np.array_equal(result.labels, results[0].labels)
+        assert np.array_equal(result.confidence, results[0].confidence)
+    assert not np.array_equal(other.confidence, results[0].confidence)  # up to there it counts
+
+
 def test_an_intensity_that_is_not_finite_counts_as_zero(segmenter):
     cloud = random_cloud(300)
     cloud[::3, 3] = 0

@@ -5,7 +5,7 @@ import pytest
 
 from pvd_core.borders.errors import UserError
 from pvd_core.clouds.example import spinning_scan
-from pvd_core.clouds.intensity import IntensityScale, certain_factor
+from pvd_core.clouds.intensity import USUAL_95TH, IntensityScale, brightest, certain_factor
 from pvd_core.clouds.judge import options
 from pvd_core.clouds.mounting import Mounting
 from pvd_core.clouds.stream import CloudStream, MountedStreams
@@ -94,7 +94,8 @@ def test_the_first_certain_cloud_decides_for_the_whole_stream():
     assert f"multiplied by {factor:.6g}" in stream.decide(byte)
     np.testing.assert_allclose(stream.prepared(byte)[:, 3], byte[:, 3] * factor, rtol=1e-6)
     assert stream.decide(byte) == stream.decide(counts) == ""
-    np.testing.assert_allclose(stream.prepared(counts)[:, 3], counts[:, 3] * factor, rtol=1e-6)
+    expected = np.minimum(counts[:, 3] * factor, brightest(USUAL_95TH))
+    np.testing.assert_allclose(stream.prepared(counts)[:, 3], expected, rtol=1e-6)
     assert any("intensity reaches" in sentence for sentence in stream.look_at(counts))
 
 
@@ -177,3 +178,24 @@ def test_a_number_is_taken_as_it_is(setting):
     scale = IntensityScale(setting)
     assert scale.look_at(np.rint(UNIT * 255)) is False
     assert scale.factor == float(setting)
+
+
+@pytest.mark.parametrize("value", [1e4, 1e30, -3e38])
+def test_intensities_far_beyond_the_usual_are_taken_for_the_brightest_and_others_stay(value):
+    points = cloud(UNIT)
+    points[7, 3] = value
+    points[8, 3] = np.nan
+    points[9, 3] = np.inf
+    prepared = CloudStream(1.0, usual_95th=0.5).prepared(points)
+
+    assert prepared[7, 3] == np.sign(value) * 5
+    assert points[7, 3] == np.float32(value)  # the caller's stay
+    assert np.array_equal(np.delete(prepared, 7, 0), np.delete(points, 7, 0), equal_nan=True)
+
+
+def test_what_is_the_brightest_is_counted_after_scaling():
+    points = cloud(np.rint(UNIT * 255))
+    points[7, 3] = 60_000
+    stream = CloudStream("0.004", usual_95th=0.5)
+    assert stream.prepared(points)[7, 3] == 5
+    assert np.array_equal(stream.prepared(points)[8:, 3], points[8:, 3] * np.float32(0.004))
