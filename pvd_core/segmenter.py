@@ -206,7 +206,9 @@ class Segmenter:
         if self._runner is None:
             return None
         start = time.perf_counter()
-        if self._bare_runner is not None and (intensity_scale == 0 or is_bare_message(data, layout)):
+        if self._bare_runner is not None and (
+            intensity_scale == 0 or is_bare_message(data, layout, self._brightest / intensity_scale)
+        ):
             answer = self._bare_runner.label(data, layout, 0.0, meanwhile, with_entropy)
         else:
             answer = self._runner.label(data, layout, intensity_scale, meanwhile, with_entropy)
@@ -220,7 +222,7 @@ class Segmenter:
     def _segment(self, points: np.ndarray, with_entropy: bool) -> Segmentation:
         clock = _StageClock(self.device)
         measured_N = is_measured(points)
-        measured = measured_points(points, measured_N)
+        measured = bounded(measured_points(points, measured_N), self._brightest)
         model = self.model
         if self._bare_model is not None and is_bare(measured):
             model = self._bare_model

@@ -28,6 +28,7 @@ _MOST_TIMES_USUAL = 10.0
 points of a KITTI scan three quarters of its 122,886 labels changed, with 10 times the usual 2 %. PandaSet's brightest,
 at 7 times it, still tell signs from walls: with 3 times as the limit its mean IoU fell from 40.4 to 39.9."""
 _LARGEST_16_BIT = 65535.0
+_ALL_BUT_FEW = 99.5  # percentile
 _LEAST_VALUES = 200
 _MOST_BELOW_0, _LEAST_NEGATIVE = 0.01, 0.025
 
@@ -45,7 +46,8 @@ def certain_factor(intensity: np.ndarray, usual_95th: float = USUAL_95TH) -> flo
         return None
     if are_negative(values):
         return 0.0
-    largest, found = float(values.max()), float(np.percentile(values, 95))
+    # Of a few that are larger yet nothing is to be told: sums of bits, a driver's mark.
+    largest, found = (float(each) for each in np.percentile(values, (_ALL_BUT_FEW, 95)))
     if largest <= LARGEST_USUAL and bool((values == np.rint(values)).all()):
         return None  # a byte sensor in the dark sends 0 and 1
     is_like = _LEAST_SHARE * usual_95th <= found <= _LARGEST_SHARE * usual_95th

@@ -1,5 +1,6 @@
 """Layouts of whole clouds: what a message says of its bytes, the same for an array, and decoding on the host."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -8,6 +9,7 @@ import numpy as np
 import torch
 
 from pvd_core.clouds.bare import is_bare, most_common
+from pvd_core.clouds.intensity import bounded
 from pvd_core.clouds.measured import is_measured
 from pvd_core.programs.decode import decode_points
 from pvd_core.programs.layout import XYZI, PointLayout
@@ -86,24 +88,24 @@ def points_of_bytes(data: CloudBytes, layout: CloudLayout, intensity_scale: floa
     return _decoded(rows_of(data, layout), layout, intensity_scale)
 
 
-def is_bare_message(data: CloudBytes, layout: CloudLayout) -> bool:
-    """Whether the measured points of a cloud have no intensity, see `is_bare`. A look at some points answers that for
-    clouds that have. ValueError where `data` is too short."""
+def is_bare_message(data: CloudBytes, layout: CloudLayout, brightest: float = math.inf) -> bool:
+    """Whether the measured points of a cloud have no intensity, see `is_bare`; those beyond `brightest` are taken for
+    it. A look at some points answers that for clouds that have. ValueError where `data` is too short."""
     if "intensity" not in layout.columns:
         return True
     rows_HB = rows_of(data, layout)
     points_HWS = rows_HB.reshape(layout.height, layout.width, layout.point_step)
     step = -(-layout.height * layout.width // _POINTS_LOOKED_AT) or 1
     some = points_HWS[:, ::step] if layout.width >= layout.height else points_HWS[::step]
-    intensity = _measured(some, layout)[:, 3]
+    intensity = _measured(some, layout, brightest)[:, 3]
     if len(intensity) > _LEAST_LOOKED_AT and most_common(intensity)[1] < _CLEARLY_NOT_BARE:
         return False
-    return is_bare(_measured(rows_HB, layout))
+    return is_bare(_measured(rows_HB, layout, brightest))
 
 
-def _measured(bytes_of_points: np.ndarray, layout: CloudLayout) -> np.ndarray:
+def _measured(bytes_of_points: np.ndarray, layout: CloudLayout, brightest: float) -> np.ndarray:
     points = _decoded(bytes_of_points, layout, 1.0)
-    return points[is_measured(points)]
+    return bounded(points[is_measured(points)], brightest)
 
 
 def _decoded(bytes_of_points: np.ndarray, layout: CloudLayout, intensity_scale: float) -> np.ndarray:

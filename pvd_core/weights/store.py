@@ -29,6 +29,7 @@ from pvd_core.weights.source import opened, weights_file
 _FACTS, _DIGEST = "pvd", "pvd_sha256"
 _BARE = "without_intensity."  # before the names of statistics for clouds without intensity, which not all files have
 _MAX_LISTED = 8
+_LARGEST_ERROR_OF_HALF = 1e-3  # relative to the largest value; 11 bits of it have half of that
 _FLOATS, _INTEGERS = ("F16", "BF16", "F32", "F64"), ("I64",)
 
 
@@ -50,9 +51,7 @@ def save_weights(
     tensors = model.state_dict() | _prefixed(model.bare_statistics or {})
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     if in_half:
-        state = {name: tensor.half() if tensor.dim() > 1 else tensor for name, tensor in state.items()}
-        if any(not torch.isfinite(tensor).all() for tensor in state.values()):
-            raise ValueError("the network has weights that are too large for float16; save them as they are")
+        state = {name: _in_half(name, tensor) if tensor.dim() > 1 else tensor for name, tensor in state.items()}
     with written_atomically(path) as temporary:
         try:
             save_file(state, temporary, metadata={_FACTS: text, _DIGEST: _digest(text, state)})
@@ -106,6 +105,14 @@ def load_state(model: nn.Module, state: Mapping[str, torch.Tensor], source: str)
             problems.append(f"{name}: holds variances below 0")
     _refuse(problems, source)
     model.load_state_dict(state)
+
+
+def _in_half(name: str, tensor: torch.Tensor) -> torch.Tensor:
+    half = tensor.half()
+    largest, error = tensor.abs().max(), (half.to(tensor.dtype) - tensor).abs().max()
+    if not error <= _LARGEST_ERROR_OF_HALF * largest:  # nor where one of them is not finite
+        raise ValueError(f"float16 does not hold {name}, whose largest value is {largest:.3g}: save it as it is")
+    return half
 
 
 def _prefixed(statistics: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -43,18 +43,21 @@ class Parts:
         data = streets if no_ray_caster is None else self._folder_of_scans()
         options = ("--data", str(data), "--runs", str(self._out / "runs"))
 
+        # Of tiny sizes the start of each process takes most, whatever the step.
+        shares = (1, 1, 1, 1) if self._is_rehearsal else (4, 7, 12, 3)
+
         def training(role: str, share: float) -> list[Step]:
             families = sizes_on(self._device).families
             return [self._own(f"{role}-{family}", share, "training", role, family, *options) for family in families]
 
         return [
             [
-                Step("streets", 4, lambda seconds: self._simulate(streets), absent=no_ray_caster),
-                self._own("kernels", 4, "equality", "--for-training"),
+                Step("streets", shares[0], lambda seconds: self._simulate(streets), absent=no_ray_caster),
+                self._own("kernels", shares[0], "equality", "--for-training"),
             ],
-            training("teacher", 7),
-            [*training("pvd", 12), *training("student", 12)],
-            [self._bench_training()],
+            training("teacher", shares[1]),
+            [*training("pvd", shares[2]), *training("student", shares[2])],
+            [self._bench_training(shares[3])],
         ]
 
     def _own(self, name: str, share: float, module: str, *options: str, most_s: float = float("inf")) -> Step:
@@ -70,19 +73,25 @@ class Parts:
         spconv = ["spconv"] if _lacks("spconv") is None else []
         return self._bench_of(f"bench-{precision}", ",".join(["triton", *spconv, "reference"]), precision)
 
-    def _bench_training(self) -> Step:
+    def _bench_training(self, share: float) -> Step:
         backends = "reference" if self._is_rehearsal else "triton,reference"
         precision = sizes_on(self._device).training_precision
-        return self._bench_of("bench-training", backends, precision, options=("--train", "--runs", "5"))
+        return self._bench_of("bench-training", backends, precision, share, options=("--train", "--runs", "5"))
 
     def _bench_beside_spconv_triton(self) -> Step:
         """The last step: the package tunes its kernels itself, which may take all that is left. What Triton compiled
         stays in its cache, so that another call comes further."""
         precision = sizes_on(self._device).precisions[0]
-        return self._bench_of("bench-spconv-triton", "triton,spconv-triton", precision, _lacks("spconv_triton"))
+        return self._bench_of("bench-spconv-triton", "triton,spconv-triton", precision, absent=_lacks("spconv_triton"))
 
     def _bench_of(
-        self, name: str, backends: str, precision: str, absent: str | None = None, options: Sequence[str] = ()
+        self,
+        name: str,
+        backends: str,
+        precision: str,
+        share: float = 3,
+        absent: str | None = None,
+        options: Sequence[str] = (),
     ) -> Step:
         of_network = ("--weights", str(self._tiny_weights)) if self._is_rehearsal else ("--model", "cylinder3d-0.5x")
         command = [
@@ -91,7 +100,7 @@ class Parts:
             *(options or ("--runs", str(min(sizes_on(self._device).runs, 50)))),
             *("--json", str(self._out / f"{name}.json"), "--markdown", str(self._out / f"{name}.md"), "--force"),
         ]
-        return Step(name, 3, lambda seconds: command, absent=absent)
+        return Step(name, share, lambda seconds: command, absent=absent)
 
     def _tests(self) -> list[str]:
         # In the interpreter the kernels' tests take minutes; `make test` runs them.

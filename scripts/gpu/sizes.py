@@ -59,7 +59,7 @@ def _compact(times: int) -> dict[str, Any]:
 
 # Chosen on validation scans for a student of MinkUNet, see config/ablations/fair_strengths.yaml: thrice the paper's.
 _STRENGTHS = {"point_output": 0.3, "voxel_output": 0.3, "point_affinity": 0.45, "voxel_affinity": 0.6}
-_MINKUNET = {"name": "minkunet-0.5x", "grid": {"voxel_size": 0.2}}
+_MINKUNET = {"name": "minkunet-0.5x", "grid": {"voxel_size": 0.2, "origin": "ground"}}
 _ON_GPU = Sizes(
     families={
         "cylinder3d": Family(

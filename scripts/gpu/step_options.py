@@ -1,11 +1,14 @@
 """The options that every step gets, and what the steps share."""
 
 import argparse
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from pvd_core.borders.errors import UserError
 from pvd_core.clouds import find_clouds, read_cloud
 from pvd_core.clouds.measured import is_measured, measured_points
 
@@ -27,3 +30,11 @@ def clouds_of(options: argparse.Namespace) -> list[np.ndarray]:
     """The measured points of each scan, float32 (N, 4)."""
     clouds = [read_cloud(path) for path in find_clouds(options.scans)]
     return [measured_points(points, is_measured(points)) for points in clouds]
+
+
+def run_step(main: Callable[[], None]) -> None:
+    """Runs a step, and ends with one line where its input does not serve."""
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")

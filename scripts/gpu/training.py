@@ -16,7 +16,7 @@ import numpy as np
 from pvd_core.borders.errors import UserError
 from scripts.gpu.report import Rows
 from scripts.gpu.sizes import Family, sizes_on
-from scripts.gpu.step_options import seconds_left, step_parser
+from scripts.gpu.step_options import run_step, seconds_left, step_parser
 from training.run.config import TrainConfig, load_config
 from training.run.loop import train
 from training.run.run_folder import RunFolder
@@ -106,4 +106,4 @@ def _steps_of(run: RunFolder, until: float) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    run_step(main)

@@ -7,6 +7,7 @@ import torch
 
 from pvd_core.borders.errors import UserError
 from pvd_core.models import build_model
+from pvd_core.models.bare_statistics import estimate_bare_statistics
 from pvd_core.segmenter import Segmenter, resolve_device
 from pvd_core.sparse.backends import reference
 from pvd_core.sparse.backends.choose import backend_for
@@ -73,6 +74,22 @@ def test_an_intensity_far_beyond_the_usual_counts_as_the_brightest(family, progr
         assert np.array_equal(result.labels, results[0].labels)
         assert np.array_equal(result.confidence, results[0].confidence)
     assert not np.array_equal(other.confidence, results[0].confidence)  # up to there it counts
+
+
+@pytest.mark.parametrize("programs", ["off", "eager"])
+def test_intensities_that_all_lie_beyond_the_usual_are_none(programs):
+    torch.manual_seed(0)
+    model = build_model(SETTINGS)
+    clouds = [torch.from_numpy(random_cloud(500, seed) * np.float32((1, 1, 1, 0))) for seed in range(4)]
+    model.bare_statistics = estimate_bare_statistics(model, clouds)
+    segmenter = Segmenter(model, programs=programs)
+    cloud = random_cloud(800)
+    cloud[:, 3] = np.where(np.arange(800) % 2, 1e5, 2e5)
+    found = segmenter.segment(cloud)
+    cloud[:, 3] = 0
+    expected = segmenter.segment(cloud)
+    assert np.array_equal(found.labels, expected.labels)
+    assert np.array_equal(found.confidence, expected.confidence)
 
 
 def test_an_intensity_that_is_not_finite_counts_as_zero(segmenter):

@@ -199,3 +199,11 @@ def test_what_is_the_brightest_is_counted_after_scaling():
     stream = CloudStream("0.004", usual_95th=0.5)
     assert stream.prepared(points)[7, 3] == 5
     assert np.array_equal(stream.prepared(points)[8:, 3], points[8:, 3] * np.float32(0.004))
+
+
+@pytest.mark.parametrize("value", [1e6, 3e38])
+def test_a_few_numbers_that_are_no_intensities_do_not_hide_the_scale_of_the_others(value):
+    for unit, factor in ((UNIT, 1.0), (np.rint(UNIT * 255), certain_factor(np.rint(UNIT * 255)))):
+        spoilt = unit.copy()
+        spoilt[:: len(unit) // 10] = value
+        assert certain_factor(spoilt) == pytest.approx(factor, rel=0.02)
