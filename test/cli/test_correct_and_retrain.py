@@ -68,7 +68,7 @@ def test_a_recorded_drive_is_labelled_exported_corrected_learnt_from_and_scored(
 def test_exported_intensities_are_not_scaled_a_second_time(tmp_path, weights, capsys):
     points = spinning_scan(24_000)
     points[:, 3] *= 200
-    points[::500, 3] = 4000  # mirrors: beyond 1.5 also as the network gets them
+    points[::100, 3] = 4000  # mirrors, more than a few: beyond 1.5 also as the network gets them
     bag = write_drive(tmp_path / "drive", [xyzi_cloud(points, START_NS + n * STEP_NS) for n in range(2)])
     line = ["label-bag", str(bag), str(tmp_path / "labelled"), "--weights", str(weights)]
     assert run([*line, "--intensity-scale", "0.004"]) == 0  # not what the cloud tells
