@@ -152,7 +152,9 @@ class Segmenter:
     def batch_of(self, points: np.ndarray) -> VoxelBatch:
         """One scan, voxelised on this Segmenter's device. `points` float32 (P, 4 or 5) as `segment` takes them,
         measured points only."""
-        points = bounded(points, self._brightest)
+        return self._batch_of_bounded(bounded(points, self._brightest))
+
+    def _batch_of_bounded(self, points: np.ndarray) -> VoxelBatch:
         if points.shape[1] == 4:
             points = self.past_scans.aged(points, 0)
         return self.model.grid.voxelise([torch.from_numpy(points).to(self.device)])
@@ -227,7 +229,7 @@ class Segmenter:
         if self._bare_model is not None and is_bare(measured):
             model = self._bare_model
             measured[:, 3] = 0
-        batch = self.batch_of(measured)
+        batch = self._batch_of_bounded(measured)
         clock.end("voxelise")
         output = self._run(model, batch) if len(measured) else None
         clock.end("network")

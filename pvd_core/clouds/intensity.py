@@ -70,7 +70,7 @@ def bounded(points: np.ndarray, limit: float) -> np.ndarray:
     if not is_beyond.any():
         return points
     points = points.copy()
-    points[:, 3] = np.where(is_beyond, np.clip(intensity, -limit, limit), intensity)
+    points[is_beyond, 3] = np.clip(intensity[is_beyond], -limit, limit)
     return points
 
 

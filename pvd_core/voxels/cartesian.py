@@ -77,9 +77,9 @@ class CartesianGrid:
     def settings(self) -> dict[str, Any]:
         """As Voxeliser."""
         # What most networks lack is not written: the headers of their weights stay what they were.
-        unusual = {"time": self.time, "origin": self.origin if self.origin != "lowest" else None}
-        kept = {name: value for name, value in unusual.items() if value}
-        return {"kind": self.kind, "voxel_size": self.voxel_size, **kept}
+        time = {"time": True} if self.time else {}
+        origin = {"origin": self.origin} if self.origin != "lowest" else {}
+        return {"kind": self.kind, "voxel_size": self.voxel_size, **time, **origin}
 
     def voxelise(self, scans: Sequence[torch.Tensor]) -> VoxelBatch:
         """As Voxeliser; the axes are x, y, z. TooWideError for scans so wide that their cells cannot be numbered."""

@@ -15,7 +15,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pvd_core.borders.errors import UserError
 from pvd_core.clouds.example import spinning_scan
 from pvd_core.segmenter import resolve_device
 from pvd_core.weights import save_weights
@@ -23,6 +22,7 @@ from scripts.gpu.budget import run_stages
 from scripts.gpu.parts import Parts, left_out_of_bench
 from scripts.gpu.report import Report
 from scripts.gpu.sizes import environment_on, network, sizes_on
+from scripts.gpu.step_options import run_main
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -81,7 +81,4 @@ def _example(folder: Path, device: str) -> Path:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    run_main(main)

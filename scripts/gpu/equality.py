@@ -20,7 +20,7 @@ from pvd_core.sparse.backends import load_backend, reference
 from pvd_core.sparse.kernel_map import KernelMap
 from scripts.gpu.report import Rows
 from scripts.gpu.sizes import network, sizes_on
-from scripts.gpu.step_options import clouds_of, run_step, seconds_left, step_parser
+from scripts.gpu.step_options import clouds_of, run_main, seconds_left, step_parser
 
 # Largest error of values, gradients of layers, and of a whole network's scores, by precision.
 _TOLERANCES = {"fp32": (1e-5, 1e-4, 1e-3), "fp16": (1e-3, 2e-3, 5e-2), "bf16": (8e-3, 1.6e-2, 0.3)}
@@ -40,7 +40,7 @@ def main() -> None:
         networks = [each for family in sizes.families.values() for each in (family.student, family.teacher)]
         precisions: tuple[str, ...] = (sizes.training_precision,)
     else:
-        networks, precisions = [next(iter(sizes.families.values())).student], sizes.precisions
+        networks, precisions = [next(iter(sizes.networks.values()))], sizes.precisions
     end = time.time() + 0.9 * seconds_left(options)
     num = sizes.num_processes
     jobs: list[Job] = [
@@ -162,4 +162,4 @@ def _error(actual: torch.Tensor, expected: torch.Tensor) -> float:
 
 
 if __name__ == "__main__":
-    run_step(main)
+    run_main(main)

@@ -15,7 +15,7 @@ from pvd_core.programs.message import ArrayLayout
 from pvd_core.segmenter import Segmenter
 from scripts.gpu.report import Rows
 from scripts.gpu.sizes import network, sizes_on
-from scripts.gpu.step_options import clouds_of, run_step, seconds_left, step_parser
+from scripts.gpu.step_options import clouds_of, run_main, seconds_left, step_parser
 
 _WARM_UP_CLOUDS = 10
 _SHARE_OF_COMPILING = 0.6
@@ -102,4 +102,4 @@ def _measured(
 
 
 if __name__ == "__main__":
-    run_step(main)
+    run_main(main)

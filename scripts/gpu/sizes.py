@@ -9,10 +9,10 @@ import torch
 from pvd_core import default_weights
 from pvd_core.models import Network, build_model
 from pvd_core.models.build import PRESETS
+from pvd_core.models.cylinder3d import Cylinder3DConfig
 from pvd_core.weights import load_model
 
 SHIPPED = "shipped"
-
 
 Settings = str | dict[str, Any]  # of a network, as build_model takes them
 
@@ -30,12 +30,12 @@ class Family:
 
 @dataclass(frozen=True)
 class Sizes:
-    families: dict[str, Family]  # those that are trained; the first one's student is the network of all measurements
+    families: dict[str, Family]  # those that are trained
     training_settings: tuple[str, ...]  # of all of them, as above
     most_training_steps: int
     training_precision: str
     compared: Settings  # whose scores are compared; of random weights nearly nothing reaches the scores
-    networks: dict[str, Settings]  # those whose latency is measured, the most important one first
+    networks: dict[str, Settings]  # those whose latency is measured; the first one's layers are compared too
     precisions: tuple[str, ...]  # of labelling
     programs: dict[str, str]  # {backend: how clouds are labelled with it}
     runs: int  # clouds a row
@@ -51,10 +51,10 @@ def _tiny(width: int) -> dict[str, Any]:
 
 def _compact(times: int) -> dict[str, Any]:
     """cylinder3d-compact with so many times the channels: 2 is half as wide as the full network, 4 as wide."""
-    compact = PRESETS["cylinder3d-compact"]
-    widths = {"width": 8, "num_voxel_features": 16, "num_point_features": 32}
+    compact = {"num_voxel_features": Cylinder3DConfig.num_voxel_features, **PRESETS["cylinder3d-compact"]}
+    widths = {name: times * compact[name] for name in ("width", "num_voxel_features", "num_point_features")}
     layers = {name: [times * width for width in compact[name]] for name in ("point_mlp_widths", "refinement_widths")}
-    return {**compact, **{name: times * width for name, width in widths.items()}, **layers}
+    return {**compact, **widths, **layers}
 
 
 # Chosen on validation scans for a student of MinkUNet, see config/ablations/fair_strengths.yaml: thrice the paper's.

@@ -32,9 +32,9 @@ def clouds_of(options: argparse.Namespace) -> list[np.ndarray]:
     return [measured_points(points, is_measured(points)) for points in clouds]
 
 
-def run_step(main: Callable[[], None]) -> None:
-    """Runs a step, and ends with one line where its input does not serve."""
+def run_main(main: Callable[[], int | None]) -> None:
+    """Ends the program with what `main` returns, and with one line where its input does not serve."""
     try:
-        main()
+        sys.exit(main())
     except UserError as error:
         sys.exit(f"error: {error}")

@@ -16,7 +16,7 @@ import numpy as np
 from pvd_core.borders.errors import UserError
 from scripts.gpu.report import Rows
 from scripts.gpu.sizes import Family, sizes_on
-from scripts.gpu.step_options import run_step, seconds_left, step_parser
+from scripts.gpu.step_options import run_main, seconds_left, step_parser
 from training.run.config import TrainConfig, load_config
 from training.run.loop import train
 from training.run.run_folder import RunFolder
@@ -50,7 +50,7 @@ def main() -> None:
 
     assert summary is not None  # there is one rank
     row = {key: summary[key] for key in ("num_parameters", "steps", "minutes", "miou", "miou_present")}
-    rates = {key: float(np.median(_step_ms(run, key))) for key in ("step_ms", "data_wait_ms")}
+    rates = {key: float(np.median(_logged(run, key))) for key in ("step_ms", "data_wait_ms")}
     about = {"planned_steps": config.max_steps, "batch_size": config.batch_size, "precision": config.precision}
     Rows(options.json).add({"role": options.role, "family": options.family, **about, **row, **rates})
 
@@ -67,7 +67,7 @@ def _config(role: str, family: Family, options: argparse.Namespace) -> TrainConf
         "sequences": training,
         "validation.sequences": [validation],
         "validation.every_steps": 0,
-        "checkpoint_every_steps": 1_000_000,
+        "checkpoint_every_steps": 1_000_000,  # a run that is cut here is not resumed
     }
     if role == "pvd":
         weights = options.runs / f"teacher-{options.family}" / "last.safetensors"
@@ -89,10 +89,11 @@ def _sequences(root: Path) -> tuple[list[str], str]:
 def _seconds_a_step(config: TrainConfig, run: RunFolder) -> float:
     """Of a short run on one validation scan."""
     train(replace(config, max_steps=_SHORT_RUN, validation=replace(config.validation, max_scans=1)), run.path)
-    return float(np.median(_step_ms(run)[_STEPS_BEFORE_TIMING:])) / 1e3
+    return float(np.median(_logged(run, "step_ms")[_STEPS_BEFORE_TIMING:])) / 1e3
 
 
-def _step_ms(run: RunFolder, key: str = "step_ms") -> list[float]:
+def _logged(run: RunFolder, key: str) -> list[float]:
+    """Of each step of a run."""
     return [json.loads(line)[key] for line in run.losses.read_text().splitlines()]
 
 
@@ -106,4 +107,4 @@ def _steps_of(run: RunFolder, until: float) -> int:
 
 
 if __name__ == "__main__":
-    run_step(main)
+    run_main(main)

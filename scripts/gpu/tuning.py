@@ -10,7 +10,7 @@ from pvd_core.sparse.backends.triton_table import cache_path, save_measured
 from pvd_core.sparse.backends.triton_tuning import tune
 from scripts.gpu.report import Rows
 from scripts.gpu.sizes import network, sizes_on
-from scripts.gpu.step_options import clouds_of, run_step, seconds_left, step_parser
+from scripts.gpu.step_options import clouds_of, run_main, seconds_left, step_parser
 
 
 def main() -> None:
@@ -38,4 +38,4 @@ def _once_ms(function: Callable[[], object]) -> float:
 
 
 if __name__ == "__main__":
-    run_step(main)
+    run_main(main)

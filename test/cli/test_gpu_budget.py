@@ -19,6 +19,12 @@ def step(name, script, share=1.0, **options):
     return Step(name, share, lambda seconds: (sys.executable, "-c", script), **options)
 
 
+def has_ended(number):
+    """Whether a process is gone, or a zombie at any priority."""
+    state = subprocess.run(["ps", "-o", "stat=", "-p", number], capture_output=True, text=True).stdout.strip()
+    return state[:1] in ("", "Z")
+
+
 def run(steps, budget_s, folder):
     """Of steps that run one after another."""
     return run_side_by_side([[each] for each in steps], budget_s, folder)
@@ -54,8 +60,7 @@ def test_a_step_that_runs_out_of_time_ends_with_the_processes_it_started_and_the
     assert (late["ended"], done["ended"]) == ("out of time", "done")
     assert time.monotonic() - start < 8
     child = (tmp_path / "late.log").read_text().split()[0]
-    state = subprocess.run(["ps", "-o", "stat=", "-p", child], capture_output=True, text=True).stdout.strip()
-    assert state[:1] in ("", "Z")  # gone, or a zombie at any priority
+    assert has_ended(child)
 
 
 def test_a_step_may_end_itself_after_ctrl_c(tmp_path):
@@ -103,8 +108,7 @@ def test_a_call_that_is_ended_ends_the_steps_that_run(tmp_path):
     process.send_signal(signal.SIGINT)
     process.wait(20)
     for log in logs:
-        state = subprocess.run(["ps", "-o", "stat=", "-p", log.read_text().strip()], capture_output=True, text=True)
-        assert state.stdout.strip()[:1] in ("", "Z")
+        assert has_ended(log.read_text().strip())
 
 
 def test_a_step_that_cannot_run_here_is_left_out_with_its_reason_and_costs_no_time():

@@ -16,6 +16,7 @@ from pvd_core.programs import XYZI, Bucket, BucketChooser, DeviceRunner
 from pvd_core.programs.pipeline import FixedPipeline
 from pvd_core.segmenter import Segmenter
 from pvd_core.voxels import CartesianGrid
+from pvd_core.voxels.cartesian import _COARSEST
 from pvd_ros.codec import decode, read_layout
 
 
@@ -127,6 +128,11 @@ def test_coarser_cells_seen_from_the_ground_give_the_same_labels_in_programs(clo
     plain, fast = (Segmenter(model, programs=programs) for programs in ("off", "eager"))
     assert np.array_equal(fast.segment(CLOUDS[cloud]).labels, plain.segment(CLOUDS[cloud]).labels)
     assert fast.counters["declined"] == 0
+
+
+@pytest.mark.parametrize("family", ["minkunet", "spvcnn", "spvnas"])
+def test_corners_seen_from_the_ground_are_multiples_of_the_coarsest_cell_of_every_family(family):
+    assert all(_COARSEST % cells == 0 for cells in program_network(family).coarsest_cell)
 
 
 @pytest.mark.parametrize("family", ["minkunet", "spvcnn"])
