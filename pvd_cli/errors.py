@@ -10,13 +10,14 @@ from typing import TextIO
 
 import typer
 
+from pvd_cli.stops import EXIT_INTERRUPTED, EXIT_TERMINATED, stop_behind, stop_code
 from pvd_core.borders.errors import UserError
 
 EXIT_USER_ERROR = 2
 EXIT_INCOMPLETE = 3
 EXIT_SPOILT = 4
 # As shells count: 128 and the number of the signal.
-EXIT_INTERRUPTED, EXIT_BROKEN_PIPE, EXIT_TERMINATED = 130, 141, 143
+EXIT_BROKEN_PIPE = 141
 _OWN_PACKAGES = ("pvd_core", "training", "pvd_ros", "pvd_cli")
 
 
@@ -31,11 +32,12 @@ def interruptible(note: Callable[[], str]) -> Iterator[None]:
     code 130 or 143."""
     try:
         yield
-    except (KeyboardInterrupt, SystemExit) as stop:
-        if is_closed_pipe(stop):
+    except BaseException as error:
+        stop = stop_behind(error)
+        if stop is None or is_closed_pipe(stop):
             raise
         print(f"interrupted: {note()}", file=sys.stderr, flush=True)
-        raise typer.Exit(EXIT_INTERRUPTED if isinstance(stop, KeyboardInterrupt) else EXIT_TERMINATED) from None
+        raise typer.Exit(stop_code(stop)) from None
 
 
 def is_closed_pipe(error: BaseException) -> bool:

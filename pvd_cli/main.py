@@ -1,6 +1,5 @@
 """The `pvd` command: its sub-commands, and how their errors reach the user."""
 
-import signal
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -33,13 +32,12 @@ from pvd_cli.commands.without_intensity import without_intensity
 from pvd_cli.empty_paths import check_no_empty_path
 from pvd_cli.errors import (
     EXIT_BROKEN_PIPE,
-    EXIT_INTERRUPTED,
-    EXIT_TERMINATED,
     EXIT_USER_ERROR,
     drop_unread_output,
     is_closed_pipe,
     print_error,
 )
+from pvd_cli.stops import EXIT_INTERRUPTED, catch_stops, stop_behind, stop_code
 from pvd_cli.version import program_version
 from pvd_core.borders.errors import UserError
 
@@ -98,8 +96,7 @@ def _options(
 
 
 def main() -> None:
-    # Stopped by `timeout`, a container or CI: unwinds like Ctrl-C, so that half-written files are removed.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
+    catch_stops()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -129,8 +126,9 @@ def _run(arguments: list[str]) -> int:
         result = EXIT_INTERRUPTED
     except Exception as error:
         # Some versions of typer turn Ctrl-C into an exception of their own.
-        if isinstance(error.__cause__, KeyboardInterrupt):
-            return EXIT_INTERRUPTED
+        stop = stop_behind(error)
+        if stop is not None:
+            return stop_code(stop)
         # Mistakes on the command line itself; their class belongs to click or to typer, depending on the version.
         if not hasattr(error, "format_message"):
             raise

@@ -13,6 +13,7 @@ import torch
 from pvd_cli.bench.busy import busy_processes
 from pvd_cli.bench.plan import Job, Plan, Progress, Row, reason_against
 from pvd_cli.bench.process import CannotMeasureError, MeasuringProcess
+from pvd_cli.stops import stop_behind
 from pvd_core.borders.errors import UserError
 from pvd_core.clouds.history import PastScans
 from pvd_core.taxonomy import TAXONOMIES
@@ -70,12 +71,14 @@ def measure(
     first sample is raised again."""
     outcomes: list[Outcome] = []
     skipped: list[Row] = []
-    ended_by: BaseException | None = None
+    ended_by: KeyboardInterrupt | SystemExit | None = None
     with tempfile.TemporaryDirectory(prefix="pvd_bench_") as folder:
         try:
             _measure(_groups(kind, plan, tasks, in_turns, Path(folder)), progress, outcomes, skipped)
-        except (KeyboardInterrupt, SystemExit) as error:
-            ended_by = error
+        except BaseException as error:
+            ended_by = stop_behind(error)
+            if ended_by is None:
+                raise
     outcomes = [outcome for outcome in outcomes if outcome.samples]
     if not outcomes:
         raise ended_by or UserError(f"nothing could be timed: {'; '.join(entry['reason'] for entry in skipped)}")
