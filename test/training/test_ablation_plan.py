@@ -95,7 +95,6 @@ def test_a_row_may_teach_the_rows_below_and_be_trained_once_for_all_seeds(tmp_pa
             "teacher is 'b': expected a row ab",
         ),
         ({"rows": [{"name": "a", "compared_with": "a"}], "reference": None}, "compared_with is 'a'"),
-        ({"teacher": {"settings": {"model": {"grid": {"shape": [12, 18, 8]}}}}}, "row 'pvd' has grid kind cylindrical"),
         ({"metric": "cars"}, "metric is 'cars'"),
         ({"groups": {"wheels": ["car", "cars"]}}, "expected a list of some of car"),
         ({"groups": {"wheels": []}}, "groups.wheels is"),

@@ -8,11 +8,9 @@ from typing import Any
 
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.settings import filled
-from pvd_core.models.build import grid_of
 from pvd_core.weights.source import SHIPPED
 from training.ablation.grid import PRETRAINED, RANDOM, SEED_STEP, TEACHER, GridConfig, RowConfig, merged
 from training.ablation.near_far import write_near_far
-from training.distil.distillation import in_words
 from training.run.config import DEFAULT_MODEL, NAMES_OF_MODELS, TrainConfig, with_precision
 from training.run.run_folder import RunFolder
 
@@ -122,10 +120,7 @@ class _Builder:
             depth = 1 + first.config.seed // SEED_STEP
             needs.append(first)
             layers.append({"initial_weights": _weights(first)})
-        run = self._run(row.name, layers, seed, needs, SEED_STEP * depth)
-        if row.distillation is not None:
-            _check_grids(row.name, run, needs[0])
-        return run
+        return self._run(row.name, layers, seed, needs, SEED_STEP * depth)
 
     def _distillation(self, of_row: dict[str, Any], teacher: Run) -> dict[str, Any]:
         method = of_row.get("method", "pvd")
@@ -178,18 +173,6 @@ def _dataset_and_runs(grid: GridConfig, dataset: str | Path, out: str | Path) ->
         return dataset, Path(out, "runs")
     folder = Path(out, grid.name, grid.near_far.folder_name)
     return folder / "data", folder / "runs"
-
-
-def _check_grids(row: str, student: Run, teacher: Run) -> None:
-    """UserError where the teacher sees other voxels. A file is looked into when its student starts."""
-    if teacher.weights is not None:
-        return
-    of_student, of_teacher = (in_words(grid_of(run.config.network)) for run in (student, teacher))
-    if of_student != of_teacher:
-        raise UserError(
-            f"row {row!r} has grid {of_student}, its teacher {teacher.row!r} has grid {of_teacher}: both must see the "
-            "same"
-        )
 
 
 def _weights(run: Run) -> str:

@@ -54,8 +54,8 @@ class TrainingBatch:
         points: Sequence[np.ndarray] = (),
     ) -> None:
         """Labels are class ids, int64, 0 for unlabelled. `instances_P`: int64, number of the object in its scan, 0 for
-        none; `is_current_P`: bool, false for points of past scans. `points`: float32 (N, 4) of each scan, for the
-        digests."""
+        none; `is_current_P`: bool, false for points of past scans. `points`: float32 (N, 4 or 5) of each scan, as they
+        came into the voxels."""
         self.voxels = voxels
         self.voxel_labels_V = voxel_labels_V
         self.point_labels_P = point_labels_P
@@ -65,12 +65,12 @@ class TrainingBatch:
         self.first_scan = first_scan  # place of the first scan in the batch of all ranks
         self.enriched: TrainingBatch | None = None
         """The same scans with what earlier scans saw of their objects, for M2SKD."""
-        self._points = points
+        self.points = points
 
     @functools.cached_property
     def digests(self) -> tuple[str, ...]:
         """For each scan a text that differs for other points. Takes about a millisecond a scan."""
-        return tuple(hashlib.sha256(np.ascontiguousarray(points).data).hexdigest()[:32] for points in self._points)
+        return tuple(hashlib.sha256(np.ascontiguousarray(points).data).hexdigest()[:32] for points in self.points)
 
 
 class BatchStream:

@@ -1,6 +1,6 @@
 """A student that learns from a teacher: loading the frozen teacher, and the objective of the student.
 
-The teacher gets the same voxels as the student, in evaluation mode and without gradients.
+The teacher gets the same points as the student, in evaluation mode and without gradients.
 """
 
 from pathlib import Path
@@ -22,6 +22,7 @@ from pvd_core.weights import load_model, taxonomy_of
 from training.data.batches import TrainingBatch
 from training.distil.config import DistillationConfig
 from training.distil.draws import METHOD, generator_for
+from training.distil.other_grid import has_grid_of
 from training.distil.teacher_cache import TeacherCache
 from training.distil.teacher_source import FrozenTeacher
 
@@ -62,19 +63,19 @@ class Supervised(Protocol):
 
 
 def load_teacher(path: str | Path, student: Network, taxonomy: Taxonomy, device: torch.device | str) -> Network:
-    """The frozen teacher for `student`, whose classes are those of `taxonomy`; UserError where the teacher's classes or
-    grid are others."""
+    """The frozen teacher for `student`, whose classes are those of `taxonomy`. Its grid may be another (`other_grid`).
+    UserError where its classes are others, or only one of the two reads the time of points."""
     teacher, facts = load_model(path, device)
     for what, of_teacher, of_student in (
         ("taxonomy", taxonomy_of(facts).name, taxonomy.name),
-        ("grid", in_words(teacher.grid), in_words(student.grid)),
+        ("grid.time", teacher.grid.time, student.grid.time),
     ):
         if of_teacher != of_student:
             raise UserError(
-                f"teacher {path} has {what} {of_teacher}, the student {of_student}: both must see the same; change the "
-                f"student's settings or take another teacher"
+                f"teacher {path} has {what} {of_teacher}, the student {of_student}: both must have the same; change "
+                "the student's settings or take another teacher"
             )
-    # With the student's engine the teacher shares its sites and kernel maps.
+    # With the student's engine and grid the teacher shares its sites and kernel maps.
     teacher.backend = student.backend
     return teacher.requires_grad_(False)
 
@@ -91,7 +92,7 @@ def build_method(config: DistillationConfig, student: Network, teacher: Network)
     method_config = config.of_network(architecture_of(student)).method_config()
     if needs_points(method_config):
         for role, network in (("student", student), ("teacher", teacher)):
-            if not network.has_point_outputs:
+            if not (network.has_point_outputs or (role == "teacher" and not has_grid_of(teacher, student.grid))):
                 settings = " and ".join(f"distillation.settings.{each}" for each in WITHOUT_POINTS[config.method])
                 # Of the families that there are, Cylinder3D alone may be without, by this setting.
                 can_have = role == "student" and "refinement" in setting_names(architecture_of(network))
@@ -141,7 +142,7 @@ class DistillationObjective(nn.Module):
 
     def forward(self, batch: TrainingBatch) -> dict[str, torch.Tensor]:
         """{term: scalar loss}, each already times its factor; their sum is what is minimised."""
-        # Both networks see the same voxels, so they share one set of kernel maps.
+        # Networks that see the same voxels share one set of kernel maps.
         return self.learn(batch, self.model.sites_of(batch.voxels))[1]
 
     def learn(self, batch: TrainingBatch, sites: Sites) -> tuple[SegmentationOutput, dict[str, torch.Tensor]]:

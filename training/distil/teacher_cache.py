@@ -8,10 +8,11 @@ find a file that is not theirs.
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -19,9 +20,11 @@ from safetensors.torch import load_file, save
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.files import write_atomically, written_atomically
 from pvd_core.models.output import SegmentationOutput
-from pvd_core.voxels import VoxelBatch
+from pvd_core.voxels import VoxelBatch, Voxeliser
 from pvd_core.weights import weights_file
 from training.data.batches import TrainingBatch
+
+Compute: TypeAlias = Callable[[VoxelBatch, Sequence[np.ndarray]], SegmentationOutput]
 
 # To be raised when the same teacher gives other outputs, or when files hold something else.
 _FORMAT = 1
@@ -29,7 +32,8 @@ _REQUIRED = ("voxel_logits_VC", "voxel_features_VE")
 
 
 class TeacherCache:
-    """Outputs of the teacher whose weights file is `teacher`, computed in `precision` on `device`.
+    """Outputs of the teacher whose weights file is `teacher` for the voxels of a student's `grid`, computed in
+    `precision` on `device`.
 
     `fields`: names of the fields of SegmentationOutput that are kept. They keep the type that they were computed in, so
     that what is read equals what was computed, to the bit. `num_examples`: scans times versions, from which the size of
@@ -41,6 +45,7 @@ class TeacherCache:
         self,
         folder: str | Path,
         teacher: str | Path,
+        grid: Voxeliser,
         fields: Iterable[str],
         precision: str,
         device: torch.device,
@@ -50,6 +55,7 @@ class TeacherCache:
         self.fields = tuple(sorted(fields))
         about = {
             "format": _FORMAT,
+            "grid": grid.settings(),
             "teacher": hashlib.sha256(weights_file(teacher).read_bytes()).hexdigest(),
             "precision": precision,
             "device": device.type,
@@ -62,24 +68,22 @@ class TeacherCache:
             with written_atomically(self.folder / "about.json") as temporary:
                 temporary.write_text(json.dumps({**about, "file": str(teacher)}, indent=2))
 
-    def output(self, batch: TrainingBatch, compute: Callable[[VoxelBatch], SegmentationOutput]) -> SegmentationOutput:
+    def output(self, batch: TrainingBatch, compute: Compute) -> SegmentationOutput:
         """The teacher's output for a batch, on its device; fields that are not kept are None.
 
-        `compute(voxels)` runs the teacher. It gets one scan at a time, so that outputs do not depend on which scans are
-        in a batch together.
+        `compute(voxels, points)` runs the teacher on the student's voxels and the points in them. It gets one scan at a
+        time, so that outputs do not depend on which scans are in a batch together.
         """
         scans = [self._of_scan(batch, number, compute) for number in range(batch.voxels.batch_size)]
         kept: dict[str, Any] = {name: torch.cat([scan[name] for scan in scans]) for name in self.fields}
         return SegmentationOutput(**{**dict.fromkeys(_REQUIRED), **kept})
 
-    def _of_scan(
-        self, batch: TrainingBatch, number: int, compute: Callable[[VoxelBatch], SegmentationOutput]
-    ) -> dict[str, torch.Tensor]:
+    def _of_scan(self, batch: TrainingBatch, number: int, compute: Compute) -> dict[str, torch.Tensor]:
         """{field: tensor} of one scan."""
         path = self.folder / f"{batch.digests[number]}.safetensors"
         if path.exists():
             return self._read(path, batch.voxels.num_points_per_scan[number])
-        output = compute(batch.voxels.scan(number))
+        output = compute(batch.voxels.scan(number), batch.points[number : number + 1])
         tensors = {name: getattr(output, name).contiguous() for name in self.fields}
         if self._is_writing:
             self._write(path, tensors)

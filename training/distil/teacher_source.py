@@ -3,9 +3,11 @@
 V voxels of the student.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 
 from pvd_core.models import Network
@@ -14,6 +16,7 @@ from pvd_core.sparse import Sites
 from pvd_core.sparse.matching import matching_rows
 from pvd_core.voxels import VoxelBatch
 from training.data.batches import TrainingBatch
+from training.distil.other_grid import has_grid_of, on_voxels_of_student
 from training.distil.teacher_cache import TeacherCache
 
 
@@ -41,7 +44,8 @@ class TeacherSource(Protocol):
 
 
 class FrozenTeacher:
-    """Another network, which sees what the student sees; without gradients. `cache`: None runs it at every step."""
+    """Another network, which sees what the student sees, on its own grid; without gradients. `cache`: None runs it at
+    every step."""
 
     def __init__(self, network: Network, with_points: bool, cache: TeacherCache | None = None) -> None:
         self.network, self.cache, self._with_points = network, cache, with_points
@@ -49,14 +53,21 @@ class FrozenTeacher:
     def teaching(self, batch: TrainingBatch, sites: Sites | None = None) -> Teaching:
         """As TeacherSource says."""
         if self.cache is None:
-            return Teaching(self._run(batch.voxels, sites))
+            return Teaching(self._run(batch.voxels, batch.points, sites))
         return Teaching(
-            self.cache.output(batch, lambda voxels: self._run(voxels, sites if voxels is batch.voxels else None))
+            self.cache.output(
+                batch,
+                lambda voxels, points: self._run(voxels, points, sites if voxels is batch.voxels else None),
+            )
         )
 
     @torch.no_grad()
-    def _run(self, voxels: VoxelBatch, sites: Sites | None) -> SegmentationOutput:
-        return self.network(voxels, with_points=self._with_points, sites=sites)
+    def _run(self, voxels: VoxelBatch, points: Sequence[np.ndarray], sites: Sites | None) -> SegmentationOutput:
+        if has_grid_of(self.network, voxels.grid):
+            return self.network(voxels, with_points=self._with_points, sites=sites)
+        device = voxels.coords_V4.device
+        own = self.network.grid.voxelise([torch.from_numpy(each).to(device) for each in points])
+        return on_voxels_of_student(self.network(own, with_points=self._with_points), own, voxels)
 
 
 class SharedTeacher:

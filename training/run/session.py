@@ -18,8 +18,9 @@ from pvd_core.weights.facts import DISTILLED_KEY
 from training.data.batches import BatchStream, Share
 from training.data.class_weights import class_weights, describe
 from training.data.intensity_level import intensity_95th
-from training.distil.distillation import DistillationObjective, Method, build_method, load_teacher
+from training.distil.distillation import DistillationObjective, Method, build_method, in_words, load_teacher
 from training.distil.multi_to_single import MultiToSingleObjective
+from training.distil.other_grid import has_grid_of
 from training.distil.teacher_cache import TeacherCache
 from training.judge.seen import seen_by_ancestors
 from training.run.config import TrainConfig, config_as_dict
@@ -75,10 +76,11 @@ def build_session(config: TrainConfig, data: Data, run: RunFolder, progress: NoP
         progress.note(remark)
     if teacher is not None:
         _note_small_teacher(model, teacher, progress)
+        _note_other_grid(model, teacher, progress)
     supervised = SegmentationObjective(model, config.loss, _class_weights(config, data, progress))
     learner: SegmentationObjective | DistillationObjective = supervised
     if teacher is not None and method is not None:
-        cache = _teacher_cache(config, method, data, fabric, progress)
+        cache = _teacher_cache(config, model, method, data, fabric, progress)
         learner = DistillationObjective(supervised, method, teacher, data.training.taxonomy, config.seed, cache)
     objective: torch.nn.Module = learner
     if config.multi_to_single is not None:
@@ -145,7 +147,7 @@ def _class_weights(config: TrainConfig, data: Data, progress: NoProgress) -> tor
 
 
 def _teacher_cache(
-    config: TrainConfig, method: Method, data: Data, fabric: Fabric, progress: NoProgress
+    config: TrainConfig, model: Network, method: Method, data: Data, fabric: Fabric, progress: NoProgress
 ) -> TeacherCache | None:
     distillation, num_scans = config.distillation, data.training.num_scans()
     # TrainConfig refuses a cache without versions, and for simulated worlds, which have no number of scans.
@@ -154,6 +156,7 @@ def _teacher_cache(
     return TeacherCache(
         distillation.cache,
         distillation.teacher,
+        model.grid,
         method.config.teacher_fields,
         config.precision,
         fabric.device,
@@ -198,6 +201,14 @@ def _note_small_teacher(model: Network, teacher: Network, progress: NoProgress) 
         progress.note(
             f"warning: the teacher has {teacher.num_parameters:,} parameters, fewer than the {model.num_parameters:,} "
             "of the student: is it the network that is meant?"
+        )
+
+
+def _note_other_grid(model: Network, teacher: Network, progress: NoProgress) -> None:
+    if not has_grid_of(teacher, model.grid):
+        progress.note(
+            f"the teacher has grid {in_words(teacher.grid)}, the student {in_words(model.grid)}: what the teacher says "
+            "of points is averaged over the student's voxels"
         )
 
 

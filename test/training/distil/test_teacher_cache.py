@@ -13,6 +13,7 @@ from training_runs import finish, kill_after_step, results, start
 from pvd_core.borders.errors import UserError
 from pvd_core.losses.methods import METHODS
 from pvd_core.models import build_model
+from pvd_core.models.build import grid_of
 from pvd_core.taxonomy import SEMANTICKITTI
 from pvd_core.weights import save_weights
 from training.data.batches import make_batch
@@ -59,7 +60,7 @@ def batch_of(*seeds):
 
 def cache_in(folder, teacher_path, fields, notes=None, precision="fp32"):
     note = (notes if notes is not None else []).append
-    return TeacherCache(folder, teacher_path, fields, precision, CPU, 4, note)
+    return TeacherCache(folder, teacher_path, grid_of(TINY_MODEL), fields, precision, CPU, 4, note)
 
 
 class Line:
