@@ -106,4 +106,4 @@ def test_a_teacher_of_another_family_on_the_same_voxels_teaches(dataset, tmp_pat
     save_weights(teacher, build_model(TEACHERS["spvcnn"]))
     command = ["distill", str(dataset), *_SHORT, "--set", f"model={json.dumps(STUDENTS['minkunet'])}"]
     assert run([*command, "--teacher", str(teacher), "--out", str(tmp_path / "run")]) == 0
-    assert "the teacher has grid" not in capsys.readouterr().err
+    assert "the teacher has grid" not in capsys.readouterr().out

@@ -196,8 +196,8 @@ def _note_other_past_scans(config: TrainConfig, progress: NoProgress) -> None:
 
 
 def _note_small_teacher(model: Network, teacher: Network, progress: NoProgress) -> None:
-    """Says where the teacher is the smaller network: then mostly two paths are mixed up."""
-    if teacher.num_parameters < model.num_parameters:
+    """Says where the teacher is the smaller network of the family: then mostly two paths are mixed up."""
+    if type(teacher) is type(model) and teacher.num_parameters < model.num_parameters:
         progress.note(
             f"warning: the teacher has {teacher.num_parameters:,} parameters, fewer than the {model.num_parameters:,} "
             "of the student: is it the network that is meant?"
