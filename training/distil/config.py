@@ -9,6 +9,7 @@ from pvd_core.borders.wording import shown
 from pvd_core.losses.methods import METHODS, paper_coefficients
 from pvd_core.losses.multi_to_single import MultiToSingleLossConfig
 from training.data.instances.past import PLACINGS
+from training.judge.votes import VOTES
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class DistillationConfig:
     """Fields of the method's own config. Those left out have the paper's value for 'backbone'."""
     backbone: str | None = None
     """Network of the paper's table 4 whose coefficients are the defaults; null: the one that is trained."""
+    votes: int = 1
+    """How often the teacher sees each scan, flipped and from 5 on turned too, as `pvd evaluate --votes`."""
     cache: str | None = None
     """Folder that keeps the teacher's outputs for scans that come again, which needs 'scan_versions'; null: the teacher
     runs at every step."""
@@ -27,6 +30,8 @@ class DistillationConfig:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise UserError(f"distillation.method is {self.method!r}: expected one of {', '.join(METHODS)}")
+        if not 1 <= self.votes <= len(VOTES):
+            raise UserError(f"distillation.votes is {self.votes}: expected 1 to {len(VOTES)}")
         if self.backbone is not None:
             self.method_config()
 

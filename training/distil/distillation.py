@@ -22,9 +22,9 @@ from pvd_core.weights import load_model, taxonomy_of
 from training.data.batches import TrainingBatch
 from training.distil.config import DistillationConfig
 from training.distil.draws import METHOD, generator_for
-from training.distil.other_grid import has_grid_of
 from training.distil.teacher_cache import TeacherCache
 from training.distil.teacher_source import FrozenTeacher
+from training.distil.views import sees_voxels_of
 
 
 class Method(Protocol):
@@ -63,7 +63,7 @@ class Supervised(Protocol):
 
 
 def load_teacher(path: str | Path, student: Network, taxonomy: Taxonomy, device: torch.device | str) -> Network:
-    """The frozen teacher for `student`, whose classes are those of `taxonomy`. Its grid may be another (`other_grid`).
+    """The frozen teacher for `student`, whose classes are those of `taxonomy`. Its grid may be another (`views`).
     UserError where its classes are others, or only one of the two reads the time of points."""
     teacher, facts = load_model(path, device)
     for what, of_teacher, of_student in (
@@ -90,9 +90,10 @@ def build_method(config: DistillationConfig, student: Network, teacher: Network)
     one of the networks has none."""
     method_class, _ = METHODS[config.method]
     method_config = config.of_network(architecture_of(student)).method_config()
+    has_views = not sees_voxels_of(teacher, student.grid, config.votes)
     if needs_points(method_config):
         for role, network in (("student", student), ("teacher", teacher)):
-            if not (network.has_point_outputs or (role == "teacher" and not has_grid_of(teacher, student.grid))):
+            if not (network.has_point_outputs or (role == "teacher" and has_views)):
                 settings = " and ".join(f"distillation.settings.{each}" for each in WITHOUT_POINTS[config.method])
                 # Of the families that there are, Cylinder3D alone may be without, by this setting.
                 can_have = role == "student" and "refinement" in setting_names(architecture_of(network))
@@ -117,14 +118,15 @@ class DistillationObjective(nn.Module):
         taxonomy: Taxonomy,
         seed: int,
         cache: TeacherCache | None = None,
+        votes: int = 1,
     ) -> None:
-        """`taxonomy`: that of the labels. `cache`: None runs the teacher at every step."""
+        """`taxonomy`: that of the labels. `cache`, `votes`: as FrozenTeacher."""
         super().__init__()
         self.supervised, self.method, self.seed = supervised, method, seed
         self._with_points = needs_points(method.config)
         self.register_buffer("is_minority_C", torch.from_numpy(taxonomy.is_minority_C), persistent=False)
         # No module, so that the teacher is none of ours: it is not trained, saved or put into training mode.
-        self.source = FrozenTeacher(teacher, self._with_points, cache)
+        self.source = FrozenTeacher(teacher, self._with_points, cache, votes)
 
     @property
     def model(self) -> Network:

@@ -32,8 +32,8 @@ _REQUIRED = ("voxel_logits_VC", "voxel_features_VE")
 
 
 class TeacherCache:
-    """Outputs of the teacher whose weights file is `teacher` for the voxels of a student's `grid`, computed in
-    `precision` on `device`.
+    """Outputs of the teacher whose weights file is `teacher` for the voxels of a student's `grid`, by so many `votes`,
+    in `precision` on `device`.
 
     `fields`: names of the fields of SegmentationOutput that are kept. They keep the type that they were computed in, so
     that what is read equals what was computed, to the bit. `num_examples`: scans times versions, from which the size of
@@ -46,6 +46,7 @@ class TeacherCache:
         folder: str | Path,
         teacher: str | Path,
         grid: Voxeliser,
+        votes: int,
         fields: Iterable[str],
         precision: str,
         device: torch.device,
@@ -56,6 +57,7 @@ class TeacherCache:
         about = {
             "format": _FORMAT,
             "grid": grid.settings(),
+            "votes": votes,
             "teacher": hashlib.sha256(weights_file(teacher).read_bytes()).hexdigest(),
             "precision": precision,
             "device": device.type,

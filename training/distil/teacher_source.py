@@ -16,8 +16,8 @@ from pvd_core.sparse import Sites
 from pvd_core.sparse.matching import matching_rows
 from pvd_core.voxels import VoxelBatch
 from training.data.batches import TrainingBatch
-from training.distil.other_grid import has_grid_of, on_voxels_of_student
 from training.distil.teacher_cache import TeacherCache
+from training.distil.views import output_of_views, sees_voxels_of
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ class TeacherSource(Protocol):
 
 
 class FrozenTeacher:
-    """Another network, which sees what the student sees, on its own grid; without gradients. `cache`: None runs it at
-    every step."""
+    """Another network, which sees the points that the student sees; without gradients. `cache`: None runs it at every
+    step. `votes`: how often it sees each scan, see `views`."""
 
-    def __init__(self, network: Network, with_points: bool, cache: TeacherCache | None = None) -> None:
-        self.network, self.cache, self._with_points = network, cache, with_points
+    def __init__(self, network: Network, with_points: bool, cache: TeacherCache | None = None, votes: int = 1) -> None:
+        self.network, self.cache, self._with_points, self._votes = network, cache, with_points, votes
 
     def teaching(self, batch: TrainingBatch, sites: Sites | None = None) -> Teaching:
         """As TeacherSource says."""
@@ -63,11 +63,9 @@ class FrozenTeacher:
 
     @torch.no_grad()
     def _run(self, voxels: VoxelBatch, points: Sequence[np.ndarray], sites: Sites | None) -> SegmentationOutput:
-        if has_grid_of(self.network, voxels.grid):
+        if sees_voxels_of(self.network, voxels.grid, self._votes):
             return self.network(voxels, with_points=self._with_points, sites=sites)
-        device = voxels.coords_V4.device
-        own = self.network.grid.voxelise([torch.from_numpy(each).to(device) for each in points])
-        return on_voxels_of_student(self.network(own, with_points=self._with_points), own, voxels)
+        return output_of_views(self.network, points, voxels, self._votes, self._with_points)
 
 
 class SharedTeacher:

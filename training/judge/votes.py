@@ -38,7 +38,7 @@ def votes(segmenter: Segmenter, points: np.ndarray, num_votes: int) -> Votes:
     labels, confidence = np.zeros(len(points), np.uint8), np.zeros(len(points), np.float32)
     measured = measured_points(points, measured_N)
     if len(measured):
-        of_votes = (log_probabilities(segmenter, _moved(measured, vote)) for vote in VOTES[:num_votes])
+        of_votes = (log_probabilities(segmenter, moved(measured, vote)) for vote in VOTES[:num_votes])
         scores_PC = functools.reduce(torch.add, of_votes)
         best_P, labels_P = scores_PC.max(dim=1)
         labels[measured_N] = labels_P.cpu().numpy() + 1
@@ -56,7 +56,8 @@ def log_probabilities(segmenter: Segmenter, points: np.ndarray) -> torch.Tensor:
     return output.voxel_logits_VC[:, 1:].float().log_softmax(dim=1)[batch.point_to_voxel_P]
 
 
-def _moved(points: np.ndarray, vote: tuple[int, int, int]) -> np.ndarray:
+def moved(points: np.ndarray, vote: tuple[int, int, int]) -> np.ndarray:
+    """`points`, float32 (N, 4 or 5), flipped and turned by one of VOTES."""
     flip_x, flip_y, turn = vote
     x, y = points[:, 0] * flip_x, points[:, 1] * flip_y
     if turn == 90:

@@ -20,8 +20,8 @@ from training.data.class_weights import class_weights, describe
 from training.data.intensity_level import intensity_95th
 from training.distil.distillation import DistillationObjective, Method, build_method, in_words, load_teacher
 from training.distil.multi_to_single import MultiToSingleObjective
-from training.distil.other_grid import has_grid_of
 from training.distil.teacher_cache import TeacherCache
+from training.distil.views import sees_voxels_of
 from training.judge.seen import seen_by_ancestors
 from training.run.config import TrainConfig, config_as_dict
 from training.run.initial_weights import initial_state, remarks_on_initial
@@ -79,9 +79,10 @@ def build_session(config: TrainConfig, data: Data, run: RunFolder, progress: NoP
         _note_other_grid(model, teacher, progress)
     supervised = SegmentationObjective(model, config.loss, _class_weights(config, data, progress))
     learner: SegmentationObjective | DistillationObjective = supervised
-    if teacher is not None and method is not None:
+    if teacher is not None and method is not None and config.distillation is not None:
         cache = _teacher_cache(config, model, method, data, fabric, progress)
-        learner = DistillationObjective(supervised, method, teacher, data.training.taxonomy, config.seed, cache)
+        taxonomy, votes = data.training.taxonomy, config.distillation.votes
+        learner = DistillationObjective(supervised, method, teacher, taxonomy, config.seed, cache, votes)
     objective: torch.nn.Module = learner
     if config.multi_to_single is not None:
         taxonomy = data.training.taxonomy
@@ -157,6 +158,7 @@ def _teacher_cache(
         distillation.cache,
         distillation.teacher,
         model.grid,
+        distillation.votes,
         method.config.teacher_fields,
         config.precision,
         fabric.device,
@@ -205,7 +207,7 @@ def _note_small_teacher(model: Network, teacher: Network, progress: NoProgress) 
 
 
 def _note_other_grid(model: Network, teacher: Network, progress: NoProgress) -> None:
-    if not has_grid_of(teacher, model.grid):
+    if not sees_voxels_of(teacher, model.grid):
         progress.note(
             f"the teacher has grid {in_words(teacher.grid)}, the student {in_words(model.grid)}: what the teacher says "
             "of points is averaged over the student's voxels"

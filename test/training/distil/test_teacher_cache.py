@@ -60,7 +60,7 @@ def batch_of(*seeds):
 
 def cache_in(folder, teacher_path, fields, notes=None, precision="fp32"):
     note = (notes if notes is not None else []).append
-    return TeacherCache(folder, teacher_path, grid_of(TINY_MODEL), fields, precision, CPU, 4, note)
+    return TeacherCache(folder, teacher_path, grid_of(TINY_MODEL), 1, fields, precision, CPU, 4, note)
 
 
 class Line:

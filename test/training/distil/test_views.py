@@ -1,4 +1,5 @@
-"""A teacher on another grid than its student's: what it says of points, averaged over the student's voxels."""
+"""A teacher on another grid than its student's, or that sees a scan several times: what it says of points, averaged
+over the views and over the student's voxels."""
 
 import json
 
@@ -8,18 +9,20 @@ import torch
 from tiny_dataset import TINY_MODEL, random_scan, write_dataset
 
 from pvd_cli.main import run
+from pvd_core.borders.errors import UserError
 from pvd_core.losses.methods import METHODS
 from pvd_core.models import build_model
-from pvd_core.models.output import SegmentationOutput
+from pvd_core.segmenter import Segmenter
 from pvd_core.taxonomy import SEMANTICKITTI
-from pvd_core.weights import read_facts, save_weights
+from pvd_core.weights import load_model, read_facts, save_weights
 from pvd_core.weights.facts import DISTILLED_KEY
 from training.data.batches import make_batch
 from training.data.example import Example
 from training.distil.config import DistillationConfig
 from training.distil.distillation import DistillationObjective, build_method, load_teacher
-from training.distil.other_grid import on_voxels_of_student
 from training.distil.teacher_cache import TeacherCache
+from training.distil.views import output_of_views
+from training.judge.votes import VOTES, labels_by_vote, moved
 from training.run.config import LossConfig
 from training.run.objective import SegmentationObjective
 
@@ -51,62 +54,71 @@ def batch_for(model, seeds=(0, 1), num_points=2000):
     return make_batch(scans, build_model(model).grid, number=3)
 
 
-def objective_of(method, teacher_path, cache_folder=None, student=TINY_MODEL):
+def objective_of(method, teacher_path, cache_folder=None, student=TINY_MODEL, votes=1):
     torch.manual_seed(0)
     student = build_model(student)
-    config = DistillationConfig(str(teacher_path), method, SETTINGS.get(method, {}))
+    config = DistillationConfig(str(teacher_path), method, SETTINGS.get(method, {}), votes=votes)
     teacher = load_teacher(teacher_path, student, SEMANTICKITTI, "cpu")
     method = build_method(config, student, teacher)
     cache = None
     if cache_folder is not None:
         fields = method.config.teacher_fields
         cache = TeacherCache(
-            cache_folder, teacher_path, student.grid, fields, "fp32", torch.device("cpu"), 4, lambda _: None
+            cache_folder, teacher_path, student.grid, votes, fields, "fp32", torch.device("cpu"), 4, lambda _: None
         )
     supervised = SegmentationObjective(student, LossConfig())
-    return DistillationObjective(supervised, method, teacher, SEMANTICKITTI, 0, cache)
+    return DistillationObjective(supervised, method, teacher, SEMANTICKITTI, 0, cache, votes)
 
 
-@pytest.mark.parametrize("has_points", [True, False])
-def test_voxels_have_the_means_over_their_points_and_points_what_the_teacher_says_of_them(has_points):
-    own, students = batch_for(TEACHERS["minkunet"]).voxels, batch_for(TINY_MODEL).voxels
-    torch.manual_seed(0)
-    output = SegmentationOutput(
-        torch.randn(own.num_voxels, 20),
-        torch.randn(own.num_voxels, 7),
-        *((torch.randn(3999, 20), torch.randn(3999, 5)) if has_points else ()),
-    )
-    found = on_voxels_of_student(output, own, students)
-    points = own.point_to_voxel_P.numpy()
-    for of_teacher, of_voxels in (
-        (output.voxel_logits_VC, found.voxel_logits_VC),
-        (output.voxel_features_VE, found.voxel_features_VE),
-    ):
-        at_points = of_teacher.numpy()[points]
-        expected = [at_points[students.point_to_voxel_P == voxel].mean(axis=0) for voxel in range(students.num_voxels)]
-        np.testing.assert_allclose(of_voxels, np.stack(expected), rtol=1e-5, atol=1e-6)
-    if has_points:
-        assert found.point_logits_PC is output.point_logits_PC
-        assert found.point_features_PD is output.point_features_PD
-    else:
-        np.testing.assert_array_equal(found.point_logits_PC, output.voxel_logits_VC.numpy()[points])
-        np.testing.assert_array_equal(found.point_features_PD, output.voxel_features_VE.numpy()[points])
-
-
-def test_on_the_same_voxels_nothing_changes(teachers):
-    voxels = batch_for(TINY_MODEL).voxels
+@pytest.mark.parametrize("votes", [1, 4, 8])
+@pytest.mark.parametrize("name", TEACHERS)
+def test_voxels_have_the_means_over_their_points_and_over_the_views(name, votes, teachers):
+    network, students = load_model(teachers[name])[0], batch_for(TINY_MODEL)
     with torch.no_grad():
-        output = build_model(TINY_MODEL).eval()(voxels)
-    found = on_voxels_of_student(output, voxels, voxels)
+        found = output_of_views(network, students.points, students.voxels, votes, with_points=True)
+        views = []
+        for vote in VOTES[:votes]:
+            own = network.grid.voxelise([torch.from_numpy(moved(points, vote)) for points in students.points])
+            output, row_P = network(own, with_points=True), own.point_to_voxel_P.numpy()
+            of_voxels = [output.voxel_logits_VC.numpy()[row_P], output.voxel_features_VE.numpy()[row_P]]
+            has_points = network.has_point_outputs
+            of_points = [output.point_logits_PC, output.point_features_PD] if has_points else of_voxels
+            views.append([*of_voxels, *map(np.asarray, of_points)])
+    voxel_logits, voxel_features, point_logits, point_features = (
+        np.mean(each, axis=0) for each in zip(*views, strict=True)
+    )
+    voxel_P = students.voxels.point_to_voxel_P.numpy()
+    for values, of_student in ((voxel_logits, found.voxel_logits_VC), (voxel_features, found.voxel_features_VE)):
+        expected = [values[voxel_P == voxel].mean(axis=0) for voxel in range(students.voxels.num_voxels)]
+        np.testing.assert_allclose(of_student, np.stack(expected), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found.point_logits_PC, point_logits, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found.point_features_PD, point_features, rtol=1e-4, atol=1e-5)
+
+
+def test_labels_of_the_views_are_those_of_evaluation_with_votes(teachers):
+    network, students = load_model(teachers["minkunet"])[0], batch_for(TINY_MODEL, seeds=(0,))
+    points = students.points[0]
+    with torch.no_grad():
+        found = output_of_views(network, students.points, students.voxels, 4, with_points=False)
+    labels = labels_by_vote(Segmenter(network, {"taxonomy": "semantickitti"}, "cpu"), points, 4)
+    agree = found.point_logits_PC[:, 1:].argmax(dim=1).numpy() + 1 == labels
+    assert agree.mean() > 0.999  # sums in another order
+
+
+def test_on_the_same_voxels_one_view_changes_nothing():
+    network, batch = build_model(TINY_MODEL).eval(), batch_for(TINY_MODEL)
+    with torch.no_grad():
+        output = network(batch.voxels)
+        found = output_of_views(network, batch.points, batch.voxels, 1, with_points=True)
     for name in ("voxel_logits_VC", "voxel_features_VE", "point_logits_PC", "point_features_PD"):
         torch.testing.assert_close(getattr(found, name), getattr(output, name))
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("name", TEACHERS)
-def test_every_method_teaches_from_every_family_the_same_with_a_cache(name, method, teachers, tmp_path):
+@pytest.mark.parametrize(("name", "votes"), [("finer", 1), ("minkunet", 1), ("spvcnn", 3)])
+def test_every_method_teaches_from_every_family_the_same_with_a_cache(name, votes, method, teachers, tmp_path):
     batch = batch_for(TINY_MODEL, seeds=(0,))
-    objective = objective_of(method, teachers[name])
+    objective = objective_of(method, teachers[name], votes=votes)
     terms = objective(batch)
     own = [key for key in terms if key not in ("cross_entropy", "lovasz", "point_cross_entropy", "ka_autoencoder")]
     sum(terms[key] for key in own).backward()
@@ -114,26 +126,32 @@ def test_every_method_teaches_from_every_family_the_same_with_a_cache(name, meth
     assert all(gradient.isfinite().all() for gradient in gradients)
     assert sum(gradient.abs().sum().item() for gradient in gradients) > 0
     for _ in range(2):  # computed and kept, then read
-        kept = objective_of(method, teachers[name], tmp_path)(batch)
+        kept = objective_of(method, teachers[name], tmp_path, votes=votes)(batch)
         assert {key: kept[key].item() for key in own} == {key: terms[key].item() for key in own}
 
 
-def test_students_on_different_grids_share_no_kept_outputs(teachers, tmp_path):
+def test_other_grids_and_other_votes_share_no_kept_outputs(teachers, tmp_path):
     other = {**TINY_MODEL, "grid": {"shape": [24, 18, 4]}}
-    for student in (TINY_MODEL, other):
+    for student, votes in ((TINY_MODEL, 1), (other, 1), (TINY_MODEL, 2)):
         batch = batch_for(student, seeds=(0,))
-        expected = objective_of("pvd", teachers["minkunet"], student=student)(batch)
-        kept = objective_of("pvd", teachers["minkunet"], tmp_path, student)(batch)
+        expected = objective_of("pvd", teachers["minkunet"], None, student, votes)(batch)
+        kept = objective_of("pvd", teachers["minkunet"], tmp_path, student, votes)(batch)
         assert {name: term.item() for name, term in kept.items()} == {
             name: term.item() for name, term in expected.items()
         }
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 @pytest.mark.parametrize("name", TEACHERS)
 def test_scans_of_two_points_teach_too(name, teachers):
     terms = objective_of("pvd", teachers[name])(batch_for(TINY_MODEL, seeds=(0, 0), num_points=2))
     assert all(term.isfinite() for term in terms.values())
+
+
+@pytest.mark.parametrize("votes", [0, 9, -1])
+def test_a_number_of_votes_that_is_none_is_refused(votes):
+    with pytest.raises(UserError, match=f"distillation.votes is {votes}: expected 1 to 8"):
+        DistillationConfig("teacher.safetensors", votes=votes)
 
 
 def test_the_command_says_that_the_grids_differ_and_the_header_names_the_teacher(teachers, tmp_path, capsys):
