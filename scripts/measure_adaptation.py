@@ -1,4 +1,4 @@
-"""Measures what `pvd adapt` does to the shipped weights: `python scripts/measure_adaptation.py DATA OUT.json`.
+"""Measures what `pvd adapt` does to weights: `python scripts/measure_adaptation.py DATA OUT.json [WEIGHTS]`.
 
 DATA holds `semantickitti` (the scans of real-33) and `pandaset` (its four labelled scans). Statistics come from subsets
 of unlabelled scans, drawn by a seed, and are moved by several strengths; the mean IoU of the classes present is that of
@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from pvd_core import default_weights
 from pvd_core.clouds.stream import CloudStream
 from pvd_core.models.adapted_statistics import estimate_statistics, norms_of
 from pvd_core.models.bare_statistics import statistics_of, with_statistics
@@ -29,9 +28,9 @@ _KITTI_TRAIN = ("00", "01", "02", "03", "04", "05", "06", "07", "09")
 _Scan = tuple[np.ndarray, np.ndarray]
 
 
-def main(data: Path, out: Path) -> None:
+def main(data: Path, out: Path, weights: str = "default") -> None:
     torch.set_num_threads(1)
-    segmenter = Segmenter.from_weights(default_weights(), "cpu", programs="off")
+    segmenter = Segmenter.from_weights(weights, "cpu", programs="off")
     panda = _scans(ScanFolder(data / "pandaset", ("001",)))
     sets = {
         "pandaset": (panda, panda, {4: 1, 1: 4}),
@@ -98,4 +97,4 @@ def _scores(segmenter: Segmenter, network: Network, judged: Sequence[_Scan]) -> 
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])
