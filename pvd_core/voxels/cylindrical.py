@@ -33,6 +33,10 @@ _FARTHEST_M = 10_000.0
 
 _FIRST_CELL_M = 0.05  # of NUC-Net
 
+# No vehicle's LiDAR sees so far below or above the heights of interest. One stray point kilometres away would have
+# features thousands of times as large as any in training, in a cell that border points share.
+_FARTHEST_OUTSIDE_M = 100.0
+
 # No LiDAR tells millimetres apart, and floats do not tell the borders of far thinner cells apart.
 _THINNEST_M = 0.001
 
@@ -113,8 +117,10 @@ class CylindricalGrid:
         return rho, phi, z
 
     def cylindrical(self, points_P3: torch.Tensor) -> torch.Tensor:
-        """(rho, phi, z), float32 (P, 3) in metres, radians, metres, of points that begin with x, y, z in metres."""
+        """(rho, phi, z), float32 (P, 3) in metres, radians, metres, of points that begin with x, y, z in metres. z is
+        at most 100 metres outside `z_range`."""
         x, y, z = points_P3[:, 0], points_P3[:, 1], points_P3[:, 2]
+        z = z.clamp(self.z_range[0] - _FARTHEST_OUTSIDE_M, self.z_range[1] + _FARTHEST_OUTSIDE_M)
         return torch.stack((torch.sqrt(x * x + y * y), torch.atan2(y, x), z), dim=1)
 
     def indices(self, cylindrical_P3: torch.Tensor) -> torch.Tensor:

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from pvd_core.segmenter import Segmenter
 from pvd_core.voxels import CylindricalGrid, majority_labels, max_of_points
 
 
@@ -35,6 +36,27 @@ def test_points_outside_the_grid_are_clamped_into_border_cells():
 
     assert indices[0].tolist()[0::2] == [479, 31]
     assert indices[1].tolist()[0::2] == [0, 0]
+
+
+@pytest.mark.parametrize(("z", "bounded"), [(-9000.0, -104.0), (9000.0, 102.0), (-103.0, -103.0), (1e30, 102.0)])
+def test_heights_far_outside_the_grid_count_as_a_hundred_metres_outside(z, bounded):
+    grid, points = CylindricalGrid(), random_points(200)
+    far, near = points.clone(), points.clone()
+    far[0, 2], near[0, 2] = z, bounded
+
+    found, expected = grid.voxelise([far]), grid.voxelise([near])
+
+    assert torch.equal(found.point_features_PF, expected.point_features_PF)
+    assert torch.equal(found.coords_V4, expected.coords_V4)
+
+
+def test_stray_points_kilometres_below_change_few_labels_of_the_shipped_cylinder3d(shared_data):
+    segmenter = Segmenter.from_weights("cylinder3d", "cpu")
+    points = np.fromfile(shared_data / "semantickitti/sequences/08/velodyne/000000.bin", "<f4").reshape(-1, 4)
+    stray = np.random.default_rng(0).uniform(-30, 30, (50, 4)).astype(np.float32) * [1, 1, 0, 0] + [0, 0, -9000, 0]
+    labels = segmenter.segment(points).labels
+    beside = segmenter.segment(np.concatenate((points, stray.astype(np.float32)))).labels[: len(points)]
+    assert np.mean(labels != beside) < 0.02  # 10 % where heights are not bounded
 
 
 def test_voxels_are_distinct_sorted_and_hold_their_points():
