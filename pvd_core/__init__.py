@@ -10,16 +10,16 @@ if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 
+# Names by which a user may call the weights that ship with the package. cylinder3d: the teacher of the tables at
+# reduced scale; multiscan: for three scans at once, tells moving things from still ones.
+SHIPPED_WEIGHTS = ("default", "cylinder3d", "multiscan")
+
+
+def shipped_weights(name: str) -> Path:
+    """Path of the weights that ship under one of SHIPPED_WEIGHTS."""
+    return Path(__file__).parent / "shipped" / f"{name}.safetensors"
+
+
 def default_weights() -> Path:
-    """Path of the weights that ship with the package."""
-    return Path(__file__).parent / "shipped" / "default.safetensors"
-
-
-def cylinder3d_weights() -> Path:
-    """Path of the weights of a Cylinder3D that ship too, the teacher of the tables at reduced scale."""
-    return Path(__file__).parent / "shipped" / "cylinder3d.safetensors"
-
-
-def multiscan_weights() -> Path:
-    """Path of the weights that ship for three scans at once, which tell moving things from still ones."""
-    return Path(__file__).parent / "shipped" / "multiscan.safetensors"
+    """Path of the weights that are taken where none are named."""
+    return shipped_weights("default")

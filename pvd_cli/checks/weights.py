@@ -5,16 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from pvd_cli.checks.finding import Finding
-from pvd_core import cylinder3d_weights, default_weights, multiscan_weights
+from pvd_core import SHIPPED_WEIGHTS, default_weights, shipped_weights
 from pvd_core.borders.errors import UserError
 
 
 def check_weights() -> list[Finding]:
-    findings = [
-        _found("default weights", default_weights()),
-        _found("Cylinder3D", cylinder3d_weights()),
-        _found("many-scan weights", multiscan_weights()),
-    ]
+    findings = [_found(f"weights {name}", shipped_weights(name)) for name in SHIPPED_WEIGHTS]
     if findings[0].is_present:
         from pvd_core.weights import expected_cloud, read_facts
 

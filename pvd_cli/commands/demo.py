@@ -57,7 +57,7 @@ def demo(
     from pvd_cli.demo.offline import label_offline, why_no_node
     from pvd_cli.demo.results import compare_movers, judge, print_results, write_picture, write_report
     from pvd_cli.errors import interruptible
-    from pvd_core import default_weights, multiscan_weights
+    from pvd_core import shipped_weights
     from pvd_core.borders.files import held_alone
     from pvd_core.clouds.intensity import check_intensity_scale
     from pvd_core.clouds.mounting import Mounting
@@ -73,7 +73,7 @@ def demo(
     if bag is None and odometry:
         raise UserError("--odometry is for a --bag; simulated drives bring their own")
     check_intensity_scale(intensity_scale)
-    weights = weights or (multiscan_weights() if scans > 1 else default_weights())
+    weights = weights or shipped_weights("multiscan" if scans > 1 else "default")
     read_facts(weights)
     # Before an earlier demo's results are removed.
     given = given_drive(bag, topic, out, odometry) if bag else None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from pvd_core import cylinder3d_weights, default_weights, multiscan_weights
+from pvd_core import SHIPPED_WEIGHTS, shipped_weights
 from pvd_core.borders.files import why_not_content
 from pvd_core.weights.errors import WeightsError
 
@@ -14,16 +14,12 @@ _LONGEST_HEADER = 8 * 2**20
 _PICKLED = "a pickled checkpoint, as torch.save writes them; `pvd convert` turns official ones into weights"
 
 
-# Names by which a user may call the weights that ship with the package.
-SHIPPED = {"default": default_weights, "cylinder3d": cylinder3d_weights, "multiscan": multiscan_weights}
-
-
 def weights_file(path: str | Path) -> Path:
     """The weights file that `path` names: itself, the best weights in the folder of a training run, or where there is
     no such path the shipped weights of that name. WeightsError if there is no such file."""
     path = Path(path)
-    if str(path) in SHIPPED and not path.exists():
-        return SHIPPED[str(path)]()
+    if str(path) in SHIPPED_WEIGHTS and not path.exists():
+        return shipped_weights(str(path))
     if path.is_dir():
         best = path / "best.safetensors"
         if not best.is_file():
@@ -37,7 +33,7 @@ def weights_file(path: str | Path) -> Path:
             raise WeightsError(f"folder {path} holds no weights: expected {best.name}, as a training run writes it")
         return best
     if not path.exists():
-        names = ", ".join(SHIPPED)
+        names = ", ".join(SHIPPED_WEIGHTS)
         raise WeightsError(
             f"weights {path}: does not exist; expected a .safetensors file, the folder of a run, or a name of those "
             f"that ship: {names}"

@@ -18,7 +18,7 @@ def test_doctor_tells_what_is_there_and_what_to_do_about_the_rest(tmp_path, caps
     code = run(["doctor", "--json", str(path)])
     findings = {finding["name"]: finding for finding in json.loads(path.read_text())}
     expected = "python torch cpu gpu spconv triton open3d rosbags disk"
-    assert {*expected.split(), "bf16 on cpu", "ros 2", "default weights"} <= findings.keys()
+    assert {*expected.split(), "bf16 on cpu", "ros 2", "weights default"} <= findings.keys()
     assert findings["python"]["is_present"]
     assert all(finding["remedy"] for finding in findings.values() if not finding["is_present"])
     assert (code == 0) == all(f["is_present"] for f in findings.values() if f["is_needed"])

@@ -6,7 +6,7 @@ from moving_drive import drive_scan, pose_at, write_drive
 
 from pvd_cli.demo.movers import iou_of, print_movers, scores_of
 from pvd_cli.demo.odometry import ODOMETRY, write_bag_with_odometry
-from pvd_core import multiscan_weights
+from pvd_core import shipped_weights
 from pvd_core.clouds.example import spinning_scan
 from pvd_core.clouds.history import PastScans
 from pvd_core.segmenter import Segmenter
@@ -37,7 +37,7 @@ def test_weights_that_ship_for_several_scans_know_what_moves_and_how_far_back_po
     segmenter = Segmenter.from_weights("multiscan", device="cpu")
     assert segmenter.past_scans == PastScans(past=2, stride=2, time=True)
     assert segmenter.taxonomy == SEMANTICKITTI_MULTISCAN
-    assert Segmenter.from_weights(multiscan_weights(), device="cpu").facts == segmenter.facts
+    assert Segmenter.from_weights(shipped_weights("multiscan"), device="cpu").facts == segmenter.facts
 
 
 def test_shipped_weights_tell_a_driving_car_from_one_that_stands():

@@ -4,7 +4,7 @@ import pytest
 from tiny_grid import command, grid_file
 
 from pvd_cli.main import run
-from pvd_core import cylinder3d_weights
+from pvd_core import shipped_weights
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.settings import read_yaml
 from training.ablation.grid import read_grid
@@ -58,7 +58,7 @@ def test_teacher_file_stands_in_for_trained_teachers(tmp_path):
     assert [each.weights for each in plan.runs if each.row == "teacher"] == ["t.st"]
     assert {each.config.distillation.teacher for each in plan.runs if each.row == "pvd"} == {"t.st"}
     plan = make_plan(read_grid(grid_file(tmp_path, teacher={"weights": "cylinder3d"})), "data", tmp_path)
-    assert [each.weights for each in plan.runs if each.row == "teacher"] == [str(cylinder3d_weights())]
+    assert [each.weights for each in plan.runs if each.row == "teacher"] == [str(shipped_weights("cylinder3d"))]
 
 
 def test_a_row_may_teach_the_rows_below_and_be_trained_once_for_all_seeds(tmp_path):

@@ -6,9 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pvd_core import SHIPPED_WEIGHTS, shipped_weights
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.settings import filled
-from pvd_core.weights.source import SHIPPED
 from training.ablation.grid import PRETRAINED, RANDOM, SEED_STEP, TEACHER, GridConfig, RowConfig, merged
 from training.ablation.near_far import write_near_far
 from training.run.config import DEFAULT_MODEL, NAMES_OF_MODELS, TrainConfig, with_precision
@@ -96,7 +96,9 @@ class _Builder:
 
     def _teacher(self, seed: int) -> Run:
         config = self.grid.teacher
-        weights = str(SHIPPED[config.weights]()) if config.weights in SHIPPED else config.weights
+        weights = config.weights
+        if weights in SHIPPED_WEIGHTS:
+            weights = str(shipped_weights(weights))
         if weights is not None or not config.for_each_seed:
             seed = self.grid.seeds[0]
         return self._once(TEACHER, seed, partial(self._run, TEACHER, [config.settings], weights=weights))
