@@ -121,7 +121,7 @@ setup(
     extras_require=EXTRAS,
     entry_points={
         "console_scripts": [
-            "pvd = pvd_cli.main:main",
+            "pvd = pvd_cli.__main__:main",
             "segmenter_node = pvd_ros.node:main",
         ]
     },

@@ -37,7 +37,7 @@ from pvd_cli.errors import (
     is_closed_pipe,
     print_error,
 )
-from pvd_cli.stops import EXIT_INTERRUPTED, catch_stops, stop_behind, stop_code
+from pvd_cli.stops import EXIT_INTERRUPTED, stop_behind, stop_code
 from pvd_cli.version import program_version
 from pvd_core.borders.errors import UserError
 
@@ -95,11 +95,6 @@ def _options(
     pass
 
 
-def main() -> None:
-    catch_stops()
-    sys.exit(run(sys.argv[1:]))
-
-
 def run(arguments: Sequence[str]) -> int:
     """Runs one command line, without the program's name; returns its exit code."""
     try:
@@ -136,7 +131,3 @@ def _run(arguments: list[str]) -> int:
         print_error(f"{error.format_message()} (`{path} --help` shows how it is used)")
         return EXIT_USER_ERROR
     return result if isinstance(result, int) else 0
-
-
-if __name__ == "__main__":
-    main()

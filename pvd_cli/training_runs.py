@@ -64,5 +64,10 @@ def _report(summary: Mapping[str, Any]) -> None:
     )
     if summary["stopped"] != "done":
         print(f"go on with: pvd train --resume {summary['run_dir']}")
+    end_if_interrupted(summary)
+
+
+def end_if_interrupted(summary: Mapping[str, Any]) -> None:
+    """typer.Exit with the signal's exit code where the training with this summary was interrupted."""
     if summary["stopped"] == "interrupted":
         raise interrupted_by(summary["signal"])

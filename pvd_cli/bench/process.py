@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pvd_cli.bench.plan import Job
+from pvd_core.runtime.processes import without_signals
 
 _PACKAGES = Path(__file__).resolve().parents[2]
 _SECONDS_TO_END = 10
@@ -38,9 +39,11 @@ class MeasuringProcess:
         with others:
             number = others.fileno()
             command = [sys.executable, "-m", "pvd_cli.bench.worker", str(number)]
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=_STDERR, env=environment, pass_fds=[number]
-            )
+            # SIGTERM often goes to a whole group.
+            with without_signals(signal.SIGINT, signal.SIGTERM):
+                self._process = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=_STDERR, env=environment, pass_fds=[number]
+                )
         try:
             answer = self._ask(job)
             if "cannot" in answer:

@@ -2,7 +2,6 @@
 argument."""
 
 import contextlib
-import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -39,9 +38,6 @@ _CUDA_CONTEXT_MB = 600
 
 
 def main() -> None:
-    # Ctrl-C reaches all processes of a terminal, SIGTERM often a whole group. The process that started this ends it.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
     with Connection(int(sys.argv[1])) as connection:
         job = connection.recv()
         try:

@@ -8,7 +8,7 @@ import typer
 
 from pvd_cli import options
 from pvd_cli.errors import optional_packages
-from pvd_cli.training_runs import settings_of, start_or_resume
+from pvd_cli.training_runs import end_if_interrupted, settings_of, start_or_resume
 from pvd_core.borders.errors import UserError
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def _dry_run(method: str, overrides: list[str]) -> None:
 
 
 def _trained(data: Path, folder: Path, settings: list[str]) -> dict[str, Any]:
-    """Trains for a few steps in the new folder; returns the summary of the run."""
+    """Trains for a few steps in the new folder; returns the summary of the run. typer.Exit where it is interrupted."""
     from training.run.config import load_config
     from training.run.distributed import check_single_process
     from training.run.loop import train
@@ -162,4 +162,5 @@ def _trained(data: Path, folder: Path, settings: list[str]) -> dict[str, Any]:
     config = load_config(None, [f"dataset={data}", *_SMALL_RUN, *settings])
     summary = train(config, folder, progress=ConsoleProgress())
     assert summary is not None, "a run of one process returns its summary"
+    end_if_interrupted(summary)
     return summary

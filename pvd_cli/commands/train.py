@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from pvd_cli import options
-from pvd_cli.errors import interrupted_by, optional_packages
-from pvd_cli.training_runs import settings_of, start_or_resume
+from pvd_cli.errors import optional_packages
+from pvd_cli.training_runs import end_if_interrupted, settings_of, start_or_resume
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.wording import counted
 
@@ -82,8 +82,7 @@ def _dry_run(dataset: Path | None, config: Path | None, overrides: list[str]) ->
         summary = run_training(settings, Path(folder, "run"), progress=ConsoleProgress())
     # If there are several processes, only one gets the summary.
     if summary is not None:
-        if summary["stopped"] == "interrupted":
-            raise interrupted_by(summary["signal"])
+        end_if_interrupted(summary)
         steps = counted(summary["steps"], "step")
         print(f"dry run ended well: {steps} in {summary['minutes']:.1f} minutes; nothing was kept")
 

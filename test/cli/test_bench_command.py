@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from ros_weights import TINY, tiny_weights, tiny_weights_with_time
 
+from pvd_cli.__main__ import main
 from pvd_cli.commands import bench as bench_module
 from pvd_cli.commands.bench import bench
-from pvd_cli.main import main, run
+from pvd_cli.main import run
 from pvd_core.models import build
 
 EXAMPLES = [line.strip() for line in bench.__doc__.splitlines() if line.strip().startswith("pvd bench")]

@@ -8,6 +8,7 @@ import pytest
 from forked_calls import ForkedCall
 
 import pvd_cli.main as commands
+from pvd_cli.__main__ import main
 from pvd_cli.errors import interruptible
 from pvd_cli.stops import stop_behind
 
@@ -32,7 +33,7 @@ def _stopped_inside_numpy(number, has_note):
     command = type("Command", (), {"main": staticmethod(compare_with_note if has_note else compare)})
     commands.typer.main.get_command = lambda _: command
     sys.argv = ["pvd", "doctor"]
-    commands.main()
+    main()
 
 
 @pytest.mark.parametrize("has_note", [True, False])
@@ -42,6 +43,29 @@ def test_a_stop_that_numpy_loses_still_ends_the_command_in_order(number, code, h
     assert ended_with == code, output
     assert "Traceback" not in output
     assert ("interrupted: two scans are kept" in output) == has_note
+
+
+class _StopDuringImport:
+    """An importer through which the signal comes when the commands are imported."""
+
+    def __init__(self, number):
+        self._number = number
+
+    def find_spec(self, name, *_):
+        if name == "pvd_cli.main":
+            signal.raise_signal(self._number)
+
+
+def _stopped_while_it_starts(number):
+    del sys.modules["pvd_cli.main"]
+    sys.meta_path.insert(0, _StopDuringImport(number))
+    sys.argv = ["pvd", "doctor"]
+    main()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stop_while_the_program_starts_is_no_traceback(number, code):
+    assert ForkedCall(_stopped_while_it_starts, number).wait() == (code, "")
 
 
 def test_errors_that_no_stop_came_before_pass_unchanged():

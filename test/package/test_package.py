@@ -143,5 +143,5 @@ def test_wheel_holds_the_packages_their_data_and_the_scripts(wheel_files):
     assert "data/share/ament_index/resource_index/packages/pvd_ros" in names
     assert "data/share/pvd_ros/package.xml" in names
     (entry_points,) = (content for name, content in wheel_files.items() if name.endswith("entry_points.txt"))
-    assert b"pvd = pvd_cli.main:main" in entry_points
+    assert b"pvd = pvd_cli.__main__:main" in entry_points
     assert b"segmenter_node = pvd_ros.node:main" in entry_points

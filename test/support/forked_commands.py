@@ -5,7 +5,7 @@ import sys
 
 from forked_calls import ForkedCall
 
-from pvd_cli.main import main
+from pvd_cli.__main__ import main
 
 
 def start_pvd(*words, most_bytes=0):

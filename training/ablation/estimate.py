@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import signal
 import statistics
 import tempfile
 import time
@@ -81,7 +82,7 @@ def _measure(config: TrainConfig, plan: Plan, folder: Path) -> tuple[float, floa
     summary = train(dataclasses.replace(config, validation=validation, **changed), folder, progress=watch)
     assert summary is not None  # only a rank that is not the first gives none; grids run in single processes
     if summary["stopped"] == "interrupted":
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.Signals[summary["signal"]])  # with nothing to keep it acts as usual
     return statistics.median(watch.steps_s[_NUM_WARMUP_STEPS:]), watch.scan_s()
 
 

@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 from pvd_core.borders.errors import UserError
+from pvd_core.runtime.processes import without_signals
 from pvd_core.taxonomy import Taxonomy
 from training.data.augmentation.objects import SceneObject
 from training.data.example import Example
@@ -64,7 +65,8 @@ class WorldPool:
             reader, self._writer = self._context.Pipe(duplex=False)
             self._pool = ProcessPoolExecutor(self._num_processes, self._context, _enter, (reader,))
         try:
-            return self._pool.submit(_simulated, seed, *self._settings)
+            with without_signals(signal.SIGINT):
+                return self._pool.submit(_simulated, seed, *self._settings)
         except BrokenProcessPool as error:
             raise _died(seed) from error
 
@@ -106,8 +108,7 @@ _is_simulating = False
 
 
 def _enter(reader: Connection) -> None:
-    """First thing in a new process. Ctrl-C reaches every process of a terminal; only the parent reacts to it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """First thing in a new process."""
     threading.Thread(target=_end_with_parent, args=(reader, os.getppid()), daemon=True).start()
 
 

@@ -68,7 +68,7 @@ def load_teacher(path: str | Path, student: Network, taxonomy: Taxonomy, device:
     teacher, facts = load_model(path, device)
     for what, of_teacher, of_student in (
         ("taxonomy", taxonomy_of(facts).name, taxonomy.name),
-        ("grid.time", teacher.grid.time, student.grid.time),
+        ("scans.time", teacher.grid.time, student.grid.time),
     ):
         if of_teacher != of_student:
             raise UserError(

@@ -31,6 +31,11 @@ _FORMAT = 1
 _REQUIRED = ("voxel_logits_VC", "voxel_features_VE")
 
 
+def digest_of(weights: str | Path) -> str:
+    """A text that differs for other weights files, whatever they are called."""
+    return hashlib.sha256(weights_file(weights).read_bytes()).hexdigest()
+
+
 class TeacherCache:
     """Outputs of the teacher whose weights file is `teacher` for the voxels of a student's `grid`, by so many `votes`,
     in `precision` on `device`.
@@ -58,7 +63,7 @@ class TeacherCache:
             "format": _FORMAT,
             "grid": grid.settings(),
             "votes": votes,
-            "teacher": hashlib.sha256(weights_file(teacher).read_bytes()).hexdigest(),
+            "teacher": digest_of(teacher),
             "precision": precision,
             "device": device.type,
             "fields": self.fields,
@@ -84,24 +89,25 @@ class TeacherCache:
         """{field: tensor} of one scan."""
         path = self.folder / f"{batch.digests[number]}.safetensors"
         if path.exists():
-            return self._read(path, batch.voxels.num_points_per_scan[number])
+            return self._read(path, batch.voxels.scan(number))
         output = compute(batch.voxels.scan(number), batch.points[number : number + 1])
         tensors = {name: getattr(output, name).contiguous() for name in self.fields}
         if self._is_writing:
             self._write(path, tensors)
         return tensors
 
-    def _read(self, path: Path, num_points: int) -> dict[str, torch.Tensor]:
+    def _read(self, path: Path, voxels: VoxelBatch) -> dict[str, torch.Tensor]:
         try:
             tensors = load_file(path, device=str(self._device))
         except (SafetensorError, OSError) as error:
             raise UserError(f"{path} cannot be read ({error}); remove it, and it is computed again") from error
         lengths = {name: len(tensor) for name, tensor in tensors.items()}
-        wrong = [name for name in lengths if name.startswith("point_") and lengths[name] != num_points]
-        if lengths.keys() != set(self.fields) or wrong:
+        num_points, num_voxels = len(voxels.point_to_voxel_P), voxels.num_voxels
+        expected = {name: num_points if name.startswith("point_") else num_voxels for name in self.fields}
+        if lengths != expected:
             raise UserError(
-                f"{path} holds {lengths}, expected {', '.join(self.fields)} of {num_points} points; remove it, and it "
-                "is computed again"
+                f"{path} holds {lengths}, expected {', '.join(self.fields)} of {num_points} points and {num_voxels} "
+                "voxels; remove it, and it is computed again"
             )
         return tensors
 

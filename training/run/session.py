@@ -20,7 +20,7 @@ from training.data.class_weights import class_weights, describe
 from training.data.intensity_level import intensity_95th
 from training.distil.distillation import DistillationObjective, Method, build_method, in_words, load_teacher
 from training.distil.multi_to_single import MultiToSingleObjective
-from training.distil.teacher_cache import TeacherCache
+from training.distil.teacher_cache import TeacherCache, digest_of
 from training.distil.views import sees_voxels_of
 from training.judge.seen import seen_by_ancestors
 from training.run.config import TrainConfig, config_as_dict
@@ -101,7 +101,13 @@ def build_session(config: TrainConfig, data: Data, run: RunFolder, progress: NoP
         fabric=fabric,
         objective=wrapped_objective,
         state=TrainingState(
-            model, optimizer, running_mean, data.training.fingerprint(), method, config_as_dict(config)
+            model,
+            optimizer,
+            running_mean,
+            data.training.fingerprint(),
+            method,
+            config_as_dict(config),
+            digest_of(config.distillation.teacher) if config.distillation is not None else None,
         ),
         stream=_batches(config, data, model, fabric),
         num_steps=config.num_steps(data.training.num_scans()),
@@ -224,4 +230,5 @@ def _distilled(config: TrainConfig) -> dict[str, Any]:
         return {}
     facts = read_facts(config.distillation.teacher)
     teacher = {key: facts[key] for key in ("model", "training_data", "step") if key in facts}
-    return {DISTILLED_KEY: {"method": config.distillation.method, "teacher": teacher}}
+    taught = {"method": config.distillation.method, "votes": config.distillation.votes, "teacher": teacher}
+    return {DISTILLED_KEY: taught}

@@ -32,6 +32,8 @@ class TrainingState:
     """A distillation method, which may have learnable parts."""
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
     """All settings of the run, as plain values."""
+    teacher: str | None = None
+    """A digest of the distillation teacher's weights; None without."""
     step: int = 0
     """Number of steps done."""
     best_miou: float = -1.0
@@ -53,11 +55,12 @@ class TrainingState:
         state["running_mean"] = self.running_mean.state_dict() if self.running_mean else None
         state["random"] = random_states()
         state["settings"] = self.settings
+        state["teacher"] = self.teacher
         save_checkpoint(path, state)
 
     def restore(self, path: Path) -> None:
         """Restores a checkpoint, also the states of the global random generators. UserError where it was trained on
-        other scans, with other settings or with another network."""
+        other scans, with other settings, by another teacher or with another network."""
         state = load_checkpoint(path)
         missing = sorted({*_PLAIN_FIELDS, *_PARTS} - state.keys())
         if missing or not isinstance(state["step"], int):
@@ -73,6 +76,12 @@ class TrainingState:
             raise UserError(
                 f"{path} was trained on other scans than the data set holds now; put the same scans there or start a "
                 "new run"
+            )
+        # Checkpoints of earlier versions know nothing of their teacher.
+        if state.get("teacher", self.teacher) != self.teacher:
+            raise UserError(
+                f"distillation.teacher holds other weights than those that taught the first {state['step']} steps of "
+                f"{path.parent}: put those there, or start a new run"
             )
         try:
             self.model.load_state_dict(state["model"])

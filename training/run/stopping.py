@@ -10,7 +10,7 @@ from typing import Any
 
 class StopRequest:
     """Within its `with` block the first SIGINT or SIGTERM only sets a flag, and `note(text)` tells the user; a second
-    one acts as usual."""
+    one acts as usual. A signal that this process was started to ignore stays ignored."""
 
     def __init__(self, max_minutes: float | None, note: Callable[[str], object]) -> None:
         self._note = note
@@ -23,7 +23,8 @@ class StopRequest:
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._previous[number] = signal.signal(number, self._on_signal)
+                if signal.getsignal(number) != signal.SIG_IGN:
+                    self._previous[number] = signal.signal(number, self._on_signal)
         return self
 
     def __exit__(self, *exc_info: object) -> None:

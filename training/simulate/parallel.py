@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pvd_core.runtime.processes import without_signals
+
 if TYPE_CHECKING:
     from multiprocessing.queues import Queue
     from multiprocessing.synchronize import Event
@@ -64,7 +66,8 @@ def written_by_processes(
     context = multiprocessing.get_context("spawn")
     done, stop = context.Queue(), context.Event()
     with ProcessPoolExecutor(num_workers, context, _enter, (write, done, stop)) as pool:
-        futures = {pool.submit(_write_chunk, chunk) for chunk in chunks}
+        with without_signals(signal.SIGINT):
+            futures = {pool.submit(_write_chunk, chunk) for chunk in chunks}
         num_missing = 0  # paths of finished chunks that are still on their way: a result may overtake them
         try:
             while futures:
@@ -88,9 +91,8 @@ def _arrived(done: "Queue[Path]") -> Iterator[Path]:
 
 
 def _enter(write: Callable[[Chunk], Iterable[Path]], done: "Queue[Path]", stop: "Event") -> None:
-    """Prepares a worker process. It ignores Ctrl-C, which only the parent handles, and ends when the parent ends."""
+    """Prepares a worker process, which ends when the parent ends."""
     global _worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _worker = (write, done, stop)
 

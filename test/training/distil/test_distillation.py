@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 
 import numpy as np
 import pytest
@@ -222,18 +223,41 @@ def ka_overrides(dataset, teacher_path):
     ]
 
 
-def test_distillation_that_fails_and_is_resumed_gives_the_same_losses(ka_overrides, tmp_path):
-    class FailingInStep5(NoProgress):
-        def step(self, step, record, step_s):
-            if step == 5:
-                raise RuntimeError("as if killed")
+class FailingInStep5(NoProgress):
+    def step(self, step, record, step_s):
+        if step == 5:
+            raise RuntimeError("as if killed")
 
+
+def test_distillation_that_fails_and_is_resumed_gives_the_same_losses(ka_overrides, tmp_path):
     config, broken = load_config(None, ka_overrides), tmp_path / "broken"
     train(config, tmp_path / "unbroken")
     with pytest.raises(RuntimeError, match="as if killed"):
         train(config, broken, progress=FailingInStep5())
     train(config, broken, resume=True)
     assert results(broken) == results(tmp_path / "unbroken")
+
+
+def test_a_run_does_not_go_on_with_other_weights_under_the_name_of_its_teacher(ka_overrides, tmp_path, teacher_path):
+    teacher = tmp_path / "teacher.safetensors"
+    teacher.write_bytes(teacher_path.read_bytes())
+    config = load_config(None, [*ka_overrides, f"distillation.teacher={teacher}"])
+    with pytest.raises(RuntimeError, match="as if killed"):
+        train(config, tmp_path / "run", progress=FailingInStep5())
+    torch.manual_seed(2)
+    save_weights(teacher, build_model(WIDE_MODEL))
+    with pytest.raises(UserError, match=r"teacher holds other weights than those that taught the first 3 steps"):
+        train(config, tmp_path / "run", resume=True)
+    moved = load_config(None, [*ka_overrides, f"distillation.teacher={teacher_path}"])  # the same under another name
+    assert train(moved, tmp_path / "run", resume=True)["steps"] == 8
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_dry_run_ends_at_once(number, code, dataset, monkeypatch, capsys):
+    monkeypatch.setattr("training.simulate.dataset.write_dataset", lambda folder, **_: folder.symlink_to(dataset))
+    monkeypatch.setattr("training.run.progress.ConsoleProgress.step", lambda *_: signal.raise_signal(number))
+    assert run(["distill", "--dry-run"]) == code
+    assert "3 of 4" not in capsys.readouterr().out
 
 
 @pytest.mark.slow

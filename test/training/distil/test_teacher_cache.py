@@ -7,6 +7,7 @@ import resource
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tiny_dataset import TINY_MODEL, random_scan, write_dataset
 from training_runs import finish, kill_after_step, results, start
 
@@ -91,6 +92,16 @@ def test_every_method_has_the_same_losses_with_what_is_kept(method, teacher_path
     first, second = (Line(teacher_path, method, tmp_path) for _ in range(2))
     assert first.losses(batch) == second.losses(batch) == expected
     assert (first.num_asked, second.num_asked) == (1, 0)
+
+
+@pytest.mark.parametrize("start", ["voxel_", "point_"])
+def test_kept_outputs_with_too_few_rows_are_refused(start, teacher_path, tmp_path):
+    Line(teacher_path, folder=tmp_path).losses(batch_of(0))
+    (path,) = tmp_path.glob("*/*.safetensors")
+    tensors = {name: tensor[:-50] if name.startswith(start) else tensor for name, tensor in load_file(path).items()}
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+    with pytest.raises(UserError, match=r"of 1900 points and .* voxels; remove it, and it is computed again"):
+        Line(teacher_path, folder=tmp_path).losses(batch_of(0))
 
 
 def test_scans_are_found_in_whichever_batch_they_come(teacher_path, tmp_path):
@@ -211,7 +222,7 @@ def test_file_that_is_broken_or_of_other_points_is_named(teacher_path, tmp_path)
     with pytest.raises(UserError, match=rf"{path.name} cannot be read .*; remove it"):
         line.losses(batch_of(0))
     path.rename(path.with_stem(batch_of(1).digests[0])).write_bytes(whole)
-    with pytest.raises(UserError, match="of 1901 points; remove it"):
+    with pytest.raises(UserError, match="of 1901 points and 351 voxels; remove it"):
         line.losses(batch_of(1))
 
 

@@ -22,5 +22,17 @@ def test_a_run_in_order_remembers_its_signal_and_the_command_ends_with_its_exit_
     assert interrupted_by(stop.signal_name).exit_code == code
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_the_process_was_started_to_ignore_stays_ignored(number):
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with StopRequest(None, print) as stop:
+            os.kill(os.getpid(), number)
+            assert stop.reason(needed_s=0) is None
+        assert signal.getsignal(number) == signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
+
+
 def test_a_stop_on_another_rank_counts_as_an_interrupt():
     assert interrupted_by(None).exit_code == 130

@@ -17,7 +17,7 @@ from forked_calls import ForkedCall
 from tiny_dataset import TINY_MODEL, write_dataset
 from training_runs import finish, results, start
 
-from pvd_cli.main import main
+from pvd_cli.__main__ import main
 from pvd_core.borders.errors import UserError
 from pvd_core.losses.methods import METHODS
 from pvd_core.models import build_model
