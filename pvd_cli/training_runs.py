@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pvd_cli.errors import interrupted_by
+from pvd_cli.errors import interrupted_by, interruptible
 from pvd_core.borders.errors import UserError
 from pvd_core.borders.wording import counted
 
@@ -37,10 +37,19 @@ def start_or_resume(
         if out is None:
             raise UserError("no folder for the run: name one with --out")
         run_dir = out
-    summary = train(settings, run_dir, resume=resume is not None, progress=ConsoleProgress())
+    with interruptible(lambda: _what_is_kept(run_dir)):
+        summary = train(settings, run_dir, resume=resume is not None, progress=ConsoleProgress())
     # If there are several processes, only one gets the summary.
     if summary is not None:
         _report(summary)
+
+
+def _what_is_kept(run_dir: Path) -> str:
+    from training.run.run_folder import RunFolder
+
+    if not RunFolder(run_dir).checkpoint.exists():
+        return "nothing was trained yet"
+    return f"the run is kept as its last checkpoint has it; go on with: pvd train --resume {run_dir}"
 
 
 def settings_of(dataset: Path | None, config: Path | None, overrides: Iterable[str]) -> "TrainConfig":

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,17 +40,26 @@ _CUDA_CONTEXT_MB = 600
 
 def main() -> None:
     with Connection(int(sys.argv[1])) as connection:
-        job = connection.recv()
         try:
-            measurement = _measurement(job)
-        except (UserError, torch.cuda.OutOfMemoryError) as error:
-            connection.send({"cannot": str(error).splitlines()[0]})
+            job = connection.recv()
+        except (EOFError, OSError):  # the other end was closed, perhaps within the message
             return
-        has_room = _has_room_for_another(torch.device(job.device))
-        connection.send({"facts": measurement.facts, "labels": measurement.labels, "has_room_for_another": has_room})
+        answer, measurement = _answer(job)
         with contextlib.suppress(EOFError, ConnectionError):  # the other end was closed, perhaps within a turn
-            while True:
+            connection.send(answer)
+            while measurement is not None:
                 connection.send(_one_turn(measurement, *connection.recv()))
+
+
+def _answer(job: Job) -> tuple[dict[str, Any], Measurement | None]:
+    """What is said of a job, and its measurement, warm; None where it does not run here."""
+    try:
+        measurement = _measurement(job)
+    except (UserError, torch.cuda.OutOfMemoryError) as error:
+        return {"cannot": str(error).splitlines()[0]}, None
+    has_room = _has_room_for_another(torch.device(job.device))
+    facts = {"facts": measurement.facts, "labels": measurement.labels, "has_room_for_another": has_room}
+    return facts, measurement
 
 
 def _measurement(job: Job) -> Measurement:
