@@ -260,6 +260,17 @@ def test_an_interrupted_dry_run_ends_at_once(number, code, dataset, monkeypatch,
     assert "3 of 4" not in capsys.readouterr().out
 
 
+def test_two_interrupts_end_a_run_at_once_and_say_how_it_goes_on(dataset, ka_overrides, tmp_path, monkeypatch, capsys):
+    def interrupted_twice(*_):
+        for _ in range(2):
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("training.run.progress.ConsoleProgress.step", interrupted_twice)
+    out, settings = tmp_path / "run", [word for setting in ka_overrides for word in ("--set", setting)]
+    assert run(["distill", str(dataset), *settings, "--out", str(out)]) == 130
+    assert f"go on with: pvd train --resume {out}" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_distillation_killed_and_resumed_gives_the_same_losses(ka_overrides, tmp_path, project_root):
     overrides = ka_overrides
