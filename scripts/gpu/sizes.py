@@ -67,7 +67,7 @@ _ON_GPU = Sizes(
             teacher=_compact(times=4),
             initial_weights="cylinder3d",
             strengths=_STRENGTHS,
-            training_settings=("optimizer.learning_rate=1.5e-3",),
+            training_settings=("optimizer.learning_rate=1.5e-3", "augmentation.translate_metres=0.2"),
         ),
         "minkunet": Family(
             student=_MINKUNET,
