@@ -37,7 +37,7 @@ from pvd_cli.errors import (
     is_closed_pipe,
     print_error,
 )
-from pvd_cli.stops import EXIT_INTERRUPTED, stop_behind, stop_code
+from pvd_cli.stops import EXIT_INTERRUPTED, forget_stops, stop_behind, stop_code
 from pvd_cli.version import program_version
 from pvd_core.borders.errors import UserError
 
@@ -97,6 +97,7 @@ def _options(
 
 def run(arguments: Sequence[str]) -> int:
     """Runs one command line, without the program's name; returns its exit code."""
+    forget_stops()
     try:
         code = _run(list(arguments) or ["--help"])
         sys.stdout.flush()

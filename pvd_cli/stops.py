@@ -12,11 +12,15 @@ EXIT_INTERRUPTED, EXIT_TERMINATED = 130, 143
 _last_stop: Stop | None = None
 
 
+def forget_stops() -> None:
+    """To be called where a command begins, which no earlier stop concerns."""
+    global _last_stop
+    _last_stop = None
+
+
 def catch_stops() -> None:
     """From now on Ctrl-C raises KeyboardInterrupt, unless this process was started to ignore it, and SIGTERM (of
     `timeout`, a container or CI) SystemExit."""
-    global _last_stop
-    _last_stop = None
     signal.signal(signal.SIGTERM, _raise_stop)
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         signal.signal(signal.SIGINT, _raise_stop)

@@ -251,13 +251,13 @@ def test_a_signal_at_any_moment_ends_a_command_with_its_exit_code(number, code):
     # Within the command, but outside of all that expects an interrupt.
     script = f"""
 import os, signal, time
-from pvd_cli import main
+from pvd_cli import __main__, main
 @main.app.command("stopped")
 def stopped():
     os.kill(os.getpid(), signal.{number})
     time.sleep(60)
 main.sys.argv = ["pvd", "stopped"]
-main.main()
+__main__.main()
 """
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert result.returncode == code
@@ -278,7 +278,7 @@ main.main()
 def test_a_reader_that_has_seen_enough_ends_a_command_without_a_word(what, of):
     script = f"""
 import rich.console, typer
-from pvd_cli import main
+from pvd_cli import __main__, main
 from pvd_cli.errors import interruptible
 from pvd_core.borders.errors import UserError
 @main.app.command("talk")
@@ -286,7 +286,7 @@ def talk():
     with interruptible(lambda: "not interrupted"):
         {what}
 main.sys.argv = ["pvd", "talk"]
-main.main()
+__main__.main()
 """
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     getattr(process, of).close()

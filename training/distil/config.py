@@ -8,8 +8,8 @@ from pvd_core.borders.settings import filled
 from pvd_core.borders.wording import shown
 from pvd_core.losses.methods import METHODS, paper_coefficients
 from pvd_core.losses.multi_to_single import MultiToSingleLossConfig
+from training.data.augmentation.votes import VOTES
 from training.data.instances.past import PLACINGS
-from training.judge.votes import VOTES
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pvd_core.models import Network
 from pvd_core.models.output import SegmentationOutput
 from pvd_core.voxels import VoxelBatch, Voxeliser
 from pvd_core.voxels.reductions import mean_of_points
-from training.judge.votes import VOTES, moved
+from training.data.augmentation.votes import VOTES, moved
 
 
 def sees_voxels_of(network: Network, grid: Voxeliser, votes: int = 1) -> bool:

@@ -12,9 +12,7 @@ import torch
 
 from pvd_core.clouds.measured import is_measured, measured_points
 from pvd_core.segmenter import Segmenter
-
-VOTES = tuple((flip_x, flip_y, turn) for turn in (0, 90) for flip_x, flip_y in ((1, 1), (-1, 1), (1, -1), (-1, -1)))
-"""(factor of x, factor of y, rotation about z in degrees): the four flips, then the same rotated by 90 degrees."""
+from training.data.augmentation.votes import VOTES, moved
 
 
 class Votes(NamedTuple):
@@ -54,12 +52,3 @@ def log_probabilities(segmenter: Segmenter, points: np.ndarray) -> torch.Tensor:
     if output.point_logits_PC is not None:
         return output.point_logits_PC[:, 1:].float().log_softmax(dim=1)
     return output.voxel_logits_VC[:, 1:].float().log_softmax(dim=1)[batch.point_to_voxel_P]
-
-
-def moved(points: np.ndarray, vote: tuple[int, int, int]) -> np.ndarray:
-    """`points`, float32 (N, 4 or 5), flipped and turned by one of VOTES."""
-    flip_x, flip_y, turn = vote
-    x, y = points[:, 0] * flip_x, points[:, 1] * flip_y
-    if turn == 90:
-        x, y = -y, x
-    return np.column_stack((x, y, points[:, 2:])).astype(np.float32)

@@ -16,13 +16,14 @@ from pvd_core.segmenter import Segmenter
 from pvd_core.taxonomy import SEMANTICKITTI
 from pvd_core.weights import load_model, read_facts, save_weights
 from pvd_core.weights.facts import DISTILLED_KEY
+from training.data.augmentation.votes import VOTES, moved
 from training.data.batches import make_batch
 from training.data.example import Example
 from training.distil.config import DistillationConfig
 from training.distil.distillation import DistillationObjective, build_method, load_teacher
 from training.distil.teacher_cache import TeacherCache
 from training.distil.views import output_of_views
-from training.judge.votes import VOTES, labels_by_vote, moved
+from training.judge.votes import labels_by_vote
 from training.run.config import LossConfig
 from training.run.objective import SegmentationObjective
 
