@@ -17,7 +17,6 @@ from pvd_core.models.build import architecture_of, setting_names
 from pvd_core.models.output import SegmentationOutput
 from pvd_core.sparse import Sites
 from pvd_core.taxonomy import Taxonomy
-from pvd_core.voxels import Voxeliser
 from pvd_core.weights import load_model, taxonomy_of
 from training.data.batches import TrainingBatch
 from training.distil.config import DistillationConfig
@@ -78,11 +77,6 @@ def load_teacher(path: str | Path, student: Network, taxonomy: Taxonomy, device:
     # With the student's engine and grid the teacher shares its sites and kernel maps.
     teacher.backend = student.backend
     return teacher.requires_grad_(False)
-
-
-def in_words(grid: Voxeliser) -> str:
-    """Its settings, such as "kind cartesian, voxel_size 0.05"."""
-    return ", ".join(f"{name} {value}" for name, value in grid.settings().items())
 
 
 def build_method(config: DistillationConfig, student: Network, teacher: Network) -> Method:

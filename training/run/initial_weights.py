@@ -10,8 +10,8 @@ from pvd_core.borders.errors import UserError
 from pvd_core.models import Network
 from pvd_core.models.build import architecture_of, grid_of
 from pvd_core.taxonomy import Taxonomy, taxonomy_named
+from pvd_core.voxels import Voxeliser
 from pvd_core.weights import load_model, past_scans_of, read_facts, taxonomy_of
-from training.distil.distillation import in_words
 from training.distil.slicing import sliced_state
 from training.distil.widening import widened_state
 from training.run.config import TrainConfig
@@ -66,6 +66,11 @@ def _grid_remark(path: str, facts: dict[str, Any], config: TrainConfig) -> str:
     if {**found.settings(), "time": None} == {**wanted.settings(), "time": None}:
         return ""
     return f"warning: initial_weights {path} learned on grid {in_words(found)}, this run has {in_words(wanted)}"
+
+
+def in_words(grid: Voxeliser) -> str:
+    """Its settings, such as "kind cartesian, voxel_size 0.05"."""
+    return ", ".join(f"{name} {value}" for name, value in grid.settings().items())
 
 
 def _check_family(path: str, initial: Network, network: Network, is_sliced: bool) -> None:

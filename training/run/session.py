@@ -20,13 +20,13 @@ from pvd_core.weights.facts import DISTILLED_KEY
 from training.data.batches import BatchStream, Share
 from training.data.class_weights import class_weights, describe
 from training.data.intensity_level import intensity_95th
-from training.distil.distillation import DistillationObjective, Method, build_method, in_words, load_teacher
+from training.distil.distillation import DistillationObjective, Method, build_method, load_teacher
 from training.distil.multi_to_single import MultiToSingleObjective
 from training.distil.teacher_cache import TeacherCache, digest_of
 from training.distil.views import sees_voxels_of
 from training.judge.seen import seen_by_ancestors
 from training.run.config import TrainConfig, config_as_dict
-from training.run.initial_weights import initial_state, remarks_on_initial
+from training.run.initial_weights import in_words, initial_state, remarks_on_initial
 from training.run.objective import SegmentationObjective
 from training.run.optimization import RunningMean, build_optimizer
 from training.run.progress import NoProgress
