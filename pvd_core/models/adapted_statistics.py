@@ -40,8 +40,8 @@ def estimate_statistics(
     norms = {name: cast(Norm, network.get_submodule(name)) for name in names}
     sums = {name: _Sums() for name in names}
     for name, norm in norms.items():
-        norm.train()
         norm.register_forward_pre_hook(sums[name].add)
+        norm.register_forward_hook(_by_own_statistics)
     num_points = 0
     # Labelling folds norms into the layers beside them, with their running statistics. With gradients enabled nothing
     # is folded; as no parameter asks for any, none are computed.
@@ -54,6 +54,14 @@ def estimate_statistics(
     for name, norm in norms.items():
         found |= sums[name].statistics(name, norm)
     return found, num_points
+
+
+def _by_own_statistics(norm: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor | None:
+    # Not by putting the norm into training: where several processes train, it would wait for the rows of the others.
+    (rows_NC,) = inputs
+    if not isinstance(norm, Norm) or len(rows_NC) < 2:
+        return None
+    return nn.functional.batch_norm(rows_NC, None, None, norm.weight, norm.bias, training=True, eps=norm.eps)
 
 
 class _Sums:

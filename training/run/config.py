@@ -158,6 +158,10 @@ class TrainConfig:
     """Batches whose gradients are summed for one optimizer step."""
     ema_decay: float = 0.0
     """The weights that are validated and saved are an exponential moving average with this decay; 0: as trained."""
+    norm_scans: int | None = None
+    """The norms of weights that are validated and saved have the means and variances of this many training scans as
+    they are, without mixing and augmentation; 0: those that training left. null: 24 for networks with a point branch,
+    whose first norms see the coordinates of single points, else 0."""
     checkpoint_every_steps: int = 100
     log_gradients_every_steps: int = 0
     """Every so many steps the log gets, for each term of a distillation, the norm of its gradient as a share of that of
@@ -214,7 +218,7 @@ class TrainConfig:
         )
         _positive("", self, (*positive, "checkpoint_every_steps"))
         _at_most(self, _LARGEST)
-        _at_least("", self, ("num_threads", "num_workers", "seed", "log_gradients_every_steps"), 0)
+        _at_least("", self, ("num_threads", "num_workers", "seed", "log_gradients_every_steps", "norm_scans"), 0)
         if self.max_steps is None and (self.epochs is None or self.data == "simulated"):
             reason = "epochs and max_steps are null" if self.epochs is None else "data is simulated, which has no end"
             raise UserError(f"{reason}: give max_steps")
@@ -386,7 +390,7 @@ def _positive(section: str, config: object, names: Iterable[str]) -> None:
 def _at_least(section: str, config: object, names: Iterable[str], minimum: float) -> None:
     for name in names:
         value = getattr(config, name)
-        if not value >= minimum:
+        if value is not None and not value >= minimum:
             raise UserError(f"{f'{section}.{name}'.lstrip('.')} is {value}: expected at least {minimum}")
 
 

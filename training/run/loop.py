@@ -22,6 +22,7 @@ from training.run.distributed import agreed_reason, launched_fabric, on_first_ra
 from training.run.gradient_shares import gradient_shares
 from training.run.logs import SHARE, Logs, NoLogs
 from training.run.optimization import learning_rate
+from training.run.plain_norms import with_plain_norms
 from training.run.progress import NoProgress
 from training.run.run_data import check_data, open_data
 from training.run.run_folder import RunFolder, source_commit
@@ -206,7 +207,8 @@ def _validate(session: Session, logs: Logs | NoLogs) -> None:
     """Scores the weights and writes them as the last ones and, if no earlier ones were better, as the best ones."""
     state, start = session.state, time.perf_counter()
     indices = session.data.validation_indices
-    with state.weights_to_keep() as model:
+    with state.weights_to_keep() as trained:
+        model = with_plain_norms(trained, session)
         about = {TAXONOMY_KEY: session.config.taxonomy, **past_scans_facts(session.config.scans)}
         segmenter = Segmenter(model, about, session.fabric.device)
         metrics = metrics_of(score(segmenter, session.data.validation, indices, session.progress.validating))
@@ -218,7 +220,7 @@ def _validate(session: Session, logs: Logs | NoLogs) -> None:
         save_weights(session.run.last_weights, model, facts)
         if is_best:
             save_weights(session.run.best_weights, model, facts)
-    model.train()
+    state.model.train()
     session.validation_s = time.perf_counter() - start
     state.seconds += session.validation_s
     logs.validation(state.step, metrics)

@@ -37,6 +37,9 @@ class NoProgress:
     def checking(self, num_done: int, num_all: int) -> None:
         """So many scans of the data set are checked."""
 
+    def measuring_norms(self, num_done: int, num_all: int) -> None:
+        """So many plain scans gave the norms their statistics."""
+
     def validating(self, num_done: int, num_all: int) -> None:
         """So many scans of a validation are done."""
 
@@ -86,6 +89,11 @@ class ConsoleProgress(NoProgress):
         elif now - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = now
             self.note(f"checking the data set: {num_done:,} of {num_all:,} scans")
+
+    def measuring_norms(self, num_done: int, num_all: int) -> None:
+        text = f"measuring the norms on plain scans {num_done}/{num_all}"
+        self._bar.update(self._task, description=text)
+        self._print_line(text, is_due=False)
 
     def validating(self, num_done: int, num_all: int) -> None:
         text = f"validating {num_done}/{num_all}"

@@ -3,7 +3,6 @@
 import dataclasses
 from typing import Any
 
-import numpy as np
 import torch
 from lightning.fabric import Fabric
 from lightning.fabric.wrappers import _FabricModule
@@ -14,7 +13,6 @@ from pvd_core.models import Network, build_model
 from pvd_core.runtime.memory import keep_freed_memory
 from pvd_core.sparse.backends.choose import backend_for
 from pvd_core.taxonomy import taxonomy_named
-from pvd_core.voxels import CylindricalGrid
 from pvd_core.weights import load_state, past_scans_of, read_facts
 from pvd_core.weights.facts import DISTILLED_KEY
 from training.data.batches import BatchStream, Share
@@ -33,9 +31,6 @@ from training.run.progress import NoProgress
 from training.run.run_data import Data
 from training.run.run_folder import RunFolder
 from training.run.state import TrainingState
-
-# A shift of 2.5 m, good for grids of cubes, cost a Cylinder3D 6 points of mIoU (docs/training.md).
-_FARTHEST_SHIFT_M = 1.0
 
 
 @dataclasses.dataclass
@@ -77,7 +72,6 @@ def build_session(config: TrainConfig, data: Data, run: RunFolder, progress: NoP
     model.backend = backend_for("auto", fabric.device)
     teacher, method = _teacher_and_method(config, model, fabric)
     _note_other_past_scans(config, progress)
-    _note_far_shifts(config, model, progress)
     for remark in remarks_on_initial(config.initial_weights, config) if config.initial_weights is not None else ():
         progress.note(remark)
     if teacher is not None:
@@ -207,15 +201,6 @@ def _note_other_past_scans(config: TrainConfig, progress: NoProgress) -> None:
                 f"warning: {setting} {path} expects {counted(found.past, 'past scan')} with stride {found.stride} "
                 f"behind each, this run has scans.past {config.scans.past} and scans.stride {config.scans.stride}"
             )
-
-
-def _note_far_shifts(config: TrainConfig, model: Network, progress: NoProgress) -> None:
-    farthest_m = float(np.max(config.augmentation.translate_metres))
-    if farthest_m > _FARTHEST_SHIFT_M and isinstance(model.grid, CylindricalGrid):
-        progress.note(
-            f"warning: augmentation.translate_metres shifts scans by up to {farthest_m:g} m, but the network's rings "
-            "lie around the sensor: it learned better with 0.2"
-        )
 
 
 def _note_small_teacher(model: Network, teacher: Network, progress: NoProgress) -> None:

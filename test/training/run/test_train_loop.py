@@ -39,23 +39,6 @@ class AtStart(NoProgress):
         self.start = lambda step, num_steps: action()
 
 
-@pytest.mark.parametrize(
-    ("shift", "model", "is_said"),
-    [
-        ("0.2", TINY_MODEL, False),
-        ("[2.5, 2.5, 0.2]", TINY_MODEL, True),
-        ("[2.5, 2.5, 0.2]", {"name": "minkunet-0.25x", "grid": {"voxel_size": 1.0}}, False),
-    ],
-)
-def test_far_shifts_of_scans_are_remarked_on_where_rings_lie_around_the_sensor(
-    shift, model, is_said, dataset, tmp_path, monkeypatch
-):
-    notes, overrides = [], (f"augmentation.translate_metres={shift}", f"model={json.dumps(model)}", "max_steps=1")
-    monkeypatch.setattr(NoProgress, "note", lambda _, text: notes.append(text))
-    train(config_for(dataset, *overrides, "validation.every_steps=0"), tmp_path / "run")
-    assert any("rings lie around the sensor" in note for note in notes) == is_said
-
-
 def lines_of(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
