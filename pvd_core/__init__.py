@@ -12,7 +12,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
 
 # Names by which a user may call the weights that ship with the package. cylinder3d: the teacher of the tables at
 # reduced scale; multiscan: for three scans at once, tells moving things from still ones.
-SHIPPED_WEIGHTS = ("default", "cylinder3d", "multiscan")
+SHIPPED_WEIGHTS = ("default", "cylinder3d-0.5x", "cylinder3d", "multiscan")
 
 
 def shipped_weights(name: str) -> Path:

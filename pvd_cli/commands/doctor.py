@@ -32,12 +32,13 @@ def doctor(
         check_output(json_file)
     console = Console(highlight=False, soft_wrap=True)
     findings = [finding for check in CHECKS for finding in check()]
+    width = max(len(finding.name) for finding in findings) + 1
     for finding in findings:
         mark = "[green]ok [/]" if finding.is_present else "[red]no [/]" if finding.is_needed else "[yellow]-- [/]"
-        console.print(f"{mark} {finding.name:<18}", end="")
+        console.print(f"{mark} {finding.name:<{width}}", end="")
         console.print(finding.found, markup=False)
         if finding.remedy:
-            console.print(f"    {'':<18}-> {finding.remedy}", markup=False)
+            console.print(f"    {'':<{width}}-> {finding.remedy}", markup=False)
     missing = [finding.name for finding in findings if finding.is_needed and not finding.is_present]
     print(f"cannot label scans here: {', '.join(missing)} missing" if missing else "this machine can label scans")
     if json_file is not None:
