@@ -19,7 +19,7 @@ Settings = str | dict[str, Any]  # of a network, as build_model takes them
 
 @dataclass(frozen=True)
 class Family:
-    """A student and its teacher. Both start from weights of a narrower network, widened, where there are any."""
+    """A student and its teacher. Both start from `initial_weights`, widened, where there are any."""
 
     student: Settings
     teacher: Settings
@@ -65,7 +65,7 @@ _ON_GPU = Sizes(
         "cylinder3d": Family(
             student=_compact(times=2),
             teacher=_compact(times=4),
-            initial_weights="cylinder3d",
+            initial_weights="cylinder3d-0.5x",
             strengths=_STRENGTHS,
             training_settings=("optimizer.learning_rate=1.5e-3", "augmentation.translate_metres=0.2"),
         ),

@@ -1,7 +1,7 @@
 """Every setting of a training run: frozen dataclasses, filled from YAML and `key=value` overrides."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -16,11 +16,13 @@ from pvd_core.models.build import check_model_settings, grid_of
 from pvd_core.runtime.precision import resolve_precision
 from pvd_core.segmenter import resolve_device
 from pvd_core.taxonomy import taxonomy_named
+from pvd_core.weights import read_facts
 from pvd_core.weights.net_config import with_net_config
 from training.data.augment import AugmentationConfig
 from training.data.mix import MixingConfig
 from training.data.simulated_stream import StreamConfig
 from training.distil.config import DistillationConfig, MultiToSingleConfig
+from training.run.bounds import at_least, at_most, one_of, positive
 
 DEFAULT_MODEL = "cylinder3d-compact"
 NAMES_OF_MODELS = ("name", "architecture", "net_config")
@@ -51,8 +53,8 @@ class LossConfig:
     class over that of the class."""
 
     def __post_init__(self) -> None:
-        _one_of("loss.class_weights", self.class_weights, CLASS_WEIGHTS)
-        _at_least("loss", self, SUPERVISED_TERMS, 0)
+        one_of("loss.class_weights", self.class_weights, CLASS_WEIGHTS)
+        at_least("loss", self, SUPERVISED_TERMS, 0)
         if not self.scored:
             raise UserError("every factor in 'loss' is 0: nothing to train; give at least one a positive value")
 
@@ -75,9 +77,9 @@ class OptimizerConfig:
     """Largest gradient norm; 0 switches clipping off."""
 
     def __post_init__(self) -> None:
-        _one_of("optimizer.name", self.name, OPTIMIZERS)
-        _positive("optimizer", self, ("learning_rate",))
-        _at_least("optimizer", self, ("weight_decay", "gradient_clip", "momentum"), 0)
+        one_of("optimizer.name", self.name, OPTIMIZERS)
+        positive("optimizer", self, ("learning_rate",))
+        at_least("optimizer", self, ("weight_decay", "gradient_clip", "momentum"), 0)
         if not self.momentum < 1:
             raise UserError(f"optimizer.momentum is {self.momentum}: expected 0 <= value < 1")
         if not all(0 <= beta < 1 for beta in self.betas):
@@ -93,8 +95,8 @@ class ScheduleConfig:
     """Learning rate of the last step as a share of the full one; cosine only."""
 
     def __post_init__(self) -> None:
-        _one_of("schedule.name", self.name, SCHEDULES)
-        _at_least("schedule", self, ("warmup_steps", "final_factor"), 0)
+        one_of("schedule.name", self.name, SCHEDULES)
+        at_least("schedule", self, ("warmup_steps", "final_factor"), 0)
 
 
 @dataclass(frozen=True)
@@ -107,17 +109,17 @@ class ValidationConfig:
     """Evenly spread over the sequences; null for all."""
 
     def __post_init__(self) -> None:
-        _at_least("validation", self, ("every_steps",), 0)
-        _positive("validation", self, ("max_scans",))
+        at_least("validation", self, ("every_steps",), 0)
+        positive("validation", self, ("max_scans",))
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     dataset: str
     """Folder that holds 'sequences'."""
-    model: dict | str = field(default_factory=lambda: {"name": DEFAULT_MODEL})
+    model: dict | str | None = field(default_factory=lambda: {"name": DEFAULT_MODEL})
     """A preset's name, or a section with a 'name', an 'architecture' or the 'net_config' of an SPVNAS (a file, in whose
-    place a run records what it says), and any field of the network's config."""
+    place a run records what it says), and any field of the network's config. null: the network of 'initial_weights'."""
     initial_weights: str | None = None
     """A weights file to start from, of a network with the same settings; null starts from random weights."""
     initial_slice: bool = False
@@ -191,22 +193,24 @@ class TrainConfig:
     null: without."""
 
     def __post_init__(self) -> None:
+        if self.model is None:
+            object.__setattr__(self, "model", self._initial_model())
         if isinstance(self.model, str):
             object.__setattr__(self, "model", {"name": self.model})
         object.__setattr__(self, "model", with_net_config(cast(dict, self.model)))
-        architecture = check_model_settings(self.model)
+        architecture = check_model_settings(cast(dict, self.model))
         if self.distillation is not None:
             object.__setattr__(self, "distillation", self.distillation.of_network(architecture))
         self._check_classes()
-        if grid_of(self.model).time and not self.scans.time:
+        if grid_of(cast(dict, self.model)).time and not self.scans.time:
             raise UserError(
                 "model.grid.time is true, but scans.time is false: set scans.time alone, the network then takes it"
             )
         bin_columns(self.columns)
-        _one_of("data", self.data, DATA)
+        one_of("data", self.data, DATA)
         object.__setattr__(self, "precision", _OLD_PRECISIONS.get(self.precision, self.precision))
-        _one_of("precision", self.precision, PRECISIONS)
-        positive = (
+        one_of("precision", self.precision, PRECISIONS)
+        whole_numbers = (
             "max_scans",
             "scan_versions",
             "epochs",
@@ -216,9 +220,9 @@ class TrainConfig:
             "accumulate",
             "max_voxels",
         )
-        _positive("", self, (*positive, "checkpoint_every_steps"))
-        _at_most(self, _LARGEST)
-        _at_least("", self, ("num_threads", "num_workers", "seed", "log_gradients_every_steps", "norm_scans"), 0)
+        positive("", self, (*whole_numbers, "checkpoint_every_steps"))
+        at_most(self, _LARGEST)
+        at_least("", self, ("num_threads", "num_workers", "seed", "log_gradients_every_steps", "norm_scans"), 0)
         if self.max_steps is None and (self.epochs is None or self.data == "simulated"):
             reason = "epochs and max_steps are null" if self.epochs is None else "data is simulated, which has no end"
             raise UserError(f"{reason}: give max_steps")
@@ -258,6 +262,16 @@ class TrainConfig:
         if self.epochs is not None and num_scans is not None:
             limits.append(max(1, math.ceil(self.epochs * num_scans / (self.batch_size * self.accumulate))))
         return min(limits)
+
+    def _initial_model(self) -> dict[str, Any]:
+        if self.initial_weights is None or self.initial_slice or self.initial_widen:
+            raise UserError(
+                "model is null, which stands for the network of initial_weights: name one, or give weights that are "
+                "neither sliced nor widened"
+            )
+        settings = read_facts(self.initial_weights)["model"]
+        # How many classes it has is said by `taxonomy`.
+        return {name: value for name, value in settings.items() if name != "num_classes"}
 
     def _check_classes(self) -> None:
         found, expected = self.network["num_classes"], taxonomy_named(self.taxonomy).num_classes
@@ -373,28 +387,3 @@ def _differing(first: dict[str, Any], second: dict[str, Any], prefix: str) -> It
             yield from _differing(a, b, f"{prefix}{key}.")
         elif a != b:
             yield f"{prefix}{key}"
-
-
-def _one_of(name: str, value: str, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise UserError(f"{name} is {value!r}: expected one of {', '.join(choices)}")
-
-
-def _positive(section: str, config: object, names: Iterable[str]) -> None:
-    for name in names:
-        value = getattr(config, name)
-        if value is not None and not value > 0:
-            raise UserError(f"{f'{section}.{name}'.lstrip('.')} is {value}: expected more than 0")
-
-
-def _at_least(section: str, config: object, names: Iterable[str], minimum: float) -> None:
-    for name in names:
-        value = getattr(config, name)
-        if value is not None and not value >= minimum:
-            raise UserError(f"{f'{section}.{name}'.lstrip('.')} is {value}: expected at least {minimum}")
-
-
-def _at_most(config: object, largest: Mapping[str, int]) -> None:
-    for name, most in largest.items():
-        if getattr(config, name) > most:
-            raise UserError(f"{name} is {getattr(config, name)}: expected at most {most}")

@@ -3,9 +3,13 @@
 from dataclasses import replace
 
 import pytest
+import torch
 import yaml
 
+from pvd_core import shipped_weights
 from pvd_core.borders.errors import UserError
+from pvd_core.models import build_model
+from pvd_core.weights import load_model
 from training.run.config import TrainConfig, config_as_dict, differing_keys, load_config, settings_without_effect
 
 
@@ -103,6 +107,23 @@ def test_an_architecture_takes_the_place_of_the_default_network():
     assert config.model == {"architecture": "spvcnn", "channel_ratio": 0.5}
     with pytest.raises(UserError, match="leave one out"):
         load_config(None, ["dataset=d", "model.name=minkunet-0.5x", "model.architecture=spvcnn"])
+
+
+@pytest.mark.parametrize("name", ["default", "cylinder3d-0.5x", "cylinder3d"])
+def test_model_null_is_the_network_of_the_initial_weights(name, project_root):
+    config = load_config(
+        project_root / "config/self_training.yaml",
+        ["dataset=d", f"initial_weights={name}", f"distillation.teacher={name}"],
+    )
+    with torch.device("meta"):
+        network = build_model(config.network)
+    assert network.config == load_model(shipped_weights(name))[0].config
+
+
+@pytest.mark.parametrize("overrides", [[], ["initial_weights=default", "initial_widen=true"]])
+def test_model_null_is_refused_without_weights_of_the_same_network(overrides):
+    with pytest.raises(UserError, match="model is null, which stands for the network of initial_weights: name one"):
+        load_config(None, ["dataset=d", "model=null", *overrides])
 
 
 def test_settings_of_a_model_may_follow_its_name():
