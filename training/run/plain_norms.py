@@ -26,7 +26,11 @@ def with_plain_norms(model: Network, session: Session) -> Network:
     positions = _positions(session, wanted)
     if not positions:
         return model
-    found, _ = estimate_statistics(model, _plain_scans(session, positions), norms_of(model, "all"))
+    try:
+        found, _ = estimate_statistics(model, _plain_scans(session, positions), norms_of(model, "all"))
+    except ValueError as error:
+        session.progress.note(f"warning: the norms keep the statistics that training left: on plain scans {error}")
+        return model
     return with_statistics(model, {**statistics_of(model), **found})
 
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from tiny_dataset import TINY_MODEL, write_dataset
+from tiny_dataset import TINY_MODEL, write_dataset, write_scan
 
 from pvd_core.borders.errors import UserError
 from pvd_core.models.bare_statistics import statistics_of
@@ -13,6 +13,7 @@ from pvd_core.weights import load_model
 from training.data.dataset import ScanFolder
 from training.run.config import load_config
 from training.run.loop import train
+from training.run.progress import NoProgress
 
 pytestmark = pytest.mark.usefixtures("without_curves")
 
@@ -69,6 +70,19 @@ def test_one_scan_is_measured_once_however_many_are_asked_for(dataset, tmp_path)
     many, _ = trained(dataset, tmp_path / "many", "max_scans=1", "norm_scans=1000")
     own, other = statistics_of(few), statistics_of(many)
     assert all(torch.equal(tensor, other[name]) for name, tensor in own.items())
+
+
+def test_scans_too_small_to_measure_leave_those_of_the_training(tmp_path, monkeypatch):
+    notes = []
+    monkeypatch.setattr(NoProgress, "note", lambda _, text: notes.append(text))
+    dataset = write_dataset(tmp_path / "drive", {"08": 1})
+    points = np.float32([[5, 5, -1, 0.3], [5, 5.01, -1, 0.4]])
+    write_scan(dataset, "00", 0, points, np.full(2, 40, np.uint32))
+    network, losses = trained(dataset, tmp_path / "run")
+    assert len(losses) == 4
+    assert any("the norms keep the statistics that training left" in note for note in notes)
+    kept = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["model"]
+    assert all(torch.equal(tensor, kept[name]) for name, tensor in statistics_of(network).items())
 
 
 def test_a_negative_number_is_refused(dataset):
