@@ -61,6 +61,12 @@ def test_teacher_file_stands_in_for_trained_teachers(tmp_path):
     assert [each.weights for each in plan.runs if each.row == "teacher"] == [str(shipped_weights("cylinder3d"))]
 
 
+def test_model_null_is_refused(tmp_path):
+    settings = {"model": None, "initial_weights": "default"}
+    with pytest.raises(UserError, match="model is null: a grid is planned before its weights are there; name a model"):
+        make_plan(read_grid(grid_file(tmp_path, settings=settings)), "data", tmp_path)
+
+
 def test_a_row_may_teach_the_rows_below_and_be_trained_once_for_all_seeds(tmp_path):
     rows = [
         {"name": "big", "once": True, "starts_from": "random", "settings": {"model": {"width": 6}}},

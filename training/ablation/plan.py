@@ -141,6 +141,8 @@ class _Builder:
         weights: str | None = None,
     ) -> Run:
         values = merged({"model": {}}, *map(_named, [self.grid.settings, *layers]))
+        if values["model"] is None:
+            raise UserError(f"row {row!r}: model is null: a grid is planned before its weights are there; name a model")
         if values["model"].keys().isdisjoint(NAMES_OF_MODELS):
             values["model"]["name"] = DEFAULT_MODEL
         try:

@@ -264,10 +264,15 @@ class TrainConfig:
         return min(limits)
 
     def _initial_model(self) -> dict[str, Any]:
-        if self.initial_weights is None or self.initial_slice or self.initial_widen:
+        if self.initial_weights is None:
             raise UserError(
-                "model is null, which stands for the network of initial_weights: name one, or give weights that are "
-                "neither sliced nor widened"
+                "model is null, which stands for the network of initial_weights, but that is null too: give "
+                "initial_weights, or a model by name"
+            )
+        if self.initial_slice or self.initial_widen:
+            raise UserError(
+                "model is null, which stands for the very network of initial_weights, but it is to be sliced or "
+                "widened: give a model by name"
             )
         settings = read_facts(self.initial_weights)["model"]
         # How many classes it has is said by `taxonomy`.

@@ -4,7 +4,7 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +64,17 @@ def _train(session: Session, resume: bool) -> dict[str, Any] | None:
         run.open(config)
     _restore_or_start(session, resume)
     logs = Logs(run, session.state.step) if session.writes else NoLogs()
-    with contextlib.closing(logs), progress, StopRequest(config.max_minutes, progress.note) as stop:
+    with (
+        contextlib.closing(logs),
+        progress,
+        StopRequest(config.max_minutes, progress.note) as stop,
+        contextlib.closing(_batches(session)) as batches,
+        # Closed before the threads that prepare batches, which would otherwise wait for simulated scans, and after the
+        # last validation, which measures norms on training scans.
+        contextlib.closing(session.data),
+    ):
         _describe(session, logs)
-        stopped = _run_steps(session, logs, stop)
+        stopped = _run_steps(session, batches, logs, stop)
         if session.writes:
             _finish(session, logs, stopped)
         session.fabric.barrier()
@@ -106,29 +114,29 @@ def _describe(session: Session, logs: Logs | NoLogs) -> None:
         progress.note("TensorBoard is not installed (pip install tensorboard): losses go to losses.jsonl only")
 
 
-def _run_steps(session: Session, logs: Logs | NoLogs, stop: StopRequest) -> str:
+def _batches(session: Session) -> Generator[TrainingBatch, None, None]:
+    config = session.config
+    numbers = range(session.state.step * config.accumulate, session.num_steps * config.accumulate)
+    return prefetched(session.stream.batch, numbers, config.num_workers)
+
+
+def _run_steps(session: Session, batches: Iterator[TrainingBatch], logs: Logs | NoLogs, stop: StopRequest) -> str:
     """Does steps until there is a reason to stop, which is returned; "done" after the last step."""
-    config, state = session.config, session.state
-    numbers = range(state.step * config.accumulate, session.num_steps * config.accumulate)
+    state = session.state
     session.progress.start(state.step, session.num_steps)
     step_s = 0.0
-    with (
-        contextlib.closing(prefetched(session.stream.batch, numbers, config.num_workers)) as batches,
-        # Closed before the threads that prepare batches, which would otherwise wait for simulated scans.
-        contextlib.closing(session.data),
-    ):
-        while state.step < session.num_steps:
-            reason = agreed_reason(stop.reason(needed_s=step_s + session.validation_s), session.fabric.device)
-            if reason is not None:
-                return reason
-            start = time.perf_counter()
-            record = _step(session, batches)
-            step_s = time.perf_counter() - start
-            state.seconds += step_s
-            logs.losses(state.step, **record, step_ms=round(step_s * 1e3, 1))
-            session.progress.step(state.step, record, step_s)
-            if session.writes:
-                _validate_and_save_if_due(session, logs)
+    while state.step < session.num_steps:
+        reason = agreed_reason(stop.reason(needed_s=step_s + session.validation_s), session.fabric.device)
+        if reason is not None:
+            return reason
+        start = time.perf_counter()
+        record = _step(session, batches)
+        step_s = time.perf_counter() - start
+        state.seconds += step_s
+        logs.losses(state.step, **record, step_ms=round(step_s * 1e3, 1))
+        session.progress.step(state.step, record, step_s)
+        if session.writes:
+            _validate_and_save_if_due(session, logs)
     return "done"
 
 

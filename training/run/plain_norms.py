@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import torch
 
+from pvd_core.borders.wording import counted
 from pvd_core.models.adapted_statistics import estimate_statistics, norms_of
 from pvd_core.models.bare_statistics import statistics_of, with_statistics
 from pvd_core.models.network import Network
@@ -26,6 +27,9 @@ def with_plain_norms(model: Network, session: Session) -> Network:
     positions = _positions(session, wanted)
     if not positions:
         return model
+    if len(positions) < wanted:
+        few = counted(len(positions), "training scan")
+        session.progress.note(f"the norms are measured on {few} as they are; {wanted} were better, or norm_scans=0")
     try:
         found, _ = estimate_statistics(model, _plain_scans(session, positions), norms_of(model, "all"))
     except ValueError as error:

@@ -65,11 +65,14 @@ def test_a_network_without_a_point_branch_gets_them_on_request(setting, is_measu
     assert not any(same) if is_measured else all(same)
 
 
-def test_one_scan_is_measured_once_however_many_are_asked_for(dataset, tmp_path):
+def test_one_scan_is_measured_once_however_many_are_asked_for(dataset, tmp_path, monkeypatch):
+    notes = []
+    monkeypatch.setattr(NoProgress, "note", lambda _, text: notes.append(text))
     few, _ = trained(dataset, tmp_path / "few", "max_scans=1", "norm_scans=1")
     many, _ = trained(dataset, tmp_path / "many", "max_scans=1", "norm_scans=1000")
     own, other = statistics_of(few), statistics_of(many)
     assert all(torch.equal(tensor, other[name]) for name, tensor in own.items())
+    assert len([note for note in notes if "measured on 1 training scan as they are" in note]) == 1
 
 
 def test_scans_too_small_to_measure_leave_those_of_the_training(tmp_path, monkeypatch):
