@@ -34,6 +34,18 @@ def trained(dataset, run_dir, *overrides, model=TINY_MODEL):
     return load_model(run_dir / "last.safetensors")[0], losses
 
 
+def state_of_the_training(run_dir):
+    return torch.load(run_dir / "checkpoint.pt", weights_only=True)["model"]
+
+
+@pytest.fixture
+def notes(monkeypatch):
+    """What the runs of a test remark on."""
+    texts = []
+    monkeypatch.setattr(NoProgress, "note", lambda _, text: texts.append(text))
+    return texts
+
+
 @pytest.mark.parametrize("decay", [0, 0.5])
 def test_a_cylinder_has_those_of_its_plain_training_scans(decay, dataset, tmp_path):
     network, _ = trained(dataset, tmp_path / "run", f"ema_decay={decay}")
@@ -53,21 +65,19 @@ def test_the_training_goes_on_with_its_own(dataset, tmp_path):
 
 def test_with_0_they_are_those_that_training_left(dataset, tmp_path):
     network, _ = trained(dataset, tmp_path / "run", "norm_scans=0")
-    kept = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["model"]
+    kept = state_of_the_training(tmp_path / "run")
     assert all(torch.equal(tensor, kept[name]) for name, tensor in statistics_of(network).items())
 
 
 @pytest.mark.parametrize(("setting", "is_measured"), [("null", False), ("2", True)])
 def test_a_network_without_a_point_branch_gets_them_on_request(setting, is_measured, dataset, tmp_path):
     network, _ = trained(dataset, tmp_path / "run", f"norm_scans={setting}", model=_CUBES)
-    kept = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["model"]
+    kept = state_of_the_training(tmp_path / "run")
     same = [np.allclose(tensor, kept[name]) for name, tensor in statistics_of(network).items()]
     assert not any(same) if is_measured else all(same)
 
 
-def test_one_scan_is_measured_once_however_many_are_asked_for(dataset, tmp_path, monkeypatch):
-    notes = []
-    monkeypatch.setattr(NoProgress, "note", lambda _, text: notes.append(text))
+def test_one_scan_is_measured_once_however_many_are_asked_for(dataset, tmp_path, notes):
     few, _ = trained(dataset, tmp_path / "few", "max_scans=1", "norm_scans=1")
     many, _ = trained(dataset, tmp_path / "many", "max_scans=1", "norm_scans=1000")
     own, other = statistics_of(few), statistics_of(many)
@@ -75,16 +85,14 @@ def test_one_scan_is_measured_once_however_many_are_asked_for(dataset, tmp_path,
     assert len([note for note in notes if "measured on 1 training scan as they are" in note]) == 1
 
 
-def test_scans_too_small_to_measure_leave_those_of_the_training(tmp_path, monkeypatch):
-    notes = []
-    monkeypatch.setattr(NoProgress, "note", lambda _, text: notes.append(text))
+def test_scans_too_small_to_measure_leave_those_of_the_training(tmp_path, notes):
     dataset = write_dataset(tmp_path / "drive", {"08": 1})
     points = np.float32([[5, 5, -1, 0.3], [5, 5.01, -1, 0.4]])
     write_scan(dataset, "00", 0, points, np.full(2, 40, np.uint32))
     network, losses = trained(dataset, tmp_path / "run")
     assert len(losses) == 4
     assert any("the norms keep the statistics that training left" in note for note in notes)
-    kept = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["model"]
+    kept = state_of_the_training(tmp_path / "run")
     assert all(torch.equal(tensor, kept[name]) for name, tensor in statistics_of(network).items())
 
 
