@@ -30,7 +30,8 @@ def _found(title: str, path: Path) -> Finding:
     if past:
         words.append(f"{len(taxonomy_of(facts).names) - 1} classes, {past} past scans")
     if taught := facts.get(DISTILLED_KEY):
-        words.append(f"distilled by {str(taught['method']).upper()} from {_in_words(taught['teacher']['model'])}")
+        teachers = [_in_words(each["model"]) for each in (taught["teacher"], *taught.get("committee", ()))]
+        words.append(f"distilled by {str(taught['method']).upper()} from {' and '.join(teachers)}")
     return Finding(title, True, f"{', '.join(words)} ({path.stat().st_size / 1e6:.1f} MB)")
 
 

@@ -1,5 +1,6 @@
 """`pvd distill`: train a small network with the help of a large one."""
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,7 +28,9 @@ _SMALL_RUN = (
 
 def distill(
     dataset: Annotated[Path | None, typer.Argument(help="Folder that holds `sequences`.")] = None,
-    teacher: Annotated[Path | None, typer.Option(help="Weights of the large network.")] = None,
+    teacher: Annotated[
+        list[Path] | None, typer.Option(help="Weights of the large network; repeated, several teach together.")
+    ] = None,
     method: Annotated[
         str | None, typer.Option(help="pvd (the default), or what it is compared with: kd, cd, ifv, skd, ka.")
     ] = None,
@@ -55,6 +58,7 @@ def distill(
       pvd distill kitti --teacher runs/teacher/best.safetensors --config config/distill.yaml --out runs/student
       pvd distill data/drive --teacher teacher.safetensors --method skd --set model.name=cylinder3d-0.5x --out runs/skd
       pvd distill data/drive --teacher t.safetensors --set distillation.settings.voxel_affinity=0.5 --out runs/more
+      pvd distill data/drive --teacher default --teacher cylinder3d-0.5x --set initial_weights=default --out runs/both
       pvd distill data/drive --teacher teacher.safetensors --time 20
       pvd distill --resume runs/student
       pvd distill --dry-run
@@ -64,7 +68,7 @@ def distill(
 
     overrides = [*options.columns_setting(columns), *(set_ or ())]
     if dry_run:
-        if any(given is not None for given in (dataset, teacher, config, out, resume)):
+        if teacher or any(given is not None for given in (dataset, config, out, resume)):
             raise UserError(
                 "--dry-run simulates a drive and trains a teacher and a student of its own; leave out DATASET, "
                 "--teacher, --config, --out and --resume, or try yours with --time 3"
@@ -72,11 +76,11 @@ def distill(
         _dry_run(method or "pvd", overrides)
         return
     if resume is None:
-        overrides += [f"distillation.teacher={teacher}"] if teacher is not None else []
+        overrides += _naming(teacher or [])
         overrides = [*_chosen(method, config), *overrides]
         if not _names_teacher(config, overrides):
             raise UserError("no teacher: name its weights with --teacher (`pvd train` makes some)")
-    elif teacher is not None or method is not None:
+    elif teacher or method is not None:
         raise UserError("--resume takes everything from the run's own folder; leave out --teacher and --method")
     if time is not None:
         if out is not None or resume is not None:
@@ -98,6 +102,14 @@ def _chosen(method: str | None, config: Path | None) -> list[str]:
         return [f"distillation.method={method}"]
     print(f"note: distillation.settings of {config} are those of {of_file} and left out", file=sys.stderr)
     return [f"distillation.method={method}", "distillation.settings={}"]
+
+
+def _naming(teachers: list[Path]) -> list[str]:
+    """Overrides that name the teachers, in place of all those of a config file; none where none is given."""
+    if not teachers:
+        return []
+    first, *others = map(str, teachers)
+    return [f"distillation.teacher={json.dumps(first)}", f"distillation.committee={json.dumps(others)}"]
 
 
 def _names_teacher(config: Path | None, overrides: list[str]) -> bool:

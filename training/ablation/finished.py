@@ -22,6 +22,7 @@ _FREE = (
     "dataset",
     "device",
     "distillation.cache",
+    "distillation.committee",
     "distillation.teacher",
     "initial_weights",
     "num_threads",

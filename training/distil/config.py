@@ -23,6 +23,9 @@ class DistillationConfig:
     """Network of the paper's table 4 whose coefficients are the defaults; null: the one that is trained."""
     votes: int = 1
     """How often the teacher sees each scan, flipped and from 5 on turned too, as `pvd evaluate --votes`."""
+    committee: tuple[str, ...] = ()
+    """Weights files of further networks that see each scan as the teacher does. The scores that the student learns from
+    are means over all of them; features are the teacher's."""
     cache: str | None = None
     """Folder that keeps the teacher's outputs for scans that come again, which needs 'scan_versions'; null: the teacher
     runs at every step."""
@@ -32,8 +35,17 @@ class DistillationConfig:
             raise UserError(f"distillation.method is {self.method!r}: expected one of {', '.join(METHODS)}")
         if not 1 <= self.votes <= len(VOTES):
             raise UserError(f"distillation.votes is {self.votes}: expected 1 to {len(VOTES)}")
+        if len(set(self.teachers)) < len(self.teachers):
+            raise UserError(
+                f"distillation.teacher and distillation.committee name one twice: {', '.join(self.teachers)}"
+            )
         if self.backbone is not None:
             self.method_config()
+
+    @property
+    def teachers(self) -> tuple[str, ...]:
+        """The teacher and its committee."""
+        return (self.teacher, *self.committee)
 
     def of_network(self, architecture: str) -> "DistillationConfig":
         """The same for a student of this architecture. UserError where 'backbone' is another."""

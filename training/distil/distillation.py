@@ -1,8 +1,10 @@
 """A student that learns from a teacher: loading the frozen teacher, and the objective of the student.
 
-The teacher gets the same points as the student, in evaluation mode and without gradients.
+The teacher, or several that teach together, get the same points as the student, in evaluation mode and without
+gradients.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -79,12 +81,13 @@ def load_teacher(path: str | Path, student: Network, taxonomy: Taxonomy, device:
     return teacher.requires_grad_(False)
 
 
-def build_method(config: DistillationConfig, student: Network, teacher: Network) -> Method:
-    """The distillation method of `config` between two networks. UserError for a method that needs point outputs where
-    one of the networks has none."""
+def build_method(config: DistillationConfig, student: Network, teachers: Sequence[Network]) -> Method:
+    """The distillation method of `config` between two networks, the student and the first of the teachers, which gives
+    the features. UserError for a method that needs point outputs where one of the two has none."""
+    teacher = teachers[0]
     method_class, _ = METHODS[config.method]
     method_config = config.of_network(architecture_of(student)).method_config()
-    has_views = not sees_voxels_of(teacher, student.grid, config.votes)
+    has_views = not sees_voxels_of(teachers, student.grid, config.votes)
     if needs_points(method_config):
         for role, network in (("student", student), ("teacher", teacher)):
             if not (network.has_point_outputs or (role == "teacher" and has_views)):
@@ -108,7 +111,7 @@ class DistillationObjective(nn.Module):
         self,
         supervised: Supervised,
         method: Method,
-        teacher: Network,
+        teachers: Sequence[Network],
         taxonomy: Taxonomy,
         seed: int,
         cache: TeacherCache | None = None,
@@ -119,8 +122,8 @@ class DistillationObjective(nn.Module):
         self.supervised, self.method, self.seed = supervised, method, seed
         self._with_points = needs_points(method.config)
         self.register_buffer("is_minority_C", torch.from_numpy(taxonomy.is_minority_C), persistent=False)
-        # No module, so that the teacher is none of ours: it is not trained, saved or put into training mode.
-        self.source = FrozenTeacher(teacher, self._with_points, cache, votes)
+        # No module, so that the teachers are none of ours: they are not trained, saved or put into training mode.
+        self.source = FrozenTeacher(teachers, self._with_points, cache, votes)
 
     @property
     def model(self) -> Network:
@@ -128,12 +131,12 @@ class DistillationObjective(nn.Module):
         return self.supervised.model
 
     @property
-    def teacher(self) -> Network:
-        """The frozen network."""
-        return self.source.network
+    def teachers(self) -> Sequence[Network]:
+        """The frozen networks."""
+        return self.source.networks
 
     def teacher_output(self, batch: TrainingBatch, sites: Sites | None = None) -> SegmentationOutput:
-        """The teacher's output for a batch. `sites`: those of the batch's voxels, if they have been built already."""
+        """The teachers' output for a batch. `sites`: those of the batch's voxels, if they have been built already."""
         return self.source.teaching(batch, sites).output
 
     def forward(self, batch: TrainingBatch) -> dict[str, torch.Tensor]:

@@ -31,14 +31,17 @@ _FORMAT = 1
 _REQUIRED = ("voxel_logits_VC", "voxel_features_VE")
 
 
-def digest_of(weights: str | Path) -> str:
-    """A text that differs for other weights files, whatever they are called."""
-    return hashlib.sha256(weights_file(weights).read_bytes()).hexdigest()
+def digest_of(teachers: Iterable[str | Path]) -> str:
+    """A text that differs for other weights files, or for another order of them, whatever they are called."""
+    digest = hashlib.sha256()
+    for weights in teachers:
+        digest.update(weights_file(weights).read_bytes())
+    return digest.hexdigest()
 
 
 class TeacherCache:
-    """Outputs of the teacher whose weights file is `teacher` for the voxels of a student's `grid`, by so many `votes`,
-    in `precision` on `device`.
+    """Outputs of the teachers with these weights files for the voxels of a student's `grid`, by so many `votes`, in
+    `precision` on `device`.
 
     `fields`: names of the fields of SegmentationOutput that are kept. They keep the type that they were computed in, so
     that what is read equals what was computed, to the bit. `num_examples`: scans times versions, from which the size of
@@ -49,7 +52,7 @@ class TeacherCache:
     def __init__(
         self,
         folder: str | Path,
-        teacher: str | Path,
+        teachers: Sequence[str | Path],
         grid: Voxeliser,
         votes: int,
         fields: Iterable[str],
@@ -63,7 +66,7 @@ class TeacherCache:
             "format": _FORMAT,
             "grid": grid.settings(),
             "votes": votes,
-            "teacher": digest_of(teacher),
+            "teacher": digest_of(teachers),
             "precision": precision,
             "device": device.type,
             "fields": self.fields,
@@ -73,7 +76,7 @@ class TeacherCache:
         self._is_writing, self._has_told_size = True, False
         if not (self.folder / "about.json").exists():
             with written_atomically(self.folder / "about.json") as temporary:
-                temporary.write_text(json.dumps({**about, "file": str(teacher)}, indent=2))
+                temporary.write_text(json.dumps({**about, "files": [str(teacher) for teacher in teachers]}, indent=2))
 
     def output(self, batch: TrainingBatch, compute: Compute) -> SegmentationOutput:
         """The teacher's output for a batch, on its device; fields that are not kept are None.

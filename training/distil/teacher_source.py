@@ -44,11 +44,13 @@ class TeacherSource(Protocol):
 
 
 class FrozenTeacher:
-    """Another network, which sees the points that the student sees; without gradients. `cache`: None runs it at every
-    step. `votes`: how often it sees each scan, see `views`."""
+    """Another network, or several that teach together, which see the points that the student sees; without gradients.
+    `cache`: None runs them at every step. `votes`: how often they see each scan, see `views`."""
 
-    def __init__(self, network: Network, with_points: bool, cache: TeacherCache | None = None, votes: int = 1) -> None:
-        self.network, self.cache, self._with_points, self._votes = network, cache, with_points, votes
+    def __init__(
+        self, networks: Sequence[Network], with_points: bool, cache: TeacherCache | None = None, votes: int = 1
+    ) -> None:
+        self.networks, self.cache, self._with_points, self._votes = networks, cache, with_points, votes
 
     def teaching(self, batch: TrainingBatch, sites: Sites | None = None) -> Teaching:
         """As TeacherSource says."""
@@ -63,9 +65,9 @@ class FrozenTeacher:
 
     @torch.no_grad()
     def _run(self, voxels: VoxelBatch, points: Sequence[np.ndarray], sites: Sites | None) -> SegmentationOutput:
-        if sees_voxels_of(self.network, voxels.grid, self._votes):
-            return self.network(voxels, with_points=self._with_points, sites=sites)
-        return output_of_views(self.network, points, voxels, self._votes, self._with_points)
+        if sees_voxels_of(self.networks, voxels.grid, self._votes):
+            return self.networks[0](voxels, with_points=self._with_points, sites=sites)
+        return output_of_views(self.networks, points, voxels, self._votes, self._with_points)
 
 
 class SharedTeacher:

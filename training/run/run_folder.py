@@ -19,6 +19,7 @@ _FREE_ON_RESUME = (
     "dataset",
     "device",
     "distillation.cache",
+    "distillation.committee",
     "distillation.teacher",
     "initial_weights",
     "log_gradients_every_steps",

@@ -70,26 +70,26 @@ def build_session(config: TrainConfig, data: Data, run: RunFolder, progress: NoP
     torch.manual_seed(config.seed)
     model = _initial_network(config)
     model.backend = backend_for("auto", fabric.device)
-    teacher, method = _teacher_and_method(config, model, fabric)
+    teachers, method = _teachers_and_method(config, model, fabric)
     _note_other_past_scans(config, progress)
     for remark in remarks_on_initial(config.initial_weights, config) if config.initial_weights is not None else ():
         progress.note(remark)
-    if teacher is not None:
+    for teacher in teachers:
         _note_small_teacher(model, teacher, progress)
         _note_other_grid(model, teacher, progress)
     supervised = SegmentationObjective(model, config.loss, _class_weights(config, data, progress))
     learner: SegmentationObjective | DistillationObjective = supervised
-    if teacher is not None and method is not None and config.distillation is not None:
+    if method is not None and config.distillation is not None:
         cache = _teacher_cache(config, model, method, data, fabric, progress)
         taxonomy, votes = data.training.taxonomy, config.distillation.votes
-        learner = DistillationObjective(supervised, method, teacher, taxonomy, config.seed, cache, votes)
+        learner = DistillationObjective(supervised, method, teachers, taxonomy, config.seed, cache, votes)
     objective: torch.nn.Module = learner
     if config.multi_to_single is not None:
         taxonomy = data.training.taxonomy
         objective = MultiToSingleObjective(learner, config.multi_to_single.loss, taxonomy, config.seed)
     optimizer = build_optimizer(objective.parameters(), config.optimizer)
     wrapped_objective, optimizer = fabric.setup(objective, optimizer)
-    if teacher is not None:
+    for teacher in teachers:
         # Fabric converts only what is trained to its number format.
         teacher.to(next(model.parameters()).dtype)
     running_mean = RunningMean(model, config.ema_decay) if config.ema_decay else None
@@ -107,7 +107,7 @@ def build_session(config: TrainConfig, data: Data, run: RunFolder, progress: NoP
             data.training.fingerprint(),
             method,
             config_as_dict(config),
-            digest_of(config.distillation.teacher) if config.distillation is not None else None,
+            digest_of(config.distillation.teachers) if config.distillation is not None else None,
         ),
         stream=_batches(config, data, model, fabric),
         num_steps=config.num_steps(data.training.num_scans()),
@@ -133,13 +133,12 @@ def _check_objective(config: TrainConfig, model: Network) -> None:
         )
 
 
-def _teacher_and_method(
-    config: TrainConfig, model: Network, fabric: Fabric
-) -> tuple[Network, Method] | tuple[None, None]:
+def _teachers_and_method(config: TrainConfig, model: Network, fabric: Fabric) -> tuple[list[Network], Method | None]:
     if config.distillation is None:
-        return None, None
-    teacher = load_teacher(config.distillation.teacher, model, taxonomy_named(config.taxonomy), fabric.device)
-    return teacher, build_method(config.distillation, model, teacher)
+        return [], None
+    taxonomy = taxonomy_named(config.taxonomy)
+    teachers = [load_teacher(path, model, taxonomy, fabric.device) for path in config.distillation.teachers]
+    return teachers, build_method(config.distillation, model, teachers)
 
 
 def _class_weights(config: TrainConfig, data: Data, progress: NoProgress) -> torch.Tensor | None:
@@ -162,7 +161,7 @@ def _teacher_cache(
         return None
     return TeacherCache(
         distillation.cache,
-        distillation.teacher,
+        distillation.teachers,
         model.grid,
         distillation.votes,
         method.config.teacher_fields,
@@ -191,10 +190,7 @@ def _batches(config: TrainConfig, data: Data, model: Network, fabric: Fabric) ->
 
 def _note_other_past_scans(config: TrainConfig, progress: NoProgress) -> None:
     """Says where weights that the run takes learned from other past scans than those that it puts behind each scan."""
-    teacher = config.distillation.teacher if config.distillation is not None else None
-    for setting, path in (("initial_weights", config.initial_weights), ("distillation.teacher", teacher)):
-        if path is None:
-            continue
+    for setting, path in _weights_taken(config):
         found = past_scans_of(read_facts(path))
         if (found.past, found.stride) != (config.scans.past, config.scans.stride):
             progress.note(
@@ -213,22 +209,32 @@ def _note_small_teacher(model: Network, teacher: Network, progress: NoProgress) 
 
 
 def _note_other_grid(model: Network, teacher: Network, progress: NoProgress) -> None:
-    if not sees_voxels_of(teacher, model.grid):
+    if not sees_voxels_of([teacher], model.grid):
         progress.note(
-            f"the teacher has grid {in_words(teacher.grid)}, the student {in_words(model.grid)}: what the teacher says "
+            f"a teacher has grid {in_words(teacher.grid)}, the student {in_words(model.grid)}: what the teacher says "
             "of points is averaged over the student's voxels"
         )
 
 
 def _ancestors(config: TrainConfig) -> list[dict[str, Any]]:
-    teacher = config.distillation.teacher if config.distillation is not None else None
-    return seen_by_ancestors(read_facts(path) for path in (config.initial_weights, teacher) if path is not None)
+    return seen_by_ancestors(read_facts(path) for _, path in _weights_taken(config))
+
+
+def _weights_taken(config: TrainConfig) -> list[tuple[str, str]]:
+    """(setting, path) of each weights file that the run takes."""
+    taken = [("initial_weights", config.initial_weights)] if config.initial_weights is not None else []
+    if config.distillation is not None:
+        taken += [("distillation.teacher", config.distillation.teacher)]
+        taken += [("distillation.committee", path) for path in config.distillation.committee]
+    return taken
 
 
 def _distilled(config: TrainConfig) -> dict[str, Any]:
     if config.distillation is None:
         return {}
-    facts = read_facts(config.distillation.teacher)
-    teacher = {key: facts[key] for key in ("model", "training_data", "step") if key in facts}
+    teacher, *committee = (
+        {key: facts[key] for key in ("model", "training_data", "step") if key in facts}
+        for facts in map(read_facts, config.distillation.teachers)
+    )
     taught = {"method": config.distillation.method, "votes": config.distillation.votes, "teacher": teacher}
-    return {DISTILLED_KEY: taught}
+    return {DISTILLED_KEY: {**taught, **({"committee": committee} if committee else {})}}

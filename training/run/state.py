@@ -33,7 +33,7 @@ class TrainingState:
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
     """All settings of the run, as plain values."""
     teacher: str | None = None
-    """A digest of the distillation teacher's weights; None without."""
+    """A digest of the weights of the distillation teachers; None without."""
     step: int = 0
     """Number of steps done."""
     best_miou: float = -1.0
@@ -80,8 +80,8 @@ class TrainingState:
         # Checkpoints of earlier versions know nothing of their teacher.
         if state.get("teacher", self.teacher) != self.teacher:
             raise UserError(
-                f"distillation.teacher holds other weights than those that taught the first {state['step']} steps of "
-                f"{path.parent}: put those there, or start a new run"
+                "distillation.teacher or its committee holds other weights than those that taught the first "
+                f"{state['step']} steps of {path.parent}: put those there, or start a new run"
             )
         try:
             self.model.load_state_dict(state["model"])

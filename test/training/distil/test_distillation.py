@@ -66,7 +66,7 @@ def objective_of(method, teacher_path, seed=0):
     config = DistillationConfig(str(teacher_path), method, settings(method))
     teacher = load_teacher(teacher_path, student, SEMANTICKITTI, "cpu")
     supervised = SegmentationObjective(student, LossConfig())
-    return DistillationObjective(supervised, build_method(config, student, teacher), teacher, SEMANTICKITTI, seed)
+    return DistillationObjective(supervised, build_method(config, student, [teacher]), [teacher], SEMANTICKITTI, seed)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -75,11 +75,11 @@ def test_every_method_adds_its_terms_to_the_supervised_ones_and_teaches_the_stud
     terms = objective(batch)
     assert {"cross_entropy", "lovasz", "point_cross_entropy"} < set(terms)
     own = [name for name in terms if name not in ("cross_entropy", "lovasz", "point_cross_entropy", "ka_autoencoder")]
-    before = [parameter.clone() for parameter in objective.teacher.parameters()]
+    before = [parameter.clone() for parameter in objective.teachers[0].parameters()]
     sum(terms[name] for name in own).backward()
     student = objective.supervised.model
     assert sum(parameter.grad.abs().sum().item() for parameter in student.backbone.parameters()) > 0
-    after = list(objective.teacher.parameters())
+    after = list(objective.teachers[0].parameters())
     assert all(parameter.grad is None for parameter in after)
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
@@ -88,7 +88,7 @@ def test_terms_are_those_of_the_losses_on_the_outputs_of_both_networks(teacher_p
     objective = objective_of("pvd", teacher_path)
     terms = objective(batch)
     student = objective.supervised.model
-    output, of_teacher = student(batch.voxels), objective.teacher(batch.voxels)
+    output, of_teacher = student(batch.voxels), objective.teachers[0](batch.voxels)
     assert terms["cross_entropy"].item() == pytest.approx(
         cross_entropy(output.voxel_logits_VC, batch.voxel_labels_V).item(), rel=1e-5
     )
@@ -120,8 +120,8 @@ def test_what_is_drawn_depends_on_the_seed_and_the_batch_alone(teacher_path, bat
 
 def test_teacher_stays_in_evaluation_mode_and_out_of_what_is_trained_and_saved(teacher_path):
     objective = objective_of("pvd", teacher_path).train()
-    assert not objective.teacher.training
-    teachers = {id(parameter) for parameter in objective.teacher.parameters()}
+    assert not objective.teachers[0].training
+    teachers = {id(parameter) for parameter in objective.teachers[0].parameters()}
     assert not teachers & {id(parameter) for parameter in objective.parameters()}
 
 
@@ -156,17 +156,17 @@ def test_a_method_on_points_names_the_settings_for_networks_without(teacher_path
     named = " and ".join(f"distillation.settings.{name}={json.dumps(value)}" for name, value in without.items())
     reading = DistillationConfig(path, method, reads)
     with pytest.raises(UserError, match=f"the student, a cylinder3d, has none: set {named}, or model.refinement"):
-        build_method(reading, bare, teacher)
+        build_method(reading, bare, [teacher])
     with pytest.raises(UserError, match=f"the teacher, a cylinder3d, has none: set {named}$"):
-        build_method(reading, build_model(TINY_MODEL), bare)
-    build_method(DistillationConfig(path, method, without), bare, teacher)
+        build_method(reading, build_model(TINY_MODEL), [bare])
+    build_method(DistillationConfig(path, method, without), bare, [teacher])
 
 
 def test_a_network_that_never_has_point_outputs_is_told_no_setting_of_another(teacher_path, monkeypatch):
     monkeypatch.setitem(ARCHITECTURES, "toy", (ToyNetwork, ToyConfig))
     teacher = load_teacher(teacher_path, build_model(TINY_MODEL), SEMANTICKITTI, "cpu")
     with pytest.raises(UserError, match=r"the student, a toy, has none: set (?!.*refinement)"):
-        build_method(DistillationConfig(str(teacher_path)), ToyNetwork(), teacher)
+        build_method(DistillationConfig(str(teacher_path)), ToyNetwork(), [teacher])
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_a_run_does_not_go_on_with_other_weights_under_the_name_of_its_teacher(k
         train(config, tmp_path / "run", progress=FailingInStep5())
     torch.manual_seed(2)
     save_weights(teacher, build_model(WIDE_MODEL))
-    with pytest.raises(UserError, match=r"teacher holds other weights than those that taught the first 3 steps"):
+    with pytest.raises(UserError, match=r"holds other weights than those that taught the first 3 steps"):
         train(config, tmp_path / "run", resume=True)
     moved = load_config(None, [*ka_overrides, f"distillation.teacher={teacher_path}"])  # the same under another name
     assert train(moved, tmp_path / "run", resume=True)["steps"] == 8
@@ -294,7 +294,7 @@ def test_distill_runs_from_the_command_line_and_writes_every_term(dataset, teach
 
 def test_both_networks_share_one_set_of_kernel_maps(teacher_path, batch):
     objective, seen = objective_of("pvd", teacher_path), []
-    for network in (objective.supervised.model, objective.teacher):
+    for network in (objective.supervised.model, *objective.teachers):
         network.backbone.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0].sites))
     objective(batch)
     assert len(seen) == 2

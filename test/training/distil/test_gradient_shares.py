@@ -76,7 +76,7 @@ def objective_of(method, teacher_path):
     config = DistillationConfig(str(teacher_path), method, SETTINGS.get(method, {}))
     teacher = load_teacher(teacher_path, student, SEMANTICKITTI, "cpu")
     supervised = SegmentationObjective(student, LossConfig())
-    return DistillationObjective(supervised, build_method(config, student, teacher), teacher, SEMANTICKITTI, 0)
+    return DistillationObjective(supervised, build_method(config, student, [teacher]), [teacher], SEMANTICKITTI, 0)
 
 
 @pytest.mark.parametrize("method", METHODS)

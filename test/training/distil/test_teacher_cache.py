@@ -61,7 +61,7 @@ def batch_of(*seeds):
 
 def cache_in(folder, teacher_path, fields, notes=None, precision="fp32"):
     note = (notes if notes is not None else []).append
-    return TeacherCache(folder, teacher_path, grid_of(TINY_MODEL), 1, fields, precision, CPU, 4, note)
+    return TeacherCache(folder, [teacher_path], grid_of(TINY_MODEL), 1, fields, precision, CPU, 4, note)
 
 
 class Line:
@@ -73,10 +73,10 @@ class Line:
         config = DistillationConfig(str(teacher_path), method, SETTINGS.get(method, {}))
         teacher, self.num_asked = load_teacher(teacher_path, student, SEMANTICKITTI, "cpu"), 0
         teacher.register_forward_pre_hook(self._count)
-        method = build_method(config, student, teacher)
+        method = build_method(config, student, [teacher])
         cache = None if folder is None else cache_in(folder, teacher_path, method.config.teacher_fields, notes)
         supervised = SegmentationObjective(student, LossConfig())
-        self.objective = DistillationObjective(supervised, method, teacher, SEMANTICKITTI, 0, cache)
+        self.objective = DistillationObjective(supervised, method, [teacher], SEMANTICKITTI, 0, cache)
 
     def losses(self, batch):
         return {name: term.item() for name, term in self.objective(batch).items()}
