@@ -25,6 +25,10 @@ Weights = Annotated[
     Path | None,
     typer.Option(help="Weights, or the folder of a training run; those that ship with pvd if left out."),
 ]
+SeveralWeights = Annotated[
+    list[Path] | None,
+    typer.Option("--weights", help="As everywhere; may be repeated: the networks then label together, by vote."),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.", callback=_known_device)]
 Precision = Annotated[
     str,

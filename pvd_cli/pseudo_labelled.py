@@ -1,6 +1,7 @@
 """Writes scans and the surest of their labels as a data set in SemanticKITTI's layout."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from pvd_core.clouds.measured import is_measured
 from pvd_core.segmenter import Segmenter
 from training.adapt.pseudo_labels import LevelledLabels, SurestLabels
 from training.data.dataset import ORIGIN_FILE
-from training.judge.seen import seen_data
+from training.judge.seen import seen_by_ancestors
 from training.judge.votes import votes
 
 _TRAINING, _VALIDATION = "00", "08"
@@ -27,12 +28,12 @@ def write_pseudo_labelled(
     out: Path,
     scans: UnlabelledScans,
     noted: NotedClouds,
-    segmenter: Segmenter,
+    segmenters: Sequence[Segmenter],
     num_votes: int,
     surest: SurestLabels,
-    weights: Path,
+    weights: Sequence[Path],
 ) -> None:
-    """Writes the data set `out`, whole or not at all. `weights`: the file of `segmenter`."""
+    """Writes the data set `out`, whole or not at all. `weights`: the files of `segmenters`."""
     with whole_folder(out.absolute(), "labelling scans") as folder, Steps("labelling", "scans") as steps:
         labelled = []
         for number, scan in enumerate(scans):
@@ -40,7 +41,7 @@ def write_pseudo_labelled(
             points = np.where(is_measured(points)[:, None], points, np.float32(0))
             _write(folder, number, len(scans), "velodyne", ".bin", points.astype("<f4").tobytes())
             with naming_scan(scan.name):
-                labelled.append(LevelledLabels.of(votes(segmenter, points, num_votes)))
+                labelled.append(LevelledLabels.of(votes(segmenters, points, num_votes)))
             surest.add(labelled[-1])
             steps.show(number + 1, len(scans))
         for number, levelled in enumerate(labelled):
@@ -48,14 +49,13 @@ def write_pseudo_labelled(
             _write(folder, number, len(scans), "labels", ".label", content)
         own = [{"dataset": name, "sequences": sequences} for name, sequences in scans.sequences.items()]
         facts = {
-            "weights": weights.name,
-            "weights_sha256": sha256_of(weights),
+            "weights": [{"file": path.name, "sha256": sha256_of(path)} for path in weights],
             "votes": num_votes,
             "share": surest.share,
             "least_confidence": surest.least_confidence,
             "classes": surest.report(),
-            # The labels repeat what the network learned from its own scans.
-            "made_of": [*own, *seen_data(segmenter.facts)],
+            # The labels repeat what the networks learned from their own scans.
+            "made_of": [*own, *seen_by_ancestors(each.facts for each in segmenters)],
         }
         (folder / ORIGIN_FILE).write_text(json.dumps(facts, indent=1), encoding="utf-8")
 

@@ -27,7 +27,7 @@ from pvd_core.borders.wording import counted
 
 def evaluate(
     dataset: Annotated[Path, typer.Argument(help="Folder that holds `sequences`.")],
-    weights: options.Weights = None,
+    weights: options.SeveralWeights = None,
     split: Annotated[str, typer.Option(help="valid, train, or sequences such as 08 or 05,07.")] = "valid",
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write the result to this file, in place of an earlier one.")
@@ -66,6 +66,7 @@ def evaluate(
       pvd evaluate data/drive --weights runs/first/best.safetensors --split valid --json result.json
       pvd evaluate kitti --split 00,05 --max-scans 100
       pvd evaluate data/simulated --benchmark simulated --split test
+      pvd evaluate kitti --weights default --weights cylinder3d-0.5x     # both vote on each point
       pvd evaluate kitti --votes 4 --by-distance --confusions --json result.json
     """
     from pvd_cli.progress import Steps
@@ -82,8 +83,9 @@ def evaluate(
         from training.judge.evaluate import evaluate as score_dataset
 
     mounting = Mounting(mounting_height, mounting_roll, mounting_pitch, mounting_yaw)
-    stream = stream_for(weights or default_weights(), intensity_scale, mounting)
-    classes = taxonomy_in(weights or default_weights(), taxonomy)
+    files = weights or [default_weights()]
+    stream = stream_for(files[0], intensity_scale, mounting)
+    classes = taxonomy_in(files[0], taxonomy)
     options.use_threads(threads)
     if json_file is not None:
         check_output(json_file)
@@ -100,11 +102,11 @@ def evaluate(
             check_scans(dataset, SCORE, choice, columns, max_scans, classes, are_judged_later=True)
             names, _ = chosen_sequences(dataset, choice)
             folders = [dataset / "sequences" / name for name in names]
-            stream = stream_for(weights or default_weights(), intensity_scale, mounting, sequences=folders)
+            stream = stream_for(files[0], intensity_scale, mounting, sequences=folders)
     with interruptible(lambda: "nothing was written"), Steps("evaluating", "scans") as steps:
         result = score_dataset(
             dataset,
-            weights or default_weights(),
+            files,
             split=choice,
             device=device,
             precision=precision,

@@ -25,7 +25,7 @@ from pvd_core.borders.wording import counted
 def pseudo_label(
     inputs: Annotated[list[Path], typer.Argument(help=f"Bags, scans ({CLOUD_FILES}) and folders of them.")],
     out: Annotated[Path, typer.Option(help="New folder for the data set.")],
-    weights: options.Weights = None,
+    weights: options.SeveralWeights = None,
     topic: Annotated[str | None, typer.Option(help="With the clouds, where a bag has several such.")] = None,
     share: Annotated[float, typer.Option(min=0.01, max=1, help="Of each class, the surest to learn from.")] = 0.5,
     least_confidence: Annotated[float, typer.Option(min=0, max=1, help="None that is less sure, in any class.")] = 0.7,
@@ -53,6 +53,7 @@ def pseudo_label(
     \b
     Examples:
       pvd pseudo-label drive --topic /points --weights mine.safetensors --out own
+      pvd pseudo-label drive --weights default --weights cylinder3d-0.5x --out own
       pvd distill own --config config/self_training.yaml --teacher mine.safetensors \\
           --set initial_weights=mine.safetensors --set mixing.partners=data/simulated --out runs/own
     """
@@ -65,6 +66,7 @@ def pseudo_label(
         from pvd_cli.adapt_scans import are_bare_scans, segmenter_of_single_scans
         from pvd_cli.pseudo_labelled import write_pseudo_labelled
         from training.adapt.pseudo_labels import SurestLabels
+        from training.judge.votes import check_committee
 
     scans = UnlabelledScans(inputs, topic, columns, max_scans)
     if len(scans) < 2:
@@ -72,14 +74,15 @@ def pseudo_label(
     if out.exists():
         raise UserError(f"{out} exists already; name another folder with --out")
     options.use_threads(threads)
-    file = weights_file(weights or default_weights())
+    files = [weights_file(each) for each in weights or [default_weights()]]
     mounting = Mounting(mounting_height, mounting_roll, mounting_pitch, mounting_yaw)
-    noted = NotedClouds(stream_for(file, intensity_scale, mounting, sequences=scans.folders))
-    segmenter = segmenter_of_single_scans(file, device, "pvd pseudo-label")
+    noted = NotedClouds(stream_for(files[0], intensity_scale, mounting, sequences=scans.folders))
+    segmenters = [segmenter_of_single_scans(file, device, "pvd pseudo-label") for file in files]
+    check_committee(files, segmenters)
     with interruptible(lambda: f"nothing is written to {out}"):
         are_bare_scans(scans, noted)
-        surest = SurestLabels(segmenter.taxonomy, share, least_confidence)
-        write_pseudo_labelled(out, scans, noted, segmenter, votes, surest, file)
+        surest = SurestLabels(segmenters[0].taxonomy, share, least_confidence)
+        write_pseudo_labelled(out, scans, noted, segmenters, votes, surest, files)
     report = surest.report()
     num_points = sum(each["points"] for each in report.values())
     for name, each in report.items():

@@ -60,6 +60,17 @@ def test_every_scan_is_there_with_some_of_the_labels_that_the_network_gives(kitt
     assert {each["dataset"]: each["sequences"] for each in made_of} == {"kitti": ["02", "05"], "streets": ["01"]}
 
 
+def test_several_networks_label_together_and_are_named(kitti, weights, tmp_path):
+    other = tmp_path / "other.safetensors"
+    model = build_model({"architecture": "minkunet", "channel_ratio": 0.1, "grid": {"voxel_size": 1.0}})
+    save_weights(other, model, {"training_data": {"dataset": "roads", "sequences": ["07"]}})
+    words = ["pseudo-label", kitti, "--weights", weights, "--weights", other, "--out", tmp_path / "own", "--votes", "2"]
+    assert run([str(word) for word in words]) == 0
+    origin = json.loads((tmp_path / "own/origin.json").read_text())
+    assert [each["file"] for each in origin["weights"]] == [weights.name, other.name]
+    assert {each["dataset"] for each in origin["made_of"]} == {"kitti", "streets", "roads"}
+
+
 def test_a_network_learns_from_them_beside_simulated_scans_and_says_what_it_saw(own, weights, tmp_path, capsys):
     simulated = write_dataset(tmp_path / "simulated", {"00": 2})
     config = tmp_path / "config.yaml"

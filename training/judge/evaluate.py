@@ -17,8 +17,8 @@ from training.data.prefetch import prefetched
 from training.judge.classes import check_same_classes, taxonomy_in
 from training.judge.metrics import ConfusionMatrix
 from training.judge.reliability import Reliability
-from training.judge.seen import calibrated_on, described, seen_data, seen_sequences
-from training.judge.votes import labels_by_vote
+from training.judge.seen import calibrated_on, described, seen_by_ancestors, seen_sequences
+from training.judge.votes import check_committee, labels_by_vote
 
 DISTANCE_BANDS_M = ((0, 10), (10, 20), (20, 30), (30, 40), (40, 50), (50, np.inf))
 """Horizontal distance from the sensor: from (included), to (excluded)."""
@@ -28,7 +28,7 @@ _Prepare = Callable[[int, np.ndarray, int], np.ndarray]
 
 def evaluate(
     dataset_root: str | Path,
-    weights: str | Path,
+    weights: str | Path | Sequence[str | Path],
     split: str | Sequence[str] = "valid",
     device: str = "auto",
     progress: Callable[[int, int], object] | None = None,
@@ -41,14 +41,15 @@ def evaluate(
     taxonomy: str | None = None,
 ) -> dict[str, Any]:
     """Labels the scans of a data set and compares with the truth; where the weights expect past scans behind each, the
-    sequences need poses, and the scan's own points alone count. Returns a JSON-able dictionary:
+    sequences need poses, and the scan's own points alone count. Several weights label together, as `judge.votes` says.
+    Returns a JSON-able dictionary:
 
     - "taxonomy": name of the classes, those of the weights, as which the truth is read too
     - "miou" over all of them, "miou_present" over those in the truth, "iou" {class: value}, "accuracy"; all 0..1
     - "num_points" (labelled), "num_points_by_class", "labels_by_truth" {true class: {predicted class: points}}
     - "calibration": how far confidences are the shares of labels that are right, see Reliability.as_dict; and
-      "fitted_on", those of the sequences that the temperature of the weights was fitted on. None with votes, which give
-      no confidences
+      "fitted_on", those of the sequences that the temperature of the weights was fitted on. None with votes or several
+      weights, which give no confidences
     - "num_scans", "sequences", "votes", "seconds", "weights", "dataset"
     - "remarks": sentences on what of the scans is not as networks expect it
     - "trained_on": a sentence on what the weights, and weights that they come from, were trained on, as far as the
@@ -62,16 +63,18 @@ def evaluate(
     """
     if split == "test":
         raise UserError("split 'test' has no labels to evaluate against; use train, valid or a list of sequences")
-    folder = ScanFolder(dataset_root, split, columns, taxonomy_in(weights, taxonomy))
-    segmenter = Segmenter.from_weights(weights, device, precision)
-    scans = FusedScans(folder, segmenter.past_scans)
+    files = [weights] if isinstance(weights, (str, Path)) else list(weights)
+    folder = ScanFolder(dataset_root, split, columns, taxonomy_in(files[0], taxonomy))
+    segmenters = [Segmenter.from_weights(path, device, precision) for path in files]
+    check_committee(files, segmenters)
+    scans = FusedScans(folder, segmenters[0].past_scans)
     indices = folder.evenly_spaced(max_scans)
     start = time.perf_counter()
     # The clouds of a training are not scaled either, so that networks are scored on what they know.
     stream = stream or CloudStream(intensity_scale=1.0)
     remarks = list(scans.remarks)
-    reliability = Reliability() if votes == 1 else None
-    bands = score_bands(segmenter, scans, indices, progress, votes, _noting(stream, folder, remarks), reliability)
+    reliability = Reliability() if votes == len(files) == 1 else None
+    bands = score_bands(segmenters, scans, indices, progress, votes, _noting(stream, folder, remarks), reliability)
     whole = ConfusionMatrix.summed(bands)
     if not whole.num_points:
         raise UserError(f"no labelled point in {folder.describe()}: there is nothing to score against")
@@ -81,6 +84,8 @@ def evaluate(
             f"no point of {folder.root} is labelled as moving: nothing moves there, or its labels do not tell moving "
             f"objects from still ones, and scores of {folder.taxonomy.name} mean little"
         )
+    facts = [each.facts for each in segmenters]
+    seen_by_each = [seen_sequences(each, folder) for each in facts]
     return {
         "taxonomy": folder.taxonomy.name,
         **metrics_of(whole),
@@ -88,16 +93,16 @@ def evaluate(
         "num_points": whole.num_points,
         "num_points_by_class": whole.points_by_name(),
         "labels_by_truth": whole.counts_by_name(),
-        "calibration": reliability and {**reliability.as_dict(), "fitted_on": calibrated_on(segmenter.facts, folder)},
+        "calibration": reliability and {**reliability.as_dict(), "fitted_on": calibrated_on(facts[0], folder)},
         "num_scans": len(indices),
-        **past_scans_facts(segmenter.past_scans),
+        **past_scans_facts(segmenters[0].past_scans),
         "votes": votes,
         "sequences": list(folder.sequences),
-        "trained_on": described(seen_data(segmenter.facts)),
+        "trained_on": described(seen_by_ancestors(facts)),
         "remarks": remarks,
-        "seen_in_training": seen_sequences(segmenter.facts, folder),
+        "seen_in_training": [name for name in folder.sequences if any(name in seen for seen in seen_by_each)],
         "seconds": round(time.perf_counter() - start, 3),
-        "weights": str(weights),
+        "weights": ", ".join(map(str, files)),
         "dataset": str(dataset_root),
     }
 
@@ -123,11 +128,11 @@ def score(
     """ConfusionMatrix of a Segmenter's labels over the scans `indices` of a folder; behind each are the past scans that
     its weights expect."""
     scans = FusedScans(folder, segmenter.past_scans)
-    return ConfusionMatrix.summed(score_bands(segmenter, scans, indices, progress))
+    return ConfusionMatrix.summed(score_bands([segmenter], scans, indices, progress))
 
 
 def score_bands(
-    segmenter: Segmenter,
+    segmenters: Sequence[Segmenter],
     scans: FusedScans,
     indices: Sequence[int],
     progress: Callable[[int, int], object] | None = None,
@@ -135,24 +140,24 @@ def score_bands(
     prepared: _Prepare = lambda index, points, num_current: points,
     reliability: Reliability | None = None,
 ) -> list[ConfusionMatrix]:
-    """As `score`, one ConfusionMatrix for each of DISTANCE_BANDS_M. `votes`: 1 to 8, of test-time augmentation.
+    """As `score`, one ConfusionMatrix for each of DISTANCE_BANDS_M. `votes`: 1 to 8 of each, by test-time augmentation.
     `prepared(index, points, num_current)` brings the points of a scan, of which the first `num_current` are its own, to
     the network's frame. `reliability` counts confidences, which votes do not give. ValueError where the folder's labels
     have another taxonomy than the Segmenter."""
-    check_same_classes(segmenter, scans.folder)
-    bands = [ConfusionMatrix(segmenter.taxonomy) for _ in DISTANCE_BANDS_M]
+    check_same_classes(segmenters[0], scans.folder)
+    bands = [ConfusionMatrix(scans.folder.taxonomy) for _ in DISTANCE_BANDS_M]
     labelled = zip(indices, prefetched(scans.labelled_points, indices, num_workers=1), strict=True)
     for num_done, (index, (points, truth)) in enumerate(labelled, start=1):
         points = prepared(index, points, len(truth))
         own = points[: len(truth)]
         with naming_scan(scans.folder.scans[index].points_path):
-            if votes == 1:
-                result = segmenter.segment(points)
+            if votes == len(segmenters) == 1:
+                result = segmenters[0].segment(points)
                 labels = result.labels[: len(truth)]
                 if reliability is not None:
                     reliability.update(result.confidence[: len(truth)], labels, truth)
             else:
-                labels = labels_by_vote(segmenter, points, votes)[: len(truth)]
+                labels = labels_by_vote(segmenters, points, votes)[: len(truth)]
         distance_m = np.hypot(own[:, 0], own[:, 1])
         for scores, (near, far) in zip(bands, DISTANCE_BANDS_M, strict=True):
             inside = (distance_m >= near) & (distance_m < far)

@@ -57,7 +57,7 @@ def write_submission(
             points = scans.points(index)
             num_own = scan.points_path.stat().st_size // folder.columns.point_bytes
             with naming_scan(scan.points_path):
-                labels = labels_by_vote(segmenter, points, num_votes)[:num_own]
+                labels = labels_by_vote([segmenter], points, num_votes)[:num_own]
             raw = segmenter.taxonomy.raw_from_class_ids(labels).astype("<u4")
             archive.writestr(f"sequences/{scan.sequence}/predictions/{scan.frame}.label", raw.tobytes())
             if progress is not None:

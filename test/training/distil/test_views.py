@@ -118,7 +118,7 @@ def test_labels_of_the_views_are_those_of_evaluation_with_votes(teachers):
     points = students.points[0]
     with torch.no_grad():
         found = output_of_views([network], students.points, students.voxels, 4, with_points=False)
-    labels = labels_by_vote(Segmenter(network, {"taxonomy": "semantickitti"}, "cpu"), points, 4)
+    labels = labels_by_vote([Segmenter(network, {"taxonomy": "semantickitti"}, "cpu")], points, 4)
     agree = found.point_logits_PC[:, 1:].argmax(dim=1).numpy() + 1 == labels
     assert agree.mean() > 0.999  # sums in another order
 

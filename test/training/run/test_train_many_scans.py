@@ -98,7 +98,7 @@ def test_a_submission_holds_a_label_for_each_of_a_scans_own_points(weights, tmp_
         raw = np.frombuffer(archive.read("sequences/11/predictions/000003.label"), "<u4")
     fused = scans.points(3)
     assert len(fused) == 2 * POINTS_A_SCAN  # of frames 3 and 1
-    expected = labels_by_vote(segmenter, fused, 1)[:POINTS_A_SCAN]
+    expected = labels_by_vote([segmenter], fused, 1)[:POINTS_A_SCAN]
     assert (raw == SEMANTICKITTI_MULTISCAN.raw_from_class_ids(expected)).all()
 
 
