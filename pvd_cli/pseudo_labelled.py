@@ -14,11 +14,13 @@ from pvd_cli.unlabelled_scans import UnlabelledScans
 from pvd_core.borders.errors import naming_scan
 from pvd_core.borders.files import sha256_of, whole_folder
 from pvd_core.clouds.measured import is_measured
+from pvd_core.committee import Committee
 from pvd_core.segmenter import Segmenter
+from pvd_core.weights import read_facts
 from training.adapt.pseudo_labels import LevelledLabels, SurestLabels
 from training.data.dataset import ORIGIN_FILE
 from training.judge.seen import seen_by_ancestors
-from training.judge.votes import votes
+from training.judge.votes import segment_by_votes
 
 _TRAINING, _VALIDATION = "00", "08"
 _EVERY = 10  # of which one scan validates
@@ -28,12 +30,12 @@ def write_pseudo_labelled(
     out: Path,
     scans: UnlabelledScans,
     noted: NotedClouds,
-    segmenters: Sequence[Segmenter],
+    segmenter: Segmenter | Committee,
     num_votes: int,
     surest: SurestLabels,
     weights: Sequence[Path],
 ) -> None:
-    """Writes the data set `out`, whole or not at all. `weights`: the files of `segmenters`."""
+    """Writes the data set `out`, whole or not at all. `weights`: the files of `segmenter`."""
     with whole_folder(out.absolute(), "labelling scans") as folder, Steps("labelling", "scans") as steps:
         labelled = []
         for number, scan in enumerate(scans):
@@ -41,7 +43,7 @@ def write_pseudo_labelled(
             points = np.where(is_measured(points)[:, None], points, np.float32(0))
             _write(folder, number, len(scans), "velodyne", ".bin", points.astype("<f4").tobytes())
             with naming_scan(scan.name):
-                labelled.append(LevelledLabels.of(votes(segmenters, points, num_votes)))
+                labelled.append(LevelledLabels.of(segment_by_votes(segmenter, points, num_votes)))
             surest.add(labelled[-1])
             steps.show(number + 1, len(scans))
         for number, levelled in enumerate(labelled):
@@ -55,7 +57,7 @@ def write_pseudo_labelled(
             "least_confidence": surest.least_confidence,
             "classes": surest.report(),
             # The labels repeat what the networks learned from their own scans.
-            "made_of": [*own, *seen_by_ancestors(each.facts for each in segmenters)],
+            "made_of": [*own, *seen_by_ancestors(map(read_facts, weights))],
         }
         (folder / ORIGIN_FILE).write_text(json.dumps(facts, indent=1), encoding="utf-8")
 

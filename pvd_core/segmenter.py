@@ -170,13 +170,27 @@ class Segmenter:
         whose intensities are all the same is labelled as one without any, where the weights know how. Where the weights
         take the time of points, also (N, 5): how many scans back each is; in (N, 4) all are of the newest.
         `with_entropy`: also the entropy. ValueError for another shape."""
+        points = self.checked(points)
+        layout = ArrayLayout(len(points))
+        segmentation = self._by_program(points, layout, 1.0, with_entropy=with_entropy)
+        return segmentation or self._segment(points, with_entropy)
+
+    def checked(self, points: np.ndarray) -> np.ndarray:
+        """`points` as `segment` takes them, contiguous; ValueError for another shape."""
         points = np.ascontiguousarray(points, dtype=np.float32)
         if points.ndim != 2 or points.shape[1] not in (4, 4 + self.past_scans.time):
             expected = "(N, 4): x, y, z, intensity" + (", or (N, 5): scans back" if self.past_scans.time else "")
             raise ValueError(f"points have shape {points.shape}; expected {expected}")
-        layout = ArrayLayout(len(points))
-        segmentation = self._by_program(points, layout, 1.0, with_entropy=with_entropy)
-        return segmentation or self._segment(points, with_entropy)
+        return points
+
+    @torch.inference_mode()
+    def log_probabilities(self, points: np.ndarray) -> torch.Tensor:
+        """float32 (P, C - 1), on this Segmenter's device: of all classes but 0, for measured `points` of one scan,
+        float32 (P, 4 or 5), P > 0, as `segment` labels them. Without the temperature of the weights."""
+        model, points = self._network_for(bounded(points, self._brightest))
+        batch = self._batch_of_bounded(points)
+        scores_PC = self._run(model, batch).scores_of_points(batch.point_to_voxel_P)
+        return scores_PC[:, 1:].float().log_softmax(dim=1)
 
     def segment_bytes(
         self,
@@ -224,11 +238,7 @@ class Segmenter:
     def _segment(self, points: np.ndarray, with_entropy: bool) -> Segmentation:
         clock = _StageClock(self.device)
         measured_N = is_measured(points)
-        measured = bounded(measured_points(points, measured_N), self._brightest)
-        model = self.model
-        if self._bare_model is not None and is_bare(measured):
-            model = self._bare_model
-            measured[:, 3] = 0
+        model, measured = self._network_for(bounded(measured_points(points, measured_N), self._brightest))
         batch = self._batch_of_bounded(measured)
         clock.end("voxelise")
         output = self._run(model, batch) if len(measured) else None
@@ -244,6 +254,14 @@ class Segmenter:
                 entropy[measured_N] = entropy_P.cpu().numpy()
         clock.end("to_points")
         return Segmentation(labels, confidence, clock.timings_ms(), entropy)
+
+    def _network_for(self, measured: np.ndarray) -> tuple[Network, np.ndarray]:
+        """The network for measured points, float32 (P, 4 or 5), and the points as it takes them."""
+        if self._bare_model is None or not is_bare(measured):
+            return self.model, measured
+        bare = measured.copy()
+        bare[:, 3] = 0
+        return self._bare_model, bare
 
     def _run(self, model: Network, batch: VoxelBatch) -> SegmentationOutput:
         with computing_in(self.precision, self.device.type):

@@ -76,6 +76,7 @@ def adapt(
     from pvd_core import default_weights
     from pvd_core.borders.files import check_output_folder
     from pvd_core.clouds.mounting import Mounting
+    from pvd_core.segmenter import Segmenter
     from pvd_core.weights import save_weights, weights_file
 
     with optional_packages("view", "pictures of the report"):
@@ -83,10 +84,10 @@ def adapt(
     with optional_packages("train", "adapting"):
         from pvd_cli.adapt_scans import (
             are_bare_scans,
+            check_single_scans,
             compare,
             measured,
             sampled,
-            segmenter_of_single_scans,
             truth_in,
         )
         from training.adapt.comparison import LEAST_AGREEMENT, Comparison
@@ -109,7 +110,8 @@ def adapt(
     mounting = Mounting(mounting_height, mounting_roll, mounting_pitch, mounting_yaw)
     noted = NotedClouds(stream_for(file, intensity_scale, mounting, sequences=scans.folders))
     _note_held_out(scans)
-    segmenter = segmenter_of_single_scans(file, device, "pvd adapt")
+    segmenter = Segmenter.from_weights(file, device, programs="off")
+    check_single_scans(segmenter, file, "pvd adapt")
     truth_of = truth_in(labels, segmenter.taxonomy)
     if labels is not None and all(truth_of(scan) is None for scan in scans):
         raise UserError(

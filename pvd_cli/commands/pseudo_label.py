@@ -60,13 +60,13 @@ def pseudo_label(
     from pvd_cli.unlabelled_scans import UnlabelledScans
     from pvd_core import default_weights
     from pvd_core.clouds.mounting import Mounting
+    from pvd_core.committee import segmenter_of
     from pvd_core.weights import weights_file
 
     with optional_packages("train", "pseudo-labels"):
-        from pvd_cli.adapt_scans import are_bare_scans, segmenter_of_single_scans
+        from pvd_cli.adapt_scans import are_bare_scans, check_single_scans
         from pvd_cli.pseudo_labelled import write_pseudo_labelled
         from training.adapt.pseudo_labels import SurestLabels
-        from training.judge.votes import check_committee
 
     scans = UnlabelledScans(inputs, topic, columns, max_scans)
     if len(scans) < 2:
@@ -77,12 +77,12 @@ def pseudo_label(
     files = [weights_file(each) for each in weights or [default_weights()]]
     mounting = Mounting(mounting_height, mounting_roll, mounting_pitch, mounting_yaw)
     noted = NotedClouds(stream_for(files[0], intensity_scale, mounting, sequences=scans.folders))
-    segmenters = [segmenter_of_single_scans(file, device, "pvd pseudo-label") for file in files]
-    check_committee(files, segmenters)
+    segmenter = segmenter_of(files, device, programs="off")
+    check_single_scans(segmenter, files[0], "pvd pseudo-label")
     with interruptible(lambda: f"nothing is written to {out}"):
         are_bare_scans(scans, noted)
-        surest = SurestLabels(segmenters[0].taxonomy, share, least_confidence)
-        write_pseudo_labelled(out, scans, noted, segmenters, votes, surest, files)
+        surest = SurestLabels(segmenter.taxonomy, share, least_confidence)
+        write_pseudo_labelled(out, scans, noted, segmenter, votes, surest, files)
     report = surest.report()
     num_points = sum(each["points"] for each in report.values())
     for name, each in report.items():

@@ -32,19 +32,21 @@ class SegmentationOutput:
         """(uint8 class ids from 1 on (P,); float32 (P,), the probability of each among the classes from 1 on, by the
         softmax of the scores divided by `temperature`, which changes no label)."""
         if self.point_logits_PC is not None:
-            return _labels(self.point_logits_PC, temperature)
-        labels_V, confidence_V = _labels(self.voxel_logits_VC, temperature)
+            return labels_of(self.point_logits_PC, temperature)
+        labels_V, confidence_V = labels_of(self.voxel_logits_VC, temperature)
         return labels_V.index_select(0, point_to_voxel_P), confidence_V.index_select(0, point_to_voxel_P)
 
     def entropy_of_points(self, point_to_voxel_P: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
         """float32 (P,): entropy of each point's probabilities among the classes from 1 on, by the same softmax; 0 where
         one class is certain, 1 where all are equally probable."""
         if self.point_logits_PC is not None:
-            return _entropy(self.point_logits_PC, temperature)
-        return _entropy(self.voxel_logits_VC, temperature).index_select(0, point_to_voxel_P)
+            return entropy_of(self.point_logits_PC, temperature)
+        return entropy_of(self.voxel_logits_VC, temperature).index_select(0, point_to_voxel_P)
 
 
-def _labels(logits: torch.Tensor, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
+def labels_of(logits: torch.Tensor, temperature: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
+    """(uint8 class ids from 1 on (M,); float32 (M,), the probability of each) for class scores (M, C), as
+    `labels_of_points` says."""
     logits = logits.float()
     if cells.is_usable_for(logits) and 2 <= logits.shape[1] <= cells.MOST_CLASSES and not logits.requires_grad:
         return cells.labels(logits, temperature)
@@ -56,7 +58,8 @@ def _labels(logits: torch.Tensor, temperature: float) -> tuple[torch.Tensor, tor
     return (labels + 1).to(torch.uint8), confidence
 
 
-def _entropy(logits: torch.Tensor, temperature: float) -> torch.Tensor:
+def entropy_of(logits: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+    """float32 (M,): entropy of the probabilities behind class scores (M, C), as `entropy_of_points` says."""
     probabilities = torch.softmax(logits[:, 1:].float() / temperature, dim=1)
     most = math.log(max(probabilities.shape[1], 2))
     return (torch.special.entr(probabilities).sum(dim=1) / most).clamp(0, 1)

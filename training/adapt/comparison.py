@@ -12,7 +12,6 @@ from pvd_core.models.network import Network
 from pvd_core.segmenter import Segmenter
 from training.judge.evaluate import metrics_of
 from training.judge.metrics import ConfusionMatrix
-from training.judge.votes import log_probabilities
 
 LEAST_AGREEMENT = 0.7
 """Share of the points that should keep their label. benchmarks/adapt has what it rests on: statistics of KITTI's scans
@@ -40,7 +39,7 @@ def opinion_of(segmenter: Segmenter, points: np.ndarray) -> Opinion:
     labels = np.zeros(len(points), np.uint8)
     if not measured_N.any():
         return Opinion(labels, 0.0, 0.0)
-    log_PC = log_probabilities(segmenter, measured_points(points, measured_N))
+    log_PC = segmenter.log_probabilities(measured_points(points, measured_N))
     best_P, labels_P = log_PC.max(dim=1)
     labels[measured_N] = labels_P.cpu().numpy() + 1
     entropy_P = -(log_PC.exp() * log_PC).sum(dim=1) / np.log(log_PC.shape[1])

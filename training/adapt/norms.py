@@ -53,6 +53,7 @@ def measured_norms(
     before = network
     if are_bare:
         before = with_statistics(network, network.bare_statistics or statistics_of(network))
+        before.bare_statistics = None  # it is the network for such clouds itself
     names = norms_of(before, which)
     try:
         found, num_points = estimate_statistics(before, scans, names)

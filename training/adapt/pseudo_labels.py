@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from pvd_core.segmenter import Segmentation
 from pvd_core.taxonomy import Taxonomy
-from training.judge.votes import Votes
 
 _NUM_LEVELS = 256
 
@@ -22,7 +22,7 @@ class LevelledLabels:
     levels: np.ndarray
 
     @classmethod
-    def of(cls, votes: Votes) -> "LevelledLabels":
+    def of(cls, votes: Segmentation) -> "LevelledLabels":
         """Of what was voted for."""
         return cls(votes.labels, np.minimum(votes.confidence * _NUM_LEVELS, _NUM_LEVELS - 1).astype(np.uint8))
 

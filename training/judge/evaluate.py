@@ -9,6 +9,7 @@ import numpy as np
 
 from pvd_core.borders.errors import UserError, naming_scan
 from pvd_core.clouds.stream import CloudStream
+from pvd_core.committee import Committee, segmenter_of
 from pvd_core.segmenter import Segmenter
 from pvd_core.weights.facts import past_scans_facts
 from training.data.dataset import ScanFolder
@@ -18,7 +19,7 @@ from training.judge.classes import check_same_classes, taxonomy_in
 from training.judge.metrics import ConfusionMatrix
 from training.judge.reliability import Reliability
 from training.judge.seen import calibrated_on, described, seen_by_ancestors, seen_sequences
-from training.judge.votes import check_committee, labels_by_vote
+from training.judge.votes import segment_by_votes
 
 DISTANCE_BANDS_M = ((0, 10), (10, 20), (20, 30), (30, 40), (40, 50), (50, np.inf))
 """Horizontal distance from the sensor: from (included), to (excluded)."""
@@ -41,15 +42,14 @@ def evaluate(
     taxonomy: str | None = None,
 ) -> dict[str, Any]:
     """Labels the scans of a data set and compares with the truth; where the weights expect past scans behind each, the
-    sequences need poses, and the scan's own points alone count. Several weights label together, as `judge.votes` says.
-    Returns a JSON-able dictionary:
+    sequences need poses, and the scan's own points alone count. Several weights label together, as a
+    Committee. Returns a JSON-able dictionary:
 
     - "taxonomy": name of the classes, those of the weights, as which the truth is read too
     - "miou" over all of them, "miou_present" over those in the truth, "iou" {class: value}, "accuracy"; all 0..1
     - "num_points" (labelled), "num_points_by_class", "labels_by_truth" {true class: {predicted class: points}}
     - "calibration": how far confidences are the shares of labels that are right, see Reliability.as_dict; and
-      "fitted_on", those of the sequences that the temperature of the weights was fitted on. None with votes or several
-      weights, which give no confidences
+      "fitted_on", those of the sequences that the temperature of the weights was fitted on. None with votes
     - "num_scans", "sequences", "votes", "seconds", "weights", "dataset"
     - "remarks": sentences on what of the scans is not as networks expect it
     - "trained_on": a sentence on what the weights, and weights that they come from, were trained on, as far as the
@@ -65,16 +65,15 @@ def evaluate(
         raise UserError("split 'test' has no labels to evaluate against; use train, valid or a list of sequences")
     files = [weights] if isinstance(weights, (str, Path)) else list(weights)
     folder = ScanFolder(dataset_root, split, columns, taxonomy_in(files[0], taxonomy))
-    segmenters = [Segmenter.from_weights(path, device, precision) for path in files]
-    check_committee(files, segmenters)
-    scans = FusedScans(folder, segmenters[0].past_scans)
+    segmenter = segmenter_of(files, device, precision)
+    scans = FusedScans(folder, segmenter.past_scans)
     indices = folder.evenly_spaced(max_scans)
     start = time.perf_counter()
     # The clouds of a training are not scaled either, so that networks are scored on what they know.
     stream = stream or CloudStream(intensity_scale=1.0)
     remarks = list(scans.remarks)
-    reliability = Reliability() if votes == len(files) == 1 else None
-    bands = score_bands(segmenters, scans, indices, progress, votes, _noting(stream, folder, remarks), reliability)
+    reliability = Reliability() if votes == 1 else None
+    bands = score_bands(segmenter, scans, indices, progress, votes, _noting(stream, folder, remarks), reliability)
     whole = ConfusionMatrix.summed(bands)
     if not whole.num_points:
         raise UserError(f"no labelled point in {folder.describe()}: there is nothing to score against")
@@ -84,8 +83,10 @@ def evaluate(
             f"no point of {folder.root} is labelled as moving: nothing moves there, or its labels do not tell moving "
             f"objects from still ones, and scores of {folder.taxonomy.name} mean little"
         )
-    facts = [each.facts for each in segmenters]
+    facts = [each.facts for each in (segmenter.members if isinstance(segmenter, Committee) else (segmenter,))]
     seen_by_each = [seen_sequences(each, folder) for each in facts]
+    # Of a committee the temperatures have no part in the confidences.
+    fitted_on = calibrated_on(facts[0], folder) if len(facts) == 1 else []
     return {
         "taxonomy": folder.taxonomy.name,
         **metrics_of(whole),
@@ -93,9 +94,9 @@ def evaluate(
         "num_points": whole.num_points,
         "num_points_by_class": whole.points_by_name(),
         "labels_by_truth": whole.counts_by_name(),
-        "calibration": reliability and {**reliability.as_dict(), "fitted_on": calibrated_on(facts[0], folder)},
+        "calibration": reliability and {**reliability.as_dict(), "fitted_on": fitted_on},
         "num_scans": len(indices),
-        **past_scans_facts(segmenters[0].past_scans),
+        **past_scans_facts(segmenter.past_scans),
         "votes": votes,
         "sequences": list(folder.sequences),
         "trained_on": described(seen_by_ancestors(facts)),
@@ -128,11 +129,11 @@ def score(
     """ConfusionMatrix of a Segmenter's labels over the scans `indices` of a folder; behind each are the past scans that
     its weights expect."""
     scans = FusedScans(folder, segmenter.past_scans)
-    return ConfusionMatrix.summed(score_bands([segmenter], scans, indices, progress))
+    return ConfusionMatrix.summed(score_bands(segmenter, scans, indices, progress))
 
 
 def score_bands(
-    segmenters: Sequence[Segmenter],
+    segmenter: Segmenter | Committee,
     scans: FusedScans,
     indices: Sequence[int],
     progress: Callable[[int, int], object] | None = None,
@@ -142,22 +143,19 @@ def score_bands(
 ) -> list[ConfusionMatrix]:
     """As `score`, one ConfusionMatrix for each of DISTANCE_BANDS_M. `votes`: 1 to 8 of each, by test-time augmentation.
     `prepared(index, points, num_current)` brings the points of a scan, of which the first `num_current` are its own, to
-    the network's frame. `reliability` counts confidences, which votes do not give. ValueError where the folder's labels
+    the network's frame. `reliability` counts confidences. ValueError where the folder's labels
     have another taxonomy than the Segmenter."""
-    check_same_classes(segmenters[0], scans.folder)
+    check_same_classes(segmenter, scans.folder)
     bands = [ConfusionMatrix(scans.folder.taxonomy) for _ in DISTANCE_BANDS_M]
     labelled = zip(indices, prefetched(scans.labelled_points, indices, num_workers=1), strict=True)
     for num_done, (index, (points, truth)) in enumerate(labelled, start=1):
         points = prepared(index, points, len(truth))
         own = points[: len(truth)]
         with naming_scan(scans.folder.scans[index].points_path):
-            if votes == len(segmenters) == 1:
-                result = segmenters[0].segment(points)
-                labels = result.labels[: len(truth)]
-                if reliability is not None:
-                    reliability.update(result.confidence[: len(truth)], labels, truth)
-            else:
-                labels = labels_by_vote(segmenters, points, votes)[: len(truth)]
+            result = segment_by_votes(segmenter, points, votes)
+        labels = result.labels[: len(truth)]
+        if reliability is not None:
+            reliability.update(result.confidence[: len(truth)], labels, truth)
         distance_m = np.hypot(own[:, 0], own[:, 1])
         for scores, (near, far) in zip(bands, DISTANCE_BANDS_M, strict=True):
             inside = (distance_m >= near) & (distance_m < far)

@@ -16,7 +16,7 @@ from pvd_core.segmenter import Segmenter
 from pvd_core.taxonomy import Taxonomy
 from training.data.dataset import SPLITS, ScanFolder
 from training.data.fused_scans import FusedScans
-from training.judge.votes import labels_by_vote
+from training.judge.votes import segment_by_votes
 
 
 def write_submission(
@@ -57,7 +57,7 @@ def write_submission(
             points = scans.points(index)
             num_own = scan.points_path.stat().st_size // folder.columns.point_bytes
             with naming_scan(scan.points_path):
-                labels = labels_by_vote([segmenter], points, num_votes)[:num_own]
+                labels = segment_by_votes(segmenter, points, num_votes).labels[:num_own]
             raw = segmenter.taxonomy.raw_from_class_ids(labels).astype("<u4")
             archive.writestr(f"sequences/{scan.sequence}/predictions/{scan.frame}.label", raw.tobytes())
             if progress is not None:

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
+from pvd_core.segmenter import Segmentation
 from pvd_core.taxonomy import SEMANTICKITTI
 from training.adapt.pseudo_labels import LevelledLabels, SurestLabels
-from training.judge.votes import Votes
 
 CAR, ROAD = SEMANTICKITTI.id_of("car"), SEMANTICKITTI.id_of("road")
 
 
 def levelled(labels, confidence):
-    return LevelledLabels.of(Votes(np.array(labels, np.uint8), np.array(confidence, np.float32)))
+    return LevelledLabels.of(Segmentation(np.array(labels, np.uint8), np.array(confidence, np.float32), {}))
 
 
 def test_half_of_each_class_is_learnt_from_however_sure_another_class_is():

@@ -23,7 +23,7 @@ from training.distil.config import DistillationConfig
 from training.distil.distillation import DistillationObjective, build_method, load_teacher
 from training.distil.teacher_cache import TeacherCache
 from training.distil.views import output_of_views
-from training.judge.votes import labels_by_vote
+from training.judge.votes import segment_by_votes
 from training.run.config import LossConfig
 from training.run.objective import SegmentationObjective
 
@@ -118,7 +118,7 @@ def test_labels_of_the_views_are_those_of_evaluation_with_votes(teachers):
     points = students.points[0]
     with torch.no_grad():
         found = output_of_views([network], students.points, students.voxels, 4, with_points=False)
-    labels = labels_by_vote([Segmenter(network, {"taxonomy": "semantickitti"}, "cpu")], points, 4)
+    labels = segment_by_votes(Segmenter(network, {"taxonomy": "semantickitti"}, "cpu"), points, 4).labels
     agree = found.point_logits_PC[:, 1:].argmax(dim=1).numpy() + 1 == labels
     assert agree.mean() > 0.999  # sums in another order
 

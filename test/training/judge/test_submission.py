@@ -16,7 +16,7 @@ from pvd_core.taxonomy import SEMANTICKITTI, SEMANTICKITTI_MULTISCAN
 from training.data.dataset import SPLITS, ScanFolder
 from training.judge.evaluate import evaluate, score
 from training.judge.submission import check_submission, write_submission
-from training.judge.votes import labels_by_vote, votes
+from training.judge.votes import segment_by_votes
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,8 @@ def test_submission_holds_every_frame_as_raw_ids_in_the_scans_order(submission, 
         for index, scan in enumerate(folder.scans):
             raw = np.frombuffer(archive.read(f"sequences/{scan.sequence}/predictions/{scan.frame}.label"), dtype="<u4")
             assert set(raw.tolist()) <= set(SEMANTICKITTI.raw_names)
-            assert (SEMANTICKITTI.class_ids_from_raw(raw) == labels_by_vote([segmenter], folder.points(index), 1)).all()
+            expected = segment_by_votes(segmenter, folder.points(index), 1).labels
+            assert (SEMANTICKITTI.class_ids_from_raw(raw) == expected).all()
 
 
 def test_a_submission_to_the_multi_scan_task_holds_its_ids(unlabelled, tmp_path):
@@ -142,9 +143,9 @@ def test_one_vote_gives_the_segmenters_labels_and_more_votes_the_sum_of_log_prob
     segmenter = Segmenter.from_weights(weights, "cpu")
     points = ScanFolder(unlabelled, "test").points(0)
     points[3] = np.nan
-    assert (labels_by_vote([segmenter], points, 1) == segmenter.segment(points).labels).all()
+    assert (segment_by_votes(segmenter, points, 1).labels == segmenter.segment(points).labels).all()
     flipped = points * (-1, 1, 1, 1)
-    two, two_of_flipped = (labels_by_vote([segmenter], each.astype(np.float32), 2) for each in (points, flipped))
+    two, two_of_flipped = (segment_by_votes(segmenter, each.astype(np.float32), 2).labels for each in (points, flipped))
     # Both votes of the flipped scan are the votes of the scan in the other order.
     assert (two == two_of_flipped).mean() > 0.999
     assert two[3] == 0
@@ -153,15 +154,16 @@ def test_one_vote_gives_the_segmenters_labels_and_more_votes_the_sum_of_log_prob
 def test_one_vote_is_as_sure_as_the_segmenter_and_only_labels_have_a_confidence(unlabelled, weights):
     segmenter = Segmenter.from_weights(weights, "cpu")
     points = ScanFolder(unlabelled, "test").points(0)
-    one = votes([segmenter], points, 1)
+    one = segment_by_votes(segmenter, points, 1)
     assert one.confidence == pytest.approx(segmenter.segment(points).confidence, abs=1e-6)
-    many = votes([segmenter], points, 8)
+    many = segment_by_votes(segmenter, points, 8)
     assert ((many.confidence > 0) == (many.labels > 0)).all()
     assert many.confidence.max() <= 1
 
 
 def test_empty_cloud_gets_no_labels_by_vote(weights):
-    assert len(labels_by_vote([Segmenter.from_weights(weights, "cpu")], np.zeros((0, 4), np.float32), 4)) == 0
+    empty = np.zeros((0, 4), np.float32)
+    assert len(segment_by_votes(Segmenter.from_weights(weights, "cpu"), empty, 4).labels) == 0
 
 
 def test_distance_bands_add_up_to_the_whole(tmp_path, weights):

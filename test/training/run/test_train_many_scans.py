@@ -20,7 +20,7 @@ from training.data.fused_scans import FusedScans
 from training.judge.balance import balance_classes
 from training.judge.evaluate import evaluate
 from training.judge.submission import check_submission, write_submission
-from training.judge.votes import labels_by_vote
+from training.judge.votes import segment_by_votes
 from training.run.config import load_config, settings_without_effect
 from training.run.loop import train
 from training.run.progress import NoProgress
@@ -98,7 +98,7 @@ def test_a_submission_holds_a_label_for_each_of_a_scans_own_points(weights, tmp_
         raw = np.frombuffer(archive.read("sequences/11/predictions/000003.label"), "<u4")
     fused = scans.points(3)
     assert len(fused) == 2 * POINTS_A_SCAN  # of frames 3 and 1
-    expected = labels_by_vote([segmenter], fused, 1)[:POINTS_A_SCAN]
+    expected = segment_by_votes(segmenter, fused, 1).labels[:POINTS_A_SCAN]
     assert (raw == SEMANTICKITTI_MULTISCAN.raw_from_class_ids(expected)).all()
 
 
