@@ -16,8 +16,7 @@ from pvd_core.borders.errors import UserError, naming_scan
 from pvd_core.borders.wording import counted
 from pvd_core.clouds.bare import is_bare
 from pvd_core.clouds.measured import is_measured, measured_points
-from pvd_core.committee import Committee
-from pvd_core.segmenter import Segmenter
+from pvd_core.committee import AnySegmenter
 from pvd_core.taxonomy import Taxonomy
 from training.adapt.comparison import Comparison
 from training.adapt.same_sensor import check_one_sensor, facts_of, remarks_on
@@ -25,7 +24,7 @@ from training.adapt.same_sensor import check_one_sensor, facts_of, remarks_on
 _NUM_PICTURES, _NUM_SAMPLED = 3, 5
 
 
-def check_single_scans(segmenter: Segmenter | Committee, weights: Path, command: str) -> None:
+def check_single_scans(segmenter: AnySegmenter, weights: Path, command: str) -> None:
     """UserError where the network in a weights file expects past scans, which `command` does not put there."""
     if segmenter.past_scans.past:
         raise UserError(f"{weights} expects past scans behind each, which `{command}` does not put there; take others")

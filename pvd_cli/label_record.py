@@ -8,7 +8,7 @@ intensity was multiplied by, which other scans may have decided.
 import hashlib
 import json
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,13 @@ NAME = "predict.jsonl"
 class LabelRecord:
     """The record in the folder `out`. `options`: all that labels depend on besides the scan and the weights."""
 
-    def __init__(self, out: Path, weights: Path, options: Mapping[str, Any]) -> None:
+    def __init__(self, out: Path, weights: Sequence[Path], options: Mapping[str, Any]) -> None:
         self.path = out / NAME
         self._out = out
-        made_with = {"weights_sha256": sha256_of(weights), **options}
+        made_with = {"weights_sha256": ",".join(map(sha256_of, weights)), **options}
         self._key = hashlib.sha256(json.dumps(made_with, sort_keys=True).encode()).hexdigest()[:16]
-        self._maker = {"weights": weights.name, **{name: str(value) for name, value in made_with.items()}}
+        names = ", ".join(path.name for path in weights)
+        self._maker = {"weights": names, **{name: str(value) for name, value in made_with.items()}}
         self._has_begun = False
         self._makers: dict[str, dict[str, str]] = {}
         self._files: dict[str, dict[str, Any]] = {}

@@ -14,8 +14,7 @@ from pvd_cli.unlabelled_scans import UnlabelledScans
 from pvd_core.borders.errors import naming_scan
 from pvd_core.borders.files import sha256_of, whole_folder
 from pvd_core.clouds.measured import is_measured
-from pvd_core.committee import Committee
-from pvd_core.segmenter import Segmenter
+from pvd_core.committee import AnySegmenter
 from pvd_core.weights import read_facts
 from training.adapt.pseudo_labels import LevelledLabels, SurestLabels
 from training.data.dataset import ORIGIN_FILE
@@ -30,7 +29,7 @@ def write_pseudo_labelled(
     out: Path,
     scans: UnlabelledScans,
     noted: NotedClouds,
-    segmenter: Segmenter | Committee,
+    segmenter: AnySegmenter,
     num_votes: int,
     surest: SurestLabels,
     weights: Sequence[Path],

@@ -89,13 +89,17 @@ class Committee:
         return torch.nn.functional.pad(functools.reduce(torch.add, of_each) / len(of_each), (1, 0))
 
 
+AnySegmenter: TypeAlias = Segmenter | Committee
+
+
 def segmenter_of(
     weights: Sequence[str | Path], device: str = "auto", precision: str = "fp32", programs: str = "auto"
-) -> Segmenter | Committee:
+) -> AnySegmenter:
     """The network in a weights file, or the committee of those in several. UserError as Segmenter.from_weights, and
     where they cannot label together."""
     if repeated := [str(path) for path in weights if list(weights).count(path) > 1]:
         raise UserError(f"weights {repeated[0]} are named twice: name each network once")
+    programs = programs if len(weights) == 1 else "off"  # a committee needs more of each than labels
     members = [Segmenter.from_weights(path, device, precision, programs=programs) for path in weights]
     return Committee(members) if len(members) > 1 else members[0]
 

@@ -121,6 +121,11 @@ class Segmenter:
         return cls(model, facts, resolved, precision, backend, programs)
 
     @property
+    def members(self) -> "tuple[Segmenter, ...]":
+        """Itself: as a Committee has them."""
+        return (self,)
+
+    @property
     def counters(self) -> dict[str, int]:
         """Since the start: how often the fast path was not taken, and how many programs were built."""
         total = Counter(self._counters)

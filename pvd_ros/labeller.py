@@ -26,7 +26,8 @@ from pvd_ros.codec import (
 from pvd_ros.poses import CloudHistory
 
 if TYPE_CHECKING:  # its module imports torch
-    from pvd_core.segmenter import Segmentation, Segmenter
+    from pvd_core.committee import AnySegmenter
+    from pvd_core.segmenter import Segmentation
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class CloudLabeller:
 
     def __init__(
         self,
-        segmenter: Segmenter,
+        segmenter: AnySegmenter,
         types: CloudTypes,
         stream: CloudStream | None = None,
         intensity_field: str = "",

@@ -38,7 +38,7 @@ from pvd_cli.errors import EXIT_INCOMPLETE, interruptible, optional_packages
 def label_bag(
     bag: Annotated[Path, typer.Argument(metavar="IN", help="rosbag2 folder, .mcap or .db3 file, or .bag of ROS 1.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Bag to write, a folder.")],
-    weights: options.Weights = None,
+    weights: options.SeveralWeights = None,
     topic: Annotated[str | None, typer.Option(help="PointCloud2 topic; the bag's only one if left out.")] = None,
     labelled_topic: LabelledTopic = "",
     device: options.Device = "auto",
@@ -86,6 +86,7 @@ def label_bag(
       pvd label-bag drive drive_minute --start 60 --end 120
       pvd label-bag drive drive_labelled --resume
       pvd label-bag drive.mcap out --weights runs/first/best.safetensors --topic /points
+      pvd label-bag drive.mcap out --weights default --weights cylinder3d-0.5x --topic /points
       pvd label-bag drive out --weights runs/many --odometry /odom
       pvd label-bag truck.mcap out --mounting-height 3.2 --mounting-pitch 5
     """
@@ -94,7 +95,7 @@ def label_bag(
     from pvd_cli.progress import Steps
     from pvd_core import default_weights
     from pvd_core.clouds.mounting import Mounting
-    from pvd_core.segmenter import Segmenter
+    from pvd_core.committee import segmenter_of
 
     with optional_packages("ros", "reading bags"):
         from pvd_ros.bags import LabelOptions, PoseOptions
@@ -125,7 +126,7 @@ def label_bag(
             limits=PoseLimits(max_speed, max_turn_rate),
         ),
     )
-    segmenter = Segmenter.from_weights(weights or default_weights(), device=device, precision=precision)
+    segmenter = segmenter_of(weights or [default_weights()], device, precision)
     note_on_single(segmenter.past_scans, label_options.poses, "--odometry, --fixed-frame or --poses")
     with (
         interruptible(lambda: f"{out} is not complete and not there; the same command with --resume continues"),

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 def predict(
     inputs: Annotated[list[Path], typer.Argument(help=f"Scans ({CLOUD_FILES}) and folders of them.")],
     out: Annotated[Path, typer.Option(help="Folder for the .label files.")],
-    weights: options.Weights = None,
+    weights: options.SeveralWeights = None,
     device: options.Device = "auto",
     precision: options.Precision = "fp32",
     threads: options.Threads = 0,
@@ -73,6 +73,7 @@ def predict(
     Examples:
       pvd predict scan.bin --out labels
       pvd predict sequences/08/velodyne --weights mine.safetensors --out predictions
+      pvd predict sequences/08/velodyne --weights default --weights cylinder3d-0.5x --out predictions
       pvd predict kitti --out submission
       pvd predict kitti --out submission --resume
       pvd predict cloud.pcd --picture --out labels
@@ -92,15 +93,15 @@ def predict(
     from pvd_core.clouds.bin_columns import bin_columns
     from pvd_core.clouds.exported import sequences_of
     from pvd_core.clouds.mounting import Mounting
-    from pvd_core.segmenter import Segmenter
+    from pvd_core.committee import segmenter_of
     from pvd_core.weights import weights_file
     from training.judge.metrics import ConfusionMatrix
 
     bin_columns(columns)  # refused once, not for each scan
     mounting = Mounting(mounting_height, mounting_roll, mounting_pitch, mounting_yaw)
-    file = weights_file(weights or default_weights())
+    files = [weights_file(each) for each in weights or [default_weights()]]
     clouds = find_clouds(inputs)
-    noted = NotedClouds(stream_for(file, intensity_scale, mounting, FIELD_OPTIONS, sequences_of(clouds)))
+    noted = NotedClouds(stream_for(files[0], intensity_scale, mounting, FIELD_OPTIONS, sequences_of(clouds)))
     paths = label_paths(clouds, inputs, out)
     earlier = _earlier(paths, overwrite, resume)
     check_output_folder(out)
@@ -108,7 +109,7 @@ def predict(
         with optional_packages("view", "--picture"):
             from pvd_cli.picture import save_prediction_picture
     options.use_threads(threads)
-    segmenter = Segmenter.from_weights(file, device=device, precision=precision)
+    segmenter = segmenter_of(files, device, precision)
     taxonomy = segmenter.taxonomy
     made_with = {
         "precision": segmenter.precision,
@@ -117,7 +118,7 @@ def predict(
         "mounting": list(dataclasses.astuple(mounting)),
         "columns": columns,
     }
-    record = LabelRecord(out, file, {**made_with, "version": program_version()})
+    record = LabelRecord(out, files, {**made_with, "version": program_version()})
     record.check_own(earlier.values())
     past = PastClouds(clouds, segmenter.past_scans, columns, intensity_field)
     segmenter.warm_up()

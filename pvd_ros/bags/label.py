@@ -26,7 +26,7 @@ from pvd_ros.poses.history import past_behind, training_remark
 from pvd_ros.report.latency import LatencyWindow
 
 if TYPE_CHECKING:  # its module imports torch
-    from pvd_core.segmenter import Segmenter
+    from pvd_core.committee import AnySegmenter
 
 _LATEST_NS = 2**63 - 1
 
@@ -34,7 +34,7 @@ _LATEST_NS = 2**63 - 1
 def label_bag(
     bag_in: Path | str,
     bag_out: Path | str,
-    segmenter: Segmenter,
+    segmenter: AnySegmenter,
     topic: str | None = None,
     options: LabelOptions | None = None,
     progress: Callable[[int, int], object] | None = None,
@@ -139,7 +139,7 @@ def _label_message(
 
 
 def _history(
-    poses: CloudPoses | None, segmenter: Segmenter, options: LabelOptions, report: LabelReport
+    poses: CloudPoses | None, segmenter: AnySegmenter, options: LabelOptions, report: LabelReport
 ) -> CloudHistory | None:
     """The history of past clouds; None where each is labelled alone. What is to be said of that goes to the report."""
     wanted = segmenter.past_scans

@@ -15,7 +15,7 @@ from pvd_ros.bags.channel import BagError, Message
 from pvd_ros.bags.reader import open_bag
 
 if TYPE_CHECKING:  # its module imports torch
-    from pvd_core.segmenter import Segmenter
+    from pvd_core.committee import AnySegmenter
     from pvd_ros.bags.label_options import LabelOptions
 
 RECORD = "pvd_label_bag"
@@ -24,7 +24,7 @@ RECORD = "pvd_label_bag"
 _WITHOUT_EFFECT = ("resume", "overwrite", "wording")
 
 
-def settings_of(bag: Bag, topic: str, segmenter: Segmenter, options: LabelOptions) -> dict[str, str]:
+def settings_of(bag: Bag, topic: str, segmenter: AnySegmenter, options: LabelOptions) -> dict[str, str]:
     """All that labels depend on, for comparison."""
     chosen = {name: value for name, value in dataclasses.asdict(options).items() if name not in _WITHOUT_EFFECT}
     return {
@@ -92,12 +92,13 @@ def check_settings(bag: Bag, settings: Mapping[str, str]) -> None:
         )
 
 
-def _digest(segmenter: Segmenter) -> str:
+def _digest(segmenter: AnySegmenter) -> str:
     digest = hashlib.sha256()
-    if segmenter.temperature != 1:
-        digest.update(f"temperature {segmenter.temperature}".encode())
-    model = segmenter.model
-    for name, tensor in (*model.state_dict().items(), *(model.bare_statistics or {}).items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().numpy().tobytes())
+    for member in segmenter.members:
+        if member.temperature != 1:
+            digest.update(f"temperature {member.temperature}".encode())
+        model = member.model
+        for name, tensor in (*model.state_dict().items(), *(model.bare_statistics or {}).items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().numpy().tobytes())
     return digest.hexdigest()

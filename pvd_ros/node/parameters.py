@@ -76,7 +76,7 @@ _DEGREES = (-360.0, 360.0)
 
 SPECS = (
     Spec("points_in", "/velodyne_points", "topic of the sensor_msgs/PointCloud2 to label"),
-    Spec("weights", "", "path of a .safetensors file, or multiscan; empty: the shipped weights"),
+    Spec("weights", "", "path of a .safetensors file, or multiscan; several, with commas, vote; empty: the shipped"),
     Spec("device", "auto", "auto, cpu, cuda or cuda:N; auto takes the GPU when there is one"),
     Spec(
         "precision",

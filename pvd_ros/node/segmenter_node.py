@@ -49,7 +49,7 @@ from pvd_ros.report.status_messages import diagnostics_message, latency_message,
 from pvd_ros.report.summary_line import SummaryLine
 
 if TYPE_CHECKING:  # its module imports torch
-    from pvd_core.segmenter import Segmenter
+    from pvd_core.committee import AnySegmenter
 from pvd_ros.node.subscribing import subscribe_with_events
 from pvd_ros.node.worker import LabellingWorker
 
@@ -88,7 +88,7 @@ class SegmenterNode(LifecycleNode):
         self._loss_lines, self._summary = LossLines(self._remedy), SummaryLine()
         self._history = NodeHistory(self)
         self._vehicle = Vehicle(self)
-        self._segmenter: Segmenter | None = None
+        self._segmenter: AnySegmenter | None = None
         self._worker: LabellingWorker | None = None
         self._subscription: Any = None
         self._timer: Any = None
@@ -175,24 +175,25 @@ class SegmenterNode(LifecycleNode):
             self._clean_up()
             raise
 
-    def _load_segmenter(self) -> Segmenter:
+    def _load_segmenter(self) -> AnySegmenter:
         # Torch takes seconds to import; mistakes in parameters show before that.
         self._go_on()
-        from pvd_core.segmenter import Segmenter
+        from pvd_core.committee import segmenter_of
         from pvd_ros.node.threads import choose_threads, own_threads
 
         most = own_threads()
-        weights = self._value("weights") or str(default_weights())
+        chosen = self._value("weights")
+        weights = [each.strip() for each in chosen.split(",")] if chosen else [str(default_weights())]
         self._go_on()
-        segmenter = Segmenter.from_weights(weights, self._value("device"), self._value("precision"))
+        segmenter = segmenter_of(weights, self._value("device"), self._value("precision"))
         self._go_on()
         segmenter.warm_up()
         self._go_on()
         self.get_logger().info(choose_threads(segmenter, self._value("num_threads"), most))
-        self.get_logger().info(f"network ready: {weights} on {segmenter.device}")
+        self.get_logger().info(f"network ready: {', '.join(weights)} on {segmenter.device}")
         return segmenter
 
-    def _new_streams(self, segmenter: Segmenter) -> MountedStreams:
+    def _new_streams(self, segmenter: AnySegmenter) -> MountedStreams:
         from pvd_core.weights.expected import expected_cloud  # its package imports torch
 
         return MountedStreams(_WORDING, expected_cloud(segmenter.facts).intensity_95th)

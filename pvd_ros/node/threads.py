@@ -9,7 +9,7 @@ from statistics import median
 import torch
 
 from pvd_core.clouds.example import spinning_scan
-from pvd_core.segmenter import Segmenter
+from pvd_core.committee import AnySegmenter
 
 _NUM_POINTS, _NUM_ROUNDS = 24_000, 3
 # More threads take cores from other programs, for which a few percent are no reason.
@@ -22,7 +22,7 @@ def own_threads() -> int:
     return torch.get_num_threads()
 
 
-def choose_threads(segmenter: Segmenter, num_threads: int, most: int) -> str:
+def choose_threads(segmenter: AnySegmenter, num_threads: int, most: int) -> str:
     """Sets the number of threads that torch and the native engine use, for the whole process; a sentence that says
     which and why. num_threads: the number; 0 measures with 1, 2, 4, ... `most` threads, on a CPU."""
     if num_threads:
@@ -38,7 +38,7 @@ def choose_threads(segmenter: Segmenter, num_threads: int, most: int) -> str:
     return f"num_threads {chosen} (of {_NUM_POINTS:,} points a cloud takes, by number of threads, {shown})"
 
 
-def measured(segmenter: Segmenter, counts: list[int]) -> dict[int, float]:
+def measured(segmenter: AnySegmenter, counts: list[int]) -> dict[int, float]:
     """{number of threads: milliseconds of a cloud, the median}. Numbers take turns: a busy moment hits all alike."""
     points, times_ms = spinning_scan(_NUM_POINTS), {count: list[float]() for count in counts}
     for _ in range(_NUM_ROUNDS):

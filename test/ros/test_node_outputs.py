@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ros_clouds import rclpy_cloud, slow_column
 from ros_nodes import start_node
-from ros_weights import tiny_weights
+from ros_weights import tiny_committee, tiny_weights
 
 pytest.importorskip("rclpy", reason="needs rclpy: pip install 'pvd_ros[ros]' or source a ROS 2")
 
@@ -15,6 +15,7 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import PointCloud2
 from test_codec_outputs import FIELDS, bytes_of, odd_cloud
 
+from pvd_core.committee import segmenter_of
 from pvd_core.segmenter import Segmenter
 from pvd_core.taxonomy import SEMANTICKITTI
 from pvd_ros.codec import decode
@@ -84,6 +85,17 @@ def test_every_output_belongs_to_the_cloud_it_was_made_of(ros, peer):
         rows = zip(bytes_of(cloud), expected, strict=True)
         assert bytes_of(output) == [row for row, label in rows if label not in (0, *removed)]
         assert [field.name for field in output.fields] == [field[0] for field in FIELDS]
+    assert node.stop() == 0
+
+
+def test_several_weights_vote_on_each_point(ros, peer):
+    points, files = peer.hear(PointCloud2, "/segmenter/points"), tiny_committee(ros.folder)
+    node = start_node(ros, f"weights:={', '.join(map(str, files))}", "entropy:=true")
+    cloud, found = Sensor(peer).answers(points)
+    expected = segmenter_of(files, "cpu").segment(decode(cloud).points, with_entropy=True)
+    np.testing.assert_array_equal(slow_column(found, "label"), expected.labels)
+    np.testing.assert_allclose(slow_column(found, "confidence"), expected.confidence, atol=1e-6)
+    np.testing.assert_allclose(slow_column(found, "entropy"), expected.entropy, atol=1e-6)
     assert node.stop() == 0
 
 

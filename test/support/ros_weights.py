@@ -27,6 +27,14 @@ def tiny_weights(folder: Path) -> Path:
     return path
 
 
+def tiny_committee(folder: Path) -> list[Path]:
+    """Two files, of networks of two families."""
+    path = folder / "cubes.safetensors"
+    cubes = {"architecture": "minkunet", "channel_ratio": 0.1, "grid": {"voxel_size": 1.0}}
+    save_weights(path, _network(cubes), {"training_data": "none, random weights"})
+    return [tiny_weights(folder), path]
+
+
 def tiny_weights_with_time(folder: Path) -> Path:
     """Of a network that takes the time of points, of two past scans."""
     network = _network({**TINY, "grid": {**TINY["grid"], "time": True}})

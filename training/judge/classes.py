@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from pvd_core.borders.errors import UserError
-from pvd_core.committee import Committee
-from pvd_core.segmenter import Segmenter
+from pvd_core.committee import AnySegmenter
 from pvd_core.taxonomy import Taxonomy, taxonomy_named
 from pvd_core.weights import read_facts, taxonomy_of
 from training.data.dataset import ScanFolder
@@ -20,7 +19,7 @@ def taxonomy_in(weights: str | Path, asked: str | None = None) -> Taxonomy:
     return taxonomy
 
 
-def check_same_classes(segmenter: Segmenter | Committee, folder: ScanFolder) -> None:
+def check_same_classes(segmenter: AnySegmenter, folder: ScanFolder) -> None:
     """ValueError where a folder reads its labels as other classes than those that a Segmenter gives: the same ids would
     mean different things."""
     if segmenter.taxonomy != folder.taxonomy:

@@ -9,7 +9,7 @@ import numpy as np
 
 from pvd_core.borders.errors import UserError, naming_scan
 from pvd_core.clouds.stream import CloudStream
-from pvd_core.committee import Committee, segmenter_of
+from pvd_core.committee import AnySegmenter, segmenter_of
 from pvd_core.segmenter import Segmenter
 from pvd_core.weights.facts import past_scans_facts
 from training.data.dataset import ScanFolder
@@ -83,7 +83,7 @@ def evaluate(
             f"no point of {folder.root} is labelled as moving: nothing moves there, or its labels do not tell moving "
             f"objects from still ones, and scores of {folder.taxonomy.name} mean little"
         )
-    facts = [each.facts for each in (segmenter.members if isinstance(segmenter, Committee) else (segmenter,))]
+    facts = [each.facts for each in segmenter.members]
     seen_by_each = [seen_sequences(each, folder) for each in facts]
     # Of a committee the temperatures have no part in the confidences.
     fitted_on = calibrated_on(facts[0], folder) if len(facts) == 1 else []
@@ -133,7 +133,7 @@ def score(
 
 
 def score_bands(
-    segmenter: Segmenter | Committee,
+    segmenter: AnySegmenter,
     scans: FusedScans,
     indices: Sequence[int],
     progress: Callable[[int, int], object] | None = None,
