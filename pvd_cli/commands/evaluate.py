@@ -66,7 +66,7 @@ def evaluate(
       pvd evaluate data/drive --weights runs/first/best.safetensors --split valid --json result.json
       pvd evaluate kitti --split 00,05 --max-scans 100
       pvd evaluate data/simulated --benchmark simulated --split test
-      pvd evaluate kitti --weights default --weights cylinder3d-0.5x     # both vote on each point
+      pvd evaluate kitti --weights default --weights cylinder3d-0.5x
       pvd evaluate kitti --votes 4 --by-distance --confusions --json result.json
     """
     from pvd_cli.progress import Steps

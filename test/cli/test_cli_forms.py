@@ -17,6 +17,7 @@ from pvd_cli.commands.bench import bench
 from pvd_cli.commands.evaluate import evaluate
 from pvd_cli.commands.label_bag import label_bag
 from pvd_cli.commands.predict import predict
+from pvd_cli.commands.pseudo_label import pseudo_label
 from pvd_cli.commands.submit import submit
 from pvd_cli.commands.view import view
 from pvd_cli.commands.without_intensity import without_intensity
@@ -303,7 +304,8 @@ def test_help_of_predict_says_what_the_doctor_says_of_clouds(capsys):
 
 
 SHARED = {
-    "weights": (options.Weights, {"balance", "without_intensity", "view"}),  # two must have some, one takes several
+    # Two must have some; the others take several, one of them to show side by side.
+    "weights": (options.Weights, {"balance", "without_intensity", "view", "predict", "label_bag", "evaluate"}),
     "device": (options.Device, set()),
     "precision": (options.Precision, {"bench"}),  # several
     "threads": (options.Threads, {"bench"}),  # several
@@ -325,3 +327,8 @@ def test_options_that_mean_the_same_are_declared_in_one_place(command):
     used = SHARED.keys() & declared.keys() - own
     assert used
     assert {option: declared[option] for option in used} == {option: SHARED[option][0] for option in used}
+
+
+@pytest.mark.parametrize("command", [predict, label_bag, evaluate, pseudo_label])
+def test_weights_that_label_together_are_declared_in_one_place(command):
+    assert inspect.get_annotations(command)["weights"] == options.SeveralWeights
