@@ -21,7 +21,11 @@ BOOLEANS = ("false", "true", "False", "True")
 # name: (default, meaning, values allowed; none: any). Where the default is empty, the parameter file decides.
 ARGUMENTS = {
     "topic": ("/velodyne_points", "sensor_msgs/PointCloud2 topic to label", ()),
-    "weights": ("", "path of a .safetensors file, or multiscan; empty: as params_file says", ()),
+    "weights": (
+        "",
+        "a .safetensors file, or multiscan; several, with commas, vote; empty: as params_file says",
+        (),
+    ),
     "device": ("", "auto, cpu, cuda or cuda:N; empty: as params_file says", ()),
     "params_file": (str(CONFIG / "node.yaml"), "parameters of the node", ()),
     "namespace": ("", "namespace of the node; its topics are then /NAMESPACE/segmenter/points and so on", ()),

@@ -27,7 +27,11 @@ ARGUMENTS = {
         "parameters of the nodes: a section /** for all, /front/segmenter for the one in namespace front",
         (),
     ),
-    "weights": ("", "path of a .safetensors file, or multiscan; empty: as params_file says", ()),
+    "weights": (
+        "",
+        "a .safetensors file, or multiscan; several, with commas, vote; empty: as params_file says",
+        (),
+    ),
     "device": ("", "auto, cpu, cuda or cuda:N; empty: as params_file says", ()),
 }
 

@@ -19,7 +19,11 @@ CONFIG = Path(__file__).parent.parent / "config"
 # name: (default, meaning, values allowed; none: any)
 ARGUMENTS = {
     "topic": ("/velodyne_points", "sensor_msgs/PointCloud2 topic to label", ()),
-    "weights": ("", "path of a .safetensors file, or multiscan; empty: as params_file says", ()),
+    "weights": (
+        "",
+        "a .safetensors file, or multiscan; several, with commas, vote; empty: as params_file says",
+        (),
+    ),
     "device": ("", "auto, cpu, cuda or cuda:N; empty: as params_file says", ()),
     "params_file": (
         str(CONFIG / "node.yaml"),

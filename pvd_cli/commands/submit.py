@@ -16,7 +16,7 @@ from pvd_core.borders.wording import counted
 def submit(
     dataset: Annotated[Path, typer.Argument(help="Folder that holds `sequences`, with 11 to 21 among them.")],
     out: Annotated[Path, typer.Option(help="The .zip to write.")],
-    weights: options.Weights = None,
+    weights: options.SeveralWeights = None,
     votes: options.Votes = 1,
     device: options.Device = "auto",
     precision: options.Precision = "fp32",
@@ -42,7 +42,7 @@ def submit(
     from pvd_cli.progress import Steps
     from pvd_core import default_weights
     from pvd_core.borders.files import check_output
-    from pvd_core.segmenter import Segmenter
+    from pvd_core.committee import segmenter_of
 
     with optional_packages("train", "submission"):
         from training.data.checking.check import LABEL
@@ -55,7 +55,7 @@ def submit(
         options.use_threads(threads)
         with interruptible(lambda: "nothing was written"):
             check_scans(dataset, LABEL, "test", columns)
-        segmenter = Segmenter.from_weights(weights or default_weights(), device, precision)
+        segmenter = segmenter_of(weights or [default_weights()], device, precision)
         with interruptible(lambda: "nothing was written"), Steps("labelling", "scans") as steps:
             num_scans = write_submission(
                 dataset,

@@ -305,7 +305,10 @@ def test_help_of_predict_says_what_the_doctor_says_of_clouds(capsys):
 
 SHARED = {
     # Two must have some; the others take several, one of them to show side by side.
-    "weights": (options.Weights, {"balance", "without_intensity", "view", "predict", "label_bag", "evaluate"}),
+    "weights": (
+        options.Weights,
+        {"balance", "without_intensity", "view", "predict", "label_bag", "evaluate", "submit"},
+    ),
     "device": (options.Device, set()),
     "precision": (options.Precision, {"bench"}),  # several
     "threads": (options.Threads, {"bench"}),  # several
@@ -329,6 +332,6 @@ def test_options_that_mean_the_same_are_declared_in_one_place(command):
     assert {option: declared[option] for option in used} == {option: SHARED[option][0] for option in used}
 
 
-@pytest.mark.parametrize("command", [predict, label_bag, evaluate, pseudo_label])
+@pytest.mark.parametrize("command", [predict, label_bag, evaluate, submit, pseudo_label])
 def test_weights_that_label_together_are_declared_in_one_place(command):
     assert inspect.get_annotations(command)["weights"] == options.SeveralWeights

@@ -12,7 +12,7 @@ import numpy as np
 
 from pvd_core.borders.errors import UserError, naming_scan
 from pvd_core.borders.files import written_atomically
-from pvd_core.segmenter import Segmenter
+from pvd_core.committee import AnySegmenter
 from pvd_core.taxonomy import Taxonomy
 from training.data.dataset import SPLITS, ScanFolder
 from training.data.fused_scans import FusedScans
@@ -21,7 +21,7 @@ from training.judge.votes import segment_by_votes
 
 def write_submission(
     dataset_root: str | Path,
-    segmenter: Segmenter,
+    segmenter: AnySegmenter,
     path: Path,
     num_votes: int = 1,
     allows_missing: bool = False,
