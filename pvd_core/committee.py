@@ -106,4 +106,5 @@ def segmenter_of(
 
 def _kind(segmenter: Segmenter) -> str:
     past = segmenter.past_scans
-    return f"{segmenter.taxonomy.name} from {counted(past.past, 'past scan')} with stride {past.stride}"
+    time_of_points = " and the time of points" if past.time else ""
+    return f"{segmenter.taxonomy.name} from {counted(past.past, 'past scan')} with stride {past.stride}{time_of_points}"

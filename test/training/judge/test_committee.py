@@ -6,14 +6,19 @@ import json
 import numpy as np
 import pytest
 import torch
+from ros_weights import tiny_weights_with_time
 from tiny_dataset import TINY_MODEL, write_dataset
 
 from pvd_cli.main import run
+from pvd_core.borders.errors import UserError
+from pvd_core.clouds.history import PastScans
 from pvd_core.committee import Committee, segmenter_of
 from pvd_core.models import build_model
 from pvd_core.models.bare_statistics import statistics_of
+from pvd_core.programs.message import ArrayLayout
 from pvd_core.segmenter import Segmenter
 from pvd_core.weights import load_model, save_weights
+from pvd_core.weights.facts import past_scans_facts
 from training.data.augmentation.votes import VOTES, moved
 from training.data.dataset import ScanFolder
 from training.judge.votes import segment_by_votes
@@ -93,6 +98,12 @@ def test_clouds_without_intensity_are_labelled_by_each_members_statistics_of_suc
     assert (sums - usual).abs().max() > 0.1
 
 
+def test_the_bytes_of_a_message_are_labelled_as_its_points(data, both):
+    points = ScanFolder(data, "valid").points(0)
+    found = both.segment_bytes(points.tobytes(), ArrayLayout(len(points)), 0.5)
+    assert (found.labels == both.segment(points * np.float32([1, 1, 1, 0.5])).labels).all()
+
+
 def test_no_point_and_one_point_are_labelled_together(both):
     empty = both.segment(np.zeros((0, 4), np.float32), with_entropy=True)
     assert (len(empty.labels), len(empty.confidence), len(empty.entropy)) == (0, 0, 0)
@@ -125,3 +136,12 @@ def test_networks_that_do_not_label_the_same_are_refused(data, committee, tmp_pa
     assert "and semantickitti-multiscan from 0 past scans with stride 1: only those that do the same vote" in said
     assert run(["evaluate", str(data), *named([committee[0], committee[0]])]) == 2
     assert "named twice" in capsys.readouterr().err
+
+
+def test_a_network_that_takes_the_time_of_points_votes_with_none_that_does_not(tmp_path):
+    timed = Segmenter.from_weights(tiny_weights_with_time(tmp_path), "cpu")
+    facts = past_scans_facts(PastScans(timed.past_scans.past, timed.past_scans.stride))
+    with pytest.raises(
+        UserError, match="2 past scans with stride 1 and the time of points and .* stride 1: only those"
+    ):
+        Committee([timed, Segmenter(build_model(MINKUNET), facts, "cpu")])
