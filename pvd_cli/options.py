@@ -23,11 +23,15 @@ def _known_precision(precision: str) -> str:
 
 Weights = Annotated[
     Path | None,
-    typer.Option(help="Weights, or the folder of a training run; those that ship with pvd if left out."),
+    typer.Option(help="Weights, the folder of a training run, or a name that ships; default if left out."),
 ]
 SeveralWeights = Annotated[
     list[Path] | None,
-    typer.Option("--weights", help="As everywhere; may be repeated: the networks then label together, by vote."),
+    typer.Option(
+        "--weights",
+        help="Weights, the folder of a training run, or a name that ships; default if left out. Several, each with "
+        "--weights, vote on every point.",
+    ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.", callback=_known_device)]
 Precision = Annotated[

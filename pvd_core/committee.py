@@ -20,6 +20,7 @@ from pvd_core.clouds.measured import is_measured, measured_points
 from pvd_core.models.output import entropy_of, labels_of
 from pvd_core.programs.message import CloudBytes, CloudLayout, points_of_bytes
 from pvd_core.segmenter import Segmentation, Segmenter
+from pvd_core.weights import check_different
 
 View: TypeAlias = Callable[[np.ndarray], np.ndarray]
 
@@ -97,8 +98,7 @@ def segmenter_of(
 ) -> AnySegmenter:
     """The network in a weights file, or the committee of those in several. UserError as Segmenter.from_weights, and
     where they cannot label together."""
-    if repeated := [str(path) for path in weights if list(weights).count(path) > 1]:
-        raise UserError(f"weights {repeated[0]} are named twice: name each network once")
+    check_different(weights)
     programs = programs if len(weights) == 1 else "off"  # a committee needs more of each than labels
     members = [Segmenter.from_weights(path, device, precision, programs=programs) for path in weights]
     return Committee(members) if len(members) > 1 else members[0]

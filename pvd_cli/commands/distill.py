@@ -58,7 +58,7 @@ def distill(
       pvd distill kitti --teacher runs/teacher/best.safetensors --config config/distill.yaml --out runs/student
       pvd distill data/drive --teacher teacher.safetensors --method skd --set model.name=cylinder3d-0.5x --out runs/skd
       pvd distill data/drive --teacher t.safetensors --set distillation.settings.voxel_affinity=0.5 --out runs/more
-      pvd distill data/drive --teacher default --teacher cylinder3d-0.5x --set initial_weights=default --out runs/both
+      pvd distill data/drive --teacher runs/cubes --teacher runs/sectors --out runs/student
       pvd distill data/drive --teacher teacher.safetensors --time 20
       pvd distill --resume runs/student
       pvd distill --dry-run
@@ -76,8 +76,7 @@ def distill(
         _dry_run(method or "pvd", overrides)
         return
     if resume is None:
-        overrides += _naming(teacher or [])
-        overrides = [*_chosen(method, config), *overrides]
+        overrides = [*_chosen(method, config), *_naming(teacher or [], config), *overrides]
         if not _names_teacher(config, overrides):
             raise UserError("no teacher: name its weights with --teacher (`pvd train` makes some)")
     elif teacher or method is not None:
@@ -92,10 +91,7 @@ def distill(
 
 def _chosen(method: str | None, config: Path | None) -> list[str]:
     """Overrides that choose the method; if the config file has settings of another method, they are left out."""
-    from pvd_core.borders.settings import read_yaml
-
-    in_file = read_yaml(config).get("distillation") if config is not None else None
-    in_file = in_file if isinstance(in_file, dict) else {}
+    in_file = _section_of(config)
     of_file = in_file.get("method", "pvd")
     method = method or of_file
     if method == of_file or not in_file.get("settings"):
@@ -104,10 +100,20 @@ def _chosen(method: str | None, config: Path | None) -> list[str]:
     return [f"distillation.method={method}", "distillation.settings={}"]
 
 
-def _naming(teachers: list[Path]) -> list[str]:
+def _section_of(config: Path | None) -> dict[str, Any]:
+    """The section of distillation in a config file; {} where there is none."""
+    from pvd_core.borders.settings import read_yaml
+
+    in_file = read_yaml(config).get("distillation") if config is not None else None
+    return in_file if isinstance(in_file, dict) else {}
+
+
+def _naming(teachers: list[Path], config: Path | None) -> list[str]:
     """Overrides that name the teachers, in place of all those of a config file; none where none is given."""
     if not teachers:
         return []
+    if committee := _section_of(config).get("committee"):
+        print(f"note: distillation.committee of {config} is left out: {committee}", file=sys.stderr)
     first, *others = map(str, teachers)
     return [f"distillation.teacher={json.dumps(first)}", f"distillation.committee={json.dumps(others)}"]
 
@@ -124,8 +130,9 @@ def _print_step_cost(settings: "TrainConfig", num_steps: int) -> None:
 
     cost = step_cost(settings, num_steps)
     assert settings.distillation is not None, "step_cost refuses settings without distillation"
+    whose = "teacher's" if len(settings.distillation.teachers) == 1 else "teachers'"
     print(
-        f"on the labels alone {cost.plain_ms:.0f} ms a step, the teacher's forward pass {cost.teacher_ms:.0f} ms, with "
+        f"on the labels alone {cost.plain_ms:.0f} ms a step, the {whose} forward pass {cost.teacher_ms:.0f} ms, with "
         f"{settings.distillation.method} {cost.distilling_ms:.0f} ms a step: {cost.ratio:.2f} times the sum of the two"
     )
     named = ", ".join(f"{name} {share:.3g}" for name, share in cost.shares.items())

@@ -4,12 +4,13 @@ from pvd_core.weights.confidence import temperature_of
 from pvd_core.weights.errors import WeightsError
 from pvd_core.weights.expected import ExpectedCloud, expected_cloud
 from pvd_core.weights.facts import past_scans_of, taxonomy_of
-from pvd_core.weights.source import weights_file
+from pvd_core.weights.source import check_different, weights_file
 from pvd_core.weights.store import load_model, load_state, read_facts, save_weights
 
 __all__ = [
     "ExpectedCloud",
     "WeightsError",
+    "check_different",
     "expected_cloud",
     "load_model",
     "load_state",

@@ -1,12 +1,13 @@
 """Opens weights files, and says what a file is that is none."""
 
 import struct
+from collections.abc import Iterable
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
 from pvd_core import SHIPPED_WEIGHTS, shipped_weights
-from pvd_core.borders.files import why_not_content
+from pvd_core.borders.files import sha256_of, why_not_content
 from pvd_core.weights.errors import WeightsError
 
 # A header has some hundred bytes a tensor and some thousand of facts. The library allows much more, and would read it.
@@ -41,6 +42,15 @@ def weights_file(path: str | Path) -> Path:
     if not path.is_file():
         raise WeightsError(f"weights {path}: is no regular file; expected a .safetensors file or the folder of a run")
     return path
+
+
+def check_different(weights: Iterable[str | Path]) -> None:
+    """WeightsError where two of these name the same content: networks that work together are each named once."""
+    named: dict[str, str | Path] = {}
+    for path in weights:
+        earlier = named.setdefault(sha256_of(weights_file(path)), path)
+        if earlier is not path:
+            raise WeightsError(f"weights {earlier} and {path} are the same: name each network once")
 
 
 def opened(path: Path) -> safe_open:

@@ -16,6 +16,7 @@ from pvd_ros.bags.reader import open_bag
 
 if TYPE_CHECKING:  # its module imports torch
     from pvd_core.committee import AnySegmenter
+    from pvd_core.segmenter import Segmenter
     from pvd_ros.bags.label_options import LabelOptions
 
 RECORD = "pvd_label_bag"
@@ -93,12 +94,15 @@ def check_settings(bag: Bag, settings: Mapping[str, str]) -> None:
 
 
 def _digest(segmenter: AnySegmenter) -> str:
+    return ",".join(map(_digest_of_one, segmenter.members))
+
+
+def _digest_of_one(segmenter: Segmenter) -> str:
     digest = hashlib.sha256()
-    for member in segmenter.members:
-        if member.temperature != 1:
-            digest.update(f"temperature {member.temperature}".encode())
-        model = member.model
-        for name, tensor in (*model.state_dict().items(), *(model.bare_statistics or {}).items()):
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().numpy().tobytes())
+    if segmenter.temperature != 1:
+        digest.update(f"temperature {segmenter.temperature}".encode())
+    model = segmenter.model
+    for name, tensor in (*model.state_dict().items(), *(model.bare_statistics or {}).items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().numpy().tobytes())
     return digest.hexdigest()

@@ -10,9 +10,11 @@ import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pvd_core.borders.errors import UserError
+from pvd_core.borders.wording import shown
 from pvd_core.clouds.intensity import AUTO, LARGEST_FACTOR
 from pvd_core.clouds.mounting import NETWORK_HEIGHT_M
 
@@ -186,6 +188,17 @@ def check_thresholds(node: Any, changes: Mapping[str, Any]) -> None:
         raise UserError(
             f"parameter latency_warn_ms is {warn_ms:g}, above latency_error_ms = {error_ms:g}; expected at most that"
         )
+
+
+def weights_in(value: str) -> list[str]:
+    """The weights that the parameter of this name holds: one, which may be a path with commas in it, or several with
+    commas between them; [] for none. UserError where a name is missing."""
+    if not value or Path(value).exists():
+        return [value] if value else []
+    names = [name.strip() for name in value.split(",")]
+    if not all(names):
+        raise UserError(f"parameter weights is {shown(value)}: a name is missing; several have commas between them")
+    return names
 
 
 def unknown_parameter(name: str) -> str:

@@ -34,7 +34,7 @@ from pvd_ros.node.history import NodeHistory
 from pvd_ros.node.input_watch import InputWatch
 from pvd_ros.node.legend import legend_markers
 from pvd_ros.node.outputs import Outputs, check_removed
-from pvd_ros.node.parameters import check_thresholds, declare_parameters, unknown_parameter
+from pvd_ros.node.parameters import check_thresholds, declare_parameters, unknown_parameter, weights_in
 from pvd_ros.node.rate_limit import RateLimit
 from pvd_ros.node.topic_check import check_input
 from pvd_ros.node.transitions import refusing_impossible
@@ -182,8 +182,7 @@ class SegmenterNode(LifecycleNode):
         from pvd_ros.node.threads import choose_threads, own_threads
 
         most = own_threads()
-        chosen = self._value("weights")
-        weights = [each.strip() for each in chosen.split(",")] if chosen else [str(default_weights())]
+        weights = weights_in(self._value("weights")) or [str(default_weights())]
         self._go_on()
         segmenter = segmenter_of(weights, self._value("device"), self._value("precision"))
         self._go_on()

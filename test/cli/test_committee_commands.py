@@ -54,7 +54,10 @@ def test_a_labelled_bag_holds_what_the_committee_says(committee, tmp_path, capsy
 
 
 @pytest.mark.parametrize("command", [["predict", "SCAN"], ["label-bag", "SCAN", "OUT"]])
-def test_a_network_that_is_named_twice_is_refused(command, scan, committee, tmp_path, error_of):
+def test_a_network_that_is_named_twice_is_refused_under_another_name_too(command, scan, committee, tmp_path, error_of):
     words = [{"SCAN": scan, "OUT": tmp_path / "out"}.get(word, word) for word in command]
     options = ["--out", tmp_path / "labels"] if command[0] == "predict" else []
-    assert "are named twice" in error_of(*words, *options, *named([committee[0]] * 2))
+    copied = tmp_path / "copied.safetensors"
+    copied.write_bytes(committee[0].read_bytes())
+    for other in (committee[0], copied):
+        assert f"{committee[0]} and {other} are the same" in error_of(*words, *options, *named([committee[0], other]))

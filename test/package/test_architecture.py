@@ -29,7 +29,7 @@ ROOMS = {
         "weights": "borders taxonomy clouds voxels models",
         "programs": "clouds runtime voxels sparse models",
         "segmenter": "borders runtime taxonomy clouds voxels sparse models weights programs",
-        "committee": "borders clouds models programs segmenter",
+        "committee": "borders clouds models weights programs segmenter",
     },
     "training": {
         "simulate": "",

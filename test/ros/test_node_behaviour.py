@@ -52,6 +52,8 @@ def values_of(message, name):
     ("arguments", "words"),
     [
         (["-p", "weights:=/nowhere/w.safetensors"], "/nowhere/w.safetensors: does not exist"),
+        (["-p", "weights:=default,"], "parameter weights is 'default,': a name is missing; several have commas"),
+        (["-p", "weights:=default, default"], "weights default and default are the same: name each network once"),
         (["-p", "wieghts:=w"], "unknown parameter wieghts; did you mean weights?"),
         (["-p", "latency_error_ms:=7"], "parameter latency_error_ms must be a float (write 7.0, not 7)"),
         (["-p", "mounting_height:=low"], "parameter mounting_height must be a float, such as 1.73"),

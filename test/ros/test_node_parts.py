@@ -11,6 +11,7 @@ from ros_clouds import factor_said, rosbags_cloud, slow_column, xyzi_cloud
 from ros_processes import wait_until
 from ros_weights import tiny_weights, tiny_weights_with_time
 
+from pvd_core.borders.errors import UserError
 from pvd_core.clouds.example import spinning_scan
 from pvd_core.clouds.history import PastScans
 from pvd_core.clouds.judge import MOUNTING_SETTINGS, parameters
@@ -21,6 +22,7 @@ from pvd_ros.bags.types import rosbags_cloud_types
 from pvd_ros.codec import stamp_of
 from pvd_ros.labeller import CloudLabeller
 from pvd_ros.node.mailbox import LatestMailbox
+from pvd_ros.node.parameters import weights_in
 from pvd_ros.node.worker import LabellingWorker
 from pvd_ros.poses import CloudHistory, OdometryPoses, PoseLimits
 from pvd_ros.report.counters import CloudCounters
@@ -315,3 +317,15 @@ def test_clouds_that_newer_ones_replace_are_past_ones_of_the_next(timed, last_of
     assert len(bench.published) == 2
     assert bytes(bench.published[-1].data) == bytes(last_of_all.data)
     assert not sum(bench.counters.rejected.values())
+
+
+def test_weights_are_parted_at_commas_unless_a_file_has_one_in_its_name(tmp_path):
+    path = tmp_path / "a,b.safetensors"
+    assert weights_in(str(path)) == [f"{tmp_path}/a", "b.safetensors"]
+    path.touch()
+    assert weights_in(str(path)) == [str(path)]
+    assert weights_in("default, cylinder3d-0.5x") == ["default", "cylinder3d-0.5x"]
+    assert weights_in("") == []
+    for value in (" ", ",", "default,,cylinder3d"):
+        with pytest.raises(UserError, match="a name is missing"):
+            weights_in(value)

@@ -35,10 +35,6 @@ class DistillationConfig:
             raise UserError(f"distillation.method is {self.method!r}: expected one of {', '.join(METHODS)}")
         if not 1 <= self.votes <= len(VOTES):
             raise UserError(f"distillation.votes is {self.votes}: expected 1 to {len(VOTES)}")
-        if len(set(self.teachers)) < len(self.teachers):
-            raise UserError(
-                f"distillation.teacher and distillation.committee name one twice: {', '.join(self.teachers)}"
-            )
         if self.backbone is not None:
             self.method_config()
 

@@ -103,7 +103,7 @@ def evaluate(
         "remarks": remarks,
         "seen_in_training": [name for name in folder.sequences if any(name in seen for seen in seen_by_each)],
         "seconds": round(time.perf_counter() - start, 3),
-        "weights": ", ".join(map(str, files)),
+        "weights": str(files[0]) if len(files) == 1 else [str(file) for file in files],
         "dataset": str(dataset_root),
     }
 

@@ -13,7 +13,7 @@ from pvd_core.models import Network, build_model
 from pvd_core.runtime.memory import keep_freed_memory
 from pvd_core.sparse.backends.choose import backend_for
 from pvd_core.taxonomy import taxonomy_named
-from pvd_core.weights import load_state, past_scans_of, read_facts
+from pvd_core.weights import check_different, load_state, past_scans_of, read_facts
 from pvd_core.weights.facts import DISTILLED_KEY
 from training.data.batches import BatchStream, Share
 from training.data.class_weights import class_weights, describe
@@ -137,6 +137,7 @@ def _teachers_and_method(config: TrainConfig, model: Network, fabric: Fabric) ->
     if config.distillation is None:
         return [], None
     taxonomy = taxonomy_named(config.taxonomy)
+    check_different(config.distillation.teachers)
     teachers = [load_teacher(path, model, taxonomy, fabric.device) for path in config.distillation.teachers]
     return teachers, build_method(config.distillation, model, teachers)
 

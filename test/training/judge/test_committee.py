@@ -135,7 +135,7 @@ def test_networks_that_do_not_label_the_same_are_refused(data, committee, tmp_pa
     said = capsys.readouterr().err
     assert "and semantickitti-multiscan from 0 past scans with stride 1: only those that do the same vote" in said
     assert run(["evaluate", str(data), *named([committee[0], committee[0]])]) == 2
-    assert "named twice" in capsys.readouterr().err
+    assert "are the same: name each network once" in capsys.readouterr().err
 
 
 def test_a_network_that_takes_the_time_of_points_votes_with_none_that_does_not(tmp_path):
