@@ -1,7 +1,7 @@
 """Opens weights files, and says what a file is that is none."""
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -44,13 +44,14 @@ def weights_file(path: str | Path) -> Path:
     return path
 
 
-def check_different(weights: Iterable[str | Path]) -> None:
+def check_different(weights: Sequence[str | Path]) -> None:
     """WeightsError where two of these name the same content: networks that work together are each named once."""
     named: dict[str, str | Path] = {}
-    for path in weights:
-        earlier = named.setdefault(sha256_of(weights_file(path)), path)
-        if earlier is not path:
-            raise WeightsError(f"weights {earlier} and {path} are the same: name each network once")
+    for path in weights if len(weights) > 1 else ():
+        digest = sha256_of(weights_file(path))
+        if digest in named:
+            raise WeightsError(f"weights {named[digest]} and {path} are the same: name each network once")
+        named[digest] = path
 
 
 def opened(path: Path) -> safe_open:

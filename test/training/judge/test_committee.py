@@ -134,6 +134,8 @@ def test_networks_that_do_not_label_the_same_are_refused(data, committee, tmp_pa
     assert run(["evaluate", str(data), *named([committee[0], other])]) == 2
     said = capsys.readouterr().err
     assert "and semantickitti-multiscan from 0 past scans with stride 1: only those that do the same vote" in said
+    with pytest.raises(UserError, match="are the same"):
+        segmenter_of([committee[0]] * 2, "cpu")
     assert run(["evaluate", str(data), *named([committee[0], committee[0]])]) == 2
     assert "are the same: name each network once" in capsys.readouterr().err
 
