@@ -8,7 +8,7 @@ from pvd_ros.node import command
 
 
 def main():
-    def loaded(*_):
+    def loaded(*_, **__):
         signal.raise_signal(signal.SIGTERM)
         return mock.Mock(warm_up=mock.Mock(side_effect=AssertionError("goes on loading")))
 
