@@ -15,7 +15,6 @@ from pvd_core.borders.errors import naming_scan
 from pvd_core.borders.files import sha256_of, whole_folder
 from pvd_core.clouds.measured import is_measured
 from pvd_core.committee import AnySegmenter
-from pvd_core.weights import read_facts
 from training.adapt.pseudo_labels import LevelledLabels, SurestLabels
 from training.data.dataset import ORIGIN_FILE
 from training.judge.seen import seen_by_ancestors
@@ -56,7 +55,7 @@ def write_pseudo_labelled(
             "least_confidence": surest.least_confidence,
             "classes": surest.report(),
             # The labels repeat what the networks learned from their own scans.
-            "made_of": [*own, *seen_by_ancestors(map(read_facts, weights))],
+            "made_of": [*own, *seen_by_ancestors(each.facts for each in segmenter.members)],
         }
         (folder / ORIGIN_FILE).write_text(json.dumps(facts, indent=1), encoding="utf-8")
 
