@@ -49,7 +49,7 @@ def label_bags(
         Path, typer.Argument(metavar="FOLDER|LIST", help="Folder with bags in it, or text file with one bag a line.")
     ],
     out: Annotated[Path, typer.Option(help="Folder for the labelled bags, the report and the table of classes.")],
-    weights: options.Weights = None,
+    weights: options.SeveralWeights = None,
     topic: Annotated[str | None, typer.Option(help="PointCloud2 topic; each bag's only one if left out.")] = None,
     labelled_topic: LabelledTopic = "",
     processes: Annotated[int, typer.Option(min=1, max=256, help="Bags side by side, here or by --ray local.")] = 1,
@@ -103,6 +103,7 @@ def label_bags(
       pvd label-bags drives --out labelled --processes 4
       pvd label-bags drives --out labelled --resume
       pvd label-bags monday.txt --out labelled --weights runs/first --topic /points
+      pvd label-bags drives --out labelled --weights default --weights cylinder3d-0.5x
       pvd label-bags drives --out labelled --ray auto --gpus-per-task 0.25
       pvd label-bags long_drives --out labelled --processes 8 --by-file --intensity-scale 0.00392
     """
@@ -111,7 +112,7 @@ def label_bags(
     from pvd_core import default_weights
     from pvd_core.borders.files import check_output_folder, held_alone
     from pvd_core.clouds.mounting import Mounting
-    from pvd_core.segmenter import Segmenter
+    from pvd_core.committee import segmenter_of
     from pvd_core.weights import weights_file
 
     with optional_packages("ros", "reading bags"):
@@ -149,13 +150,13 @@ def label_bags(
             odometry, fixed_frame, "", history, history_stride, limits=PoseLimits(max_speed, max_turn_rate)
         ),
     )
-    file = weights_file(weights or default_weights()).resolve()
+    files = tuple(weights_file(each).resolve() for each in weights or [default_weights()])
     # Loaded here too, so that weights that do not fit are refused once, and before anything starts.
-    past_scans = Segmenter.from_weights(file, device="cpu").past_scans
+    past_scans = segmenter_of(files, device="cpu").past_scans
     note_on_single(past_scans, label_options.poses, "--odometry or --fixed-frame")
     check_output_folder(out)
     threads = threads or (1 if ray else max(1, _num_cores() // processes))
-    settings = LabelSettings(file, digest_of(file), label_options, topic, device, precision, threads)
+    settings = LabelSettings(files, digest_of(files), label_options, topic, device, precision, threads)
     plan = plan_fleet(find_bags(source.absolute(), out), out.absolute(), settings, by_file)
     for remark in plan.remarks:
         print(f"note: {remark}", file=sys.stderr)

@@ -7,7 +7,7 @@ import functools
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,17 +20,18 @@ from pvd_ros.fleet.records import read_record, write_record
 from pvd_ros.poses import summary
 
 if TYPE_CHECKING:  # its module imports torch
-    from pvd_core.segmenter import Segmenter
+    from pvd_core.committee import AnySegmenter
 
 LABELLED, SKIPPED, FAILED = "labelled", "skipped", "failed"
 
 
 @dataclass(frozen=True)
 class LabelSettings:
-    """How all bags are labelled. weights_sha256: of the file `weights`, which other machines may have under the same
-    name with other content. threads: of the network on the CPU. topic, options: as `label_bag` takes them."""
+    """How all bags are labelled. weights: a file, or several that vote. weights_sha256: theirs, by `digest_of`; other
+    machines may have other content under the same names. threads: of the network on the CPU. topic, options: as
+    `label_bag` takes them."""
 
-    weights: Path
+    weights: tuple[Path, ...]
     weights_sha256: str
     options: LabelOptions = field(default_factory=LabelOptions)
     topic: str | None = None
@@ -132,27 +133,28 @@ def failure(task: BagTask, reason: str) -> BagResult:
 
 
 @functools.lru_cache(maxsize=1)
-def _segmenter(weights: Path, sha256: str, device: str, precision: str, threads: int) -> Segmenter:
+def _segmenter(weights: tuple[Path, ...], sha256: str, device: str, precision: str, threads: int) -> AnySegmenter:
     """Loaded once a process."""
     import torch
 
-    from pvd_core.segmenter import Segmenter
+    from pvd_core.committee import segmenter_of
 
     torch.set_num_threads(threads)
-    if (found := digest_of(weights)) != sha256:
-        raise UserError(
-            f"{weights} has other content here than where the command was started (SHA-256 {found[:12]}, expected "
-            f"{sha256[:12]}); give a path that all machines share, and do not change the file meanwhile"
-        )
-    return Segmenter.from_weights(weights, device=device, precision=precision)
+    for path, expected in zip(weights, sha256.split(","), strict=True):
+        if (found := digest_of([path])) != expected:
+            raise UserError(
+                f"{path} has other content here than where the command was started (SHA-256 {found[:12]}, expected "
+                f"{expected[:12]}); give a path that all machines share, and do not change the file meanwhile"
+            )
+    return segmenter_of(weights, device, precision)
 
 
-def digest_of(weights: Path) -> str:
-    """The SHA-256 of a weights file. UserError where it cannot be read."""
+def digest_of(weights: Sequence[Path]) -> str:
+    """The SHA-256 of weights files, joined by commas. UserError where one cannot be read."""
     try:
-        return sha256_of(weights)
+        return ",".join(map(sha256_of, weights))
     except OSError as error:
-        raise UserError(f"{weights} cannot be read: {error.strerror or error}") from error
+        raise UserError(f"{error.filename} cannot be read: {error.strerror or error}") from error
 
 
 def _result_of(task: BagTask, report: LabelReport, seconds: float) -> BagResult:

@@ -10,9 +10,11 @@ from bags import START_NS, STEP_NS, clouds_of, file_of, points_of, rows_of, writ
 from fleets import settings_with
 from pose_messages import drive_clouds, odometry_rows, write_bag
 from ros_clouds import rosbags_cloud, xyzi_cloud
-from ros_weights import tiny_weights
+from ros_weights import tiny_committee, tiny_weights
 
 from pvd_core.borders.errors import UserError
+from pvd_core.borders.files import sha256_of
+from pvd_core.committee import segmenter_of
 from pvd_core.segmenter import Segmenter
 from pvd_core.taxonomy import SEMANTICKITTI
 from pvd_ros.bags import BagWriter, Channel, PoseOptions
@@ -125,6 +127,21 @@ def test_weights_that_are_others_where_the_bag_is_labelled_are_refused(tmp_path,
     result = label_task(elsewhere)
     assert result.status == "failed"
     assert "has other content here than where the command was started" in result.reason
+
+
+def test_a_committee_labels_bags_as_it_labels_clouds(tmp_path):
+    files = tiny_committee(tmp_path)
+    write_drive(tmp_path / "in/drive", clouds_of(1))
+    plan = plan_fleet(find_bags(tmp_path / "in", tmp_path / "out"), tmp_path / "out", settings_with(*files))
+    (result,) = results_of(plan).values()
+    labels = segmenter_of(files, device="cpu").segment(points_of(0)).labels
+    assert [row["points"] for row in result.classes] == np.bincount(labels, minlength=20).tolist()
+    assert result.weights_sha256.split(",") == [sha256_of(path) for path in files]
+
+    (task,) = plan.tasks
+    swapped = dataclasses.replace(task.settings, weights=tuple(reversed(files)))
+    refused = label_task(dataclasses.replace(task, settings=swapped))
+    assert f"{files[1]} has other content here" in refused.reason
 
 
 def test_files_of_a_split_bag_are_labelled_apart_only_where_that_gives_the_same_labels(tmp_path, plan, weights):

@@ -4,9 +4,9 @@ import json
 
 from bags import clouds_of, write_drive
 
-from pvd_core.borders.files import sha256_of
 from pvd_ros.bags import LabelOptions, read_clouds
 from pvd_ros.fleet import LabelSettings
+from pvd_ros.fleet.task import digest_of
 
 
 def write_fleet(folder, num_bags, num_clouds=3, num_points=300):
@@ -16,8 +16,8 @@ def write_fleet(folder, num_bags, num_clouds=3, num_points=300):
     return folder
 
 
-def settings_with(weights, **options):
-    return LabelSettings(weights, sha256_of(weights), LabelOptions(**options), device="cpu")
+def settings_with(*weights, **options):
+    return LabelSettings(weights, digest_of(weights), LabelOptions(**options), device="cpu")
 
 
 def assert_whole(out, num_bags, num_clouds=3):
