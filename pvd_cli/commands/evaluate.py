@@ -122,8 +122,7 @@ def evaluate(
         result["benchmark"] = title
     sequences = ", ".join(result["sequences"])
     print_iou(result, classes, f"{title}, sequences {sequences}, {counted(result['num_scans'], 'scan')}")
-    if calibration := result["calibration"]:
-        print_calibration(calibration)
+    print_calibration(result["calibration"])
     for remark in result["remarks"]:
         print(f"note: {remark}", file=sys.stderr)
     print(result["trained_on"])

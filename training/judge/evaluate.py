@@ -49,7 +49,7 @@ def evaluate(
     - "miou" over all of them, "miou_present" over those in the truth, "iou" {class: value}, "accuracy"; all 0..1
     - "num_points" (labelled), "num_points_by_class", "labels_by_truth" {true class: {predicted class: points}}
     - "calibration": how far confidences are the shares of labels that are right, see Reliability.as_dict; and
-      "fitted_on", those of the sequences that the temperature of the weights was fitted on. None with votes
+      "fitted_on", those of the sequences that the temperature of the weights was fitted on, if it had a part
     - "num_scans", "sequences", "votes", "seconds", "weights", "dataset"
     - "remarks": sentences on what of the scans is not as networks expect it
     - "trained_on": a sentence on what the weights, and weights that they come from, were trained on, as far as the
@@ -72,7 +72,7 @@ def evaluate(
     # The clouds of a training are not scaled either, so that networks are scored on what they know.
     stream = stream or CloudStream(intensity_scale=1.0)
     remarks = list(scans.remarks)
-    reliability = Reliability() if votes == 1 else None
+    reliability = Reliability()
     bands = score_bands(segmenter, scans, indices, progress, votes, _noting(stream, folder, remarks), reliability)
     whole = ConfusionMatrix.summed(bands)
     if not whole.num_points:
@@ -85,8 +85,8 @@ def evaluate(
         )
     facts = [each.facts for each in segmenter.members]
     seen_by_each = [seen_sequences(each, folder) for each in facts]
-    # Of a committee the temperatures have no part in the confidences.
-    fitted_on = calibrated_on(facts[0], folder) if len(facts) == 1 else []
+    # Temperatures have no part in the confidences of votes.
+    fitted_on = calibrated_on(facts[0], folder) if len(facts) == 1 and votes == 1 else []
     return {
         "taxonomy": folder.taxonomy.name,
         **metrics_of(whole),
@@ -94,7 +94,7 @@ def evaluate(
         "num_points": whole.num_points,
         "num_points_by_class": whole.points_by_name(),
         "labels_by_truth": whole.counts_by_name(),
-        "calibration": reliability and {**reliability.as_dict(), "fitted_on": fitted_on},
+        "calibration": {**reliability.as_dict(), "fitted_on": fitted_on},
         "num_scans": len(indices),
         **past_scans_facts(segmenter.past_scans),
         "votes": votes,

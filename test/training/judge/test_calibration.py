@@ -160,12 +160,17 @@ def test_evaluation_measures_what_calibration_promised_and_labels_stay(dataset, 
     assert "fitted on 08" in lines[1]
 
 
-def test_votes_give_no_confidences_and_so_no_calibration(dataset, weights, tmp_path, capsys):
-    file = tmp_path / "votes.json"
-    command = ["evaluate", str(dataset), "--weights", str(weights), "--max-scans", "1", "--votes", "2"]
-    assert run([*command, "--json", str(file)]) == 0
-    assert json.loads(file.read_text())["calibration"] is None
-    assert "calibration" not in capsys.readouterr().out
+def test_a_temperature_has_no_part_in_the_confidences_of_votes(dataset, weights, calibrated, tmp_path, capsys):
+    found = []
+    for path in (weights, calibrated):
+        file = tmp_path / f"{path.stem}_votes.json"
+        command = ["evaluate", str(dataset), "--weights", str(path), "--max-scans", "1", "--votes", "2"]
+        assert run([*command, "--json", str(file)]) == 0
+        found.append(json.loads(file.read_text())["calibration"])
+    assert found[0] == found[1]
+    assert found[0]["fitted_on"] == []
+    assert 0 < found[0]["ece"] < 1
+    assert "fitted on" not in capsys.readouterr().out
 
 
 def test_shifted_classes_leave_the_temperature_out_and_statistics_without_intensity_keep_it(
