@@ -228,7 +228,10 @@ def _declare(node: Any, spec: Spec, given: object) -> None:
 
 
 def _kind_of(default: object, given: object) -> str:
-    """The type of a default for people, with a hint where they gave a whole number, which is no float in ROS."""
+    """The type of a default for people, with a hint where they gave a whole number, which is no float in ROS, or a list
+    for one string."""
+    if isinstance(default, str) and isinstance(given, list):
+        return f"str (write {', '.join(map(str, given))!r})"
     if isinstance(default, list):
         return "list of strings" if isinstance(default[0], str) else f"list of floats (write {default}, with points)"
     if not isinstance(default, float):

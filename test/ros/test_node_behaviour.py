@@ -56,6 +56,7 @@ def values_of(message, name):
         (["-p", "weights:=default, default"], "weights default and default are the same: name each network once"),
         (["-p", "wieghts:=w"], "unknown parameter wieghts; did you mean weights?"),
         (["-p", "latency_error_ms:=7"], "parameter latency_error_ms must be a float (write 7.0, not 7)"),
+        (["-p", "weights:=[default, cylinder3d-0.5x]"], "must be a str (write 'default, cylinder3d-0.5x')"),
         (["-p", "mounting_height:=low"], "parameter mounting_height must be a float, such as 1.73"),
         (["-p", "intensity_scale:=automatic"], "expected one of: auto, or a number in 0..1e+06"),
         (["-p", "intensity_scale:=-1"], "intensity_scale is -1, expected one of: auto, or a number in 0..1e+06"),
