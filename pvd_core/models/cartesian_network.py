@@ -2,7 +2,6 @@
 
 from typing import cast
 
-import torch
 from torch import nn
 
 from pvd_core.models.cartesian_config import CartesianConfig
@@ -10,7 +9,7 @@ from pvd_core.models.network import Concatenation, Network
 from pvd_core.models.residual_unet import STRIDES, ResidualUNet
 from pvd_core.sparse import SparseTensor
 from pvd_core.sparse.interfaces import AnySites, Triple
-from pvd_core.voxels import PointsInVoxels, VoxelBatch, first_of_points, mean_of_points
+from pvd_core.voxels import PointsInVoxels, VoxelBatch
 
 
 class CartesianNetwork(Network):
@@ -49,14 +48,8 @@ class CartesianNetwork(Network):
         return "up 3"
 
     def input_of(self, batch: PointsInVoxels, sites: AnySites | None) -> SparseTensor:
-        """What the U-Net gets: x, y, z and intensity of the first point of each voxel, and with time the mean over its
-        points. `sites`: as of `forward`."""
+        """What the U-Net gets. `sites`: as of `forward`."""
         if sites is None:
             sites = self.sites_of(cast(VoxelBatch, batch))
-        features_VF = first_of_points(batch.point_features_PF, batch)
-        if self.config.grid.time:
-            # The first point is mostly of the newest scan. The mean tells where that scan alone saw something, which
-            # has come there, from where others did too.
-            times_V1 = mean_of_points(batch.point_features_PF[:, 4:], batch)
-            features_VF = torch.cat((features_VF[:, :4], times_V1), dim=1)
+        features_VF = self.config.grid.voxel_features(batch)
         return SparseTensor(features_VF.to(self.classifier.weight.dtype), sites)

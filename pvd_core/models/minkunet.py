@@ -23,7 +23,7 @@ class MinkUNet(CartesianNetwork):
 
     def __init__(self, config: CartesianConfig) -> None:
         super().__init__(config)
-        self.backbone = ResidualUNet(config.unet, config.grid.num_point_features)
+        self.backbone = ResidualUNet(config.unet, config.grid.num_voxel_features)
         self.classifier = Classifier(config.unet.out, config.num_classes)
 
     @property

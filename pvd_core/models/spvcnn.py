@@ -31,7 +31,7 @@ class SPVCNN(CartesianNetwork):
     def __init__(self, config: CartesianConfig) -> None:
         super().__init__(config)
         plan = config.unet
-        self.backbone = ResidualUNet(plan, config.grid.num_point_features)
+        self.backbone = ResidualUNet(plan, config.grid.num_voxel_features)
         places = plan.point_channels
         self.branch = nn.ModuleList(LinearNormReLU(*channels) for channels in itertools.pairwise(places))
         self.dropout = nn.Dropout(_DROPOUT)

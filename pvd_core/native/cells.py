@@ -166,14 +166,26 @@ def maximum_gradient(
     return grad_PC
 
 
+def moments(
+    points_PF: torch.Tensor, point_to_voxel_P: torch.Tensor, num_voxels: int, size: float, steps: int, most: float
+) -> torch.Tensor:
+    """As moments_of_points (pvd_core/voxels/moments.py), whose constants `steps` and `most` are; of voxels that have
+    points."""
+    result_V8 = torch.empty(num_voxels, 8, dtype=torch.float32)
+    numbers = size, steps, most
+    _over_points(load().pvd_moments, points_PF, point_to_voxel_P, num_voxels, result_V8, numbers=numbers)
+    return result_V8
+
+
 def _over_points(
     function: Callable[..., None],
     features_PC: torch.Tensor,
     point_to_voxel_P: torch.Tensor,
     num_voxels: int,
     *more: torch.Tensor,
+    numbers: Sequence[float] = (),
 ) -> None:
-    """Calls a function of the library that goes over the points of each voxel."""
+    """Calls a function of the library that goes over the points of each voxel; it takes `numbers` last."""
     features_PC, point_to_voxel_P = features_PC.contiguous(), point_to_voxel_P.contiguous()
     num_points, channels = features_PC.shape
     assert (point_to_voxel_P.dtype, len(point_to_voxel_P)) == (torch.int64, num_points)
@@ -184,6 +196,7 @@ def _over_points(
     function(
         *(features_PC.data_ptr(), point_to_voxel_P.data_ptr(), num_points, channels, num_voxels),
         *(tensor.data_ptr() for tensor in (*spaces, *more)),
+        *numbers,
         torch.get_num_threads(),
     )
 

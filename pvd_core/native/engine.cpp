@@ -324,4 +324,11 @@ void pvd_maximum_gradient(const float *features, const int64_t *point_to_voxel, 
                           threads);
 }
 
+void pvd_moments(const float *points, const int64_t *point_to_voxel, int64_t num_points, int64_t width,
+                 int64_t num_voxels, int64_t *ends, int64_t *order, float *result, float size, float steps, float most,
+                 int32_t threads) {
+    pvd::moments(points, point_to_voxel, num_points, width, num_voxels, ends, order, result, size, steps, most,
+                 threads);
+}
+
 }  // extern "C"

@@ -40,6 +40,7 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "pvd_assign": (None, _pointer, _pointer, _pointer),
     "pvd_maximum_gradient": (None, _pointer, _pointer, _long, _long, _long, *[_pointer] * 5, _int),
     "pvd_maximum": (None, _pointer, _pointer, _long, _long, _long, _pointer, _pointer, _pointer, _int),
+    "pvd_moments": (None, _pointer, _pointer, _long, _long, _long, *[_pointer] * 3, *[_float] * 3, _int),
 }
 
 

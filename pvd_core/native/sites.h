@@ -277,4 +277,47 @@ inline void maximum_gradient(const float *features, const int64_t *point_to_voxe
     parallel_in_parts(num_voxels, threads, work);
 }
 
+// To the nearest whole number, half to the even one; nearbyintf without its call.
+inline float nearest(float value) {
+    const float shift = 12582912.0f;  // 1.5 * 2^23: sums have no bits for fractions
+    return std::fabs(value) < 4194304.0f ? (value + shift) - shift : std::nearbyintf(value);
+}
+
+// Moments of the points (P, width) of each voxel, (V, 8), as moments_of_points (pvd_core/voxels/moments.py) has them, in
+// whole numbers until the last step. `ends` and `order` as those of `sort_by_voxel`, which are worked out here.
+inline void moments(const float *points, const int64_t *point_to_voxel, int64_t num_points, int64_t width,
+                    int64_t num_voxels, int64_t *ends, int64_t *order, float *result, float size, float steps,
+                    float most, int threads) {
+    sort_by_voxel(point_to_voxel, num_points, num_voxels, ends, order);
+    auto work = [&](int64_t begin, int64_t end) {
+        for (int64_t v = begin; v < end; ++v) {
+            const int64_t start = v == 0 ? 0 : ends[v - 1], count = ends[v] - start;
+            int64_t sums[4] = {}, squares[4] = {};
+            float cell[4] = {};
+            for (int64_t n = start; n < ends[v]; ++n) {
+                const float *point = points + order[n] * width;
+                for (int c = 0; c < 4; ++c) {
+                    float value = point[3];
+                    if (c < 3) {
+                        value = point[c] / size;
+                        cell[c] = nearest(value);
+                        value -= cell[c];
+                    }
+                    const int64_t step = static_cast<int64_t>(nearest(std::min(std::max(value, -most), most) * steps));
+                    sums[c] += step;
+                    squares[c] += step * step;
+                }
+            }
+            const double all = static_cast<double>(steps) * static_cast<double>(std::max<int64_t>(count, 1));
+            for (int c = 0; c < 4; ++c) {
+                const double mean = static_cast<double>(sums[c]) / all;
+                const int64_t spread = std::max<int64_t>(count * squares[c] - sums[c] * sums[c], 0);
+                result[8 * v + c] = static_cast<float>(c < 3 ? (cell[c] + mean) * size : mean);
+                result[8 * v + 4 + c] = static_cast<float>(std::sqrt(static_cast<double>(spread)) / all);
+            }
+        }
+    };
+    parallel_in_parts(num_voxels, threads, work);
+}
+
 }  // namespace pvd

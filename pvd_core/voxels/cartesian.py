@@ -15,9 +15,11 @@ import torch
 
 from pvd_core.borders.errors import TooWideError
 from pvd_core.borders.wording import shown
-from pvd_core.voxels.batch import VoxelBatch
+from pvd_core.voxels.batch import PointsInVoxels, VoxelBatch
+from pvd_core.voxels.moments import NUM_MOMENTS, moments_of_points
 from pvd_core.voxels.occupied import occupied_cells, scan_of_points
 from pvd_core.voxels.placed import PlacedPoints
+from pvd_core.voxels.reductions import first_of_points, mean_of_points
 from pvd_core.voxels.room import cubic_room
 from pvd_core.voxels.settings import check_names, check_time, is_number
 from pvd_core.voxels.voxeliser import Triple
@@ -29,6 +31,8 @@ _MOST_CELLS = 2**62
 
 # What the coarser levels are counted from.
 ORIGINS = ("lowest", "ground")
+# What networks get of a cube.
+FEATURES = ("first", "moments")
 # Cells of a network's coarsest level. Corners at multiples of it, seen from one origin, cut space alike on every level.
 _COARSEST = 16
 # Of the ground, in cells below and above the sensor.
@@ -45,13 +49,17 @@ class CartesianGrid:
 
     `origin`: what coarser cells are counted from. lowest, as in the official code: the lowest cell of a scan along each
     axis, so that one stray point can move all of them, and with them the labels. ground: the sensor's axis, and the
-    height of the lowest quarter of the points."""
+    height of the lowest quarter of the points.
+
+    `features`: what networks get of a cube. first, as in the official code: its first point. moments: means and
+    standard deviations of all its points."""
 
     kind: ClassVar = "cartesian"
 
     voxel_size: float = 0.05
     time: bool = False
     origin: str = "lowest"
+    features: str = "first"
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> "CartesianGrid":
@@ -68,18 +76,40 @@ class CartesianGrid:
         check_time(self.time)
         if self.origin not in ORIGINS:
             raise ValueError(f"grid origin is {shown(self.origin)}: expected {' or '.join(ORIGINS)}")
+        if self.features not in FEATURES:
+            raise ValueError(f"grid features is {shown(self.features)}: expected {' or '.join(FEATURES)}")
 
     @property
     def num_point_features(self) -> int:
         """As Voxeliser: x, y, z, intensity as they came, and so the time."""
         return 5 if self.time else 4
 
+    @property
+    def num_voxel_features(self) -> int:
+        """Columns of `voxel_features`."""
+        return (NUM_MOMENTS if self.features == "moments" else 4) + self.time
+
+    def voxel_features(self, batch: PointsInVoxels) -> torch.Tensor:
+        """float32 (V, num_voxel_features), what networks get of each voxel of a batch of this grid: x, y, z and
+        intensity of its first point, or the moments of its points; with time, the mean of that comes last."""
+        points_PF = batch.point_features_PF
+        if self.features == "moments":
+            features_VF = moments_of_points(points_PF, batch, _divisor(self.voxel_size, points_PF.device))
+        else:
+            features_VF = first_of_points(points_PF[:, :4], batch)
+        if not self.time:
+            return features_VF
+        # The first point is mostly of the newest scan. The mean tells where that scan alone saw something, which has
+        # come there, from where others did too.
+        return torch.cat((features_VF, mean_of_points(points_PF[:, 4:], batch)), dim=1)
+
     def settings(self) -> dict[str, Any]:
         """As Voxeliser."""
         # What most networks lack is not written: the headers of their weights stay what they were.
         time = {"time": True} if self.time else {}
         origin = {"origin": self.origin} if self.origin != "lowest" else {}
-        return {"kind": self.kind, "voxel_size": self.voxel_size, **time, **origin}
+        features = {"features": self.features} if self.features != "first" else {}
+        return {"kind": self.kind, "voxel_size": self.voxel_size, **time, **origin, **features}
 
     def voxelise(self, scans: Sequence[torch.Tensor]) -> VoxelBatch:
         """As Voxeliser; the axes are x, y, z. TooWideError for scans so wide that their cells cannot be numbered."""

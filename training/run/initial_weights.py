@@ -10,7 +10,7 @@ from pvd_core.borders.errors import UserError
 from pvd_core.models import Network
 from pvd_core.models.build import architecture_of, grid_of
 from pvd_core.taxonomy import Taxonomy, taxonomy_named
-from pvd_core.voxels import Voxeliser
+from pvd_core.voxels import Voxeliser, grid_from_settings
 from pvd_core.weights import load_model, past_scans_of, read_facts, taxonomy_of
 from training.distil.slicing import sliced_state
 from training.distil.widening import widened_state
@@ -24,11 +24,13 @@ def initial_state(path: str, network: Network, config: TrainConfig) -> dict[str,
     classes or take a time of points that the run does not give.
 
     Without a slice a network may learn more than the weights know: the time of points counts nothing at first, and
-    classes of moving objects begin as those of still ones.
+    classes of moving objects begin as those of still ones. With one or without, means over a voxel's points begin as
+    its first point, and their deviations count nothing at first.
     """
     initial, facts = load_model(path)
     _check_family(path, initial, network, config.initial_slice)
     found, wanted = taxonomy_of(facts), taxonomy_named(config.taxonomy)
+    initial = _with_features_of(network, initial, found, path)
     may_grow = not (config.initial_slice or config.initial_widen)
     if found != wanted and not (may_grow and wanted.moving and not found.moving):
         raise UserError(
@@ -55,6 +57,8 @@ def remarks_on_initial(path: str, config: TrainConfig) -> list[str]:
 def _growth_remark(path: str, facts: dict[str, Any], config: TrainConfig) -> str:
     knows_classes = taxonomy_of(facts).name == config.taxonomy
     begins = [] if knows_classes else ["classes of moving objects begin as those of still ones"]
+    if _features_of(grid_of(facts["model"])) != _features_of(grid_of(config.network)):
+        begins.append("means over the points of a voxel begin as its first point, deviations count nothing at first")
     if config.scans.time and not past_scans_of(facts).time:
         begins.append("the time of points counts nothing at first")
     return f"initial_weights {path} know less than this run learns: {', '.join(begins)}" if begins else ""
@@ -62,8 +66,9 @@ def _growth_remark(path: str, facts: dict[str, Any], config: TrainConfig) -> str
 
 def _grid_remark(path: str, facts: dict[str, Any], config: TrainConfig) -> str:
     found, wanted = (grid_of(model) for model in (facts["model"], config.network))
-    # Whether the time of points is taken is said besides.
-    if {**found.settings(), "time": None} == {**wanted.settings(), "time": None}:
+    # What is taken of points and voxels is said besides.
+    said = {"time": None, "features": None}
+    if {**found.settings(), **said} == {**wanted.settings(), **said}:
         return ""
     return f"warning: initial_weights {path} learned on grid {in_words(found)}, this run has {in_words(wanted)}"
 
@@ -85,6 +90,27 @@ def _check_family(path: str, initial: Network, network: Network, is_sliced: bool
         f"initial_weights {path} are weights of a {found}, the network is a {wanted}: take weights of a {wanted}"
         f"{remedy}"
     )
+
+
+def _features_of(grid: Voxeliser) -> str:
+    """What networks get of a voxel, where grids differ in that."""
+    return getattr(grid, "features", "")
+
+
+def _with_features_of(network: Network, initial: Network, classes: Taxonomy, path: str) -> Network:
+    """`initial`, or a network that gives the same for voxels of one point and gets of voxels what `network` does."""
+    learned, wanted = _features_of(initial.grid), _features_of(network.grid)
+    if learned == wanted:
+        return initial
+    if (learned, wanted) != ("first", "moments") or initial.grid.time:
+        raise UserError(
+            f"initial_weights {path} learned with grid.features {learned}, this run has {wanted}: set "
+            f"model.grid.features to {learned}, or start from other weights"
+        )
+    grid = grid_from_settings({**initial.grid.settings(), "features": wanted})
+    grown = type(initial)(dataclasses.replace(initial.config, grid=grid))
+    grown.load_state_dict(_grown(initial, classes, grown, classes))
+    return grown
 
 
 def _grown(initial: Network, found: Taxonomy, network: Network, wanted: Taxonomy) -> dict[str, torch.Tensor]:
