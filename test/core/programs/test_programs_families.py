@@ -11,7 +11,7 @@ from ros_clouds import FLOAT32, rosbags_cloud
 from pvd_core.clouds.example import spinning_scan
 from pvd_core.clouds.files import read_bin
 from pvd_core.models.bare_statistics import estimate_bare_statistics
-from pvd_core.native import library
+from pvd_core.native import cells, library
 from pvd_core.programs import XYZI, Bucket, BucketChooser, DeviceRunner
 from pvd_core.programs.pipeline import FixedPipeline
 from pvd_core.segmenter import Segmenter
@@ -122,9 +122,13 @@ def test_points_too_far_from_each_other_for_a_program_are_labelled_without_one()
     assert fast.counters["programs"] == 1
 
 
+@pytest.mark.parametrize("settings", [{"origin": "ground"}, {"origin": "ground", "features": "moments"}])
+@pytest.mark.parametrize("is_native", [True, False])
 @pytest.mark.parametrize("cloud", CLOUDS)
-def test_coarser_cells_seen_from_the_ground_give_the_same_labels_in_programs(cloud):
-    model = program_network("minkunet", grid={"voxel_size": 0.5, "origin": "ground"})
+def test_other_cubes_give_the_same_labels_in_programs(monkeypatch, cloud, is_native, settings):
+    if not is_native:
+        monkeypatch.setattr(cells, "is_usable_for", lambda tensor: False)
+    model = program_network("minkunet", grid={"voxel_size": 0.5, **settings})
     plain, fast = (Segmenter(model, programs=programs) for programs in ("off", "eager"))
     assert np.array_equal(fast.segment(CLOUDS[cloud]).labels, plain.segment(CLOUDS[cloud]).labels)
     assert fast.counters["declined"] == 0
