@@ -36,5 +36,10 @@ def _found(title: str, path: Path) -> Finding:
 
 
 def _in_words(model: Mapping[str, Any]) -> str:
-    names = ("architecture", "width", "channel_ratio", "kernels")
-    return ", ".join(f"{name} {model[name]}" for name in names if name in model)
+    names = ["architecture", "width", "channel_ratio", "kernels"]
+    if plan := model.get("plan"):  # it names the channels of each layer
+        names.remove("channel_ratio")
+    words = [f"{name} {model[name]}" for name in names if name in model]
+    if plan:
+        words.append(f"{sum(len(stage['blocks']) for stage in (*plan['down'], *plan['up']))} residual blocks")
+    return ", ".join(words)

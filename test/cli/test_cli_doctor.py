@@ -9,7 +9,9 @@ import sys
 import pytest
 
 from pvd_cli.checks.hardware import check_gpu, check_torch
+from pvd_cli.checks.weights import _in_words
 from pvd_cli.main import run
+from pvd_core.models.unet_plan import plan_settings, ratio_plan
 from pvd_core.native import library
 
 
@@ -23,6 +25,11 @@ def test_doctor_tells_what_is_there_and_what_to_do_about_the_rest(tmp_path, caps
     assert all(finding["remedy"] for finding in findings.values() if not finding["is_present"])
     assert (code == 0) == all(f["is_present"] for f in findings.values() if f["is_needed"])
     assert "scans" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_doctor_tells_searched_networks_by_their_blocks():
+    model = {"architecture": "minkunet", "channel_ratio": 1.0, "plan": plan_settings(ratio_plan(0.25))}
+    assert _in_words(model) == "architecture minkunet, 16 residual blocks"
 
 
 def test_doctor_names_the_interpreter_that_builds_the_engine(monkeypatch):
