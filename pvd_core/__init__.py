@@ -10,9 +10,10 @@ if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 
-# Names by which a user may call the weights that ship with the package. cylinder3d: the teacher of the tables at
-# reduced scale; multiscan: for three scans at once, tells moving things from still ones.
-SHIPPED_WEIGHTS = ("default", "cylinder3d-0.5x", "cylinder3d", "multiscan")
+# Names by which a user may call the weights that ship with the package. minkunet-0.5x: the default before, a teacher;
+# cylinder3d: the teacher of the tables at reduced scale; multiscan: for three scans at once, tells moving things from
+# still ones.
+SHIPPED_WEIGHTS = ("default", "cylinder3d-0.5x", "minkunet-0.5x", "cylinder3d", "multiscan")
 
 
 def shipped_weights(name: str) -> Path:

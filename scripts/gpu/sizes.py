@@ -72,7 +72,7 @@ _ON_GPU = Sizes(
         "minkunet": Family(
             student=_MINKUNET,
             teacher={**_MINKUNET, "name": "minkunet-1x"},
-            initial_weights="default",
+            initial_weights="minkunet-0.5x",
             strengths=_STRENGTHS,
             training_settings=("optimizer.learning_rate=1e-3",),
         ),

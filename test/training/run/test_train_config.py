@@ -109,7 +109,7 @@ def test_an_architecture_takes_the_place_of_the_default_network():
         load_config(None, ["dataset=d", "model.name=minkunet-0.5x", "model.architecture=spvcnn"])
 
 
-@pytest.mark.parametrize("name", ["default", "cylinder3d-0.5x", "cylinder3d"])
+@pytest.mark.parametrize("name", ["default", "cylinder3d-0.5x", "minkunet-0.5x", "cylinder3d"])
 def test_model_null_is_the_network_of_the_initial_weights(name, project_root):
     config = load_config(
         project_root / "config/self_training.yaml",
