@@ -40,14 +40,16 @@ LABELLING_OPTIONS = options("intensity_scale", *MOUNTING_SETTINGS)
 FIELD_OPTIONS = options("intensity_scale", "intensity_field", *MOUNTING_SETTINGS)
 
 
-def end_where_labels_are_spoilt(num_spoilt: int) -> None:
+def end_where_labels_are_spoilt(num_spoilt: int, exit_code: int = 0) -> None:
     """The last line and the exit code of a command that labelled clouds of which the judge found `num_spoilt` to lie
-    where no network knows them."""
+    where no network knows them. `exit_code`: for what else went wrong, which comes first."""
     if num_spoilt:
         print_error(
             f"the labels of {counted(num_spoilt, 'cloud')} are worthless, and perhaps those of more: the notes say why"
         )
-        raise typer.Exit(EXIT_SPOILT)
+        exit_code = exit_code or EXIT_SPOILT
+    if exit_code:
+        raise typer.Exit(exit_code)
 
 
 class NotedClouds:

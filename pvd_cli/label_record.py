@@ -27,7 +27,7 @@ class LabelRecord:
     def __init__(self, out: Path, weights: Sequence[Path], options: Mapping[str, Any]) -> None:
         self.path = out / NAME
         self._out = out
-        made_with = {"weights_sha256": ",".join(map(sha256_of, weights)), **options}
+        made_with = {"weights_sha256": ",".join(sorted(map(sha256_of, weights))), **options}
         self._key = hashlib.sha256(json.dumps(made_with, sort_keys=True).encode()).hexdigest()[:16]
         names = ", ".join(path.name for path in weights)
         self._maker = {"weights": names, **{name: str(value) for name, value in made_with.items()}}

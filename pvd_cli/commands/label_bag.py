@@ -136,6 +136,4 @@ def label_bag(
     print(report.text())
     if classes := classes_found_text(report.points_of_class, segmenter.taxonomy):
         print(classes)
-    if not report.is_whole:
-        raise typer.Exit(EXIT_INCOMPLETE)
-    end_where_labels_are_spoilt(report.num_spoilt)
+    end_where_labels_are_spoilt(report.num_spoilt, 0 if report.is_whole else EXIT_INCOMPLETE)

@@ -185,7 +185,7 @@ def label_bags(
         table, remark = write_class_table(out)
     except UserError as error:  # as on a full disk
         raise UserError(f"{error}; the bags are kept: the same command with --resume writes what is missing") from error
-    print(f"written: {written}, {table}")
+    print(f"written: {written}, {table}" if written else f"written: {table}; the report of the earlier run stays")
     if remark:
         print(f"note: {remark}", file=sys.stderr)
     _end(report)
@@ -203,9 +203,7 @@ def _end(report: "FleetReport") -> None:
         print_error(f"none of the {counted(len(report.results), 'bag')} holds clouds to label: the table says why")
     if not labelled:
         raise typer.Exit(EXIT_USER_ERROR)
-    if not report.is_whole:
-        raise typer.Exit(EXIT_INCOMPLETE)
-    end_where_labels_are_spoilt(report.num_spoilt)
+    end_where_labels_are_spoilt(report.num_spoilt, 0 if report.is_whole else EXIT_INCOMPLETE)
 
 
 def _num_cores() -> int:

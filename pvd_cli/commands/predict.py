@@ -67,7 +67,7 @@ def predict(
     Networks expect of a cloud: x forward, y left, z up, in metres, the sensor about 1.7 m above the ground, intensity
     0..1. predict.jsonl beside the labels says which weights and options made each file. The exit code is 3 if some
     scans could not be read or reach too far for the network's voxels, 4 if scans lie where no network knows them, such
-    as in a map's frame or in millimetres.
+    as in a map's frame or in millimetres; 3 where both hold.
 
     \b
     Examples:
@@ -183,9 +183,8 @@ def predict(
     if classes := classes_found_text(counts, taxonomy):
         print(classes)
     noted.say_in_short()
-    if num_failed:
-        raise typer.Exit(EXIT_INCOMPLETE if num_done else EXIT_USER_ERROR)
-    end_where_labels_are_spoilt(noted.num_spoilt)
+    failure = EXIT_INCOMPLETE if num_done else EXIT_USER_ERROR
+    end_where_labels_are_spoilt(noted.num_spoilt, failure if num_failed else 0)
 
 
 def _earlier(paths: Mapping[Path, Path], overwrite: bool, resume: bool) -> dict[Path, Path]:

@@ -94,7 +94,8 @@ def check_settings(bag: Bag, settings: Mapping[str, str]) -> None:
 
 
 def _digest(segmenter: AnySegmenter) -> str:
-    return ",".join(map(_digest_of_one, segmenter.members))
+    # In whichever order they are named, they vote alike.
+    return ",".join(sorted(map(_digest_of_one, segmenter.members)))
 
 
 def _digest_of_one(segmenter: Segmenter) -> str:

@@ -40,11 +40,11 @@ class FleetReport:
         labelled, skipped, failed = (len(self.of_status(status)) for status in (LABELLED, SKIPPED, FAILED))
         return f"{counted(labelled, 'bag')} labelled, {skipped} skipped, {failed} failed"
 
-    def write(self, out: Path) -> Path:
-        """Writes it into the folder of the results, where that of an earlier run stays if this one labelled nothing.
-        UserError where it cannot be written."""
+    def write(self, out: Path) -> Path | None:
+        """Writes it into the folder of the results; None where that of an earlier run stays, as this one labelled
+        nothing. UserError where it cannot be written."""
         if (out / NAME).is_file() and not self.of_status(LABELLED):
-            return out / NAME
+            return None
         totals = {status: len(self.of_status(status)) for status in (LABELLED, SKIPPED, FAILED)}
         clouds = {name: sum(getattr(result, name) for result in self.results) for name in ("clouds", "labelled")}
         content = {

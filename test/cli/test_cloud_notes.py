@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from ros_clouds import xyzi_cloud
+from ros_clouds import rosbags_cloud, xyzi_cloud
 from tiny_dataset import write_scan
 
 from pvd_cli.main import run
@@ -89,6 +89,17 @@ def test_every_command_that_labels_says_by_its_exit_code_that_labels_are_worthle
                  "submit {0} --out {0}/s.zip --allow-missing"):  # fmt: skip
         assert run([*line.format(tmp_path).removesuffix(" --weights").split(), "--weights", str(weights)]) == 2
         assert cause in capfd.readouterr().err
+
+
+def test_what_failed_besides_does_not_hide_that_labels_are_worthless(weights, tmp_path, capfd):
+    (spinning_scan(6_000) + np.float32([200, 0, 0, 0])).tofile(tmp_path / "far.bin")
+    (tmp_path / "empty.bin").touch()
+    with BagWriter(tmp_path / "bag") as writer:
+        writer.write_cloud("/lidar", xyzi_cloud(spinning_scan(6_000) + np.float32([200, 0, 0, 0]), stamp_ns=1), 1)
+        writer.write_cloud("/lidar", rosbags_cloud(fields=[("x", 0, 7, 1)], data=bytes(32)), 2)
+    for line in ("predict {0}/far.bin {0}/empty.bin --out {0}/out", "label-bag {0}/bag {0}/labelled"):
+        assert run([*line.format(tmp_path).split(), "--weights", str(weights)]) == 3
+        assert "the labels of 1 cloud are worthless" in capfd.readouterr().err
 
 
 CHANGES = {

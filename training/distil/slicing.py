@@ -25,7 +25,7 @@ def sliced_state(wide_network: Network, narrow_network: Network) -> dict[str, to
             raise UserError(
                 f"the network cannot start from a slice of initial_weights: {name} has shape "
                 f"{'x'.join(map(str, tensor.shape))}, there {found}; a slice is the first channels of a wider network "
-                "of the same family; weights of the same network want initial_slice false"
+                "of the same family with as many blocks; weights of the same network want initial_slice false"
             )
         for axis, size in enumerate(tensor.shape):
             key = name, axis

@@ -104,8 +104,8 @@ def _with_features_of(network: Network, initial: Network, classes: Taxonomy, pat
         return initial
     if (learned, wanted) != ("first", "moments") or initial.grid.time:
         raise UserError(
-            f"initial_weights {path} learned with grid.features {learned}, this run has {wanted}: set "
-            f"model.grid.features to {learned}, or model to null for the network of these weights"
+            f"initial_weights {path} learned with grid.features {learned}, this run has {wanted}: set model to null "
+            "for the network of these weights, or start from other weights"
         )
     grid = grid_from_settings({**initial.grid.settings(), "features": wanted})
     grown = type(initial)(dataclasses.replace(initial.config, grid=grid))

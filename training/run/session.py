@@ -13,7 +13,7 @@ from pvd_core.models import Network, build_model
 from pvd_core.runtime.memory import keep_freed_memory
 from pvd_core.sparse.backends.choose import backend_for
 from pvd_core.taxonomy import taxonomy_named
-from pvd_core.weights import check_different, load_state, past_scans_of, read_facts
+from pvd_core.weights import WeightsError, check_different, load_state, past_scans_of, read_facts
 from pvd_core.weights.facts import DISTILLED_KEY
 from training.data.batches import BatchStream, Share
 from training.data.class_weights import class_weights, describe
@@ -121,7 +121,11 @@ def _initial_network(config: TrainConfig) -> Network:
     model = build_model(config.network)
     _check_objective(config, model)
     if config.initial_weights is not None:
-        load_state(model, initial_state(config.initial_weights, model, config), config.initial_weights)
+        state = initial_state(config.initial_weights, model, config)
+        try:
+            load_state(model, state, config.initial_weights)
+        except WeightsError as error:
+            raise UserError(f"{error}\nmodel=null takes the network of initial_weights as it is") from error
     return model
 
 

@@ -67,7 +67,7 @@ def test_a_slice_may_get_moments_too(saved):
 @pytest.mark.parametrize(
     ("learned", "wanted", "words"),
     [
-        (MOMENTS, CUBES, "learned with grid.features moments, this run has first: set model.grid.features to moments"),
+        (MOMENTS, CUBES, "learned with grid.features moments, this run has first: set model to null"),
         ({**CUBES, "time": True}, {**MOMENTS, "time": True}, "learned with grid.features first, this run has moments"),
     ],
 )

@@ -108,7 +108,9 @@ def test_weights_that_cannot_start_a_network_are_refused(dataset, tmp_path):
     slices = ("scans.past=2", TIMED, "initial_slice=true", f"initial_weights={single}")
     with pytest.raises(UserError, match=r"take no time of points, but scans\.time is True: set it to False"):
         trained(dataset, tmp_path / "d", *slices)
-    with pytest.raises(UserError, match=r"does not fit the network"):
+    with pytest.raises(
+        UserError, match=r"(?s)does not fit the network.*model=null takes the network of initial_weights"
+    ):
         trained(dataset, tmp_path / "e", "scans.past=2", TIMED, f"initial_weights={single}", "model.width=6")
 
 
