@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pvd_core.models.build import build_model
-from pvd_core.native import cells
+from pvd_core.native import cells, library
 from pvd_core.voxels import CartesianGrid, grid_from_settings
 from pvd_core.voxels.moments import moments_of_points
 
@@ -18,16 +18,22 @@ def scan(num_points=3000, seed=0):
     return points * torch.tensor([20.0, 20.0, 3.0, 1.0])
 
 
-@pytest.fixture(params=[True, False], ids=["native", "reference"])
-def is_native(request, monkeypatch):
-    if not request.param:
+def skip_without_library():
+    usable, reason = library.status()
+    if not usable:
+        pytest.skip(f"native engine: {reason}")
+
+
+@pytest.fixture(params=["native", "reference"])
+def each_way(request, monkeypatch):
+    """Moments by the library, and by torch alone."""
+    if request.param == "native":
+        skip_without_library()
+    else:
         monkeypatch.setattr(cells, "is_usable_for", lambda tensor: False)
-    elif not cells.is_usable_for(torch.zeros(1)):
-        pytest.skip("no native engine here")
-    return request.param
 
 
-@pytest.mark.usefixtures("is_native")
+@pytest.mark.usefixtures("each_way")
 def test_moments_are_those_of_a_loop_over_voxels():
     batch = GRID.voxelise([scan()])
     found = moments_of_points(batch.point_features_PF, batch, SIZE_1)
@@ -41,7 +47,7 @@ def test_moments_are_those_of_a_loop_over_voxels():
         assert found[voxel, 7].item() == pytest.approx(spreads[3].item(), abs=0.003)
 
 
-@pytest.mark.usefixtures("is_native")
+@pytest.mark.usefixtures("each_way")
 @pytest.mark.parametrize("num_points", [0, 1])
 def test_moments_of_next_to_nothing(num_points):
     batch = GRID.voxelise([scan(num_points)])
@@ -51,7 +57,7 @@ def test_moments_of_next_to_nothing(num_points):
     assert (found[:, 4:] == 0).all()
 
 
-@pytest.mark.usefixtures("is_native")
+@pytest.mark.usefixtures("each_way")
 def test_the_order_of_the_points_changes_no_bit_of_the_moments():
     points = scan()
     order = torch.randperm(len(points), generator=torch.Generator().manual_seed(1))
@@ -63,8 +69,7 @@ def test_the_order_of_the_points_changes_no_bit_of_the_moments():
 @pytest.mark.parametrize("times", [1.0, 255.0, 1e6])
 @pytest.mark.parametrize("far", [0.0, 9000.0])
 def test_the_library_gives_the_bits_of_the_reference(monkeypatch, times, far):
-    if not cells.is_usable_for(torch.zeros(1)):
-        pytest.skip("no native engine here")
+    skip_without_library()
     points = torch.cat(
         (scan(20_000) * torch.tensor([1, 1, 1, times]) + torch.tensor([far, 0, 0, 0]), torch.zeros(5, 4))
     )

@@ -32,11 +32,10 @@ def saved(tmp_path):
 
 
 def started(path, model, *overrides):
-    """(config, network that begins with these weights)"""
-    config = load_config(None, ["dataset=none", *overrides])
+    """A network that begins with these weights."""
     network = build_model(model).eval()
-    network.load_state_dict(initial_state(path, network, config))
-    return config, network
+    network.load_state_dict(initial_state(path, network, load_config(None, ["dataset=none", *overrides])))
+    return network
 
 
 def single_points():
@@ -51,14 +50,14 @@ def single_points():
 def test_voxels_of_one_point_give_what_they_gave(saved, family, overrides):
     before, path = saved(cubes(family))
     wanted = cubes(family, 0.25 if overrides else 0.125, MOMENTS)
-    _, network = started(path, wanted, *overrides, f"initial_weights={path}")
+    network = started(path, wanted, *overrides, f"initial_weights={path}")
     one, other = (each(each.grid.voxelise([single_points()])).voxel_logits_VC for each in (before, network))
     torch.testing.assert_close(other, one, rtol=1e-3, atol=1e-4)
 
 
 def test_a_slice_may_get_moments_too(saved):
     before, path = saved(cubes(ratio=0.25))
-    _, network = started(path, cubes(ratio=0.125, grid=MOMENTS), "initial_slice=true", f"initial_weights={path}")
+    network = started(path, cubes(ratio=0.125, grid=MOMENTS), "initial_slice=true", f"initial_weights={path}")
     weight, wide = (each.state_dict()["backbone.stem.0.conv.weight"] for each in (network, before))
     assert torch.equal(weight[:, :4], wide[:, :, : weight.shape[2]])
     assert not weight[:, 4:].any()
