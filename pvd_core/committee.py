@@ -30,11 +30,15 @@ class Committee:
 
     runs_programs = False
 
-    def __init__(self, members: Sequence[Segmenter]) -> None:
-        """UserError for members that do not label the same scans as the same classes."""
+    def __init__(self, members: Sequence[Segmenter], names: Sequence[str | Path] = ()) -> None:
+        """UserError, by the `names` of the members, for those that do not label the same scans as the same classes."""
+        names = names or [f"network {number + 1}" for number in range(len(members))]
         kinds = [_kind(each) for each in members]
-        if other := next((kind for kind in kinds if kind != kinds[0]), None):
-            raise UserError(f"weights label {kinds[0]} and {other}: only those that do the same vote together")
+        for name, kind in zip(names, kinds, strict=True):
+            if kind != kinds[0]:
+                raise UserError(
+                    f"{names[0]} labels {kinds[0]} and {name} {kind}: only networks that label the same vote together"
+                )
         self.members = tuple(members)
         first = self.members[0]
         self.taxonomy, self.past_scans, self.facts = first.taxonomy, first.past_scans, first.facts
@@ -101,7 +105,7 @@ def segmenter_of(
     check_different(weights)
     programs = programs if len(weights) == 1 else "off"  # a committee needs more of each than labels
     members = [Segmenter.from_weights(path, device, precision, programs=programs) for path in weights]
-    return Committee(members) if len(members) > 1 else members[0]
+    return Committee(members, weights) if len(members) > 1 else members[0]
 
 
 def _kind(segmenter: Segmenter) -> str:

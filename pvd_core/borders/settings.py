@@ -51,7 +51,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 def apply_overrides(values: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
     """A copy of the nested dictionary `values` with each override "section.key=VALUE" applied; VALUE is read as YAML.
-    Items of a list are sections by their `name`. UserError for an override of another form."""
+    Items of a list are sections by their `name`; a section that is null begins anew. UserError for an override of another form."""
     result = copy.deepcopy(dict(values))
     for override in overrides:
         key, equals, text = override.partition("=")
@@ -84,8 +84,8 @@ def _section(target: Any, section: str, below: str, override: str) -> Any:
                 f"override {shown(override)}: {shown(below)} has no {shown(section)}; it has {', '.join(named)}"
             )
         found = named[section]
-    else:
-        found = target.setdefault(section, {})
+    elif (found := target.get(section)) is None:  # a section that is switched off, as one that is not there
+        found = target[section] = {}
     if not isinstance(found, (dict, list)):
         raise UserError(f"override {shown(override)}: {shown(section)} holds {shown(found)}, not further settings")
     return found

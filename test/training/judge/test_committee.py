@@ -133,7 +133,8 @@ def test_networks_that_do_not_label_the_same_are_refused(data, committee, tmp_pa
     save_weights(other, build_model(model), {"taxonomy": "semantickitti-multiscan"})
     assert run(["evaluate", str(data), *named([committee[0], other])]) == 2
     said = capsys.readouterr().err
-    assert "and semantickitti-multiscan from 0 past scans with stride 1: only those that do the same vote" in said
+    first = f"{committee[0]} labels semantickitti from 0 past scans with stride 1"
+    assert f"{first} and {other} semantickitti-multiscan from 0 past scans with stride 1: only networks that" in said
     with pytest.raises(UserError, match="are the same"):
         segmenter_of([committee[0]] * 2, "cpu")
     assert run(["evaluate", str(data), *named([committee[0], committee[0]])]) == 2
@@ -143,5 +144,5 @@ def test_networks_that_do_not_label_the_same_are_refused(data, committee, tmp_pa
 def test_a_network_that_takes_the_time_of_points_votes_with_none_that_does_not(tmp_path):
     timed = Segmenter.from_weights(tiny_weights_with_time(tmp_path), "cpu")
     facts = past_scans_facts(PastScans(timed.past_scans.past, timed.past_scans.stride))
-    with pytest.raises(UserError, match=r"stride 1 and the time of points and .* with stride 1: only"):
+    with pytest.raises(UserError, match=r"network 1 .* the time of points and network 2 .* with stride 1: only"):
         Committee([timed, Segmenter(build_model(MINKUNET), facts, "cpu")])

@@ -32,6 +32,15 @@ def test_network_is_named_alone_or_with_settings(tmp_path, text):
     assert load_config(path, ["model=cylinder3d-1x"]).model == {"name": "cylinder3d-1x"}
 
 
+def test_an_override_within_a_section_that_is_null_begins_it(tmp_path):
+    path = tmp_path / "train.yaml"
+    path.write_text("dataset: d\ndistillation: null\n")
+    config = load_config(path, ["distillation.teacher=big.safetensors", "distillation.method=kd"])
+    assert config.distillation.teacher == "big.safetensors"
+    with pytest.raises(UserError, match="no distillation.teacher, which is required"):
+        load_config(path, ["distillation.method=kd"])
+
+
 def test_written_config_reads_back_as_the_same_config(tmp_path):
     config = load_config(None, ["dataset=d", "sequences=[00, 10]", "augmentation.scale=[0.9, 1.1]", "max_minutes=1.5"])
     path = tmp_path / "config.yaml"
