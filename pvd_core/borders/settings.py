@@ -51,7 +51,8 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 def apply_overrides(values: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
     """A copy of the nested dictionary `values` with each override "section.key=VALUE" applied; VALUE is read as YAML.
-    Items of a list are sections by their `name`; a section that is null begins anew. UserError for an override of another form."""
+    Items of a list are sections by their `name`; a section that is null begins anew. UserError for an override of
+    another form."""
     result = copy.deepcopy(dict(values))
     for override in overrides:
         key, equals, text = override.partition("=")

@@ -37,7 +37,7 @@ def test_an_override_within_a_section_that_is_null_begins_it(tmp_path):
     path.write_text("dataset: d\ndistillation: null\n")
     config = load_config(path, ["distillation.teacher=big.safetensors", "distillation.method=kd"])
     assert config.distillation.teacher == "big.safetensors"
-    with pytest.raises(UserError, match="no distillation.teacher, which is required"):
+    with pytest.raises(UserError, match=r"no distillation\.teacher, which is required"):
         load_config(path, ["distillation.method=kd"])
 
 
