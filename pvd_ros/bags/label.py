@@ -70,7 +70,9 @@ def label_bag(
         window = LatencyWindow(size=total)
         with (
             _writer(report.bag, options) as writer,
-            earlier_labels(writer.earlier, report.labelled_topic, settings if options.resume else None) as earlier,
+            earlier_labels(
+                writer.earlier, report.bag, report.labelled_topic, settings if options.resume else None
+            ) as earlier,
         ):
             if not options.resume and earlier.any_left:
                 raise UserError(
@@ -185,7 +187,7 @@ def _writer(path: Path, options: LabelOptions) -> BagWriter:
 def _complete_already(report: LabelReport, total: int, settings: dict[str, str]) -> LabelReport:
     """The report on a bag that an earlier run completed."""
     with open_bag(report.bag) as bag:
-        check_settings(bag, settings)
+        check_settings(bag, report.bag, settings)
         for message in bag.messages(report.labelled_topic):
             cloud = cloud_from_bytes(message.raw)
             report.count_labels(labels_of(cloud), confidence_of(cloud))

@@ -59,10 +59,10 @@ class EarlierLabels:
 
 @contextmanager
 def earlier_labels(
-    file: Path | None, labelled_topic: str, settings: Mapping[str, str] | None
+    file: Path | None, labelled: Path, labelled_topic: str, settings: Mapping[str, str] | None
 ) -> Iterator[EarlierLabels]:
-    """Those in the file that was left; none for None, or where it was cut before the first. UserError if it was written
-    with other settings; settings None: whatever they were."""
+    """Those in the file that was left of the bag `labelled`; none for None, or where it was cut before the first.
+    UserError if it was written with other settings; settings None: whatever they were."""
     with ExitStack() as held:
         bag = None
         # Nothing can be read where the process was killed before it wrote anything.
@@ -71,7 +71,7 @@ def earlier_labels(
         if bag is not None and RECORD in bag.metadata:
             written = bag.metadata[RECORD]
             if settings is not None:
-                check_settings(bag, settings)
+                check_settings(bag, labelled, settings)
             else:
                 labelled_topic = written.get("labelled_topic") or f"{written['topic'].rstrip('/')}/labelled"
             yield EarlierLabels(bag.messages(labelled_topic))
@@ -79,16 +79,17 @@ def earlier_labels(
             yield EarlierLabels(iter(()))
 
 
-def check_settings(bag: Bag, settings: Mapping[str, str]) -> None:
-    """UserError if a labelled bag was written with other settings, or does not say with which."""
+def check_settings(bag: Bag, labelled: Path, settings: Mapping[str, str]) -> None:
+    """UserError if `bag`, the bag `labelled` or what was left of it, was written with other settings, or does not say
+    with which."""
     written = bag.metadata.get(RECORD)
     if written is None:
         raise UserError(
-            f"{bag.path} does not say how it was labelled, so it cannot be continued; --overwrite starts anew"
+            f"{labelled} does not say how it was labelled, so it cannot be continued; --overwrite starts anew"
         )
     if other := sorted(name for name in {*written, *settings} if written.get(name) != settings.get(name)):
         raise UserError(
-            f"{bag.path} was labelled with other settings ({', '.join(other)}); use those again, or "
+            f"{labelled} was labelled with other settings ({', '.join(other)}); use those again, or "
             "--overwrite in place of --resume to start anew"
         )
 
