@@ -48,9 +48,9 @@ class Session:
     stream: BatchStream
     num_steps: int
     ancestors: list[dict[str, Any]]
+    """What the weights that this run starts from and its teacher have seen, see `judge.seen`."""
     distilled: dict[str, Any]
     """What the header of the weights says of the teacher; nothing where there is none."""
-    """What the weights that this run starts from and its teacher have seen, see `judge.seen`."""
     intensity_95th: float
     """Of the training scans, see `data.intensity_level`."""
     validation_s: float = 0.0
