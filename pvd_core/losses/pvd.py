@@ -23,6 +23,7 @@ from pvd_core.losses.supervoxels import (
 )
 
 _OUTPUT_NORMS = ("rows", "active", "dense")
+_OUTPUT_ROWS = ("labelled", "all", "unlabelled")
 
 # Field of SegmentationOutput whose affinities are compared.
 _POINT_TAPS = {"features": "point_features_PD", "logits": "point_logits_PC"}
@@ -46,10 +47,11 @@ class PVDConfig:
     """Of the KL divergence: teacher_student is KL(teacher || student), student_teacher the reverse."""
     temperature: float = 1.0
     output_norm: str = "rows"
-    """rows: mean over labelled points and voxels of the divergence, as in KD; active: that divided by the number of
-    classes; dense: as active, but for voxels the mean is over all cells of the grid."""
-    includes_ignored: bool = False
-    """Whether output distillation includes points and voxels without a label."""
+    """rows: mean over `output_rows` of the divergence, as in KD; active: that divided by the number of classes; dense:
+    as active, but for voxels the mean is over all cells of the grid."""
+    output_rows: str = "labelled"
+    """Points and voxels whose outputs are distilled. labelled: those that have a label; all: those without one too;
+    unlabelled: those without one alone, each as strongly as with all. For scans of which few points have a label."""
     class_weighted: bool = False
     """Whether output distillation weights points and voxels by their class, as the supervised losses do."""
     supervoxel_size: tuple[int, int, int] = (120, 60, 8)
@@ -80,6 +82,7 @@ class PVDConfig:
         choices: dict[str, tuple[str, ...]] = {
             "direction": DIRECTIONS,
             "output_norm": _OUTPUT_NORMS,
+            "output_rows": _OUTPUT_ROWS,
             "sampler": SAMPLERS,
             "affinity_norm": AFFINITY_NORMS,
             "point_tap": tuple(_POINT_TAPS),
@@ -94,8 +97,10 @@ class PVDConfig:
         for name in ("temperature", "num_supervoxels", "num_points", "num_voxels"):
             if not getattr(self, name) > 0:
                 raise UserError(f"pvd: {name} is {getattr(self, name)}: expected more than 0")
-        if self.class_weighted and self.includes_ignored:
-            raise UserError("pvd: class_weighted and includes_ignored are true: rows without a label have no class")
+        if self.class_weighted and self.output_rows != "labelled":
+            raise UserError(
+                f"pvd: class_weighted is true and output_rows {self.output_rows}: rows without a label have no class"
+            )
         if len(self.supervoxel_size) != 3 or min(self.supervoxel_size) < 1:
             raise UserError(f"pvd: supervoxel_size is {self.supervoxel_size}: expected three sizes of at least 1")
 
@@ -141,10 +146,11 @@ class PVD(DistillationMethod):
         self, pair: DistillationPair, field: str, labels: torch.Tensor, num_rows: int | None = None
     ) -> torch.Tensor:
         config = self.config
-        if config.includes_ignored:
-            weights = torch.ones_like(labels, dtype=torch.bool)
-        else:
+        if config.output_rows == "labelled":
             weights = pair.row_weights(labels, config.class_weighted)
+        else:
+            weights = (labels == 0) | (config.output_rows == "all")
+            num_rows = num_rows or len(labels)
         logits = getattr(pair.student, field), getattr(pair.teacher, field)
         loss = output_distillation(*logits, weights, config.direction, config.temperature, num_rows)
         return loss if config.output_norm == "rows" else loss / logits[0].shape[1]

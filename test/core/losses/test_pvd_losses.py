@@ -1,5 +1,6 @@
 """PVD's terms against NumPy written from the formulas, their gradients against finite differences."""
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -233,6 +234,20 @@ def test_dense_norm_divides_by_every_cell_of_the_grid():
     assert dense * 2 * math.prod(GRID.shape) == pytest.approx(active * num_counted, rel=1e-5)
 
 
+@pytest.mark.parametrize("output_rows", ["labelled", "all", "unlabelled"])
+def test_outputs_are_distilled_on_the_rows_that_are_chosen(output_rows):
+    pair = make_pair()
+    terms = PVD(PVDConfig(output_rows=output_rows, supervoxel_size=SIZE))(pair)
+    for name, labels in (("point", pair.point_labels_P), ("voxel", pair.voxel_labels_V)):
+        field = {"point": "point_logits_PC", "voxel": "voxel_logits_VC"}[name]
+        p, q = (softmax(getattr(side, field).detach().numpy()) for side in (pair.teacher, pair.student))
+        divergence, is_labelled = (p * np.log(p / q)).sum(axis=1), labels.numpy() != 0
+        assert 0 < is_labelled.sum() < len(is_labelled)
+        counted = {"labelled": is_labelled, "all": is_labelled | True, "unlabelled": ~is_labelled}[output_rows]
+        mean = divergence[counted].sum() / (is_labelled.sum() if output_rows == "labelled" else len(is_labelled))
+        assert terms[f"{name}_output"].item() == pytest.approx({"point": 0.1, "voxel": 0.15}[name] * mean, rel=1e-5)
+
+
 def test_terms_with_coefficient_zero_are_left_out_and_the_rest_need_no_point_outputs():
     config = PVDConfig(point_output=0, point_affinity=0, supervoxel_size=SIZE)
     pair = make_pair()
@@ -246,8 +261,9 @@ def test_terms_with_coefficient_zero_are_left_out_and_the_rest_need_no_point_out
 
 
 def test_one_point_and_a_scan_without_points_give_finite_terms():
-    for num_points in ((1,), (5, 0), (0,)):
-        terms = PVD(PVDConfig(supervoxel_size=SIZE))(make_pair(num_points=num_points))
+    for num_points, output_rows in itertools.product(((1,), (5, 0), (0,)), ("labelled", "all", "unlabelled")):
+        config = PVDConfig(output_rows=output_rows, supervoxel_size=SIZE)
+        terms = PVD(config)(make_pair(num_points=num_points))
         assert all(math.isfinite(term.item()) for term in terms.values())
 
 
@@ -256,6 +272,7 @@ def test_one_point_and_a_scan_without_points_give_finite_terms():
     [
         ("sampler", "easy"),
         ("affinity_norm", "dense"),
+        ("output_rows", "unlabeled"),
         ("temperature", 0),
         ("voxel_affinity", -1),
         ("supervoxel_size", (4, 4)),
@@ -269,4 +286,4 @@ def test_settings_that_make_no_sense_are_refused_by_name(setting, value):
 
 def test_class_weights_and_rows_without_a_label_exclude_each_other():
     with pytest.raises(UserError, match="class_weighted"):
-        PVDConfig(class_weighted=True, includes_ignored=True)
+        PVDConfig(class_weighted=True, output_rows="all")
