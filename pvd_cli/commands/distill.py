@@ -121,8 +121,9 @@ def _naming(teachers: list[Path], config: Path | None) -> list[str]:
 def _names_teacher(config: Path | None, overrides: list[str]) -> bool:
     from pvd_core.borders.settings import apply_overrides, read_yaml
 
-    section = apply_overrides(read_yaml(config) if config is not None else {}, overrides)["distillation"]
-    return section.get("teacher") is not None
+    section = apply_overrides(read_yaml(config) if config is not None else {}, overrides).get("distillation")
+    # What is no section is told by whoever reads the settings.
+    return section.get("teacher") is not None if isinstance(section, dict) else section is not None
 
 
 def _print_step_cost(settings: "TrainConfig", num_steps: int) -> None:

@@ -99,7 +99,8 @@ class PVDConfig:
                 raise UserError(f"pvd: {name} is {getattr(self, name)}: expected more than 0")
         if self.class_weighted and self.output_rows != "labelled":
             raise UserError(
-                f"pvd: class_weighted is true and output_rows {self.output_rows}: rows without a label have no class"
+                f"pvd: class_weighted is true and output_rows {self.output_rows}, but points without a label have no "
+                "class: set class_weighted to false, or output_rows to labelled"
             )
         if len(self.supervoxel_size) != 3 or min(self.supervoxel_size) < 1:
             raise UserError(f"pvd: supervoxel_size is {self.supervoxel_size}: expected three sizes of at least 1")

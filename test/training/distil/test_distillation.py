@@ -134,13 +134,15 @@ def test_teacher_with_other_classes_is_refused(teacher_path):
 def test_the_command_without_a_teacher_names_the_option(tmp_path, capsys):
     config = tmp_path / "student.yaml"
     config.write_text("max_steps: 2\n")
-    for options in ([], ["--config", str(config)]):
+    for options in ([], ["--config", str(config)], ["--set", "distillation=null"]):
         assert run(["distill", str(tmp_path), *options, "--out", str(tmp_path / "run")]) == 2
         assert "no teacher: name its weights with --teacher" in capsys.readouterr().err
     config.write_text("distillation: {teacher: absent.safetensors}\n")
     for options in (["--config", str(config)], ["--set", "distillation.teacher=absent.safetensors"]):
         assert run(["distill", str(tmp_path), *options, "--out", str(tmp_path / "run")]) == 2
         assert "no teacher" not in capsys.readouterr().err
+    assert run(["distill", str(tmp_path), "--set", "distillation=3", "--out", str(tmp_path / "run")]) == 2
+    assert "distillation is 3: expected a section or null" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
