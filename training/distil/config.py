@@ -26,6 +26,9 @@ class DistillationConfig:
     committee: tuple[str, ...] = ()
     """Weights files of further networks that see each scan as the teacher does. The scores that the student learns from
     are means over all of them; features are the teacher's."""
+    until_step: int | None = None
+    """The step of the run after which the teacher says no more and the student learns from the labels alone (ESKD, Cho
+    and Hariharan, ICCV 2019); null: it teaches to the end."""
     cache: str | None = None
     """Folder that keeps the teacher's outputs for scans that come again, which needs 'scan_versions'; null: the teacher
     runs at every step."""
@@ -35,6 +38,11 @@ class DistillationConfig:
             raise UserError(f"distillation.method is {self.method!r}: expected one of {', '.join(METHODS)}")
         if not 1 <= self.votes <= len(VOTES):
             raise UserError(f"distillation.votes is {self.votes}: expected 1 to {len(VOTES)}")
+        if self.until_step is not None and self.until_step < 1:
+            raise UserError(
+                f"distillation.until_step is {self.until_step}: expected at least 1, or null for a teacher that "
+                "teaches to the end; distillation=null trains without one"
+            )
         if self.backbone is not None:
             self.method_config()
 

@@ -52,6 +52,12 @@ class Supervised(Protocol):
     model: Network
     class_weights: torch.Tensor | None
 
+    def learn(
+        self, batch: TrainingBatch, sites: Sites | None = None
+    ) -> tuple[SegmentationOutput, dict[str, torch.Tensor]]:
+        """(the student's output, {term: scalar loss})."""
+        ...
+
     def outputs(
         self, batch: TrainingBatch, with_points: bool = False, sites: Sites | None = None
     ) -> SegmentationOutput:
@@ -116,9 +122,12 @@ class DistillationObjective(nn.Module):
         seed: int,
         cache: TeacherCache | None = None,
         votes: int = 1,
+        num_taught: int | None = None,
     ) -> None:
-        """`taxonomy`: that of the labels. `cache`, `votes`: as FrozenTeacher."""
+        """`taxonomy`: that of the labels. `cache`, `votes`: as FrozenTeacher. `num_taught`: the teachers teach in
+        so many batches, the first of the run; in all if left out."""
         super().__init__()
+        self._num_taught = num_taught
         self.supervised, self.method, self.seed = supervised, method, seed
         self._with_points = needs_points(method.config)
         self.register_buffer("is_minority_C", torch.from_numpy(taxonomy.is_minority_C), persistent=False)
@@ -146,6 +155,8 @@ class DistillationObjective(nn.Module):
 
     def learn(self, batch: TrainingBatch, sites: Sites) -> tuple[SegmentationOutput, dict[str, torch.Tensor]]:
         """(the student's output, the terms of `forward`). `sites`: those of the batch's voxels."""
+        if self._num_taught is not None and batch.number >= self._num_taught:
+            return self.supervised.learn(batch, sites)
         student = self.supervised.outputs(batch, with_points=self._with_points, sites=sites)
         teacher = self.teacher_output(batch, sites)
         # Losses in float32 whatever the networks compute in.

@@ -50,8 +50,10 @@ def _draw_terms(axes: "Axes", losses: list[dict[str, Any]], names: list[str]) ->
     width = max(1, round(len(losses) * _SMOOTHING_SHARE))
     parts = [losses[start : start + width] for start in range(0, len(losses), width)]
     for name in names:
-        means = [sum(line[name] for line in part) / len(part) for part in parts]
-        axes.plot([part[-1]["step"] for part in parts], means, label=name.replace("_", " "))
+        # Terms of a teacher that teaches in the first steps alone are missing in the others.
+        having = [lines for part in parts if (lines := [line for line in part if name in line])]
+        means = [sum(line[name] for line in lines) / len(lines) for lines in having]
+        axes.plot([lines[-1]["step"] for lines in having], means, label=name.replace("_", " "))
     if names:
         axes.legend()
 

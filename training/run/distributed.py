@@ -108,9 +108,11 @@ def _fabric_of_ranks(config: TrainConfig, world_size: int) -> Fabric:
 
 def _reaches_every_parameter(config: TrainConfig) -> bool:
     """Whether every parameter gets a gradient, which DDP has to know; it depends on the factors of the losses."""
-    # CD's linear map gets gradients only from the feature term, which may be switched off.
-    has_cd = config.distillation is not None and config.distillation.method == "cd"
-    return config.loss.scored == {"voxels", "points"} and not has_cd
+    # CD's linear map gets gradients only from the feature term, which may be switched off; what any method learns gets
+    # none after the teacher's last step.
+    distillation = config.distillation
+    is_left_out = distillation is not None and (distillation.method == "cd" or distillation.until_step is not None)
+    return config.loss.scored == {"voxels", "points"} and not is_left_out
 
 
 def agreed_reason(reason: str | None, device: torch.device) -> str | None:

@@ -18,6 +18,7 @@ from pvd_core.weights.facts import DISTILLED_KEY
 from training.data.batches import BatchStream, Share
 from training.data.class_weights import class_weights, describe
 from training.data.intensity_level import intensity_95th
+from training.distil.config import DistillationConfig
 from training.distil.distillation import DistillationObjective, Method, build_method, load_teacher
 from training.distil.multi_to_single import MultiToSingleObjective
 from training.distil.teacher_cache import TeacherCache, digest_of
@@ -82,7 +83,8 @@ def build_session(config: TrainConfig, data: Data, run: RunFolder, progress: NoP
     if method is not None and config.distillation is not None:
         cache = _teacher_cache(config, model, method, data, fabric, progress)
         taxonomy, votes = data.training.taxonomy, config.distillation.votes
-        learner = DistillationObjective(supervised, method, teachers, taxonomy, config.seed, cache, votes)
+        num_taught = _num_taught_batches(config.distillation, config.accumulate)
+        learner = DistillationObjective(supervised, method, teachers, taxonomy, config.seed, cache, votes, num_taught)
     objective: torch.nn.Module = learner
     if config.multi_to_single is not None:
         taxonomy = data.training.taxonomy
@@ -144,6 +146,10 @@ def _teachers_and_method(config: TrainConfig, model: Network, fabric: Fabric) ->
     check_different(config.distillation.teachers)
     teachers = [load_teacher(path, model, taxonomy, fabric.device) for path in config.distillation.teachers]
     return teachers, build_method(config.distillation, model, teachers)
+
+
+def _num_taught_batches(distillation: DistillationConfig, accumulate: int) -> int | None:
+    return None if distillation.until_step is None else distillation.until_step * accumulate
 
 
 def _class_weights(config: TrainConfig, data: Data, progress: NoProgress) -> torch.Tensor | None:
@@ -241,5 +247,8 @@ def _distilled(config: TrainConfig) -> dict[str, Any]:
         {key: facts[key] for key in ("model", "training_data", "step") if key in facts}
         for facts in map(read_facts, config.distillation.teachers)
     )
+    until_step = config.distillation.until_step
     taught = {"method": config.distillation.method, "votes": config.distillation.votes, "teacher": teacher}
+    if until_step is not None:
+        taught["until_step"] = until_step
     return {DISTILLED_KEY: {**taught, **({"committee": committee} if committee else {})}}

@@ -19,7 +19,8 @@ from pvd_core.losses.methods import METHODS
 from pvd_core.models import build_model
 from pvd_core.models.build import ARCHITECTURES
 from pvd_core.taxonomy import SEMANTICKITTI, SEMANTICKITTI_MULTISCAN
-from pvd_core.weights import load_model, save_weights
+from pvd_core.weights import load_model, read_facts, save_weights
+from pvd_core.weights.facts import DISTILLED_KEY
 from training.data.batches import make_batch
 from training.data.example import Example
 from training.distil.config import DistillationConfig
@@ -60,13 +61,14 @@ def settings(method):
     return {"pvd": SMALL_BOXES, "skd": {"node_size": [6, 6, 4]}, "ka": {"autoencoder_steps": 0}}.get(method, {})
 
 
-def objective_of(method, teacher_path, seed=0):
+def objective_of(method, teacher_path, seed=0, num_taught=None):
     torch.manual_seed(0)
     student = build_model(TINY_MODEL)
     config = DistillationConfig(str(teacher_path), method, settings(method))
     teacher = load_teacher(teacher_path, student, SEMANTICKITTI, "cpu")
     supervised = SegmentationObjective(student, LossConfig())
-    return DistillationObjective(supervised, build_method(config, student, [teacher]), [teacher], SEMANTICKITTI, seed)
+    built = build_method(config, student, [teacher])
+    return DistillationObjective(supervised, built, [teacher], SEMANTICKITTI, seed, num_taught=num_taught)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -116,6 +118,16 @@ def test_what_is_drawn_depends_on_the_seed_and_the_batch_alone(teacher_path, bat
 
     assert affinity(0, 3) == affinity(0, 3)
     assert len({affinity(0, 3), affinity(0, 4), affinity(1, 3)}) == 3
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_after_its_last_batch_the_teacher_is_not_asked_and_labels_alone_teach(method, teacher_path, batch):
+    objective = objective_of(method, teacher_path, num_taught=4)
+    assert objective(batch).keys() == objective_of(method, teacher_path)(batch).keys()  # its number is 3
+    batch.number = 4
+    objective.source = None
+    terms, expected = objective(batch), objective.supervised(batch)
+    assert {name: term.item() for name, term in terms.items()} == {name: term.item() for name, term in expected.items()}
 
 
 def test_teacher_stays_in_evaluation_mode_and_out_of_what_is_trained_and_saved(teacher_path):
@@ -178,6 +190,7 @@ def test_a_network_that_never_has_point_outputs_is_told_no_setting_of_another(te
         ({"settings": {"point_outputs": 1}}, "did you mean distillation.settings.point_output"),
         ({"teachr": "x"}, "did you mean distillation.teacher"),
         ({"settings": {"temperature": -1}}, "temperature"),
+        ({"until_step": 0}, "distillation.until_step is 0: expected at least 1"),
         ({"backbone": "resnet"}, "distillation.backbone is 'resnet', but the network is cylinder3d"),
         ({"backbone": "spvcnn"}, "distillation.backbone is 'spvcnn', but the network is cylinder3d"),
     ],
@@ -238,6 +251,20 @@ def test_distillation_that_fails_and_is_resumed_gives_the_same_losses(ka_overrid
         train(config, broken, progress=FailingInStep5())
     train(config, broken, resume=True)
     assert results(broken) == results(tmp_path / "unbroken")
+
+
+def test_a_teacher_that_stops_leaves_its_terms_out_also_after_a_resume(ka_overrides, tmp_path):
+    overrides = [*ka_overrides, "distillation.until_step=4", "accumulate=2"]
+    config, broken = load_config(None, overrides), tmp_path / "broken"
+    train(config, tmp_path / "unbroken")
+    with pytest.raises(RuntimeError, match="as if killed"):
+        train(config, broken, progress=FailingInStep5())
+    train(config, broken, resume=True)
+    assert results(broken) == results(tmp_path / "unbroken")
+    lines = [json.loads(line) for line in (broken / "losses.jsonl").read_text().splitlines()]
+    assert ["ka_autoencoder" in line or "ka_features" in line for line in lines] == [True] * 4 + [False] * 4
+    facts = read_facts(broken / "last.safetensors")
+    assert (facts[DISTILLED_KEY]["until_step"], facts["step"]) == (4, 8)
 
 
 def test_a_run_does_not_go_on_with_other_weights_under_the_name_of_its_teacher(ka_overrides, tmp_path, teacher_path):

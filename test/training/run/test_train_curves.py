@@ -1,3 +1,4 @@
+import itertools
 import json
 
 import pytest
@@ -27,6 +28,17 @@ def test_terms_of_a_distillation_have_axes_of_their_own(tmp_path):
         run.losses.write_text(json.dumps({"step": 1, "lovasz": 1.0, **terms}) + "\n")
         widths.append(pyplot.imread(draw_curves(run)).shape[1])
     assert widths[1] == 1.5 * widths[0]
+
+
+def test_terms_of_a_teacher_that_stops_are_drawn_as_far_as_they_go(tmp_path):
+    pyplot = pytest.importorskip("matplotlib.pyplot", reason="curves need matplotlib: pip install 'pvd_ros[view]'")
+    run, pictures = RunFolder(tmp_path), []
+    for last in (40, 100, 200):
+        terms = [{"voxel_affinity": 0.01} if step <= last else {} for step in range(1, 201)]
+        lines = [{"step": step, "lovasz": 1.0, **term} for step, term in enumerate(terms, start=1)]
+        run.losses.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        pictures.append(pyplot.imread(draw_curves(run)))
+    assert all((first != second).any() for first, second in itertools.pairwise(pictures))
 
 
 def test_training_ends_with_its_curves(tmp_path):

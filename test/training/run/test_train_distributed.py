@@ -248,6 +248,15 @@ def test_two_processes_of_torchrun_distil_to_the_losses_of_one(method, settings,
 
 
 @pytest.mark.slow
+def test_two_processes_go_on_without_a_teacher_that_stops(settings, teacher_path, tmp_path, project_root):
+    overrides = [*settings, *distilling("ka", teacher_path), "distillation.until_step=2"]
+    code, _, errors = finished(train_on_two(tmp_path / "two", overrides, project_root))
+    assert code == 0, errors
+    check_distillation(tmp_path / "two", tmp_path / "one", overrides, project_root)
+    assert ["ka_autoencoder" in line for line in losses(tmp_path / "two").values()] == [True, True, False, False]
+
+
+@pytest.mark.slow
 def test_two_processes_learn_from_enriched_scans_to_the_losses_of_one(settings, dataset, tmp_path, project_root):
     cut_instances(ScanFolder(dataset, "00"), tmp_path / "cut", (SEMANTICKITTI.id_of("car"),))
     loss = {"hard_classes": ["car"], "instance_affinity": 1.0, "feature": 1.0, "num_affinity_rows": 40}
