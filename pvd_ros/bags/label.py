@@ -176,7 +176,7 @@ def _check(bag: Bag, report: LabelReport, total: int, options: LabelOptions) -> 
     if report.bag.resolve() in (source, *source.parents):
         raise UserError(f"{report.bag} is the bag to label, or holds it; choose another place for the new one")
     if not options.resume:
-        check_free(report.bag, options.overwrite)
+        check_free(report.bag, options.overwrite, "choose another path, or replace it with --overwrite")
 
 
 def _writer(path: Path, options: LabelOptions) -> BagWriter:

@@ -222,12 +222,12 @@ def leftovers_of(path: Path) -> tuple[Path, Path]:
     return path.with_name(f".{path.name}.unfinished"), path.with_name(f".{path.name}.earlier")
 
 
-def check_free(path: Path, overwrite: bool) -> None:
-    """BagError if something is at `path`; with `overwrite` only if it is no bag."""
+def check_free(path: Path, overwrite: bool, remedy: str = "choose another path or remove it") -> None:
+    """BagError, which ends with `remedy`, if something is at `path`; with `overwrite` only if it is no bag."""
     if not path.exists():
         return
     if not overwrite:
-        raise BagError(f"{path} exists already and is not overwritten; choose another path or remove it")
+        raise BagError(f"{path} exists already and is not overwritten; {remedy}")
     if not (path / METADATA).is_file():
         raise BagError(
             f"{path} is no folder of a bag (it has no {METADATA}) and is not overwritten; choose another path"

@@ -85,7 +85,11 @@ def test_a_network_learns_from_them_beside_simulated_scans_and_says_what_it_saw(
     words = ["distill", own, "--config", config, "--teacher", weights, "--out", tmp_path / "run"]
     words += [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
     assert run([str(word) for word in words]) == 0
-    assert f"mixed with {simulated}" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"mixed with {simulated}" in said
+    assert f"the labels of {own} are what {weights.name} said" in said
+    assert run(["evaluate", str(own), "--weights", str(weights)]) == 0
+    assert "tell how far a network agrees with that, not how right it is" in capsys.readouterr().err
     seen = seen_data(read_facts(tmp_path / "run/best.safetensors"))
     found = {each["dataset"]: each["sequences"] for each in seen}
     assert found == {"own": ["00"], "kitti": ["02", "05"], "simulated": ["00"], "streets": ["01"]}

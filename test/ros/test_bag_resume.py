@@ -194,7 +194,7 @@ def test_a_complete_bag_is_left_as_it_is_when_resumed(tmp_path, bag, segmenter, 
 def test_an_existing_output_stays_as_it_is(tmp_path, bag, segmenter):
     out = write_drive(tmp_path / "out", clouds_of(1))
     before = file_of(out).read_bytes()
-    with pytest.raises(BagError, match="exists already and is not overwritten"):
+    with pytest.raises(BagError, match=r"exists already and is not overwritten; .* with --overwrite"):
         label_bag(bag, out, segmenter)
     assert file_of(out).read_bytes() == before
 

@@ -4,6 +4,7 @@ that learns from all of its own labels repeats its errors; the surest of all cla
 N points of a scan, C classes, 256 levels of confidence.
 """
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -71,4 +72,4 @@ class SurestLabels:
         at_least_CL = self._counts[:, ::-1].cumsum(axis=1)[:, ::-1]
         is_enough_CL = at_least_CL >= self.share * at_least_CL[:, :1]
         of_share_C = _NUM_LEVELS - 1 - is_enough_CL[:, ::-1].argmax(axis=1)
-        return np.maximum(of_share_C, round(self.least_confidence * _NUM_LEVELS))
+        return np.maximum(of_share_C, math.ceil(self.least_confidence * _NUM_LEVELS))

@@ -93,6 +93,16 @@ class ScanFolder:
         remarks = map(Wording().sentence, judge(self.points(0)))
         return "; ".join(f"{self.scans[0].points_path}: {remark}" for remark in remarks)
 
+    def label_remark(self) -> str:
+        """Whose labels they are, where networks gave them (`pvd pseudo-label`), for the user; "" otherwise."""
+        names = labelled_by(self.root)
+        if not names:
+            return ""
+        return (
+            f"the labels of {self.root} are what {' and '.join(names)} said of the points they were surest of: scores "
+            "tell how far a network agrees with that, not how right it is"
+        )
+
     def fingerprint(self) -> str:
         """Text that changes when scans are added, removed or renamed."""
         return hashlib.sha256("\n".join(scan.name for scan in self.scans).encode()).hexdigest()
@@ -110,6 +120,15 @@ def origin_of(root: Path) -> list[dict[str, Any]]:
     try:
         found = json.loads((root / ORIGIN_FILE).read_text(encoding="utf-8"))["made_of"]
         return [each for each in found if isinstance(each, dict)]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def labelled_by(root: Path) -> list[str]:
+    """Names of the weights files that gave a data set its labels, as its ORIGIN_FILE says; none where people did."""
+    try:
+        found = json.loads((root / ORIGIN_FILE).read_text(encoding="utf-8"))["weights"]
+        return [str(each["file"]) for each in found]
     except (OSError, ValueError, KeyError, TypeError):
         return []
 

@@ -71,7 +71,7 @@ def evaluate(
     start = time.perf_counter()
     # The clouds of a training are not scaled either, so that networks are scored on what they know.
     stream = stream or CloudStream(intensity_scale=1.0)
-    remarks = list(scans.remarks)
+    remarks = [*filter(None, (folder.label_remark(),)), *scans.remarks]
     reliability = Reliability()
     bands = score_bands(segmenter, scans, indices, progress, votes, _noting(stream, folder, remarks), reliability)
     whole = ConfusionMatrix.summed(bands)

@@ -102,7 +102,7 @@ def _describe(session: Session, logs: Logs | NoLogs) -> None:
     progress.note(f"training on {session.data.training.describe()}")
     for line in session.data.training.remarks():
         progress.note(f"note: {line}")
-    if remark := session.data.validation.remark():
+    for remark in filter(None, (session.data.validation.remark(), session.data.validation.label_remark())):
         progress.note(f"note: {remark}")
     progress.note(f"validating on {session.data.validation.describe()}, {len(session.data.validation_indices)} used")
     trained_on = session.data.training.facts()["sequences"] if config.data == "folder" else []
