@@ -2,7 +2,18 @@
 
 import reprlib
 
-_REPR = reprlib.Repr()
+
+class _AsWritten(reprlib.Repr):
+    """Python's words for values, but those of YAML and JSON for what these have words for."""
+
+    def repr_NoneType(self, _value: None, _level: int) -> str:
+        return "null"
+
+    def repr_bool(self, value: bool, _level: int) -> str:
+        return str(value).lower()
+
+
+_REPR = _AsWritten()
 _REPR.maxstring = _REPR.maxother = _REPR.maxlong = 80
 _REPR.maxlevel, _REPR.maxlist, _REPR.maxdict = 3, 6, 6
 
@@ -13,5 +24,5 @@ def counted(number: int, noun: str) -> str:
 
 
 def shown(value: object) -> str:
-    """`value` as Python writes it, but at most a few hundred characters of it, however large it is."""
+    """`value` as a settings file has it, but at most a few hundred characters of it, however large it is."""
     return _REPR.repr(value)

@@ -23,6 +23,16 @@ RECORD = "pvd_label_bag"
 """Name of the metadata record with the settings."""
 
 _WITHOUT_EFFECT = ("resume", "overwrite", "wording")
+# What to call settings that are no option of the same name.
+_NAMES = {
+    "bag": "the bag",
+    "content of the poses": "content of the poses",
+    "copy_other_topics": "--only-labelled",
+    "end_s": "--end",
+    "mounting": "--mounting-height, -roll, -pitch or -yaw",
+    "poses": "options on poses and history",
+    "start_s": "--start",
+}
 
 
 def settings_of(bag: Bag, topic: str, segmenter: AnySegmenter, options: LabelOptions) -> dict[str, str]:
@@ -87,11 +97,15 @@ def check_settings(bag: Bag, labelled: Path, settings: Mapping[str, str]) -> Non
         raise UserError(
             f"{labelled} does not say how it was labelled, so it cannot be continued; --overwrite starts anew"
         )
-    if other := sorted(name for name in {*written, *settings} if written.get(name) != settings.get(name)):
+    if other := sorted(_option(name) for name in {*written, *settings} if written.get(name) != settings.get(name)):
         raise UserError(
             f"{labelled} was labelled with other settings ({', '.join(other)}); use those again, or "
             "--overwrite in place of --resume to start anew"
         )
+
+
+def _option(name: str) -> str:
+    return _NAMES.get(name, f"--{name.replace('_', '-')}")
 
 
 def _digest(segmenter: AnySegmenter) -> str:

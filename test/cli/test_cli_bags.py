@@ -90,7 +90,7 @@ def test_an_output_is_replaced_only_with_overwrite_and_kept_with_resume(label, t
     assert len(rows_of(tmp_path / "out", "/lidar/labelled")) == 2
     code, _, error = label((), "--resume")
     assert code == 2
-    assert "other settings (end_s, start_s)" in error
+    assert "other settings (--end, --start)" in error
     code, _, error = label(())
     assert code == 2
     assert "is not overwritten" in error

@@ -50,7 +50,7 @@ def test_a_labelled_bag_holds_what_the_committee_says(committee, tmp_path, capsy
     (cloud,) = read_clouds(tmp_path / "out", "/lidar/labelled")
     labels = np.frombuffer(bytes(cloud.message.data), "<u4").reshape(len(points), -1)[:, 6]
     np.testing.assert_array_equal(labels, segmenter_of(committee, "cpu").segment(points).labels)
-    assert "other settings (weights)" in error_of(*line, *named(committee[:1]), "--resume")
+    assert "other settings (--weights)" in error_of(*line, *named(committee[:1]), "--resume")
     assert run([*line, *named(committee[::-1]), "--resume"]) == 0
     assert "complete already" in capsys.readouterr().out
 

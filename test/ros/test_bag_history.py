@@ -305,7 +305,7 @@ def test_a_labelling_with_past_clouds_is_continued_to_the_same_bytes(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         label_bag(bag, tmp_path / "out", tiny, "/lidar", LabelOptions(poses=poses), stop)
-    with pytest.raises(UserError, match=r"other settings \(poses\)"):
+    with pytest.raises(UserError, match=r"other settings \(options on poses and history\)"):
         label_bag(bag, tmp_path / "out", tiny, "/lidar", LabelOptions(resume=True))
     report = label_bag(bag, tmp_path / "out", tiny, "/lidar", LabelOptions(poses=poses, resume=True))
     assert 0 < report.resumed < 16

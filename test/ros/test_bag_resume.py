@@ -169,9 +169,9 @@ def test_without_resume_what_a_killed_run_left_is_refused_and_overwritten_only_i
 def test_nothing_is_taken_from_a_run_with_other_weights_or_options(tmp_path, bag, segmenter):
     stopped(bag, tmp_path / "out", segmenter)
     other = Segmenter(build_model(TINY))
-    with pytest.raises(UserError, match=r"other settings \(weights\); use those again, or --overwrite"):
+    with pytest.raises(UserError, match=r"other settings \(--weights\); use those again, or --overwrite"):
         label_bag(bag, tmp_path / "out", other, options=RESUME)
-    with pytest.raises(UserError, match=r"other settings \(intensity_scale\)"):
+    with pytest.raises(UserError, match=r"other settings \(--intensity-scale\)"):
         label_bag(bag, tmp_path / "out", segmenter, options=LabelOptions(resume=True, intensity_scale=0.5))
     assert label_bag(bag, tmp_path / "out", segmenter, options=RESUME).resumed == KILLED_AT - 1
 
@@ -187,7 +187,7 @@ def test_a_complete_bag_is_left_as_it_is_when_resumed(tmp_path, bag, segmenter, 
     assert "complete already, left as it is" in again.text()
     assert (again.clouds, again.labelled, again.points) == (first.clouds, first.labelled, first.points)
     assert not again.is_whole
-    with pytest.raises(UserError, match=r"other settings \(start_s\)"):
+    with pytest.raises(UserError, match=r"other settings \(--start\)"):
         label_bag(bag, tmp_path / "out", segmenter, options=replace(resume, start_s=1))
 
 

@@ -117,7 +117,7 @@ def test_what_was_labelled_with_other_settings_is_not_kept(tmp_path, plan):
     results_of(plan())
     (other,) = results_of(plan(resume=True, intensity_scale=0.5)).values()
     assert other.status == "failed"
-    assert "labelled with other settings (intensity_scale)" in other.reason
+    assert "labelled with other settings (--intensity-scale)" in other.reason
 
 
 def test_weights_that_are_others_where_the_bag_is_labelled_are_refused(tmp_path, plan):

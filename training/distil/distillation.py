@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from pvd_core.borders.errors import UserError
+from pvd_core.borders.wording import shown
 from pvd_core.losses.distillation import Channels, DistillationPair, needs_points
 from pvd_core.losses.methods import METHODS, WITHOUT_POINTS
 from pvd_core.models import Network
@@ -75,7 +76,7 @@ def load_teacher(path: str | Path, student: Network, taxonomy: Taxonomy, device:
     teacher, facts = load_model(path, device)
     for what, of_teacher, of_student in (
         ("taxonomy", taxonomy_of(facts).name, taxonomy.name),
-        ("scans.time", teacher.grid.time, student.grid.time),
+        ("scans.time", shown(teacher.grid.time), shown(student.grid.time)),
     ):
         if of_teacher != of_student:
             raise UserError(

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from pvd_core.borders.errors import UserError
+from pvd_core.borders.wording import shown
 from pvd_core.models import Network
 from pvd_core.models.build import architecture_of, grid_of
 from pvd_core.taxonomy import Taxonomy, taxonomy_named
@@ -40,8 +41,8 @@ def initial_state(path: str, network: Network, config: TrainConfig) -> dict[str,
     if initial.grid.time != network.grid.time and not (may_grow and network.grid.time):
         takes = "take the time of points" if initial.grid.time else "take no time of points"
         raise UserError(
-            f"initial_weights {path} {takes}, but scans.time is {config.scans.time}: set it to {initial.grid.time}, or "
-            "start from other weights"
+            f"initial_weights {path} {takes}, but scans.time is {shown(config.scans.time)}: set it to "
+            f"{shown(initial.grid.time)}, or start from other weights"
         )
     if config.initial_widen:
         return widened_state(initial, network, torch.Generator().manual_seed(config.seed))

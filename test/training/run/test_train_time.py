@@ -103,10 +103,10 @@ def test_weights_of_fewer_classes_without_the_time_may_start_a_network(dataset, 
 
 def test_weights_that_cannot_start_a_network_are_refused(dataset, tmp_path):
     timed, single = trained(dataset, tmp_path / "a", "scans.past=2", TIMED), trained(dataset, tmp_path / "b")
-    with pytest.raises(UserError, match=r"take the time of points, but scans\.time is False: set it to True"):
+    with pytest.raises(UserError, match=r"take the time of points, but scans\.time is false: set it to true"):
         trained(dataset, tmp_path / "c", "scans.past=2", f"initial_weights={timed}")
     slices = ("scans.past=2", TIMED, "initial_slice=true", f"initial_weights={single}")
-    with pytest.raises(UserError, match=r"take no time of points, but scans\.time is True: set it to False"):
+    with pytest.raises(UserError, match=r"take no time of points, but scans\.time is true: set it to false"):
         trained(dataset, tmp_path / "d", *slices)
     with pytest.raises(
         UserError, match=r"(?s)does not fit the network.*model=null takes the network of initial_weights"
