@@ -50,13 +50,13 @@ class Spec:
         if self.limits and self.limits[0] <= _number_in(value) <= self.limits[1]:
             return ""
         number = f", or a number in {self.range_text}" if self.limits else ""
-        return f"parameter {self.name} is {value!r}, expected one of: {', '.join(self.choices)}{number}"
+        return f"parameter {self.name} is {shown(value)}, expected one of: {', '.join(self.choices)}{number}"
 
     def _complaint_about_list(self, value: object) -> str:
         assert isinstance(value, Sequence), "ROS checks the type"
         for item in value:
             if item and self.choices and item not in self.choices:
-                return f"parameter {self.name} has {item!r}, expected some of: {', '.join(self.choices)}"
+                return f"parameter {self.name} has {shown(item)}, expected some of: {', '.join(self.choices)}"
             if self.limits and not self.limits[0] <= item <= self.limits[1]:
                 return f"parameter {self.name} has {item:g}, expected numbers in {self.range_text}"
         return ""

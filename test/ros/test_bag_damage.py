@@ -203,9 +203,9 @@ NAMES = "rosbag2_bagfile_information: {relative_file_paths: [drive_0.mcap], mess
         ("a: [", "expected the node content"),
         ("[]", "it has no entry rosbag2_bagfile_information with facts in it"),
         ("rosbag2_bagfile_information: 3", "it has no entry rosbag2_bagfile_information with facts in it"),
-        ("rosbag2_bagfile_information: {message_count: 3}", "relative_file_paths is None, expected a list of files"),
+        ("rosbag2_bagfile_information: {message_count: 3}", "relative_file_paths is null, expected a list of files"),
         (NAMES + ".inf}", "message_count is inf, expected a whole number"),
-        (NAMES + "}", "message_count is None, expected a whole number"),
+        (NAMES + "}", "message_count is null, expected a whole number"),
         ("\x00", "special characters are not allowed"),
     ],
 )

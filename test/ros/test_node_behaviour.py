@@ -60,7 +60,7 @@ def values_of(message, name):
         (["-p", "mounting_height:=low"], "parameter mounting_height must be a float, such as 1.73"),
         (["-p", "intensity_scale:=automatic"], "expected one of: auto, or a number in 0..1e+06"),
         (["-p", "intensity_scale:=-1"], "intensity_scale is -1, expected one of: auto, or a number in 0..1e+06"),
-        (["-p", "intensity_scale:=true"], "intensity_scale is True, expected one of: auto, or a number"),
+        (["-p", "intensity_scale:=true"], "intensity_scale is true, expected one of: auto, or a number"),
         (["-p", "mounting_pitch:=400.0"], "mounting_pitch must lie in -360..360"),
         (["-p", "intensity_scale:=.nan"], "intensity_scale is nan, expected one of: auto, or a number"),
         (["-p", "mounting_height:=.nan"], "mounting_height must lie in -100..100"),

@@ -51,6 +51,12 @@ class DistillationConfig:
         """The teacher and its committee."""
         return (self.teacher, *self.committee)
 
+    @property
+    def in_words(self) -> str:
+        """Who teaches how, for the user."""
+        until = f" until step {self.until_step}" if self.until_step is not None else ""
+        return f"{self.method.upper()} from {' and '.join(self.teachers)}{until}"
+
     def of_network(self, architecture: str) -> "DistillationConfig":
         """The same for a student of this architecture. UserError where 'backbone' is another."""
         if self.backbone not in (None, architecture):

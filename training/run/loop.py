@@ -108,6 +108,8 @@ def _describe(session: Session, logs: Logs | NoLogs) -> None:
     trained_on = session.data.training.facts()["sequences"] if config.data == "folder" else []
     if shared := set(trained_on) & set(session.data.validation.sequences):
         progress.note(f"warning: {', '.join(sorted(shared))} are trained on and validated on: no score of unseen scans")
+    if config.distillation is not None:
+        progress.note(config.distillation.in_words)
     size = session.state.model.num_parameters
     progress.note(f"{size:,} parameters, {session.num_steps} steps, device {session.fabric.device}")
     if not logs.has_tensorboard:

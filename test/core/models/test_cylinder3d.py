@@ -161,7 +161,7 @@ def test_unknown_model_and_setting_name_the_closest_match():
         ({"width": 0}, "width is 0"),
         ({"width": -3}, "width is -3"),
         ({"width": "abc"}, "width is 'abc'"),
-        ({"width": True}, "width is True"),
+        ({"width": True}, "width is true"),
         ({"grid": [60, 45, 8]}, r"grid is \[60, 45, 8\]: expected settings"),
         ({"grid": 60}, "grid is 60"),
         ({"grid": {"shapes": [60, 45, 8]}}, "unknown grid setting 'shapes'"),

@@ -272,7 +272,7 @@ def test_a_plan_survives_its_settings_and_a_ratio_has_the_published_channels():
     [
         ({"channel_ratio": 0}, "channel_ratio is 0"),
         ({"channel_ratio": "wide"}, "channel_ratio is 'wide'"),
-        ({"channel_ratio": True}, "channel_ratio is True"),
+        ({"channel_ratio": True}, "channel_ratio is true"),
         ({"channel_ratio": 10**400}, "channel_ratio is 1000"),
         ({"plan": TINY_PLAN, "channel_ratio": 0.5}, "channel_ratio is 0.5, but plan names .*: leave one out"),
         ({"plan": TINY_PLAN, "name": "minkunet-1x"}, "'minkunet-1x' has channels of its own, .*: leave one out"),

@@ -35,13 +35,13 @@ def test_a_temperature_travels_with_the_weights(tmp_path):
         ('{"temperature": 1e999}', "confidence.temperature is inf"),
         ('{"temperature": 1000}', "confidence.temperature is 1000"),
         ('{"temperature": 1e-9}', "confidence.temperature is 1e-09"),
-        ('{"temperature": true}', "confidence.temperature is True"),
+        ('{"temperature": true}', "confidence.temperature is true"),
         ('{"temperature": "1.3"}', "confidence.temperature is '1.3'"),
         ('{"temperature": [1.3]}', "confidence.temperature is [1.3]"),
-        ('{"temperature": null}', "confidence.temperature is None"),
+        ('{"temperature": null}', "confidence.temperature is null"),
         ("{}", "expected a section with a temperature"),
         ("1.3", "confidence is 1.3: expected a section"),
-        ("null", "confidence is None: expected a section"),
+        ("null", "confidence is null: expected a section"),
     ],
 )
 def test_what_is_no_temperature_is_refused(saved, text, message):

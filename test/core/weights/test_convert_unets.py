@@ -287,7 +287,7 @@ def test_a_searched_network_is_built_from_its_net_config_and_converted(tmp_path)
     [
         ({"output_channels": [32] * 8}, "output_channels is"),
         ({"output_channels": [32] * 8 + [17]}, r"output_channels\[8\] is 17: expected a multiple of 16"),
-        ({"downsample.0.transition": None}, "downsample.0.transition is None"),
+        ({"downsample.0.transition": None}, "downsample.0.transition is null"),
         ({"upsample.3.feature": 3}, "upsample.3.feature is 3: expected a whole number from 1 to 2"),
         ({"upsample.2.feature.layers.0.net.layers.0": 20}, "is 20: expected a multiple of 16"),
         ({"downsample.1.transition": "wide"}, "downsample.1.transition is 'wide'"),

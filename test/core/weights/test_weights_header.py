@@ -82,7 +82,7 @@ HUGE = 10**9
     [
         ({"width": HUGE}, "width is 1000000000: expected a whole number from 1 to 128"),
         ({"width": "16"}, "width is '16'"),
-        ({"width": True}, "width is True"),
+        ({"width": True}, "width is true"),
         ({"width": 2.0}, "width is 2.0"),
         ({"width": -1}, "width is -1"),
         ({"num_point_features": HUGE}, "num_point_features is 1000000000"),
@@ -314,7 +314,7 @@ def test_a_file_names_its_taxonomy_and_its_classes(tmp_path, taxonomy):
     ("facts", "message"),
     [
         ({"taxonomy": "cityscapes"}, "unknown taxonomy 'cityscapes'; known taxonomies are semantickitti"),
-        ({"taxonomy": None}, "taxonomy is None: expected one of semantickitti, semantickitti-multiscan"),
+        ({"taxonomy": None}, "taxonomy is null: expected one of semantickitti, semantickitti-multiscan"),
         ({"taxonomy": "semantickitti-multiscan"}, "there are 20 class names"),
         (
             {"taxonomy": "semantickitti-multiscan", "classes": SEMANTICKITTI_MULTISCAN.names},

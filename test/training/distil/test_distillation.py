@@ -318,7 +318,9 @@ def test_distill_runs_from_the_command_line_and_writes_every_term(dataset, teach
     line = json.loads((out / "losses.jsonl").read_text().splitlines()[-1])
     assert {"point_output", "voxel_output", "point_affinity", "voxel_affinity", "lovasz"} <= set(line)
     assert load_model(out / "best.safetensors")[1]["training_config"]["distillation"]["method"] == "pvd"
-    assert "pvd: " not in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert f"PVD from {teacher_path}\n" in printed.out
+    assert "pvd: " not in printed.err
 
 
 def test_both_networks_share_one_set_of_kernel_maps(teacher_path, batch):

@@ -65,7 +65,7 @@ def test_a_student_with_the_time_learns_from_its_teacher(dataset, tmp_path):
     pvd = (f"distillation.teacher={teacher}", "distillation.settings.supervoxel_size=[6,6,4]")
     student = trained(dataset, tmp_path / "student", *MULTISCAN, TIMED, *pvd)
     assert Segmenter.from_weights(student, "cpu").past_scans.time
-    with pytest.raises(UserError, match=r"has scans\.time True, the student False"):
+    with pytest.raises(UserError, match=r"has scans\.time true, the student false"):
         trained(dataset, tmp_path / "other", *MULTISCAN, *pvd)
 
 
