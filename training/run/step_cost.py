@@ -49,7 +49,7 @@ def step_cost(config: TrainConfig, num_steps: int) -> StepCost:
     check_single_process("the measurement of a step")
     if config.distillation is None:
         raise UserError("there is no distillation to measure: the settings have no section 'distillation'")
-    distillation = dataclasses.replace(config.distillation, cache=None)
+    distillation = dataclasses.replace(config.distillation, cache=None, until_step=None)
     config = with_precision(dataclasses.replace(config, distillation=distillation, multi_to_single=None))
     with contextlib.closing(open_data(config, check_data(config, NoProgress()))) as data:
         fabric = launched_fabric(config)

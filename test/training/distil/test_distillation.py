@@ -244,26 +244,27 @@ class FailingInStep5(NoProgress):
             raise RuntimeError("as if killed")
 
 
-def test_distillation_that_fails_and_is_resumed_gives_the_same_losses(ka_overrides, tmp_path):
-    config, broken = load_config(None, ka_overrides), tmp_path / "broken"
-    train(config, tmp_path / "unbroken")
-    with pytest.raises(RuntimeError, match="as if killed"):
-        train(config, broken, progress=FailingInStep5())
-    train(config, broken, resume=True)
-    assert results(broken) == results(tmp_path / "unbroken")
-
-
-def test_a_teacher_that_stops_leaves_its_terms_out_also_after_a_resume(ka_overrides, tmp_path):
-    overrides = [*ka_overrides, "distillation.until_step=4", "accumulate=2"]
+def failed_and_resumed(overrides, tmp_path):
+    """The folder of a run that failed in step 5 and went on, after a check that its results are those of an unbroken
+    one."""
     config, broken = load_config(None, overrides), tmp_path / "broken"
     train(config, tmp_path / "unbroken")
     with pytest.raises(RuntimeError, match="as if killed"):
         train(config, broken, progress=FailingInStep5())
     train(config, broken, resume=True)
     assert results(broken) == results(tmp_path / "unbroken")
-    lines = [json.loads(line) for line in (broken / "losses.jsonl").read_text().splitlines()]
-    assert ["ka_autoencoder" in line or "ka_features" in line for line in lines] == [True] * 4 + [False] * 4
-    facts = read_facts(broken / "last.safetensors")
+    return broken
+
+
+def test_distillation_that_fails_and_is_resumed_gives_the_same_losses(ka_overrides, tmp_path):
+    failed_and_resumed(ka_overrides, tmp_path)
+
+
+def test_a_teacher_that_stops_leaves_its_terms_out_also_after_a_resume(ka_overrides, tmp_path):
+    run_dir = failed_and_resumed([*ka_overrides, "distillation.until_step=4", "accumulate=2"], tmp_path)
+    lines = [json.loads(line) for line in (run_dir / "losses.jsonl").read_text().splitlines()]
+    assert ["ka_autoencoder" in line for line in lines] == [True] * 4 + [False] * 4
+    facts = read_facts(run_dir / "last.safetensors")
     assert (facts[DISTILLED_KEY]["until_step"], facts["step"]) == (4, 8)
 
 

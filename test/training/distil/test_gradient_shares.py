@@ -159,9 +159,9 @@ def test_the_setting_is_refused_below_0_and_named_without_a_distillation(dataset
         load_config(None, [f"dataset={dataset}", "log_gradients_every_steps=-1"])
 
 
-def test_time_prints_the_shares(dataset, teacher_path, tmp_path, capsys):
+def test_time_prints_the_shares_also_of_a_teacher_that_stops(dataset, teacher_path, tmp_path, capsys):
     config = tmp_path / "config.yaml"
     config.write_text(json.dumps({"model": TINY_MODEL, "num_threads": 1}))
     command = ["distill", str(dataset), "--teacher", str(teacher_path), "--config", str(config), "--time", "1"]
-    assert run([*command, "--method", "kd"]) == 0
+    assert run([*command, "--method", "kd", "--set", "distillation.until_step=1"]) == 0
     assert "at the features that enter the classifier: kd 0." in capsys.readouterr().out
