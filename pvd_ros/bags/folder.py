@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from pvd_core.borders.wording import counted
+from pvd_core.borders.wording import counted, shown
 from pvd_core.clouds import SUFFIXES
 from pvd_ros.bags.channel import BagError
 
@@ -83,9 +83,9 @@ def _read_metadata(file: Path) -> tuple[list[str], int]:
         raise _no_metadata(file, f"it has no entry {INFORMATION} with facts in it")
     names, count = facts.get("relative_file_paths"), facts.get("message_count")
     if not isinstance(names, list):
-        raise _no_metadata(file, f"its relative_file_paths is {names!r}, expected a list of files")
+        raise _no_metadata(file, f"its relative_file_paths is {shown(names)}, expected a list of files")
     if not isinstance(count, int):
-        raise _no_metadata(file, f"its message_count is {count!r}, expected a whole number")
+        raise _no_metadata(file, f"its message_count is {shown(count)}, expected a whole number")
     # Only names: old bags have paths from the folder above, and nothing outside the folder is ever read.
     return [Path(str(name)).name for name in names], count
 

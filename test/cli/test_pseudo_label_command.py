@@ -1,6 +1,7 @@
 """`pvd pseudo-label`: a user's own scans become a data set that networks learn from beside simulated ones."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -93,6 +94,14 @@ def test_a_network_learns_from_them_beside_simulated_scans_and_says_what_it_saw(
     seen = seen_data(read_facts(tmp_path / "run/best.safetensors"))
     found = {each["dataset"]: each["sequences"] for each in seen}
     assert found == {"own": ["00"], "kitti": ["02", "05"], "simulated": ["00"], "streets": ["01"]}
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"weights": 3}'])
+def test_a_data_set_that_no_longer_says_who_labelled_it_is_remarked_on(content, own, weights, tmp_path, capsys):
+    damaged = shutil.copytree(own, tmp_path / "damaged")
+    (damaged / "origin.json").write_text(content)
+    assert run(["evaluate", str(damaged), "--weights", str(weights)]) == 0
+    assert f"{damaged}/origin.json is damaged" in capsys.readouterr().err
 
 
 def test_the_clouds_of_a_bag_give_what_their_files_give(weights, tmp_path, capsys):

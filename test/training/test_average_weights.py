@@ -9,7 +9,7 @@ from tiny_dataset import TINY_MODEL
 from pvd_core.models import build_model
 from pvd_core.weights import load_model, save_weights
 from pvd_core.weights.facts import DISTILLED_KEY
-from scripts.average_weights import average, main
+from scripts.average_weights import main
 
 SIMULATED, REAL = {"dataset": "simulated", "sequences": ["00"]}, {"dataset": "real", "sequences": ["01"]}
 
@@ -43,14 +43,18 @@ def test_what_has_no_mean_is_refused(tmp_path, monkeypatch):
     first = written(tmp_path / "a.safetensors", 1)
     wide = written(tmp_path / "wide.safetensors", 1, model={**TINY_MODEL, "width": 6})
     taught = written(tmp_path / "taught.safetensors", 2, {DISTILLED_KEY: {"method": "pvd", "teacher": {}}})
-    for others, words in ((), "name two or more"), ((wide,), "other networks"), ((taught,), "methods"):
-        monkeypatch.setattr(sys, "argv", ["average_weights", *map(str, (first, *others)), "--out", "x.safetensors"])
+    kd = written(tmp_path / "kd.safetensors", 3, {DISTILLED_KEY: {"method": "kd", "teacher": {}}})
+    new = tmp_path / "new.safetensors"
+    for files, out, words in (
+        ((first,), new, "name two or more"),
+        ((first, first), new, "are the same: name each network once"),
+        ((first, wide), new, "other networks"),
+        ((first, taught), new, "or teachers"),
+        ((kd, taught), new, "or teachers"),
+        ((first, wide), first, "exists already"),
+        ((first, wide), tmp_path / "new", "name a .safetensors file"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["average_weights", *map(str, files), "--out", str(out)])
         with pytest.raises(SystemExit, match=words):
             main()
-
-
-def test_the_mean_of_a_file_with_itself_is_that_file(tmp_path):
-    file = written(tmp_path / "a.safetensors", 1)
-    network, _ = average([file, file])
-    expected = load_model(file)[0].state_dict()
-    assert all(torch.equal(tensor, expected[name]) for name, tensor in network.state_dict().items())
+        assert not new.exists()

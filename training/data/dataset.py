@@ -95,9 +95,11 @@ class ScanFolder:
 
     def label_remark(self) -> str:
         """Whose labels they are, where networks gave them (`pvd pseudo-label`), for the user; "" otherwise."""
+        if not (self.root / ORIGIN_FILE).exists():
+            return ""
         names = labelled_by(self.root)
         if not names:
-            return ""
+            return f"{self.root / ORIGIN_FILE} is damaged: it does not say which networks gave the labels, if any did"
         return (
             f"the labels of {self.root} are what {' and '.join(names)} said of the points they were surest of: scores "
             "tell how far a network agrees with that, not how right it is"
@@ -125,7 +127,7 @@ def origin_of(root: Path) -> list[dict[str, Any]]:
 
 
 def labelled_by(root: Path) -> list[str]:
-    """Names of the weights files that gave a data set its labels, as its ORIGIN_FILE says; none where people did."""
+    """Names of the weights files that gave a data set its labels, as its ORIGIN_FILE says; none where it does not."""
     try:
         found = json.loads((root / ORIGIN_FILE).read_text(encoding="utf-8"))["weights"]
         return [str(each["file"]) for each in found]

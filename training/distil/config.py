@@ -51,10 +51,13 @@ class DistillationConfig:
         """The teacher and its committee."""
         return (self.teacher, *self.committee)
 
-    @property
-    def in_words(self) -> str:
-        """Who teaches how, for the user."""
-        until = f" until step {self.until_step}" if self.until_step is not None else ""
+    def stops_within(self, num_steps: int) -> bool:
+        """Whether some of so many steps are done without the teacher."""
+        return self.until_step is not None and self.until_step < num_steps
+
+    def in_words(self, num_steps: int) -> str:
+        """Who teaches how in a run of so many steps, for the user."""
+        until = f" until step {self.until_step}" if self.stops_within(num_steps) else ""
         return f"{self.method.upper()} from {' and '.join(self.teachers)}{until}"
 
     def of_network(self, architecture: str) -> "DistillationConfig":

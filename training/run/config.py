@@ -353,9 +353,6 @@ def settings_without_effect(config: TrainConfig) -> list[str]:
         unused.append("scans.stride has no effect: scans.past is 0")
     if config.log_gradients_every_steps and config.distillation is None and config.multi_to_single is None:
         unused.append("log_gradients_every_steps has no effect: there is no distillation")
-    until_step = config.distillation.until_step if config.distillation is not None else None
-    if until_step is not None and config.max_steps is not None and until_step >= config.max_steps:
-        unused.append(f"distillation.until_step has no effect: max_steps is {config.max_steps}")
     if config.multi_to_single is not None:
         unused += config.multi_to_single.loss.settings_without_effect()
     of_others = ("betas",) if config.optimizer.name == "sgd" else ("momentum",)

@@ -37,7 +37,7 @@ def draw_curves(run: RunFolder) -> Path | None:
     *loss_axes, score_axes = figure.subplots(1, len(titles) + 1)
     for axes, (title, names) in zip(loss_axes, titles.items(), strict=True):
         _draw_terms(axes, losses, names)
-        axes.set(title=title, xlabel="step", ylim=(0, None))
+        axes.set(title=title, xlabel="step", ylim=(0, None), xlim=(0, losses[-1]["step"] + 1) if losses else None)
     scores = [100 * line["miou_present"] for line in validations]
     score_axes.plot([line["step"] for line in validations], scores, "o-")
     score_axes.set(title="validation mean IoU in %, classes present", xlabel="step", ylim=(0, 100))

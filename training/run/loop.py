@@ -109,7 +109,9 @@ def _describe(session: Session, logs: Logs | NoLogs) -> None:
     if shared := set(trained_on) & set(session.data.validation.sequences):
         progress.note(f"warning: {', '.join(sorted(shared))} are trained on and validated on: no score of unseen scans")
     if config.distillation is not None:
-        progress.note(config.distillation.in_words)
+        progress.note(config.distillation.in_words(session.num_steps))
+        if config.distillation.until_step is not None and not config.distillation.stops_within(session.num_steps):
+            progress.note(f"warning: distillation.until_step has no effect: the run has {session.num_steps} steps")
     size = session.state.model.num_parameters
     progress.note(f"{size:,} parameters, {session.num_steps} steps, device {session.fabric.device}")
     if not logs.has_tensorboard:

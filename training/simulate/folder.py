@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pvd_core.borders.errors import UserError
+from pvd_core.borders.wording import shown
 from training.simulate.sensor.sensors import SpinningLidar
 
 SIMULATION_FILE = "simulation.json"
@@ -42,7 +43,8 @@ def open_folder(out_dir: Path, facts: dict[str, Any]) -> None:
     if different:
         key = different[0]
         raise UserError(
-            f"{out_dir} holds an interrupted simulation with {key} = {before.get(key)!r}, this one has {facts[key]!r}; "
+            f"{out_dir} holds an interrupted simulation with {key} = {shown(before.get(key))}, this one has "
+            f"{shown(facts[key])}; "
             "repeat its settings to continue it, or choose another folder"
         )
     for left_over in out_dir.rglob("*.part"):

@@ -304,9 +304,9 @@ def test_choices_that_the_network_cannot_have_are_refused_by_name(change, messag
     ("pres", "vres", "message"),
     [
         (0.1, 0.05, "pres and vres are 0.1 and 0.05: expected the same"),
-        (None, 0.05, "are None and 0.05"),
+        (None, 0.05, "are null and 0.05"),
         ("a", "a", "are 'a' and 'a'"),
-        (True, True, "are True and True"),
+        (True, True, "are true and true"),
         (-0.05, -0.05, "net.config: pres and vres make no grid: grid voxel_size is -0.05: expected a number of metres"),
         (10**400, 10**400, "net.config: pres and vres make no grid"),
         (float("nan"), float("nan"), "pres and vres are nan and nan"),

@@ -59,7 +59,7 @@ def swapped(names):
         ("car", "classes are 'car'"),
         (20, "classes are 20"),
         (list(range(20)), "classes are [0, 1, 2"),
-        (None, "classes are None"),
+        (None, "classes are null"),
         ({"car": 1}, "classes are {'car': 1}"),
     ],
 )

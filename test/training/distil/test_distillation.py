@@ -11,6 +11,7 @@ from tiny_dataset import TINY_MODEL, random_scan, write_dataset
 from toy_network import ToyConfig, ToyNetwork
 from training_runs import finish, kill_after_step, results, start
 
+from pvd_cli.checks.weights import _found
 from pvd_cli.main import run
 from pvd_core.borders.errors import UserError
 from pvd_core.losses import cross_entropy, lovasz_softmax
@@ -25,7 +26,6 @@ from training.data.batches import make_batch
 from training.data.example import Example
 from training.distil.config import DistillationConfig
 from training.distil.distillation import DistillationObjective, build_method, load_teacher
-from training.distil.slicing import sliced_state
 from training.run.config import LossConfig, load_config
 from training.run.loop import train
 from training.run.objective import SegmentationObjective
@@ -202,23 +202,6 @@ def test_settings_that_do_not_exist_are_refused_by_name(section, message, tmp_pa
         load_config(path)
 
 
-def test_slice_of_a_teacher_holds_the_first_channels_of_every_layer(teacher_path):
-    teacher, _ = load_model(teacher_path)
-    student = build_model(TINY_MODEL)
-    state = sliced_state(teacher, student)
-    student.load_state_dict(state)
-    first = "backbone.stem.branch_a.0.conv.weight"
-    assert torch.equal(state[first], teacher.state_dict()[first][:, :4, :4])
-    # The classifier reads two halves of 2s channels: each half of the student's comes from the teacher's half.
-    wide = teacher.state_dict()["head.conv.weight"]
-    assert torch.equal(state["head.conv.weight"], torch.cat((wide[:, :8], wide[:, 12:20]), dim=1))
-
-
-def test_slice_of_a_narrower_teacher_is_refused(teacher_path):
-    with pytest.raises(UserError, match="a slice is the first channels of a wider network"):
-        sliced_state(load_model(teacher_path)[0], build_model({**TINY_MODEL, "width": 8}))
-
-
 @pytest.fixture
 def ka_overrides(dataset, teacher_path):
     """KA has it all: parts that learn beside the student, a step counter, random draws. A run that ends in step 5 goes
@@ -322,6 +305,18 @@ def test_distill_runs_from_the_command_line_and_writes_every_term(dataset, teach
     printed = capsys.readouterr()
     assert f"PVD from {teacher_path}\n" in printed.out
     assert "pvd: " not in printed.err
+
+
+@pytest.mark.parametrize(("until_step", "stops"), [(1, True), (2, False), (3, False)])
+def test_a_run_says_whether_its_teacher_stops(until_step, stops, dataset, ka_overrides, tmp_path, capsys):
+    sets = [*ka_overrides, f"distillation.until_step={until_step}", "max_steps=2"]
+    words = [word for setting in sets for word in ("--set", setting)]
+    assert run(["distill", str(dataset), *words, "--out", str(tmp_path / "run")]) == 0
+    printed = capsys.readouterr().out
+    assert (f"until step {until_step}\n" in printed) == stops
+    assert ("until_step has no effect: the run has 2 steps" in printed) != stops
+    found = _found("weights", tmp_path / "run/last.safetensors").found
+    assert (f"in the first {until_step} of 2 steps" in found) == stops
 
 
 def test_both_networks_share_one_set_of_kernel_maps(teacher_path, batch):
