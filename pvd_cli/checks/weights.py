@@ -32,7 +32,7 @@ def _found(title: str, path: Path) -> Finding:
     if taught := facts.get(DISTILLED_KEY):
         teachers = [_in_words(each["model"]) for each in (taught["teacher"], *taught.get("committee", ()))]
         words.append(f"distilled by {str(taught['method']).upper()} from {' and '.join(teachers)}")
-        if "until_step" in taught and taught["until_step"] < facts["step"]:
+        if "until_step" in taught and taught["until_step"] < facts.get("step", 0):
             words[-1] += f" in the first {taught['until_step']} of {facts['step']} steps"
     return Finding(title, True, f"{', '.join(words)} ({path.stat().st_size / 1e6:.1f} MB)")
 
