@@ -119,20 +119,21 @@ def usable_points(points: np.ndarray, *labels: np.ndarray) -> tuple[np.ndarray, 
 
 def origin_of(root: Path) -> list[dict[str, Any]]:
     """What the scans of a data set were before, as its ORIGIN_FILE says: "dataset" and "sequences" of each."""
-    try:
-        found = json.loads((root / ORIGIN_FILE).read_text(encoding="utf-8"))["made_of"]
-        return [each for each in found if isinstance(each, dict)]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
+    return [each for each in _origin_list(root, "made_of") if isinstance(each, dict)]
 
 
 def labelled_by(root: Path) -> list[str]:
     """Names of the weights files that gave a data set its labels, as its ORIGIN_FILE says; none where it does not."""
+    return [str(each["file"]) for each in _origin_list(root, "weights") if isinstance(each, dict) and "file" in each]
+
+
+def _origin_list(root: Path, key: str) -> list[Any]:
+    """What the ORIGIN_FILE of a data set lists under `key`; nothing where there is no such file, or no list in it."""
     try:
-        found = json.loads((root / ORIGIN_FILE).read_text(encoding="utf-8"))["weights"]
-        return [str(each["file"]) for each in found]
+        found = json.loads((root / ORIGIN_FILE).read_text(encoding="utf-8"))[key]
     except (OSError, ValueError, KeyError, TypeError):
         return []
+    return found if isinstance(found, list) else []
 
 
 def simulated_intensity_max(root: Path) -> float:
